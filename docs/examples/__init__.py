@@ -1,0 +1,1 @@
+"""Programs against the package, each run by a test in ``tests/examples``."""

@@ -1,0 +1,1 @@
+"""What data is: frozen values, without session and without I/O."""

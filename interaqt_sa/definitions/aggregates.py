@@ -1,0 +1,214 @@
+"""Aggregates: values over the members of a relationship, or over all rows of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any as _Any
+from typing import Generic, Literal
+
+from ..errors import ComputationProtocolError
+from .computation import AttributeQuery, Computation, RecordRef, T, Where
+from .validation import refuse_coroutine_function
+
+Direction = Literal["source", "target"]
+
+
+class Aggregate(Computation[T], Generic[T]):
+    """What all aggregates share.
+
+    :param source: on a property the name of a relationship, globally (on a :class:`.Dictionary`) a record.
+    :param where: which members count: ``{"status": "open"}``, ``{"total": (">", 10)}``, ``{"product.active": True}``
+        (x:1 paths), a :class:`.MatchExp`, a SQL expression, or a function of the member's mapped class that returns
+        one. ``None`` inside it is NULL. It is evaluated in the database and may read the member's own columns and,
+        by paths, its x:1 neighbours.
+    :param callback: pure Python function of a member, which sees the attributes in ``attribute_query``.
+    :param attribute_query: the attributes that ``callback`` reads, such as ``["amount", "product.price"]``.
+    :param direction: for a self-referential relation of definitions, which of its sides is the host.
+    """
+
+    source: RecordRef
+    where: Where | None
+    callback: Callable[[_Any], _Any] | None
+    attribute_query: AttributeQuery | None
+    direction: Direction | None
+
+    def _set_source(
+        self,
+        source: RecordRef,
+        where: Where | None,
+        callback: Callable[[_Any], _Any] | None,
+        attribute_query: AttributeQuery | None,
+        direction: Direction | None,
+    ) -> None:
+        if source is None:
+            raise ComputationProtocolError(f"{type(self).__name__} needs a source: a relationship name or a record")
+        if callback is not None:
+            refuse_coroutine_function(callback, type(self).__name__)
+            if attribute_query is None:
+                raise ComputationProtocolError(
+                    f"{type(self).__name__}({source!r}): a callback sees only declared attributes; "
+                    "name them in attribute_query=[…] ([] if it needs none)"
+                )
+        self.source = source
+        self.where = where
+        self.callback = callback
+        self.attribute_query = tuple(attribute_query) if attribute_query is not None else None
+        self.direction = direction
+
+
+class Count(Aggregate[int]):
+    """How many members there are.
+
+    With both ``where`` and ``callback`` a member counts if both hold.
+
+    ::
+
+        item_count: Mapped[int] = computed(Count("items"))
+        open_items: Mapped[int] = computed(Count("items", where={"done": False}))
+
+    See :class:`.Aggregate` for the parameters.
+    """
+
+    _fields = ("source", "where", "callback", "attribute_query", "direction")
+
+    def __init__(
+        self,
+        source: RecordRef,
+        *,
+        where: Where | None = None,
+        callback: Callable[[_Any], _Any] | None = None,
+        attribute_query: AttributeQuery | None = None,
+        direction: Direction | None = None,
+    ) -> None:
+        self._set_source(source, where, callback, attribute_query, direction)
+
+
+class _FieldAggregate(Aggregate[T], Generic[T]):
+    field: str
+
+    def _set_field(self, field: str) -> None:
+        if not _is_name(field):
+            raise ComputationProtocolError(
+                f"{type(self).__name__}({self.source!r}) takes the name of one attribute or x:1 path, not {field!r}"
+            )
+        self.field = field
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+class Summation(_FieldAggregate[_Any]):
+    """The sum of one attribute over the members; 0 when there are none.
+
+    NULL, NaN and infinities contribute 0. ``field`` may be an x:1 path such as ``"product.price"``.
+
+    ::
+
+        spent: Mapped[Decimal] = computed(Summation("orders", "total"))
+
+    See :class:`.Aggregate` for the other parameters.
+    """
+
+    _fields = ("source", "field", "where", "direction")
+
+    def __init__(
+        self, source: RecordRef, field: str, *, where: Where | None = None, direction: Direction | None = None
+    ) -> None:
+        self._set_source(source, where, None, None, direction)
+        self._set_field(field)
+
+
+class Average(_FieldAggregate[_Any]):
+    """The mean of one attribute over the members.
+
+    :param nulls: ``"ignore"`` leaves NULLs out, like SQL's AVG; ``"zero"`` counts them as 0.
+    :param empty: the value when no member counts; ``None`` needs a nullable column.
+
+    See :class:`.Aggregate` for the other parameters.
+    """
+
+    _fields = ("source", "field", "nulls", "empty", "where", "direction")
+
+    def __init__(
+        self,
+        source: RecordRef,
+        field: str,
+        *,
+        nulls: Literal["ignore", "zero"] = "ignore",
+        empty: float | Decimal | None = 0,
+        where: Where | None = None,
+        direction: Direction | None = None,
+    ) -> None:
+        self._set_source(source, where, None, None, direction)
+        self._set_field(field)
+        if nulls not in ("ignore", "zero"):
+            raise ComputationProtocolError(f"Average(nulls={nulls!r}): 'ignore' or 'zero'")
+        self.nulls = nulls
+        self.empty = empty
+
+
+class _Quantifier(Aggregate[bool]):
+    expression: Where | None
+
+    def _set_test(self, expression: Where | None) -> None:
+        if (self.callback is None) == (expression is None):
+            raise ComputationProtocolError(
+                f"{type(self).__name__}({self.source!r}) takes either a callback or an expression"
+            )
+        self.expression = expression
+
+
+class Every(_Quantifier):
+    """Whether all members pass a test.
+
+    :param expression: the test in SQL, in any form that ``where`` takes; NULL is not passed.
+    :param callback: or the test in Python.
+    :param not_empty: with ``True``, no members at all is ``False``.
+
+    ::
+
+        all_done: Mapped[bool] = computed(Every("items", expression={"done": True}))
+
+    See :class:`.Aggregate` for the other parameters.
+    """
+
+    _fields = ("source", "callback", "expression", "where", "attribute_query", "direction", "not_empty")
+
+    def __init__(
+        self,
+        source: RecordRef,
+        callback: Callable[[_Any], _Any] | None = None,
+        *,
+        expression: Where | None = None,
+        where: Where | None = None,
+        attribute_query: AttributeQuery | None = None,
+        direction: Direction | None = None,
+        not_empty: bool = False,
+    ) -> None:
+        self._set_source(source, where, callback, attribute_query, direction)
+        self._set_test(expression)
+        self.not_empty = not_empty
+
+
+class Any(_Quantifier):
+    """Whether at least one member passes a test; ``False`` when there are none.
+
+    See :class:`Every` for the parameters.
+    """
+
+    _fields = ("source", "callback", "expression", "where", "attribute_query", "direction")
+
+    def __init__(
+        self,
+        source: RecordRef,
+        callback: Callable[[_Any], _Any] | None = None,
+        *,
+        expression: Where | None = None,
+        where: Where | None = None,
+        attribute_query: AttributeQuery | None = None,
+        direction: Direction | None = None,
+    ) -> None:
+        self._set_source(source, where, callback, attribute_query, direction)
+        self._set_test(expression)

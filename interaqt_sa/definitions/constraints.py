@@ -1,0 +1,71 @@
+"""Constraints of records, kept by the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..errors import DefinitionFault
+from .computation import Where
+from .validation import check_name
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueConstraint:
+    """No two rows agree in all of ``properties``; rows with NULL in one of them are free.
+
+    :param name: unique among all constraints of a schema.
+    :param properties: properties and x:1 relation properties of the record; on a relation also ``"source"`` and
+        ``"target"``. They become the columns of the index in this order.
+    :param where: the constraint holds only among rows that match; own columns only.
+    :param violation_code: ``code`` of the :class:`.ConstraintViolationError` that a violation raises.
+    :raises DefinitionFault: if the name cannot be one, or the properties are empty or repeat.
+
+    ::
+
+        UniqueConstraint("one_open", ["customer"], where={"status": "open"}, violation_code="ORDER_OPEN")
+    """
+
+    name: str
+    properties: tuple[str, ...]
+    where: Where | None
+    violation_code: str | None
+
+    def __init__(
+        self,
+        name: str,
+        properties: Iterable[str],
+        *,
+        where: Where | None = None,
+        violation_code: str | None = None,
+    ) -> None:
+        check_name("UniqueConstraint", name)
+        listed = (properties,) if isinstance(properties, str) else tuple(properties)
+        if not listed or len(set(listed)) != len(listed):
+            raise DefinitionFault(f"UniqueConstraint {name!r} needs at least one property, each once, not {listed!r}")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "properties", listed)
+        object.__setattr__(self, "where", where)
+        object.__setattr__(self, "violation_code", violation_code)
+
+
+@dataclass(frozen=True, slots=True)
+class NonNullConstraint:
+    """A property is never NULL.
+
+    Unlike ``Property(nullable=False)`` it has a name and a code, which a violation carries.
+
+    :param name: unique among all constraints of a schema.
+    :param property: a property or x:1 relation property of the record.
+    :param violation_code: as for :class:`UniqueConstraint`.
+    :raises DefinitionFault: if the name cannot be one.
+    """
+
+    name: str
+    property: str
+    violation_code: str | None
+
+    def __init__(self, name: str, property: str, *, violation_code: str | None = None) -> None:
+        object.__setattr__(self, "name", check_name("NonNullConstraint", name))
+        object.__setattr__(self, "property", property)
+        object.__setattr__(self, "violation_code", violation_code)

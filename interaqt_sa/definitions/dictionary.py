@@ -1,0 +1,40 @@
+"""Single values that belong to the whole system."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+from .computation import Computation
+from .records import PropertyType
+from .validation import check_name
+
+
+@dataclass(frozen=True, slots=True)
+class Dictionary:
+    """A named value of the whole system, such as the total of all orders.
+
+    :param name: unique among the dictionaries of a schema.
+    :param type: as for :class:`.Property`.
+    :param default: its first value, or a function without parameters that returns it.
+    :param computation: what the value is, instead; its ``source`` is a record.
+    :param collection: whether the value is a list, stored as JSON.
+    :raises DefinitionFault: if the name cannot be one.
+
+    ::
+
+        Dictionary("paid_orders", "number", computation=Count("Order", where={"status": "paid"}))
+    """
+
+    name: str
+    type: PropertyType
+    _: KW_ONLY
+    default: Any = None
+    computation: Computation[Any] | None = None
+    collection: bool = False
+
+    def __post_init__(self) -> None:
+        check_name("Dictionary", self.name)
+
+    def __hash__(self) -> int:
+        return hash((Dictionary, self.name))

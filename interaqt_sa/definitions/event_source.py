@@ -1,0 +1,112 @@
+"""Where business facts enter: event sources, and what is done after their transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ..errors import DefinitionFault
+from .computation import RecordRef
+
+#: A function of a dispatch; under an asynchronous controller it may be a coroutine function.
+Hook: TypeAlias = Callable[..., Any]
+#: What a dispatch is given: plain data.
+Args: TypeAlias = Mapping[str, Any]
+
+_HOOKS = ("guard", "map_event_data", "resolve", "after_dispatch", "post_commit")
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class EventSource:
+    """A kind of event that can be dispatched; each dispatch stores a row of ``entity``.
+
+    The functions run in the order in which they are listed. All but the last are part of the transaction and run
+    again when it is repeated, so they must leave the outside world alone. Under an :class:`.AsyncController` each may
+    be a coroutine function.
+
+    :param name: unique among the event sources of a controller.
+    :param entity: the record of the stored events.
+    :param guard: ``guard(ctx, args)`` raises a :class:`.FrameworkError`, such as :class:`.InteractionGuardError`, to
+        reject the dispatch, or returns ``False``.
+    :param map_event_data: ``map_event_data(ctx, args)`` returns the attributes of the event's row; none if not given.
+    :param resolve: ``resolve(ctx, args)`` returns the ``data`` of the result.
+    :param after_dispatch: ``after_dispatch(ctx, args, data)`` returns a mapping, the ``context`` of the result, or
+        ``None``.
+    :param post_commit: ``post_commit(ctx, args, data, context)`` runs after the commit, once; a mapping that it
+        returns is merged into ``context``.
+    :param idempotency: reserved.
+    :raises DefinitionFault: if the name is empty.
+
+    ::
+
+        ship = EventSource("ship", ShipOrder, map_event_data=lambda ctx, args: {"order_id": args["order_id"]})
+    """
+
+    name: str
+    entity: RecordRef
+    guard: Hook | None
+    map_event_data: Hook | None
+    resolve: Hook | None
+    after_dispatch: Hook | None
+    post_commit: Hook | None
+
+    def __init__(
+        self,
+        name: str,
+        entity: RecordRef,
+        *,
+        guard: Callable[[Any, Any], Any] | None = None,
+        map_event_data: Callable[[Any, Any], Any] | None = None,
+        resolve: Callable[[Any, Any], Any] | None = None,
+        after_dispatch: Callable[[Any, Any, Any], Any] | None = None,
+        post_commit: Callable[[Any, Any, Any, Any], Any] | None = None,
+        idempotency: Any = None,
+    ) -> None:
+        _check_name(name)
+        if entity is None:
+            raise DefinitionFault(f"event source {name!r} needs an entity, the record in which its events are stored")
+        if idempotency is not None:
+            raise DefinitionFault(f"event source {name!r}: idempotency= is reserved and cannot be given yet")
+        values = (name, entity, guard, map_event_data, resolve, after_dispatch, post_commit)
+        for key, value in zip(("name", "entity", *_HOOKS), values, strict=True):
+            object.__setattr__(self, key, value)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def callbacks(self) -> Iterator[tuple[str, Hook]]:
+        """Iterate over the functions that a dispatch calls, with their names."""
+        for name in _HOOKS:
+            hook = getattr(self, name)
+            if hook is not None:
+                yield name, hook
+
+    def trigger_pattern(self) -> Mapping[str, Any] | None:
+        """Return what tells this source's events from others in the same record; ``None`` if they are alone there."""
+        return None
+
+
+def _check_name(name: object) -> None:
+    # not check_name(): it is never part of a path or an identifier
+    if not isinstance(name, str) or not name:
+        raise DefinitionFault(f"the name of an event source must be a string that is not empty, not {name!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordMutationSideEffect:
+    """Work outside the database that follows the commit of a dispatch which changed a record.
+
+    :param name: key of its outcome in ``DispatchResult.side_effects``.
+    :param record: whose mutation events it gets: name, definition or mapped class.
+    :param content: ``content(ctx, event)``, called for each event in order, once. What it raises is kept as a
+        :class:`.SideEffectError` and changes nothing else.
+
+    ::
+
+        RecordMutationSideEffect("mail", Shipment, lambda ctx, event: send_mail(event.record["order_id"]))
+    """
+
+    name: str
+    record: RecordRef
+    content: Callable[[Any, Any], Any]

@@ -1,0 +1,188 @@
+"""Predicates over records, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import DefinitionFault
+
+COMPARISONS = frozenset({"=", "!=", ">", "<", ">=", "<=", "like"})
+#: Every operator that an atom takes, in lower case.
+OPERATORS = COMPARISONS | {"in", "not in", "between", "not", "is null", "is not null", "contains", "exist"}
+_NULL_SAFE = frozenset({"=", "!="})
+_UNARY = frozenset({"is null", "is not null"})
+
+
+class MatchExp:
+    """A predicate over the attributes of a record; a frozen value.
+
+    Keys are attributes or paths (``"status"``, ``"customer.name"``). Operators are ``=  !=  >  <  >=  <=``,
+    ``like``, ``in``, ``not in``, ``between``, ``contains`` (member of a collection), ``is null``, ``is not null``,
+    ``not`` (only with ``None``) and ``exist`` (the key is a relationship, the operand a predicate over its members).
+    ``None`` is NULL: ``("=", None)`` is ``IS NULL``, and lists may contain it. As in SQL, every other comparison with
+    a NULL value is neither true nor false.
+
+    ::
+
+        MatchExp.atom("status", ("=", "open")) & ~MatchExp.atom("total", ("<", 10))
+        MatchExp.from_object({"status": "open", "total": (">=", 10), "items": ("exist", {"sku": "a"})})
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def atom(cls, key: str, value: tuple[str, Any]) -> MatchExp:
+        """Return the predicate that compares one attribute.
+
+        :param key: an attribute or a dotted path.
+        :param value: ``(operator, operand)``; ``("is null",)`` and ``("is not null",)`` need no operand.
+        :raises DefinitionFault: if the operator is unknown or the operand cannot go with it.
+        """
+        return _atom(key, value)
+
+    @classmethod
+    def from_object(cls, conditions: Mapping[str, Any]) -> MatchExp:
+        """Return the conjunction of ``conditions``.
+
+        :param conditions: attribute or path to a plain value (equality; ``None`` is NULL) or to a tuple
+            ``(operator, operand)``.
+        :raises DefinitionFault: as :meth:`atom`, and if there are no conditions at all.
+        """
+        if not _is(conditions, Mapping):
+            raise DefinitionFault(
+                f"{conditions!r} is no predicate; give a MatchExp, a mapping of conditions, a SQL boolean or a "
+                "function of the mapped class that returns one"
+            )
+        if not conditions:
+            raise DefinitionFault("a match without conditions would match everything; leave it out to mean that")
+        atoms = tuple(_atom(key, value if _is(value, tuple) else ("=", value)) for key, value in conditions.items())
+        return atoms[0] if len(atoms) == 1 else And(atoms)
+
+    @classmethod
+    def of(cls, value: MatchExp | Mapping[str, Any]) -> MatchExp:
+        """Return ``value`` as an expression.
+
+        :raises DefinitionFault: if it is neither an expression nor a mapping.
+        """
+        return value if isinstance(value, MatchExp) else cls.from_object(value)
+
+    def and_(self, other: MatchExp | Mapping[str, Any]) -> MatchExp:
+        """Return the predicate that both hold."""
+        return And((self, MatchExp.of(other)))
+
+    def or_(self, other: MatchExp | Mapping[str, Any]) -> MatchExp:
+        """Return the predicate that at least one holds."""
+        return Or((self, MatchExp.of(other)))
+
+    def not_(self) -> MatchExp:
+        """Return the negation, in SQL's three-valued logic."""
+        return Not(self)
+
+    def __and__(self, other: MatchExp) -> MatchExp:
+        return self.and_(other)
+
+    def __or__(self, other: MatchExp) -> MatchExp:
+        return self.or_(other)
+
+    def __invert__(self) -> MatchExp:
+        return self.not_()
+
+    def __bool__(self) -> bool:
+        # "a and b" would silently drop a
+        raise TypeError("a match has no truth value; combine with & | ~, compare with None by 'is'")
+
+    def keys(self) -> Iterable[str]:
+        """Yield every key of the expression; keys below ``exist`` belong to the related record and are left out."""
+        match self:
+            case Atom(key=key):
+                yield key
+            case And(parts=parts) | Or(parts=parts):
+                for part in parts:
+                    yield from part.keys()
+            case Not(part=part):
+                yield from part.keys()
+            case _:
+                raise NotImplementedError(type(self))
+
+
+@dataclass(frozen=True, slots=True, eq=True)
+class Atom(MatchExp):
+    """One comparison."""
+
+    key: str
+    operator: str
+    operand: Any
+
+
+@dataclass(frozen=True, slots=True)
+class And(MatchExp):
+    """All parts hold."""
+
+    parts: tuple[MatchExp, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or(MatchExp):
+    """At least one part holds."""
+
+    parts: tuple[MatchExp, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not(MatchExp):
+    """The part does not hold."""
+
+    part: MatchExp
+
+
+def _is(value: Any, kind: type[Any]) -> bool:
+    # values of users, of which annotations promise more than is true
+    return isinstance(value, kind)
+
+
+def _atom(key: Any, value: Any) -> Atom:
+    """Return the comparison with operator and operand in their normal form."""
+    if not isinstance(key, str) or not all(key.split(".")):
+        raise DefinitionFault(f"{key!r} is not an attribute or a dotted path")
+    if not _is(value, tuple) or not value or not isinstance(value[0], str):
+        raise DefinitionFault(f"{key}: write a comparison as (operator, operand), not {value!r}", property=key)
+    operator = value[0].lower()
+    if operator not in OPERATORS:
+        known = ", ".join(sorted(OPERATORS))
+        raise DefinitionFault(f"{key}: unknown operator {value[0]!r}; there are {known}", property=key)
+    if len(value) != 2 and not (len(value) == 1 and operator in _UNARY):
+        raise DefinitionFault(f"{key}: {operator!r} takes one operand, write ({operator!r}, operand)", property=key)
+    return Atom(key, operator, _checked_operand(key, operator, value[1] if len(value) == 2 else None))
+
+
+def _checked_operand(key: str, operator: str, operand: Any) -> Any:
+    def fault(expected: str) -> DefinitionFault:
+        return DefinitionFault(f"{key}: {operator!r} takes {expected}, not {operand!r}", property=key)
+
+    match operator:
+        case "exist":
+            return MatchExp.of(operand)
+        case "in" | "not in":
+            return tuple(_listed(operand, fault("a list of values")))
+        case "between":
+            bounds = tuple(_listed(operand, fault("two bounds")))
+            if len(bounds) != 2 or None in bounds:
+                raise fault("two bounds, both given")
+            return bounds
+        case "is null" | "is not null" | "not":
+            if operand is not None:
+                raise fault("None" if operator == "not" else "no operand")
+        case _ if operand is None and operator not in _NULL_SAFE:
+            raise fault("a value; for NULL use ('=', None) or ('!=', None)")
+        case _:
+            pass
+    return operand
+
+
+def _listed(operand: Any, fault: DefinitionFault) -> Iterable[Any]:
+    if isinstance(operand, (str, bytes)) or _is(operand, Mapping) or not _is(operand, Iterable):
+        raise fault
+    values: Iterable[Any] = operand
+    return values

@@ -1,0 +1,250 @@
+"""Entities, their properties, and the relations between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from sqlalchemy.types import TypeEngine
+
+from ..errors import DefinitionFault
+from .computation import Computation, RecordRef, Where
+from .constraints import NonNullConstraint, UniqueConstraint
+from .same_row import SameRow
+from .validation import check_name
+
+Cardinality: TypeAlias = Literal["1:1", "1:n", "n:1", "n:n"]
+PropertyType: TypeAlias = str | type[Any] | TypeEngine[Any]
+Constraint: TypeAlias = UniqueConstraint | NonNullConstraint
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A value that every row of a record has.
+
+    :param name: name of the attribute.
+    :param type: ``"string"``, ``"number"`` (double precision), ``"boolean"``, ``"timestamp"`` (milliseconds since
+        1970), ``"object"`` (JSON), ``"id"``; or ``str``, ``int``, ``float``, ``Decimal``, ``bool``, ``datetime``
+        (with time zone), ``dict``, ``list``, ``UUID``; or a SQLAlchemy type.
+    :param default: value of a new row that is given none, copied for each row, or a function without parameters that
+        returns it.
+    :param computed: pure function of the row's other columns; the result is stored.
+    :param computation: what the value is, such as ``Count("orders")``.
+    :param collection: whether the value is a list, stored as JSON.
+    :param nullable: whether it may be NULL; counts and sums never are.
+    :param column_name: name of the column; the name in snake case if not given.
+    :raises DefinitionFault: if the name cannot be one, or both ``computed`` and ``computation`` are given.
+
+    ::
+
+        Property("total", "number", computed=lambda item: item.price * item.quantity)
+    """
+
+    name: str
+    type: PropertyType
+    _: KW_ONLY
+    default: Any = None
+    computed: Callable[[Any], Any] | None = None
+    computation: Computation[Any] | None = None
+    collection: bool = False
+    nullable: bool = True
+    column_name: str | None = None
+
+    def __post_init__(self) -> None:
+        check_name("Property", self.name)
+        if self.computed is not None:
+            if self.computation is not None:
+                raise DefinitionFault(
+                    f"Property {self.name!r} has both computed= and computation=; keep one", property=self.name
+                )
+            object.__setattr__(self, "computation", SameRow(self.computed))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Property):
+            return NotImplemented
+        return _property_values(self) == _property_values(other)
+
+    def __hash__(self) -> int:
+        return hash((Property, self.name))
+
+
+def _property_values(value: Property) -> tuple[Any, ...]:
+    # a SameRow is made here, so two properties of one function must not differ by it
+    computation = None if value.computed else value.computation
+    return (
+        *(value.name, value.type, value.default, value.computed, computation),
+        *(value.collection, value.nullable, value.column_name),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A kind of record with rows of its own.
+
+    :param name: its name among all records, also the name of the mapped class.
+    :param properties: its :class:`Property` values; every entity has ``id`` besides.
+    :param computation: a :class:`.Transform` that derives the rows.
+    :param constraints: :class:`.UniqueConstraint` and :class:`.NonNullConstraint` values.
+    :param table_name: name of the table; the name in snake case if not given.
+    :param table_args: further arguments of the :class:`~sqlalchemy.schema.Table`, such as an ``Index``; a mapping at
+        the end holds its keyword arguments.
+    :param base_entity: with ``match_expression``: the entity is a view of the matching rows of another.
+    :param input_entities: with ``common_properties``: the entity is the union of others.
+    :param identity: properties by which rows are recognised.
+    :param retention: how long rows are kept.
+    :raises DefinitionFault: if the name cannot be one.
+
+    ::
+
+        Order = Entity("Order", [Property("total", "number", default=0)])
+    """
+
+    name: str
+    properties: tuple[Property, ...]
+    computation: Computation[Any] | None
+    base_entity: RecordRef | None
+    match_expression: Where | None
+    input_entities: tuple[RecordRef, ...]
+    common_properties: tuple[Property, ...]
+    constraints: tuple[Constraint, ...]
+    identity: Any
+    retention: Any
+    table_name: str | None
+    table_args: tuple[Any, ...]
+
+    def __init__(
+        self,
+        name: str,
+        properties: Iterable[Property] = (),
+        *,
+        computation: Computation[Any] | None = None,
+        base_entity: RecordRef | None = None,
+        match_expression: Where | None = None,
+        input_entities: Iterable[RecordRef] = (),
+        common_properties: Iterable[Property] = (),
+        constraints: Iterable[Constraint] = (),
+        identity: Any = None,
+        retention: Any = None,
+        table_name: str | None = None,
+        table_args: Iterable[Any] = (),
+    ) -> None:
+        _assign(
+            self,
+            name=check_name("Entity", name),
+            properties=tuple(properties),
+            computation=computation,
+            base_entity=base_entity,
+            match_expression=match_expression,
+            input_entities=tuple(input_entities),
+            common_properties=tuple(common_properties),
+            constraints=tuple(constraints),
+            identity=identity,
+            retention=retention,
+            table_name=table_name,
+            table_args=tuple(table_args),
+        )
+
+    def __hash__(self) -> int:
+        return hash((Entity, self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Which rows of two records belong together.
+
+    :param source: a record (name, definition or mapped class); so is ``target``.
+    :param source_property: attribute of the source that leads to the target; ``target_property`` the way back.
+    :param type: how many sources and targets belong together: ``"1:n"`` is one source with many targets.
+    :param name: its name among all records; ``<Source>_<source_property>_<target_property>_<Target>`` if not given.
+    :param properties: values that each pair has; such a relation has a table and a mapped class.
+    :param computation: a :class:`.Transform` that derives the pairs.
+    :param is_target_reliance: whether targets exist only with their source; ``"1:1"`` and ``"1:n"``.
+    :param constraints: as for :class:`Entity`, over ``"source"``, ``"target"`` and the properties.
+    :param base_relation: with ``match_expression``: the relation is a view of the matching pairs of another.
+    :param input_relations: the relation is the union of others.
+    :raises DefinitionFault: if a name cannot be one, the type is unknown, or reliance does not fit it.
+
+    ::
+
+        Relation(source=Customer, source_property="orders", target=Order, target_property="customer", type="1:n")
+    """
+
+    name: str
+    source: RecordRef
+    source_property: str
+    target: RecordRef
+    target_property: str
+    type: Cardinality
+    properties: tuple[Property, ...]
+    computation: Computation[Any] | None
+    is_target_reliance: bool
+    base_relation: RecordRef | None
+    match_expression: Where | None
+    input_relations: tuple[RecordRef, ...]
+    constraints: tuple[Constraint, ...]
+
+    def __init__(
+        self,
+        *,
+        source: RecordRef,
+        source_property: str,
+        target: RecordRef,
+        target_property: str,
+        type: Cardinality,
+        name: str | None = None,
+        properties: Iterable[Property] = (),
+        computation: Computation[Any] | None = None,
+        is_target_reliance: bool = False,
+        base_relation: RecordRef | None = None,
+        match_expression: Where | None = None,
+        input_relations: Iterable[RecordRef] = (),
+        constraints: Iterable[Constraint] = (),
+    ) -> None:
+        check_name("Relation property", source_property)
+        check_name("Relation property", target_property)
+        if name is None:
+            name = f"{ref_name(source)}_{source_property}_{target_property}_{ref_name(target)}"
+        if type not in get_args(Cardinality):
+            raise DefinitionFault(f"Relation {name!r}: type {type!r} is not one of '1:1', '1:n', 'n:1', 'n:n'")
+        if is_target_reliance and type not in ("1:1", "1:n"):
+            raise DefinitionFault(
+                f"Relation {name!r}: is_target_reliance needs one source per target, type '1:1' or '1:n', not {type!r}"
+            )
+        _assign(
+            self,
+            name=check_name("Relation", name),
+            source=source,
+            source_property=source_property,
+            target=target,
+            target_property=target_property,
+            type=type,
+            properties=tuple(properties),
+            computation=computation,
+            is_target_reliance=is_target_reliance,
+            base_relation=base_relation,
+            match_expression=match_expression,
+            input_relations=tuple(input_relations),
+            constraints=tuple(constraints),
+        )
+
+    def __hash__(self) -> int:
+        return hash((Relation, self.name))
+
+
+def ref_name(ref: RecordRef) -> str:
+    """Return the name of the record that ``ref`` means, without looking it up.
+
+    :raises DefinitionFault: if ``ref`` is neither a name, a definition nor a class.
+    """
+    if isinstance(ref, str):
+        return ref.rpartition(".")[2]
+    name = ref.__name__ if isinstance(ref, type) else getattr(ref, "name", None)
+    if not isinstance(name, str):
+        raise DefinitionFault(f"{ref!r} is no record; give its name, its definition or its mapped class")
+    return name
+
+
+def _assign(definition: object, /, **values: Any) -> None:
+    for name, value in values.items():
+        object.__setattr__(definition, name, value)

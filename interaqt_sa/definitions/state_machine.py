@@ -1,0 +1,97 @@
+"""State machines: a value that moves along declared transfers when events occur."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ComputationProtocolError
+from .computation import Computation
+from .events import MutationEvent, Trigger
+from .validation import check_name, refuse_coroutine_function
+
+
+@dataclass(frozen=True, slots=True)
+class StateNode:
+    """A state.
+
+    :param name: also the stored value, unless ``compute_value`` is given.
+    :param compute_value: ``compute_value(last_value, event)`` returns the value that is stored on entering the
+        state; at creation ``last_value`` is ``None``.
+    """
+
+    name: str
+    compute_value: Callable[[Any, MutationEvent], Any] | None = None
+
+    def __init__(self, name: str, *, compute_value: Callable[[Any, MutationEvent], Any] | None = None) -> None:
+        if compute_value is not None:
+            refuse_coroutine_function(compute_value, f"StateNode({name!r}).compute_value")
+        object.__setattr__(self, "name", check_name("StateNode", name))
+        object.__setattr__(self, "compute_value", compute_value)
+
+
+@dataclass(frozen=True, slots=True)
+class StateTransfer:
+    """A possible step from one state to another.
+
+    :param current: the state it leaves.
+    :param next: the state it enters.
+    :param trigger: the events that set it off.
+    :param compute_target: ``compute_target(ctx, event)`` names the rows that move: a mapping with their key
+        (``{"id": 3}``), a bare key, a list of these, or ``None`` for none. It may do I/O.
+    """
+
+    current: StateNode
+    next: StateNode
+    trigger: Trigger
+    compute_target: Callable[[Any, MutationEvent], Any] | None = None
+
+    def __init__(
+        self,
+        *,
+        current: StateNode,
+        next: StateNode,
+        trigger: Trigger | Mapping[str, Any],
+        compute_target: Callable[[Any, MutationEvent], Any] | None = None,
+    ) -> None:
+        object.__setattr__(self, "current", current)
+        object.__setattr__(self, "next", next)
+        object.__setattr__(self, "trigger", Trigger.of(trigger))
+        object.__setattr__(self, "compute_target", compute_target)
+
+
+class StateMachine(Computation[Any]):
+    """The value of a property is the state in which its machine stands.
+
+    :param states: all nodes, with unique names.
+    :param transfers: the possible steps; several may share a trigger, from one state they must agree on the next.
+    :param initial_state: the node of a new row.
+
+    ::
+
+        pending, paid = StateNode("pending"), StateNode("paid")
+        status: Mapped[str] = computed(StateMachine(states=[pending, paid], initial_state=pending, transfers=[
+            StateTransfer(current=pending, next=paid, trigger=Trigger(PayOrder),
+                          compute_target=lambda ctx, event: event.record["payload"]["order"])]))
+    """
+
+    _fields = ("states", "transfers", "initial_state")
+
+    def __init__(
+        self, *, states: Iterable[StateNode], transfers: Iterable[StateTransfer], initial_state: StateNode
+    ) -> None:
+        self.states = tuple(states)
+        self.transfers = tuple(transfers)
+        self.initial_state = initial_state
+        names = [node.name for node in self.states]
+        if len(set(names)) != len(names):
+            raise ComputationProtocolError(f"StateMachine: two states share a name: {sorted(names)}")
+        for node in (initial_state, *(n for t in self.transfers for n in (t.current, t.next))):
+            if node not in self.states:
+                raise ComputationProtocolError(f"StateMachine: state {node.name!r} is not listed in states")
+
+    @property
+    def computes_values(self) -> bool:
+        """Whether some node stores a value of its own, so that the state needs a column of its own."""
+        return any(node.compute_value is not None for node in self.states)

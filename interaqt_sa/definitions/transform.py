@@ -1,0 +1,55 @@
+"""Rows that exist because other rows, or events, do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ..errors import ComputationProtocolError
+from .computation import AttributeQuery, Computation, RecordRef
+from .events import Trigger
+from .validation import refuse_coroutine_function
+
+
+class Transform(Computation[Any]):
+    """Derives rows from the rows of another record, or from events.
+
+    Given to ``Entity(computation=…)``, ``Relation(computation=…)`` or as ``__computation__`` of a declarative class.
+
+    :param record: record-driven: each row of this record yields the rows that ``callback(record)`` returns (a mapping,
+        a list of mappings and ``None``, or ``None``). They follow updates and deletes of their source.
+    :param callback: a pure function; record-driven it sees the source's column attributes (or those in
+        ``attribute_query``), event-driven the :class:`.MutationEvent`.
+    :param event_deps: event-driven: named :class:`.Trigger` values; each matching event yields rows once, which stay.
+    :param attribute_query: record-driven: the column attributes that ``callback`` reads, such as ``customer_id``.
+
+    ::
+
+        class Shipment(Base):
+            __computation__ = Transform(ShipOrder, lambda e: {"order_id": e.order_id})
+    """
+
+    _fields = ("record", "callback", "event_deps", "attribute_query")
+
+    def __init__(
+        self,
+        record: RecordRef | None = None,
+        callback: Callable[[Any], Any] | None = None,
+        *,
+        event_deps: Mapping[str, Trigger | Mapping[str, Any]] | None = None,
+        attribute_query: AttributeQuery | None = None,
+    ) -> None:
+        if (record is None) == (event_deps is None):
+            raise ComputationProtocolError("Transform takes either a record or event_deps")
+        if callback is None:
+            raise ComputationProtocolError("Transform needs a callback that returns the derived rows")
+        refuse_coroutine_function(callback, "Transform")
+        self.record = record
+        self.callback = callback
+        self.event_deps = (
+            MappingProxyType({name: Trigger.of(dep) for name, dep in event_deps.items()}) if event_deps else None
+        )
+        if event_deps is not None and not event_deps:
+            raise ComputationProtocolError("Transform(event_deps={}) would never run; name at least one trigger")
+        self.attribute_query = tuple(attribute_query) if attribute_query is not None else None

@@ -1,0 +1,48 @@
+"""Checks that every definition makes of its arguments."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from ..errors import ComputationProtocolError, DefinitionFault
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def check_name(kind: str, name: object) -> str:
+    """Return ``name`` if it can stand in paths and identifiers.
+
+    :raises DefinitionFault: if it is not a string of letters, digits and underscores.
+    """
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise DefinitionFault(
+            f"{kind} name {name!r} must be letters, digits and underscores, not starting with a digit; "
+            "it ends up in paths and SQL identifiers"
+        )
+    return name
+
+
+def refuse_coroutine_function(function: object, where: str) -> None:
+    """Refuse a function that would return a coroutine where a value is needed at once.
+
+    :raises ComputationProtocolError: if ``function`` is a coroutine function.
+    """
+    call = getattr(function, "__call__", None)  # noqa: B004  an instance's own __call__, which may be async
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call):
+        raise ComputationProtocolError(
+            f"{where}: {function!r} is async; the value is needed inside the write, give a plain function"
+        )
+
+
+def refuse_awaitable(value: Any, where: str) -> Any:
+    """Return ``value``.
+
+    :raises ComputationProtocolError: if it is an awaitable; a coroutine is closed first, so that it warns nobody.
+    """
+    if inspect.isawaitable(value):
+        if inspect.iscoroutine(value):
+            value.close()
+        raise ComputationProtocolError(f"{where} returned an awaitable; the value is needed at once")
+    return value

@@ -1,0 +1,367 @@
+"""INSERT, UPDATE and DELETE statements run through the session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Column, Result, Select, Table, insert, select, tuple_
+from sqlalchemy.orm import Mapper, ORMExecuteState
+from sqlalchemy.sql.dml import Delete, Insert, Update
+
+from ..errors import UnmanagedWriteError
+from ..schema.computed import STATE_KEY
+from ..session.state import SessionState
+from .deletes import find_dependents
+from .dialects import Lock
+from .guard import MANAGED_OPTION
+from .initial_values import initial_value
+from .inserted import count_inserted, returned_columns
+from .locks import LockPass
+from .loose import lock_rekeyed
+from .memory import Memory
+from .mutations import start_propagation
+from .plan import Plan, Source
+from .propagation import Key, Touched
+from .protection import computed_write
+from .rekeyed import recount_rekeyed
+from .results import split_result
+from .rows import update_rows
+from .same_row import read_attributes, refresh_same_row
+from .statements import Statements, labelled
+from .upsert import Upsert
+
+_MANAGED = {MANAGED_OPTION: True}
+
+
+def run_bulk(execution: ORMExecuteState, table: Table, statements: Statements) -> Result[Any]:
+    """Run a DML statement on a watched table, with everything that follows from it.
+
+    :raises ComputedWriteError: if it writes a computed column.
+    :raises UnmanagedWriteError: if it is of a form that cannot be followed.
+    """
+    _refuse_computed(statements.plan, table, execution)
+    with SessionState.of(execution.session).managed():
+        return _run(Bulk(execution, table, statements))
+
+
+def _run(bulk: Bulk) -> Result[Any]:
+    statement = bulk.statement
+    if isinstance(statement, Insert):
+        conflict = statement._post_values_clause
+        # DO NOTHING returns just the rows that it has inserted
+        return Upsert(bulk).run() if hasattr(conflict, "update_values_to_set") else bulk.insert()
+    if isinstance(statement, Update):
+        return bulk.update()
+    assert isinstance(statement, Delete)
+    return bulk.delete()
+
+
+class Bulk:
+    """One DML statement of a session."""
+
+    def __init__(self, execution: ORMExecuteState, table: Table, statements: Statements) -> None:
+        self.execution = execution
+        self.statement: Any = execution.statement
+        self.statements = statements
+        self.plan = statements.plan
+        self.table = self.plan.metadata.tables[table.key]  # the statement of a mapped class holds an annotated copy
+        self.source: Source = self.plan.sources.get(table) or statements.unwatched(self.table)
+        self.propagation = start_propagation(execution.session, statements, Memory(execution.session))
+        self.propagation.connection(self.source)  # refuses what cannot be kept true before anything is written
+        self._old: dict[Mapper[Any], dict[Key, dict[str, Any]]] = {}
+
+    @property
+    def rows(self) -> list[Mapping[str, Any]]:
+        """The parameter sets, if there are several."""
+        parameters = self.execution.parameters
+        return list(parameters) if isinstance(parameters, (list, tuple)) else []
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The parameter set, if there is one."""
+        parameters = self.execution.parameters
+        return parameters if isinstance(parameters, Mapping) else {}
+
+    # -- INSERT ------------------------------------------------------------------------------------------------
+
+    def insert(self) -> Result[Any]:
+        """Insert, and let the new rows contribute."""
+        mapper = self.execution.bind_mapper
+        self._locks(self.rows, {}).run()
+        columns = returned_columns(self.propagation, self.source, self.tables)
+        # the ORM would add nothing but the work of each row
+        plain = insert(self.table) if mapper is not None and self._is_plain(mapper) else self.statement
+        statement = plain.returning(*self._asked(columns))
+        result = self.execution.invoke_statement(statement=statement, execution_options=_MANAGED)
+        answer, returned = split_result(result, self.statement, columns)
+        self.count_new(columns, returned)
+        self.propagation.run()
+        return answer
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """The tables that an INSERT writes: several for rows of a class with joined inheritance."""
+        execution, mapper = self.execution, self.execution.bind_mapper
+        raw = execution.execution_options.get("dml_strategy") == "raw"
+        if not execution.is_orm_statement or mapper is None or not self.rows or raw:
+            return (self.table,)
+        return [self.table, *(t for t in mapper.tables if isinstance(t, Table) and t is not self.table)]
+
+    def _asked(self, columns: Sequence[Column[Any]]) -> Sequence[Any]:
+        """Return ``columns`` as RETURNING may name them: attributes where the ORM writes several tables."""
+        mapper = self.execution.bind_mapper
+        if mapper is None or len(self.tables) == 1:
+            return columns
+        return [mapper.get_property_by_column(column).class_attribute for column in columns]
+
+    def _locks(self, rows: Sequence[Mapping[str, Any]], touched: Mapping[Source, Touched]) -> LockPass:
+        """Return locks on what rows will refer to: the checks of foreign keys would take them in the rows' order."""
+        locks = LockPass(self.propagation, touched)
+        mapper = self.execution.bind_mapper or self.source.mapper
+        watch = self.plan.watch(mapper.class_) if mapper is not None else None
+        for neighbour in watch.neighbours if watch is not None else ():
+            names = neighbour.reference.attributes
+            for row in rows:
+                key = tuple(row.get(name) for name in names)
+                if None not in key:
+                    locks.add_neighbour(neighbour.reference.target, key, neighbour.lock, checked=neighbour.checked)
+        return locks
+
+    def _is_plain(self, mapper: Mapper[Any]) -> bool:
+        """Whether it is a bare ``insert(Class)``, with rows that are columns of one table just as they stand."""
+        rows = self.rows
+        if not rows or not vars(self.statement).keys() <= _BARE:
+            return False
+        if len(mapper.tables) > 1 or mapper.polymorphic_on is not None or mapper.version_id_col is not None:
+            return False
+        names = rows[0].keys()
+        columns = {name: mapper.columns.get(name) for name in names}
+        if not all(column is not None and column is self.table.c.get(name) for name, column in columns.items()):
+            return False
+        # the ORM sorts rows by the attributes that they give, and leaves out None
+        return all(row.keys() == names and not any(value is None for value in row.values()) for row in rows)
+
+    def count_new(self, columns: Sequence[Column[Any]], returned: Sequence[tuple[Any, ...]]) -> None:
+        """Let new rows contribute, and tell who listens."""
+        keys = count_inserted(self.propagation, self.source, self.tables, columns, returned)
+        self._start_machines(keys)
+        mapper = self._heard()
+        if mapper is not None and keys and self.propagation.mutations is not None:
+            self.propagation.mutations.created(mapper, self._read(mapper, keys).values())
+
+    def _start_machines(self, keys: Sequence[Key]) -> None:
+        """Give new rows the values that state machines compute for them."""
+        for machine in self.plan.machines:
+            if machine.source is self.source and machine.declaration.initial_state.compute_value is not None and keys:
+                rows = self._read(machine.value.mapper, keys)
+                fresh = {key: {machine.value.column: initial_value(machine, row)} for key, row in rows.items()}
+                update_rows(self.propagation, self.source, machine.value.mapper, fresh)
+
+    # -- UPDATE ------------------------------------------------------------------------------------------------
+
+    def update(self) -> Result[Any]:
+        """Lock the rows that match, update just those, and let the difference follow."""
+        columns = set(_written(self.table, self.execution))
+        changed = columns | self.source.following()
+        if self.rows and not self.statement._where_criteria:
+            return self._update_by_key(changed)
+        _refuse_keys(self.table, columns)
+        lock = Lock.UPDATE if columns & self.source.shared_inputs else Lock.NO_KEY_UPDATE
+        keys = self._matching(lock)
+        self.before(keys, changed, lock)
+        result = self._run_restricted(keys)
+        self.moved(keys, changed)
+        self.propagation.run()
+        self._rekeyed(keys, columns)
+        return result
+
+    def _update_by_key(self, changed: set[Column[Any]]) -> Result[Any]:
+        mapper = self.execution.bind_mapper
+        names = [self._attribute(mapper, c) for c in self.table.primary_key.columns]
+        try:
+            keys = [tuple(row[name] for name in names) for row in self.rows]
+        except KeyError as error:
+            raise UnmanagedWriteError(
+                f"update({self.table.name}) with a list of rows needs the primary key {error} in every row",
+                table=self.table.name,
+            ) from error
+        columns = {c for c in self.table.columns if any(self._attribute(mapper, c) in row for row in self.rows)}
+        columns -= set(self.table.primary_key.columns)
+        self.before(keys, changed, Lock.UPDATE if columns & self.source.shared_inputs else Lock.NO_KEY_UPDATE)
+        result = self.execution.invoke_statement(execution_options=_MANAGED)
+        self.moved(keys, changed)
+        self.propagation.run()
+        self._rekeyed(keys, columns)
+        return result
+
+    def _rekeyed(self, keys: Sequence[Key], columns: set[Column[Any]]) -> None:
+        if keys and columns & self.plan.found_by(self.source):
+            recount_rekeyed(self.propagation, self.source, keys)
+
+    @staticmethod
+    def _attribute(mapper: Mapper[Any] | None, column: Column[Any]) -> str:
+        return column.key if mapper is None else mapper.get_property_by_column(column).key
+
+    def before(
+        self, keys: Sequence[Key], changed: set[Column[Any]], lock: Lock, rows: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Lock rows that will be updated, and read what they contribute.
+
+        :param rows: new rows, and new values, that will be written with them.
+        """
+        if keys and changed & self.plan.found_by(self.source):
+            lock_rekeyed(self.propagation, self.source)
+        touched = {self.source: Touched(dict.fromkeys(keys, lock), changed)} if keys else {}
+        locks = self._locks(rows, touched)
+        if locks:
+            self.propagation.before(touched, locks)
+        if keys:
+            self._read_old(keys)
+
+    def moved(self, keys: Sequence[Key], columns: set[Column[Any]] | None = None) -> None:
+        """Note that rows were updated, in ``columns`` only if that is known."""
+        self.propagation.moved(self.source, keys, columns)
+        if self.source.same_row and keys:
+            refresh_same_row(self.propagation, self.source, keys)
+        if self._old:
+            assert self.propagation.mutations is not None
+            for mapper, old in self._old.items():
+                self.propagation.mutations.changed(mapper, old, self._read(mapper, old))
+            self._old = {}
+
+    # -- mutation events ---------------------------------------------------------------------------------------
+
+    def _heard(self) -> Mapper[Any] | None:
+        """Return the mapper whose events somebody waits for."""
+        mapper = self.execution.bind_mapper or self.source.mapper
+        mutations = self.propagation.mutations
+        return mapper if mapper is not None and mutations is not None and mutations.wanted(mapper) else None
+
+    def _read(self, mapper: Mapper[Any], keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
+        return read_attributes(self.propagation, self.source, mapper, keys)
+
+    def _read_old(self, keys: Sequence[Key]) -> None:
+        mapper = self._heard()
+        if mapper is not None and keys:
+            self._old[mapper] = self._old.get(mapper, {}) | self._read(mapper, keys)
+
+    # -- DELETE ------------------------------------------------------------------------------------------------
+
+    def delete(self) -> Result[Any]:
+        """Lock the rows that match and what goes with them, delete just those, and let the difference follow."""
+        keys = self._matching(Lock.UPDATE)
+        if keys:
+            touched: dict[Source, Touched] = {}
+            if self.table in self.plan.sources:
+                touched[self.source] = Touched(dict.fromkeys(keys, Lock.UPDATE), None)
+            if self.table is self.source.table:
+                find_dependents(self.propagation, {self.table: dict.fromkeys(keys)}, touched)
+            self.propagation.before(touched)
+            self._read_old(keys)
+        result = self._run_restricted(keys)
+        self.moved(keys, set())  # they contribute nowhere
+        self.propagation.run()
+        return result
+
+    # -- rows that match ---------------------------------------------------------------------------------------
+
+    def _matching(self, lock: Lock) -> list[Key]:
+        """Return the rows that the statement's WHERE matches, locked; each once, however many joined rows match."""
+        key = list(self.table.primary_key.columns)
+        # the WHERE as it was built, and what the ORM adds to it for a class that shares its table
+        criteria = [*self.statement._where_criteria, *self._inheritance()]
+        statement: Select[Any] = select(*labelled(key)).order_by(*key)
+        matching = select(*key).where(*criteria)
+        if {*matching.get_final_froms()} != {self.table}:
+            # a locking read must not join: after a wait it would go on with stale rows of the other tables
+            statement = statement.where(_in(key, matching.correlate(None)))
+        else:
+            statement = statement.where(*criteria)
+        if len(self.rows) < 2:  # several are locked together, in order, when all are known
+            statement = self.propagation.dialect.lock(statement, lock, self.table)
+        connection = self.propagation.connection(self.source)
+        found: dict[Key, None] = {}
+        for parameters in self.rows or [self.parameters]:
+            rows = connection.execute(statement, parameters, execution_options=_MANAGED)
+            found |= dict.fromkeys(tuple(row) for row in rows)
+        return list(found)
+
+    def _inheritance(self) -> Iterator[Any]:
+        mapper = self.execution.bind_mapper
+        if mapper is not None and mapper.single and mapper.polymorphic_on is not None:
+            yield mapper.polymorphic_on.in_([m.polymorphic_identity for m in mapper.self_and_descendants])
+
+    def _run_restricted(self, keys: Sequence[Key]) -> Result[Any]:
+        """Run the statement for the locked rows only: others may have come to match since."""
+        shape = tuple((f"p{i}", c.type) for i, c in enumerate(self.table.primary_key.columns))
+        dialect = self.propagation.dialect
+        packed = dialect.pack("locked", shape, keys)
+        restricted = self.statement.where(
+            dialect.contains(list(self.table.primary_key.columns), "locked", shape, packed)
+        )
+        options: dict[str, Any] = dict(_MANAGED)
+        if self.execution.execution_options.get("synchronize_session") == "evaluate":
+            options["synchronize_session"] = "fetch"  # Python cannot evaluate the restriction, the answer is the same
+        return self.execution.invoke_statement(statement=restricted, execution_options=options)
+
+
+#: what an INSERT into a mapped class consists of when no method was called on it; the session annotates it
+_BARE = frozenset({"table", "_propagate_attrs", "_annotations", "_hash", "_Annotated__element"})
+
+
+def _in(key: Sequence[Any], statement: Select[Any]) -> Any:
+    return key[0].in_(statement) if len(key) == 1 else tuple_(*key).in_(statement)
+
+
+def _written(table: Table, execution: ORMExecuteState) -> Iterator[Column[Any]]:
+    """Yield the columns that a statement writes, by its values and its parameters."""
+    statement: Any = execution.statement
+    mapper = execution.bind_mapper
+    names: set[Any] = set(getattr(statement, "_values", None) or ())
+    names.update(key for key, _ in getattr(statement, "_ordered_values", None) or ())
+    for rows in getattr(statement, "_multi_values", ()):
+        for row in rows:
+            names.update(row if isinstance(row, Mapping) else ())
+    if getattr(statement, "_select_names", None):
+        names.update(statement._select_names)
+    parameters = execution.parameters
+    for row in parameters if isinstance(parameters, (list, tuple)) else [parameters or {}]:
+        names.update(row)
+    for name in names:
+        column = name if isinstance(name, Column) else _column_named(table, mapper, getattr(name, "key", name))
+        if column is not None:
+            # of a class with joined inheritance the column may lie in another table
+            yield table.c.get(column.key, column)
+    conflict = getattr(statement, "_post_values_clause", None)
+    for name in dict(getattr(conflict, "update_values_to_set", ())):
+        if (column := table.c.get(getattr(name, "key", name))) is not None:
+            yield column
+
+
+def _column_named(table: Table, mapper: Mapper[Any] | None, name: Any) -> Column[Any] | None:
+    if mapper is not None and name in mapper.column_attrs:
+        column = mapper.column_attrs[name].columns[0]
+        return column if isinstance(column, Column) else None
+    return table.c.get(name)
+
+
+def _refuse_computed(plan: Plan, table: Table, execution: ORMExecuteState) -> None:
+    for column in _written(table, execution):
+        value = plan.columns.get(column)
+        if value is None and STATE_KEY in column.info:
+            owner, _ = column.info[STATE_KEY]
+            value = plan.columns.get(table.c[owner]) if owner in table.c else None
+        if value is not None:
+            raise computed_write(value)
+
+
+def _refuse_keys(table: Table, columns: set[Column[Any]]) -> None:
+    keys = columns & set(table.primary_key.columns)
+    if keys:
+        names = ", ".join(sorted(c.name for c in keys))
+        raise UnmanagedWriteError(
+            f"a bulk update of {table.name}.{names} would change which row is which; change keys object by object, in "
+            "the unit of work",
+            table=table.name,
+        )

@@ -1,0 +1,31 @@
+"""Average."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, literal, literal_column, null
+
+from ...definitions.aggregates import Average
+from .accumulator import Accumulator, Resolve, Test, accumulates
+from .numbers import as_number, is_number
+
+
+@accumulates(Average)
+class AverageAccumulator(Accumulator):
+    """A running sum and a running count."""
+
+    def sql(self, resolve: Resolve, test: Test) -> Sequence[ColumnElement[Any]]:
+        value = resolve(self.computation.field)
+        one: ColumnElement[Any] = literal_column("1")
+        counted = one if self.computation.nulls == "zero" else case((is_number(value), one), else_=literal_column("0"))
+        return [as_number(value), counted]
+
+    def result(self, running: Sequence[ColumnElement[Any]]) -> ColumnElement[Any]:
+        total, count = running
+        empty = self.computation.empty
+        # "* 1.0" keeps SQLite from dividing integers
+        return case(
+            (count == 0, null() if empty is None else literal(empty)), else_=total * literal_column("1.0") / count
+        )

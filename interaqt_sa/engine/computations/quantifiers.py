@@ -1,0 +1,44 @@
+"""Every and Any: counts of members that fail, or pass, a test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any as _Any
+
+from sqlalchemy import ColumnElement, and_, case, literal_column
+
+from ...definitions.aggregates import Any, Every
+from .accumulator import Accumulator, Contribution, Resolve, Test, accumulates
+
+_ONE: ColumnElement[_Any] = literal_column("1")
+_ZERO: ColumnElement[_Any] = literal_column("0")
+
+
+@accumulates(Every)
+class EveryAccumulator(Accumulator):
+    """No member fails; NULL fails."""
+
+    def sql(self, resolve: Resolve, test: Test) -> Sequence[ColumnElement[_Any]]:
+        failed = case((test(self.computation.expression), _ZERO), else_=_ONE)
+        return [failed, _ONE] if self.computation.not_empty else [failed]
+
+    def python(self, answer: _Any) -> Contribution:
+        return (0 if answer else 1, 1) if self.computation.not_empty else (0 if answer else 1,)
+
+    def result(self, running: Sequence[ColumnElement[_Any]]) -> ColumnElement[_Any]:
+        passed = running[0] == 0
+        return and_(passed, running[1] > 0) if len(running) > 1 else passed
+
+
+@accumulates(Any)
+class AnyAccumulator(Accumulator):
+    """Some member passes."""
+
+    def sql(self, resolve: Resolve, test: Test) -> Sequence[ColumnElement[_Any]]:
+        return [case((test(self.computation.expression), _ONE), else_=_ZERO)]
+
+    def python(self, answer: _Any) -> Contribution:
+        return (1 if answer else 0,)
+
+    def result(self, running: Sequence[ColumnElement[_Any]]) -> ColumnElement[_Any]:
+        return running[0] > 0

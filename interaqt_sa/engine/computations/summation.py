@@ -1,0 +1,20 @@
+"""Summation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement
+
+from ...definitions.aggregates import Summation
+from .accumulator import Accumulator, Resolve, Test, accumulates
+from .numbers import as_number
+
+
+@accumulates(Summation)
+class SummationAccumulator(Accumulator):
+    """The computed column is the running sum, or, if it is a float, follows from a NUMERIC one."""
+
+    def sql(self, resolve: Resolve, test: Test) -> Sequence[ColumnElement[Any]]:
+        return [as_number(resolve(self.computation.field))]

@@ -1,0 +1,81 @@
+"""The connection on which the engine works for a session, and what its transaction can give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from ..errors import TransactionCapabilityError
+from ..session.state import SessionState
+from .plan import Source
+
+_SNAPSHOT = frozenset({"REPEATABLE READ", "SERIALIZABLE", "SNAPSHOT"})
+
+
+def connection_of(session: Session, source: Source) -> Connection:
+    """Return the connection on which ``source`` is written.
+
+    :raises TransactionCapabilityError: if it is in AUTOCOMMIT, where no lock holds.
+    """
+    # the engine locks what it reads: a session that sends reads elsewhere is told that this is a write
+    bind_arguments: dict[str, Any] = {"clause": source.write}
+    if source.mapper is not None:
+        bind_arguments["mapper"] = source.mapper
+    connection = session.connection(bind_arguments=bind_arguments)
+    transaction = SessionState.of(session).transaction
+    if transaction.connection is connection:
+        return connection
+    if transaction.connection is not None and transaction.connection.engine is not connection.engine:
+        raise TransactionCapabilityError(
+            f"computed values of table {source.table.name!r} would span two engines in one session; "
+            "bind all records that compute from each other to one engine"
+        )
+    _refuse_autocommit(connection)
+    transaction.connection = connection
+    return connection
+
+
+def isolation_of(connection: Connection) -> str:
+    """Return the isolation level of the running transaction, without asking the server."""
+    chosen = connection.get_execution_options().get("isolation_level")
+    if chosen is None:
+        chosen = getattr(connection.dialect, "_on_connect_isolation_level", None) or connection.default_isolation_level
+    return str(chosen or "").replace("_", " ").upper()
+
+
+def require_latest_rows(connection: Connection, why: str, *, all_serializable: bool) -> None:
+    """Refuse to look for members in a snapshot, in which those committed since are missing.
+
+    :param all_serializable: whether every writer of the system is, so that the database finds the conflict itself.
+    :raises TransactionCapabilityError: if the transaction is not READ COMMITTED.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    level = isolation_of(connection)
+    if level in _SNAPSHOT and not (level == "SERIALIZABLE" and all_serializable):
+        raise TransactionCapabilityError(
+            f"{why}, which needs all rows committed so far; this transaction is {level} and sees an older snapshot. "
+            'Use READ COMMITTED, or make all writers serializable by System(isolation="SERIALIZABLE")',
+            isolation=level,
+        )
+
+
+def _commits_by_itself(connection: Connection) -> bool:
+    """Whether the driver was put into autocommit behind SQLAlchemy's back."""
+    if connection.dialect.name == "sqlite":
+        return False  # there it means that System begins transactions itself
+    try:
+        return connection.dialect.detect_autocommit_setting(connection.connection.dbapi_connection)  # type: ignore[arg-type]
+    except NotImplementedError:
+        return False
+
+
+def _refuse_autocommit(connection: Connection) -> None:
+    if isolation_of(connection) == "AUTOCOMMIT" or _commits_by_itself(connection):
+        raise TransactionCapabilityError(
+            "the session's connection is in AUTOCOMMIT, where no lock outlives its statement; "
+            "use a transactional isolation level for sessions that write managed tables",
+            isolation="AUTOCOMMIT",
+        )

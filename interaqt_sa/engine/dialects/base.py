@@ -1,0 +1,139 @@
+"""The interface between the engine and a database."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Dialect,
+    Executable,
+    FromClause,
+    Integer,
+    Numeric,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    select,
+)
+from sqlalchemy.types import TypeEngine
+
+from ...schema.computed import stored_type
+
+#: name and type of each column of a row set
+RowShape = Sequence[tuple[str, TypeEngine[Any]]]
+#: shape of the rows that :meth:`EngineDialect.lock_names` takes
+LOCK_NAMES: RowShape = (("n", BigInteger()),)
+NO_VALUES: Mapping[str, Any] = MappingProxyType({})
+
+
+class Lock(IntEnum):
+    """Row locks, weakest first, so that ``max`` of two locks serves both needs."""
+
+    KEY_SHARE = 1
+    SHARE = 2
+    NO_KEY_UPDATE = 3
+    UPDATE = 4
+
+
+class EngineDialect(ABC):
+    """Capabilities of one database.
+
+    :ivar has_row_locks: whether rows can be locked; without them there is a single writer.
+    :ivar chains_updates: whether an UPDATE may stand in a common table expression.
+    :ivar has_decimals: whether NUMERIC is exact there.
+    :ivar returns_joined: whether RETURNING may name columns of the tables that an UPDATE joins.
+    """
+
+    has_row_locks: bool
+    chains_updates: bool
+    returns_joined: bool
+    has_decimals: bool
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.sqlalchemy_dialect = dialect
+
+    @classmethod
+    @abstractmethod
+    def serves(cls, dialect: Dialect) -> bool:
+        """Whether this class stands for ``dialect``."""
+
+    @abstractmethod
+    def row_set(self, name: str, shape: RowShape, values: Mapping[str, Any] = NO_VALUES) -> FromClause:
+        """Return a FROM element over the rows of parameter ``name``; constant text whatever their number.
+
+        :param values: what :meth:`pack` gave, for a statement whose parameters are somebody else's.
+        """
+
+    @abstractmethod
+    def pack(self, name: str, shape: RowShape, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """Return the parameters that hand ``rows`` to :meth:`row_set`."""
+
+    def pack_some(self, name: str, shape: RowShape, rows: Sequence[Sequence[Any]], *, one: bool) -> dict[str, Any]:
+        """Return the parameters for :meth:`row_set`, or for :func:`one_row` and :func:`is_row`."""
+        if not one:
+            return self.pack(name, shape, rows)
+        (row,) = rows
+        return {f"{name}_{field}": value for (field, _), value in zip(shape, row, strict=True)}
+
+    @abstractmethod
+    def contains(
+        self,
+        columns: Sequence[ColumnElement[Any]],
+        name: str,
+        shape: RowShape,
+        values: Mapping[str, Any] = NO_VALUES,
+    ) -> ColumnElement[bool]:
+        """Return the criterion that ``columns`` equal one of the rows of parameter ``name``."""
+
+    @abstractmethod
+    def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:
+        """Return ``statement`` with a row lock on ``of``."""
+
+    def lock_names(self, *, shared: bool = False) -> Executable | None:
+        """Return a statement that locks what :meth:`pack` gave for ``names``, in order, until the transaction ends."""
+        return None
+
+    def number_type(self, column: Column[Any]) -> TypeEngine[Any]:
+        """Return the type in which changes of a running ``column`` are summed: never one that rounds."""
+        if isinstance(stored_type(column.type), (Integer, Boolean)):
+            return BigInteger()
+        return Numeric(asdecimal=True) if self.has_decimals else Numeric(asdecimal=False)
+
+
+def is_exact_key(columns: Iterable[Column[Any]]) -> bool:
+    """Whether Python and the database agree on equality and order of these keys."""
+    types = [column.type for column in columns]
+    return len(types) == 1 and isinstance(types[0], (Integer, Uuid)) and not isinstance(types[0], Boolean)
+
+
+def parameter(name: str, type_: TypeEngine[Any], values: Mapping[str, Any]) -> ColumnElement[Any]:
+    """Return the parameter ``name``, with its value if ``values`` has it."""
+    if name in values:
+        return bindparam(name, values[name], type_=type_, unique=True)
+    return bindparam(name, type_=type_)
+
+
+# -- a single row, which needs no set ----------------------------------------------------------------------------------
+#
+# Planners guess how many rows a parameter holds. PostgreSQL, having guessed ten, plans such a statement anew for each
+# execution in the hope of better; where there is one row and the text says so, it soon keeps its plan.
+
+
+def one_row(name: str, shape: RowShape) -> FromClause:
+    """Return a FROM element over the one row of parameters ``name``; for types that every driver tells the database."""
+    return select(*(bindparam(f"{name}_{field}", type_=type_).label(field) for field, type_ in shape)).subquery(name)
+
+
+def is_row(columns: Sequence[ColumnElement[Any]], name: str, shape: RowShape) -> ColumnElement[bool]:
+    """Return the criterion that ``columns`` equal the one row of parameters ``name``."""
+    fields = (bindparam(f"{name}_{field}", type_=type_) for field, type_ in shape)
+    return and_(*(column == field for column, field in zip(columns, fields, strict=True)))

@@ -1,0 +1,76 @@
+"""PostgreSQL: arrays, ``unnest`` and four strengths of row locks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Executable,
+    FromClause,
+    Select,
+    any_,
+    column,
+    func,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from .base import LOCK_NAMES, NO_VALUES, EngineDialect, Lock, RowShape, parameter
+
+_LOCKS = {
+    Lock.KEY_SHARE: {"read": True, "key_share": True},
+    Lock.SHARE: {"read": True},
+    Lock.NO_KEY_UPDATE: {"key_share": True},
+    Lock.UPDATE: {},
+}
+
+
+class PostgreSQLDialect(EngineDialect):
+    """PostgreSQL 13 and later."""
+
+    has_row_locks = True
+    chains_updates = True
+    returns_joined = True
+    has_decimals = True
+
+    @classmethod
+    def serves(cls, dialect: Dialect) -> bool:
+        return isinstance(dialect, PGDialect)
+
+    def row_set(self, name: str, shape: RowShape, values: Mapping[str, Any] = NO_VALUES) -> FromClause:
+        arrays = [parameter(f"{name}_{field}", ARRAY(type_), values) for field, type_ in shape]
+        return (
+            func.unnest(*arrays)
+            .table_valued(*(column(field, type_) for field, type_ in shape))
+            .render_derived(name=name)
+        )
+
+    def pack(self, name: str, shape: RowShape, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        return {f"{name}_{field}": [row[i] for row in rows] for i, (field, _) in enumerate(shape)}
+
+    def contains(
+        self,
+        columns: Sequence[ColumnElement[Any]],
+        name: str,
+        shape: RowShape,
+        values: Mapping[str, Any] = NO_VALUES,
+    ) -> ColumnElement[bool]:
+        if len(columns) == 1:
+            ((field, type_),) = shape
+            return columns[0] == any_(parameter(f"{name}_{field}", ARRAY(type_), values))
+        rows = self.row_set(name, shape, values)
+        return tuple_(*columns).in_(select(*rows.c))
+
+    def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:
+        return statement.with_for_update(of=of, **_LOCKS[lock])
+
+    def lock_names(self, *, shared: bool = False) -> Executable | None:
+        names = self.row_set("names", LOCK_NAMES)
+        ordered = select(names.c.n).order_by(names.c.n).subquery("ordered")
+        lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        return select(lock(ordered.c.n))

@@ -1,0 +1,68 @@
+"""SQLite: JSON parameters and a single writer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    FromClause,
+    Select,
+    String,
+    column,
+    func,
+    select,
+    tuple_,
+    type_coerce,
+)
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect as SQLAlchemySQLiteDialect
+
+from .base import NO_VALUES, EngineDialect, Lock, RowShape, parameter
+
+
+class SQLiteDialect(EngineDialect):
+    """SQLite 3.35 and later, for ``UPDATE … FROM`` and ``RETURNING``."""
+
+    has_row_locks = False
+    chains_updates = False
+    returns_joined = False
+    has_decimals = False
+
+    @classmethod
+    def serves(cls, dialect: Dialect) -> bool:
+        return isinstance(dialect, SQLAlchemySQLiteDialect)
+
+    def row_set(self, name: str, shape: RowShape, values: Mapping[str, Any] = NO_VALUES) -> FromClause:
+        rows = func.json_each(parameter(name, String(), values)).table_valued(column("value"), name=f"{name}_json")
+        fields = [
+            type_coerce(func.json_extract(rows.c.value, f"$[{i}]"), type_).label(field)
+            for i, (field, type_) in enumerate(shape)
+        ]
+        return select(*fields).select_from(rows).subquery(name)
+
+    def pack(self, name: str, shape: RowShape, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        # JSON carries what the driver would store, so every type's own bind processor comes first
+        convert = [
+            type_.dialect_impl(self.sqlalchemy_dialect).bind_processor(self.sqlalchemy_dialect) for _, type_ in shape
+        ]
+        if not any(convert):
+            return {name: json.dumps([tuple(row) for row in rows])}
+        packed = [[f(v) if f and v is not None else v for f, v in zip(convert, row, strict=True)] for row in rows]
+        return {name: json.dumps(packed)}
+
+    def contains(
+        self,
+        columns: Sequence[ColumnElement[Any]],
+        name: str,
+        shape: RowShape,
+        values: Mapping[str, Any] = NO_VALUES,
+    ) -> ColumnElement[bool]:
+        rows = self.row_set(name, shape, values)
+        left = columns[0] if len(columns) == 1 else tuple_(*columns)
+        return left.in_(select(*rows.c))
+
+    def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:
+        return statement

@@ -1,0 +1,232 @@
+"""A flush of the unit of work, from the locks before it to the computed values after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Table, inspect
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import get_history, instance_dict, instance_state
+from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
+
+from .deletes import find_dependents
+from .dialects import Lock
+from .flush_events import FlushEvents
+from .initial_values import initial_value
+from .links import find_links
+from .locks import LockPass
+from .loose import lock_rekeyed
+from .memory import Memory, identity_of
+from .mutations import Mutations
+from .plan import Edge, Plan, Source, Watch
+from .propagation import Key, Propagation, Touched
+from .protection import refuse_computed_write
+from .rekeyed import recount_rekeyed
+from .same_row import SameRowValues
+from .statements import Statements
+
+
+class Flush:
+    """One flush of one session."""
+
+    def __init__(self, session: Session, statements: Statements) -> None:
+        self.session = session
+        self.plan: Plan = statements.plan
+        self.propagation = Propagation(session, statements, Memory(session))
+        mutations = self.propagation.mutations = Mutations(self.propagation)
+        self.events = FlushEvents(self.propagation, mutations)
+        self.same_row = SameRowValues(self.propagation)
+        self._touched: dict[Source, Touched] = {}
+        self._deleted: dict[Table, dict[Key, None]] = {}
+        self._changed: list[tuple[Any, Watch]] = []
+        self._new: list[tuple[Any, Watch]] = []
+        self._hosts: dict[Source, dict[Key, None]] = {}
+        self._rekeyed: list[tuple[Any, Watch, Source]] = []
+        self._seen: set[tuple[Source, Key]] = set()
+        self._links: list[tuple[Source, list[Any], list[dict[str, Any]]]] = []
+
+    # -- before ------------------------------------------------------------------------------------------------
+
+    def before(self) -> None:
+        """Collect a superset of the rows that the flush will write, lock them and read what they contribute."""
+        for instance in self.session.new:
+            self._collect_new(instance)
+        for instance in self.session.dirty:
+            self._collect_dirty(instance)
+        for instance in self.session.deleted:
+            self._collect_deleted(instance)
+        for source in {watch.source for _, watch in self._new if watch.source is not None}:
+            self.propagation.connection(source)  # refuses what cannot be kept true before anything is written
+        if self._deleted:
+            find_dependents(self.propagation, self._deleted, self._touched)
+        locks = LockPass(self.propagation, self._touched, self._top())
+        self._add_known(locks)
+        if self._touched or locks:
+            self.propagation.before(self._touched, locks)
+            self._seen.update((source, key) for source, rows in self._touched.items() for key in rows.keys)
+        self.same_row.before_flush(self._new, self._changed)
+        self.events.before()
+
+    def _top(self) -> int | None:
+        """Return the highest level at which rows will be locked, or written by the unit of work, before deltas are.
+
+        The unit of work updates parents before children, the engine locks children before parents. So hosts that
+        contributions will reach below that level must be locked in the engine's order before.
+        """
+        ranks = [source.rank for source in (*self._touched, *self._hosts)]
+        edges = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys}
+        ranks += [hop.source.rank for edge in edges for hop in edge.hops]
+        return max(ranks, default=None)
+
+    def _add_known(self, locks: LockPass) -> None:
+        """Add the rows to which new and changed objects refer, as far as memory knows."""
+        if self._new or self._touched:
+            for source, keys in self._hosts.items():
+                for key in keys:
+                    locks.add_host(source, key)
+        unsettled: set[Edge] = set()
+        for instance, watch in (*self._new, *self._changed):
+            for reference in watch.host_references:
+                host = reference.key_in(instance)
+                if host is not None and None not in host:
+                    locks.add_host(reference.target, host)
+            for neighbour in watch.neighbours:
+                read = neighbour.reference.key_in(instance)
+                if read is None:
+                    unsettled.update(neighbour.edges)
+                elif None not in read:
+                    locks.add_neighbour(neighbour.reference.target, read, neighbour.lock, checked=neighbour.checked)
+        known = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys if edge.hops}
+        self.propagation.settled = (known & self.propagation.statements.locked_ahead) - unsettled
+
+    def _collect_new(self, instance: object) -> None:
+        watch = self.plan.watch(type(instance))
+        if watch is None:
+            return
+        loaded = instance_dict(instance)
+        if not watch.computed.keys().isdisjoint(loaded):
+            refuse_computed_write(instance, watch, loaded.keys())
+        for machine in watch.initial:
+            setattr(instance, machine.value.attribute, initial_value(machine, dict(loaded)))
+        self._new.append((instance, watch))
+        self._collect_members(instance, watch, loaded)
+
+    def _collect_dirty(self, instance: object) -> None:
+        watch = self.plan.watch(type(instance))
+        if watch is None:
+            return
+        state = instance_state(instance)
+        changed = state.committed_state.keys()
+        if not watch.computed.keys().isdisjoint(changed):
+            refuse_computed_write(instance, watch, changed)
+        if watch.source is not None and watch.source.host is not None and changed:
+            self._hosts.setdefault(watch.source, {})[identity_of(state)] = None
+        if watch.source is not None and changed and watch.matters(changed):
+            lock = Lock.NO_KEY_UPDATE if watch.shared_inputs.isdisjoint(changed) else Lock.UPDATE
+            self._touch(watch.source, identity_of(state), lock, watch.changed_columns(changed))
+            self._changed.append((instance, watch))
+        if watch.source is not None and not watch.found_by.isdisjoint(changed):
+            lock_rekeyed(self.propagation, watch.source)
+            self._rekeyed.append((instance, watch, watch.source))
+        self._collect_members(instance, watch, changed)
+
+    def _collect_deleted(self, instance: object) -> None:
+        watch = self.plan.watch(type(instance))
+        if watch is None:
+            return
+        key = identity_of(instance_state(instance))
+        if watch.source is not None:
+            self._touch(watch.source, key, Lock.UPDATE, None)
+        self._note_deleted(watch, key)
+        self._collect_members(instance, watch, instance_state(instance).committed_state)
+
+    def _collect_members(self, instance: object, watch: Watch, changed: Iterable[str]) -> None:
+        """Collect the members of changed collections: without a backref they are not in ``session.dirty``."""
+        for name in watch.collections.intersection(changed):
+            relationship = watch.mapper.relationships[name]
+            history = get_history(instance, name, passive=PASSIVE_NO_INITIALIZE)
+            for member in (*history.added, *history.deleted):
+                state = instance_state(member) if member is not None else None
+                member_watch = self.plan.watch(type(member)) if state is not None and state.key else None
+                if state is None or member_watch is None or member_watch.source is None:
+                    continue
+                leaves = relationship.cascade.delete_orphan and member in history.deleted
+                columns = None if leaves else set(relationship.remote_side)
+                self._touch(
+                    member_watch.source, identity_of(state), Lock.UPDATE if leaves else Lock.NO_KEY_UPDATE, columns
+                )
+                if leaves:  # the flush will delete it, unless it has found another parent
+                    self._note_deleted(member_watch, identity_of(state))
+                self._changed.append((member, member_watch))
+
+    def _note_deleted(self, watch: Watch, key: Key) -> None:
+        table = watch.mapper.base_mapper.local_table
+        assert isinstance(table, Table)
+        self._deleted.setdefault(table, {})[key] = None
+
+    def _touch(self, source: Source, key: Key, lock: Lock, columns: Iterable[Any] | None) -> None:
+        self._touched.setdefault(source, Touched()).add(key, lock, columns)
+        if source.host is not None and columns is not None:
+            self._hosts.setdefault(source, {})[key] = None
+
+    # -- while -------------------------------------------------------------------------------------------------
+
+    def late(self, source: Source, keys: Iterable[Key], columns: set[Any] | None, lock: Lock) -> None:
+        """Lock and read rows that the unit of work writes although nothing announced it."""
+        unseen = [key for key in keys if (source, key) not in self._seen]
+        if unseen:
+            self.propagation.before({source: Touched(dict.fromkeys(unseen, lock), columns)})
+            self._seen.update((source, key) for key in unseen)
+
+    def insert_links(self, source: Source, columns: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Note rows that the unit of work is about to write into a secondary table."""
+        self._links.append((source, list(columns), [dict(row) for row in rows]))
+
+    def _apply_links(self) -> None:
+        for source, columns, rows in self._links:
+            keys = find_links(
+                self.propagation, source, columns, [tuple(row.get(c.key) for c in columns) for row in rows]
+            )
+            for key, row in zip(keys, rows, strict=False):
+                hosts = {edge: tuple(row.get(str(getattr(c, "key", c))) for c in edge.key) for edge in source.edges}
+                self.propagation.contributes(source, key, hosts, fresh=True)
+
+    # -- after -------------------------------------------------------------------------------------------------
+
+    def after(self) -> None:
+        """Apply what the flush changed."""
+        propagation = self.propagation
+        propagation.memory = Memory(self.session, (i for i, watch in self._new if watch.computed))
+        loose: dict[Source, list[Mapping[Any, Any]]] = {}
+        for instance, watch in self._new:
+            if watch.source is None:
+                continue
+            values = instance_dict(instance)
+            key = tuple(watch.mapper.primary_key_from_instance(instance))
+            if watch.edge_keys:
+                propagation.contributes(watch.source, key, watch.host_keys(values, None), fresh=True)
+            if watch.source.host is not None and propagation.has_loose_members(watch.source):
+                row = {c: values.get(watch.mapper.get_property_by_column(c).key) for c in watch.mapper.columns}
+                loose.setdefault(watch.source, []).append(row)
+        for instance, watch in self._changed:
+            self._changed_row(instance, watch)
+        for source, rows in loose.items():
+            propagation.new_hosts(source, rows)
+        self._apply_links()
+        self.same_row.after_flush()
+        self.events.after()
+        propagation.run()
+        for instance, watch, source in self._rekeyed:
+            recount_rekeyed(propagation, source, [tuple(watch.mapper.primary_key_from_instance(instance))])
+
+    def _changed_row(self, instance: Any, watch: Watch) -> None:
+        state = inspect(instance)
+        if watch.source is None or state.key is None:
+            return
+        old = identity_of(state)
+        new = tuple(watch.mapper.primary_key_from_instance(instance))
+        hosts = watch.host_keys(state.dict, state.committed_state)
+        self.propagation.contributes(watch.source, old, hosts, fresh=False)
+        if new != old and None not in new:
+            self.propagation.contributes(watch.source, new, hosts, fresh=True)

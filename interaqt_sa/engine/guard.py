@@ -1,0 +1,107 @@
+"""The net under the session: sees every Core statement of a managed connection before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from sqlalchemy import Column, Table
+from sqlalchemy.sql.dml import Delete, Insert, Update
+
+from ..errors import UnmanagedWriteError
+from .dialects import Lock
+from .flush import Flush
+from .links import find_links
+from .plan import Plan, Source
+from .propagation import ENGINE_OPTIONS, Key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UnmanagedDML = Literal["raise", "warn", "allow"]
+
+#: execution option of statements that the bulk handler runs through the session itself
+MANAGED_OPTION = "interaqt_sa_managed"
+
+
+def watch_statement(
+    element: Any,
+    parameters: Sequence[Mapping[str, Any]],
+    options: Mapping[str, Any],
+    plan: Plan,
+    flush: Flush | None,
+    managed: bool,
+    refuse: Callable[[UnmanagedWriteError], None],
+) -> None:
+    """Take part in a statement of the unit of work, or refuse one that the engine cannot follow.
+
+    :param flush: the running flush, if one runs.
+    :param managed: whether the statement is run by the bulk handler.
+    :param refuse: raises, warns, or does nothing, as the system was told.
+    """
+    if not isinstance(element, (Insert, Update, Delete)) or not isinstance(element.table, Table):
+        return
+    source = plan.sources.get(element.table)
+    if source is None or ENGINE_OPTIONS.keys() <= options.keys():
+        return
+    if managed:
+        return
+    if flush is None:
+        refuse(unmanaged_write(element.table, type(element).__name__.lower()))
+    elif element.table in plan.secondaries and not _of_object(source, options):
+        _link_rows(element, parameters, source, flush)
+    elif not isinstance(element, Insert):
+        _late_rows(element, parameters, source, flush)
+
+
+def unmanaged_write(table: Table, verb: str) -> UnmanagedWriteError:
+    """Return the error for a write past the session."""
+    return UnmanagedWriteError(
+        f"this {verb} on {table.fullname!r} goes past the session, so that computed values cannot follow it; "
+        f"use session.execute({verb}(...)) or the unit of work instead of bulk_*() and connection.execute(), or give "
+        "System(unmanaged_dml='allow') and run system.repair() afterwards",
+        table=table.fullname,
+    )
+
+
+def _of_object(source: Source, options: Mapping[str, Any]) -> bool:
+    """Whether a row is written for an object of its own, whose class is mapped to a secondary table."""
+    mapper = source.mapper
+    return mapper is not None and options.get("compiled_cache") is mapper.base_mapper._compiled_cache
+
+
+def _late_rows(element: Update | Delete, parameters: Sequence[Mapping[str, Any]], source: Source, flush: Flush) -> None:
+    """Lock and read rows of a write that nothing announced: orphans, nullified keys, post_update."""
+    table = element.table
+    assert isinstance(table, Table)
+    key = list(table.primary_key.columns)
+    keys = [k for row in parameters if (k := _key_of(key, row)) is not None]
+    if isinstance(element, Delete):
+        flush.late(source, keys, None, Lock.UPDATE)
+        return
+    columns = {table.c[name] for row in parameters for name in row if name in table.c}
+    if columns & source.inputs or source.same_row:
+        lock = Lock.UPDATE if columns & source.shared_inputs else Lock.NO_KEY_UPDATE
+        flush.late(source, keys, columns | source.following(), lock)
+
+
+def _key_of(key: Sequence[Column[Any]], row: Mapping[str, Any]) -> Key | None:
+    # the unit of work names the key in WHERE by label in an UPDATE and by key in a DELETE
+    values = tuple(row.get(column._label or "", row.get(column.key)) for column in key)
+    return None if None in values else values
+
+
+def _link_rows(element: Any, parameters: Sequence[Mapping[str, Any]], source: Source, flush: Flush) -> None:
+    """Rows of a secondary table are written by the unit of work without an object of their own."""
+    table = element.table
+    columns = [c for c in table.columns if any(c.key in row for row in parameters)]
+    if isinstance(element, Insert):
+        flush.insert_links(source, columns, parameters)
+        return
+    prefix = "old_" if isinstance(element, Update) else ""
+    named = [c for c in table.columns if any(f"{prefix}{c.key}" in row for row in parameters)]
+    values = [tuple(row[f"{prefix}{c.key}"] for c in named) for row in parameters]
+    keys = find_links(flush.propagation, source, named, values)
+    flush.late(source, keys, None, Lock.UPDATE)
+    if isinstance(element, Update):
+        flush.insert_links(source, columns, parameters)

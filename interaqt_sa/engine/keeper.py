@@ -1,0 +1,221 @@
+"""The engine on a session: handlers of its events, attached and detached."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet, ref
+
+from sqlalchemy import Connection, MetaData, Table, event
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
+from sqlalchemy.orm.attributes import instance_dict
+
+from ..errors import UnmanagedWriteError
+from ..session.state import SessionState, TransactionState
+from .attachments import Attachments, session_class
+from .bulk import run_bulk
+from .deletes import leads_on
+from .dialects import dialect_for
+from .flush import Flush
+from .guard import MANAGED_OPTION, UnmanagedDML, watch_statement
+from .plan import Plan
+from .statements import Statements
+
+
+class Keeper:
+    """Keeps the computed values of one MetaData true in every session that it is attached to.
+
+    :param metadata: where the declarations hang.
+    :param unmanaged_dml: what to do about writes past the session.
+    :param all_serializable: whether every writer is SERIALIZABLE.
+    """
+
+    def __init__(
+        self, metadata: MetaData, unmanaged_dml: UnmanagedDML = "raise", *, all_serializable: bool = False
+    ) -> None:
+        self._all_serializable = all_serializable
+        self.metadata = metadata
+        self._unmanaged_dml = unmanaged_dml
+        self._statements: dict[str, Statements] = {}
+        self._sessions: WeakKeyDictionary[Connection, ref[Session]] = WeakKeyDictionary()
+        self._engines: WeakSet[Any] = WeakSet()
+        # not event.contains(): it goes by id(), also by that of a factory that is gone
+        self._attachments = Attachments.of(metadata)
+
+    @property
+    def plan(self) -> Plan:
+        """The compiled declarations.
+
+        :raises DefinitionError: with every fault of the declarations.
+        """
+        return Plan.of(self.metadata)
+
+    def statements(self, dialect: Any) -> Statements:
+        """Return the kept statements for a SQLAlchemy dialect."""
+        plan = self.plan
+        found = self._statements.get(dialect.name)
+        if found is None or found.plan is not plan:
+            found = self._statements[dialect.name] = Statements(
+                plan, dialect_for(dialect), all_serializable=self._all_serializable
+            )
+        return found
+
+    def statements_for(self, session: Session) -> Statements:
+        """Return the kept statements for the database in which ``session`` keeps computed values."""
+        return self.statements(_dialect_of(session, self.plan))
+
+    # -- attaching ---------------------------------------------------------------------------------------------
+
+    def _session_listeners(self) -> list[tuple[str, Any]]:
+        return [
+            ("after_begin", self._after_begin),
+            ("before_flush", self._before_flush),
+            ("after_flush", self._after_flush),
+            ("do_orm_execute", self._do_orm_execute),
+            ("after_soft_rollback", self._after_soft_rollback),
+            ("after_transaction_end", self._after_transaction_end),
+            ("pending_to_transient", self._to_transient),
+            ("persistent_to_transient", self._to_transient),
+        ]
+
+    def attach(self, target: Any) -> None:
+        """Listen on a sessionmaker, scoped_session or Session class; once, however often it is called.
+
+        :raises FrameworkError: if another keeper of the same MetaData listens there.
+        """
+        sessions = session_class(target)
+        replaced = self._attachments.claim(sessions, self)
+        if replaced is None:
+            return
+        for narrower in replaced:
+            self._unlisten(narrower)
+        for name, listener in self._session_listeners():
+            event.listen(sessions, name, listener)
+
+    def detach(self, target: Any) -> None:
+        """Stop listening on ``target``."""
+        sessions = session_class(target)
+        if self._attachments.release(sessions, self):
+            self._unlisten(sessions)
+
+    def _unlisten(self, sessions: Any) -> None:
+        for name, listener in self._session_listeners():
+            event.remove(sessions, name, listener)
+
+    def _watch_engine(self, connection: Connection) -> None:
+        engine = connection.engine
+        if engine in self._engines:
+            return
+        self._engines.add(engine)
+        event.listen(engine, "before_execute", self._before_execute)
+        event.listen(engine, "savepoint", self._savepoint)
+        event.listen(engine, "rollback_savepoint", self._rollback_savepoint)
+
+    # -- transactions ------------------------------------------------------------------------------------------
+
+    def _after_begin(self, session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+        self._watch_engine(connection)
+        self._sessions[connection] = ref(session)
+        SessionState.of(session).transaction.connections.append(connection)
+
+    def _session_of(self, connection: Connection) -> Session | None:
+        held = self._sessions.get(connection)
+        return held() if held is not None else None
+
+    def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:
+            state = SessionState.of(session)
+            for connection in state.transaction.connections:
+                self._sessions.pop(connection, None)
+            state.transaction = TransactionState()
+
+    def _after_soft_rollback(self, session: Session, previous: SessionTransaction) -> None:
+        SessionState.of(session).flushes.pop(self, None)
+
+    def _to_transient(self, session: Session, instance: object) -> None:
+        """Forget computed values of an object whose row was rolled back, so that it can be added again."""
+        watch = self.plan.watch(type(instance))
+        if watch is not None:
+            values = instance_dict(instance)
+            for name in watch.computed:
+                values.pop(name, None)
+
+    def _savepoint(self, connection: Connection, name: str | None) -> None:
+        session = self._session_of(connection)
+        if session is not None:
+            # the event comes before SQLAlchemy makes up the name by which the rollback will speak of it
+            upcoming = getattr(connection, "_Connection__savepoint_seq", 0) + 1
+            SessionState.of(session).transaction.savepoint(name or f"sa_savepoint_{upcoming}")
+
+    def _rollback_savepoint(self, connection: Connection, name: str, context: Any) -> None:
+        session = self._session_of(connection)
+        if session is not None:
+            SessionState.of(session).transaction.rollback_to(name)
+
+    # -- writes ------------------------------------------------------------------------------------------------
+
+    def _before_flush(self, session: Session, context: Any, instances: Any) -> None:
+        plan = self.plan
+        watched = (*session.new, *session.dirty, *session.deleted)
+        state = SessionState.of(session)
+        if not state.collect_events and all(plan.watch(type(instance)) is None for instance in watched):
+            return
+        flush = state.flushes[self] = Flush(session, self.statements_for(session))
+        flush.before()
+
+    def _after_flush(self, session: Session, context: Any) -> None:
+        state = SessionState.of(session)
+        flush = state.flushes.get(self)
+        if isinstance(flush, Flush):
+            try:
+                flush.after()
+            finally:
+                del state.flushes[self]
+
+    def _do_orm_execute(self, execution: ORMExecuteState) -> Any:
+        if not (execution.is_insert or execution.is_update or execution.is_delete):
+            return None
+        if MANAGED_OPTION in execution.execution_options:
+            return None
+        table = _plain(getattr(execution.statement, "table", None))
+        plan = self.plan
+        if table not in plan.sources and not (
+            execution.is_delete and isinstance(table, Table) and leads_on(plan, table)
+        ):
+            return None
+        session = execution.session
+        if session.autoflush and not session._flushing:
+            session.flush()
+        return run_bulk(execution, table, self.statements_for(session))
+
+    def _before_execute(
+        self,
+        connection: Connection,
+        element: Any,
+        multiparams: Sequence[Mapping[str, Any]],
+        params: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> None:
+        session = self._session_of(connection)
+        if session is None:
+            return
+        state = SessionState.of(session)
+        rows = multiparams or [params]
+        watch_statement(element, rows, options, self.plan, state.flushes.get(self), state.is_managed, self._refuse)
+
+    def _refuse(self, error: UnmanagedWriteError) -> None:
+        if self._unmanaged_dml == "raise":
+            raise error
+        if self._unmanaged_dml == "warn":
+            warnings.warn(str(error), stacklevel=4)
+
+
+def _plain(table: Any) -> Any:
+    """Return the table itself for the annotated copy of it that ``insert(MappedClass)`` and the like carry."""
+    return table.metadata.tables.get(table.key, table) if isinstance(table, Table) else table
+
+
+def _dialect_of(session: Session, plan: Plan) -> Any:
+    mapper = next((source.mapper for source in plan.sources.values() if source.mapper is not None), None)
+    return session.get_bind(mapper).dialect

@@ -1,0 +1,202 @@
+"""The row locks that a write needs before it, taken in one pass from the bottom up.
+
+Each table is locked once, in one statement and in the order of its keys, with the strongest lock that any of its rows
+needs; tables follow each other in the lock order of the plan. What a locked row refers to is read by the very statement
+that locks it: of one's own row the database returns, after a wait, the latest version. So the rows above are known when
+their turn comes: the neighbours that contributions read, and, where a write updates hosts by itself, the hosts that its
+contributions will reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import Column
+
+from .dialects import Lock
+
+if TYPE_CHECKING:
+    from .plan import Edge, Source
+    from .propagation import Key, Propagation, Touched
+
+
+@dataclass(slots=True)
+class Wanted:
+    """One row of the pass.
+
+    :ivar lock: the lock, ``None`` for a row that is locked already.
+    :ivar follows: whether contributions over the row are read, so that its neighbours must keep still too.
+    :ivar climbs: whether hosts above it are locked as well.
+    :ivar checked: whether the write itself will lock it just so, by the check of a foreign key.
+    """
+
+    lock: Lock | None
+    follows: bool
+    climbs: bool
+    checked: bool
+
+
+class Reference(NamedTuple):
+    """Columns of a table that refer to a row of another."""
+
+    target: Source
+    columns: tuple[Column[Any], ...]
+    lock: Lock
+    to_host: bool
+
+
+class LockPass:
+    """The locks of one write.
+
+    :param touched: rows that will be written.
+    :param top: up to which rank hosts are locked too: what is locked ahead must not overtake what is locked later.
+    """
+
+    def __init__(self, propagation: Propagation, touched: Mapping[Source, Touched], top: int | None = None) -> None:
+        self._propagation = propagation
+        self._touched = touched
+        self._top = top
+        self._rows: dict[Source, dict[Key, Wanted]] = {}
+        for source, rows in touched.items():
+            for key, lock in rows.keys.items():
+                self._want(source, key, Wanted(lock, follows=True, climbs=top is not None, checked=False))
+
+    def add_host(self, source: Source, key: Key) -> None:
+        """Add a host that the write will update, or that its contributions will reach."""
+        if self._top is not None and source.rank <= self._top:
+            self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, follows=False, climbs=True, checked=False))
+        elif source.readers:
+            # others lock it for a change of what is read of it, and the check of a foreign key locks it before us
+            self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, follows=False, climbs=False, checked=True))
+
+    def add_neighbour(self, source: Source, key: Key, lock: Lock, *, checked: bool) -> None:
+        """Add a row that written rows will refer to, and that their contributions read."""
+        self._want(source, key, Wanted(lock, follows=True, climbs=False, checked=checked))
+
+    def _want(self, source: Source, key: Key, wanted: Wanted) -> None:
+        rows = self._rows.setdefault(source, {})
+        held = rows.get(key)
+        if held is not None:
+            wanted = Wanted(
+                max((lock for lock in (held.lock, wanted.lock) if lock is not None), default=None),
+                held.follows or wanted.follows,
+                held.climbs or wanted.climbs,
+                held.checked and wanted.checked,
+            )
+        rows[key] = wanted
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def run(self) -> None:
+        """Take the locks, and subtract what touched rows contribute over edges that read nothing else."""
+        if self._is_single_host():
+            return  # no order can be wrong
+        done: set[Source] = set()
+        while waiting := [source for source in self._rows if source not in done]:
+            source = min(waiting, key=lambda s: s.rank)
+            done.add(source)
+            self._lock(source, self._rows[source])
+
+    def _lock(self, source: Source, rows: dict[Key, Wanted]) -> None:
+        propagation, dialect = self._propagation, self._propagation.dialect
+        touched = self._touched.get(source)
+        own = [e for e in source.edges if touched is not None and e.own and touched.reaches(e.inputs)]
+        locks = [wanted.lock for wanted in rows.values() if wanted.lock is not None] if dialect.has_row_locks else []
+        references = self._references(source, rows.values()) if locks else []
+        if not own and (not locks or (len(rows) == 1 and not references and all(w.checked for w in rows.values()))):
+            return
+        columns = tuple(reference.columns for reference in references)
+        keys = [key for key in rows if all(part is not None for part in key)]
+        one, lock = len(keys) == 1, max(locks, default=Lock.NO_KEY_UPDATE)
+        statement = propagation.statements.lock_rows(source, lock, own, columns, one=one)
+        found = propagation.execute(source, statement, dialect.pack_some("ids", source.key_shape, keys, one=one))
+        place = len(source.key)
+        for edge in own:
+            assert touched is not None
+            place = propagation.subtract_locked(edge, touched, found, place)
+        for reference in references:
+            self._follow(source, reference, found, place)
+            place += len(reference.columns)
+
+    def _is_single_host(self) -> bool:
+        rows = [wanted for rows in self._rows.values() for wanted in rows.values()]
+        return len(rows) == 1 and not self._touched and not rows[0].follows
+
+    def _references(self, source: Source, rows: Collection[Wanted]) -> list[Reference]:
+        """Return along which columns of ``source`` the pass goes on."""
+        follows, climbs = any(row.follows for row in rows), any(row.climbs for row in rows)
+        touched = self._touched.get(source)
+        found: dict[tuple[Source, tuple[Column[Any], ...]], Reference] = {}
+        for edge in source.edges:
+            for hop in edge.hops if follows and touched is not None and touched.reaches(edge.inputs) else ():
+                if hop.parent is None and not hop.same_row:
+                    _add(found, source, hop.source, hop.local, hop.remote, edge.neighbour_lock(hop))
+        for edge, hop in source.readers if follows else ():
+            for further in edge.hops:
+                if further.parent is hop and not further.same_row and hop.table is source.table:
+                    local = [source.table.c.get(getattr(c, "key", "")) for c in further.local]
+                    _add(found, source, further.source, local, further.remote, edge.neighbour_lock(further))
+        references = list(found.values())
+        for edge in source.edges:
+            host = edge.host.source
+            columns = tuple(column for column in edge.key if isinstance(column, Column))
+            changes = touched.reaches(edge.inputs) if touched is not None else _changes_with(source, edge)
+            ahead = climbs and self._top is not None and host.rank <= self._top
+            # a row that moves has the key of its new host checked, and locked, before the hosts' own turn
+            moves = touched is not None and touched.columns is not None and not touched.columns.isdisjoint(columns)
+            if changes and edge.refers_by_own_columns and (ahead or (moves and host.readers)):
+                references.append(Reference(host, columns, Lock.NO_KEY_UPDATE, to_host=True))
+        return references
+
+    def _follow(self, source: Source, reference: Reference, found: Sequence[Any], place: int) -> None:
+        rows, width = self._rows[source], len(source.key)
+        for row in found:
+            wanted = rows.get(tuple(row[:width]))
+            key = tuple(row[place : place + len(reference.columns)])
+            if wanted is None or None in key:
+                continue
+            if reference.to_host and (wanted.climbs or reference.target.readers):
+                self.add_host(reference.target, key)
+            elif not reference.to_host and wanted.follows:
+                self.add_neighbour(reference.target, key, reference.lock, checked=False)
+
+
+def _changes_with(source: Source, edge: Edge) -> bool:
+    """Whether what a host contributes in turn changes with its own values."""
+    return source.host is not None and bool(edge.inputs & source.host.written)
+
+
+def _add(
+    found: dict[tuple[Source, tuple[Column[Any], ...]], Reference],
+    source: Source,
+    target: Source,
+    local: Iterable[Any],
+    remote: Sequence[Column[Any]],
+    lock: Lock,
+) -> None:
+    columns = tuple(column for column in local if isinstance(column, Column) and column.table is source.table)
+    if len(columns) != len(remote) or tuple(remote) != tuple(target.key):
+        return  # a row of a lower table of joined inheritance refers to it: it is locked after the write
+    known = found.get((target, columns))
+    found[target, columns] = Reference(target, columns, max(lock, known.lock) if known else lock, to_host=False)
+
+
+def edges_locked_ahead(edges: Iterable[Edge]) -> set[Edge]:
+    """Return the edges all of whose neighbours a pass finds from the keys of written rows."""
+    return {
+        edge
+        for edge in edges
+        if all(
+            hop.same_row
+            or (
+                tuple(hop.remote) == tuple(hop.source.key)
+                and all(getattr(c, "table", None) is edge.driver.table for c in hop.local)
+                if hop.parent is None
+                else hop.parent.table is hop.parent.source.table
+            )
+            for hop in edge.hops
+        )
+    }

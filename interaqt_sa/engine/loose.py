@@ -1,0 +1,69 @@
+"""Members that name their host without a foreign key: either may come first, and neither waits for the other's row.
+
+Who reads what a member contributes holds a lock on the host's key, shared; who writes a host, or gives it another
+key, holds it alone. The second of the two waits for the first to commit, and sees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column, Enum, Integer, String, Uuid
+
+from .dialects.base import LOCK_NAMES
+
+if TYPE_CHECKING:
+    from .plan import Edge, Source
+    from .propagation import Key, Propagation
+
+#: A database keeps locks in memory of fixed size; two keys that share one cost a wait, no more.
+_LOCKS_PER_EDGE = 16
+
+
+def lock_members(propagation: Propagation, edge: Edge, keys: Iterable[Key] | None) -> None:
+    """Let no host with one of ``keys`` appear before the transaction ends; ``None``: no host at all."""
+    if not edge.has_foreign_key:
+        _lock(propagation, edge, range(_LOCKS_PER_EDGE) if keys is None else _places(edge, keys), shared=True)
+
+
+def lock_hosts(propagation: Propagation, edge: Edge, keys: Iterable[Key]) -> None:
+    """Wait for writers of members of hosts with ``keys``, and let no others begin."""
+    _lock(propagation, edge, _places(edge, keys), shared=False)
+
+
+def lock_rekeyed(propagation: Propagation, source: Source) -> None:
+    """Do the same for hosts in ``source`` that are about to get other keys, whichever."""
+    for edge in propagation.loose_edges():
+        if edge.host.source is source:
+            _lock(propagation, edge, range(_LOCKS_PER_EDGE), shared=False)
+
+
+def _lock(propagation: Propagation, edge: Edge, places: Iterable[int], *, shared: bool) -> None:
+    dialect = propagation.dialect
+    statement = propagation.statements.keep(("loose locks", shared), lambda: dialect.lock_names(shared=shared))
+    first = _hash(edge.name) // _LOCKS_PER_EDGE * _LOCKS_PER_EDGE
+    names = [(first + place,) for place in sorted(set(places))]
+    if statement is not None and names:
+        propagation.require_latest_rows(edge.driver, f"{edge.name}: without a foreign key, either side may come first")
+        propagation.execute(edge.driver, statement, dialect.pack("names", LOCK_NAMES, names))
+
+
+def _places(edge: Edge, keys: Iterable[Key]) -> Sequence[int]:
+    known = all(_is_textual(column) for column in edge.host_key)
+    return [_place(key) if known else 0 for key in keys if None not in key]
+
+
+def _is_textual(column: Column[Any]) -> bool:
+    """Whether values that the database takes for equal are the same text, but for what :func:`_place` leaves out."""
+    return isinstance(column.type, (Integer, Uuid, String)) and not isinstance(column.type, Enum)
+
+
+def _place(key: Key) -> int:
+    texts = [str(int(value)) if isinstance(value, int) else str(value) for value in key]
+    return _hash("\0".join(text.casefold().replace("-", "").strip() for text in texts)) % _LOCKS_PER_EDGE
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"interaqt_sa {text}".encode()).digest()[:8], "big", signed=True)

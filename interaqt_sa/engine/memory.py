@@ -1,0 +1,104 @@
+"""Computed values in loaded objects: fresh after every write, without I/O, and taken back with a savepoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from weakref import ref
+
+from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.orm.attributes import instance_dict, instance_state, set_committed_value
+
+from ..session.state import SessionState
+from .plan import ComputedValue
+
+
+class Memory:
+    """The loaded objects of one session, as the engine sees them.
+
+    :param new: objects of the running flush, which are not in the identity map yet.
+    """
+
+    def __init__(self, session: Session, new: Iterable[object] = ()) -> None:
+        self._session = session
+        self._new: dict[tuple[type[Any], tuple[Any, ...]], object] = {}
+        for instance in new:
+            mapper = instance_state(instance).mapper
+            identity = tuple(mapper.primary_key_from_instance(instance))
+            self._new[mapper.base_mapper.class_, identity] = instance
+
+    def find(self, mapper: Mapper[Any], key: tuple[Any, ...]) -> object | None:
+        """Return the loaded object of a row."""
+        found = self._new.get((mapper.base_mapper.class_, key))
+        return found if found is not None else self._session.identity_map.get(mapper.identity_key_from_primary_key(key))
+
+    def refresh(self, values: Sequence[ComputedValue], key: tuple[Any, ...], fresh: Sequence[Any]) -> None:
+        """Put ``fresh`` into the loaded object of a row, if there is one."""
+        if values:
+            names = [value.attribute for value in values]
+            self.refresh_attributes(values[0].mapper, key, dict(zip(names, fresh, strict=True)))
+
+    def refresh_attributes(self, mapper: Mapper[Any], key: tuple[Any, ...], fresh: dict[str, Any]) -> None:
+        """Put values of attributes into the loaded object of a row, if there is one."""
+        instance = self.find(mapper, key)
+        journalled = SessionState.of(self._session).transaction.in_savepoint  # which may be the connection's own
+        if instance is None:
+            if journalled:
+                self._remember_unloaded(mapper, key, fresh)
+            return
+        loaded = instance_dict(instance)
+        # with single-table inheritance the row may hold columns that are no attributes of its class
+        known = instance_state(instance).mapper.column_attrs
+        fresh = {name: now for name, now in fresh.items() if name in known}
+        before = {name: loaded.get(name, _ABSENT) for name in fresh}
+        for name, now in fresh.items():
+            set_committed_value(instance, name, now)
+        if journalled:
+            self._remember(instance, before)
+
+    def _remember(self, instance: object, before: dict[str, Any]) -> None:
+        # a savepoint's rollback expires only what the session itself has changed
+        held = ref(instance)
+
+        def restore() -> None:
+            target = held()
+            if target is None or instance_state(target).session_id is None:
+                return
+            loaded = instance_dict(target)
+            _forget(target, [name for name, value in before.items() if value is _ABSENT])
+            for name, value in before.items():
+                if value is not _ABSENT and name in loaded:
+                    set_committed_value(target, name, value)
+
+        SessionState.of(self._session).transaction.undo.append(restore)
+
+    def _remember_unloaded(self, mapper: Mapper[Any], key: tuple[Any, ...], names: Iterable[str]) -> None:
+        # who loads the row later in the savepoint sees what its rollback takes back
+        session, identity, unloaded = self._session, mapper.identity_key_from_primary_key(key), tuple(names)
+
+        def forget() -> None:
+            target = session.identity_map.get(identity)
+            if target is not None:
+                _forget(target, unloaded)
+
+        SessionState.of(session).transaction.undo.append(forget)
+
+
+def _forget(instance: object, names: Iterable[str]) -> None:
+    """Let the next access to attributes load them; elsewhere nothing is left like that."""
+    state, loaded = instance_state(instance), instance_dict(instance)
+    known = [name for name in names if name in state.mapper.column_attrs]
+    if state.key is None:
+        for name in known:
+            loaded.pop(name, None)
+    elif known:
+        state._expire_attributes(loaded, known)  # Session.expire() refuses while a rollback runs
+
+
+def identity_of(state: InstanceState[Any]) -> tuple[Any, ...]:
+    """Return the primary key of a row as it was loaded, whatever its object holds now."""
+    assert state.key is not None
+    return state.key[1]
+
+
+_ABSENT = object()

@@ -1,0 +1,142 @@
+"""Mutation events: what happened to rows, for those who wait for it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Table
+from sqlalchemy.orm import Mapper, Session
+
+from ..definitions.events import MutationEvent, RecordView
+from ..errors import SchedulerError
+from ..schema.records import record_name
+from ..session.state import SessionState
+from .propagation import Propagation
+from .same_row import read_attributes
+from .state_machines import run_machine
+from .transforms import run_derivation
+
+if TYPE_CHECKING:
+    from .memory import Memory
+    from .plan import Host
+    from .plan.reactions import Derivation, Machine, Reaction
+    from .propagation import Key
+    from .statements import Statements
+
+_MAX_DEPTH = 50
+
+
+class Mutations:
+    """The mutation events of one write and of what follows from it."""
+
+    def __init__(self, propagation: Propagation) -> None:
+        self._propagation = propagation
+        self._plan = propagation.statements.plan
+        self._state = SessionState.of(propagation.session)
+        self._queue: deque[tuple[Mapper[Any], MutationEvent, int]] = deque()
+        self._depth = 0
+
+    def wanted(self, mapper: Mapper[Any]) -> bool:
+        """Whether somebody waits for events of ``mapper``."""
+        return self._state.collect_events or self.has_reactions(mapper)
+
+    def has_reactions(self, mapper: Mapper[Any]) -> bool:
+        """Whether events of ``mapper`` may set something off, so that they must hold whole rows."""
+        return bool(self._plan.reactions) and any(table in self._plan.reactions for table in mapper.tables)
+
+    # -- what happened -----------------------------------------------------------------------------------------
+
+    def created(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None:
+        """Note new rows."""
+        for row in rows:
+            self._add(mapper, MutationEvent("create", record_name(mapper), RecordView(row)))
+
+    def updated(self, mapper: Mapper[Any], pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+        """Note rows as they were and as they are; where nothing differs nothing happened."""
+        for old, new in pairs:
+            keys = frozenset(name for name, value in new.items() if name in old and not _same(old[name], value))
+            if keys:
+                self._add(mapper, MutationEvent("update", record_name(mapper), RecordView(new), RecordView(old), keys))
+
+    def deleted(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None:
+        """Note rows that are gone."""
+        for row in rows:
+            self._add(mapper, MutationEvent("delete", record_name(mapper), RecordView(row)))
+
+    def changed(
+        self, mapper: Mapper[Any], old: Mapping[Key, Mapping[str, Any]], new: Mapping[Key, Mapping[str, Any]]
+    ) -> None:
+        """Note what became of rows: those that are not in ``new`` are gone."""
+        self.updated(mapper, [(row, new[key]) for key, row in old.items() if key in new])
+        self.deleted(mapper, [row for key, row in old.items() if key not in new])
+
+    def written(self, host: Host, rows: Sequence[tuple[Key, Sequence[Any], Sequence[Any]]]) -> None:
+        """Note computed values of hosts as they were and as they are."""
+        if not rows:
+            return
+        names = [value.attribute for value in host.values]
+        whole: Mapping[Key, Mapping[str, Any]] = {}
+        if self.has_reactions(host.mapper):
+            keys = [key for key, _, _ in rows]
+            whole = read_attributes(self._propagation, host.source, host.mapper, keys)
+        identity = [host.mapper.get_property_by_column(column).key for column in host.mapper.primary_key]
+        pairs = []
+        for key, old, new in rows:
+            base = whole.get(key) or dict(zip(identity, key, strict=True))
+            before = {**base, **dict(zip(names, old, strict=True))}
+            pairs.append((before, {**base, **dict(zip(names, new, strict=True))}))
+        self.updated(host.mapper, pairs)
+
+    def _add(self, mapper: Mapper[Any], event: MutationEvent) -> None:
+        self._state.transaction.events.append(event)
+        if self.has_reactions(mapper):
+            self._queue.append((mapper, event, self._depth + 1))
+
+    # -- what it sets off --------------------------------------------------------------------------------------
+
+    def react(self) -> bool:
+        """Run what the events so far set off; return whether there were any."""
+        found = bool(self._queue)
+        while self._queue:
+            mapper, event, self._depth = self._queue.popleft()
+            if self._depth > _MAX_DEPTH:
+                raise SchedulerError(
+                    f"events keep setting each other off, at last the {event.type} of a {event.record_name}; break the "
+                    "cycle of transforms and state machines",
+                    record=event.record_name,
+                )
+            for effect, reactions in self._fired(mapper, event).items():
+                self._run(effect, reactions, event)
+        self._depth = 0
+        return found
+
+    def _fired(self, mapper: Mapper[Any], event: MutationEvent) -> dict[Machine | Derivation, list[Reaction]]:
+        """Return each effect once, with the reactions that call for it."""
+        fired: dict[Machine | Derivation, list[Reaction]] = {}
+        tables = [table for table in mapper.tables if isinstance(table, Table)]
+        for reaction in dict.fromkeys(r for table in tables for r in self._plan.reactions.get(table, ())):
+            if reaction.fires(mapper, event):
+                fired.setdefault(reaction.effect, []).append(reaction)
+        return fired
+
+    def _run(self, effect: Machine | Derivation, reactions: Sequence[Reaction], event: MutationEvent) -> None:
+        from .plan.reactions import Machine
+
+        if isinstance(effect, Machine):
+            transfers = [reaction.transfer for reaction in reactions if reaction.transfer is not None]
+            run_machine(self._propagation, effect, transfers, event, self._state.context)
+        else:
+            run_derivation(self._propagation, effect, event)
+
+
+def start_propagation(session: Session, statements: Statements, memory: Memory) -> Propagation:
+    """Return a propagation whose writes are heard."""
+    propagation = Propagation(session, statements, memory)
+    propagation.mutations = Mutations(propagation)
+    return propagation
+
+
+def _same(left: Any, right: Any) -> bool:
+    return left is right or bool(left == right)

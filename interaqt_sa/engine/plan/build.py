@@ -1,0 +1,199 @@
+"""From declarations to a plan; finds every fault before any SQL."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, MetaData, Table, case, literal_column
+from sqlalchemy.orm import Mapper, RelationshipProperty
+
+from ...definitions.aggregates import Aggregate, Every
+from ...definitions.aggregates import Any as AnyOf
+from ...definitions.computation import computation_of
+from ...definitions.match import MatchExp
+from ...definitions.same_row import SameRow
+from ...definitions.state_machine import StateMachine
+from ...definitions.transform import Transform
+from ...errors import DefinitionError, DefinitionFault
+from ...schema.catalog import Catalog
+from ...schema.computed import STATE_KEY
+from ...schema.dictionaries import DICTIONARY_KEY
+from ...schema.match import compile_where
+from ...schema.records import record_name, resolve_record
+from ..computations import accumulator_for
+from .columns import check_column, check_sum
+from .edges import EdgeBuilder, flatten_attributes, relationship_named
+from .model import ComputedValue, Edge, Host, Part
+from .order import assign_ranks
+from .plan import Plan
+from .reactions import add_state_machine, add_transform
+from .sources import Sources
+
+_ZERO: ColumnElement[Any] = literal_column("0")
+
+
+def build_plan(metadata: MetaData) -> Plan:
+    """Compile everything that is declared on ``metadata``.
+
+    :raises DefinitionError: with every fault that was found.
+    """
+    catalog = Catalog.of(metadata)
+    for mapper in catalog.all_mappers():
+        mapper.registry.configure(cascade=True)
+    builder = _PlanBuilder(metadata, catalog.all_mappers())
+    generation = catalog.generation
+    for mapper in builder.mappers:
+        builder.add_mapper(mapper)
+    if builder.faults:
+        raise DefinitionError("the declarations cannot be compiled", builder.faults)
+    assign_ranks(metadata, builder.sources, builder.plan)
+    builder.plan.generation = generation
+    builder.plan.finish(builder.sources)
+    return builder.plan
+
+
+class _PlanBuilder:
+    def __init__(self, metadata: MetaData, mappers: list[Mapper[Any]]) -> None:
+        self.metadata = metadata
+        # parents first: a column of a base class belongs to the base
+        self.mappers = sorted(mappers, key=lambda m: len(list(m.iterate_to_root())))
+        self.sources = Sources(mappers)
+        self.plan = Plan(metadata)
+        self.faults: list[DefinitionFault] = []
+        self._edges: dict[tuple[Host, Any], EdgeBuilder] = {}
+
+    def add_mapper(self, mapper: Mapper[Any]) -> None:
+        table = mapper.local_table
+        if not isinstance(table, Table):
+            return
+        for column in table.columns:
+            computation = computation_of(column)
+            if computation is None or column in self.plan.columns or column not in mapper.columns.values():
+                continue
+            prop = mapper.get_property_by_column(column)
+            value = ComputedValue(record_name(mapper), prop.key, mapper, column, computation)
+            self.plan.columns[column] = value
+            self._collect(value.record, value.attribute, lambda value=value: self._add_value(value))  # type: ignore[misc]
+        transform = mapper.class_.__dict__.get("__computation__")
+        if isinstance(transform, Transform):
+            self._collect(record_name(mapper), None, lambda: add_transform(self.plan, self.sources, mapper, transform))
+
+    def _collect(self, record: str, name: str | None, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except DefinitionFault as fault:
+            where = record if name is None else f"{record}.{name}"
+            self.faults.append(DefinitionFault(f"{where}: {fault}", record=record, property=name))
+
+    # -- values ------------------------------------------------------------------------------------------------
+
+    def _add_value(self, value: ComputedValue) -> None:
+        check_column(value)
+        source = self.sources.mapper(value.mapper)
+        match value.computation:
+            case Aggregate():
+                self._add_aggregate(value)
+            case SameRow():
+                source.same_row.append(value)
+                value.fingerprint = _digest(value, [_name_of(value.computation.function)])
+            case StateMachine():
+                add_state_machine(self.plan, self.sources, value)
+                value.fingerprint = _digest(value, [value.computation.initial_state.name])
+            case _:
+                raise DefinitionFault(f"{type(value.computation).__name__} cannot be kept on a property")
+        self.plan.computed[value.name] = value
+
+    def _add_aggregate(self, value: ComputedValue) -> None:
+        host = self._host(value)
+        builder = self._edge(value, host)
+        accumulator = accumulator_for(value.computation)
+        if accumulator is None:
+            raise DefinitionFault(f"{type(value.computation).__name__} is not known; register it with accumulates()")
+        value.accumulator = accumulator
+        states = [c for c in value.table.columns if c.info.get(STATE_KEY, (None,))[0] == value.column.name]
+        value.running = tuple(states) or (value.column,)
+        part = self._part(value, builder, range(len(host.vector), len(host.vector) + len(value.running)))
+        check_sum(value, builder)
+        host.vector.extend(value.running)
+        host.values.append(value)
+        builder.edge.parts.append(part)
+        value.fingerprint = _digest(value, _texts(builder.edge, part))
+
+    def _host(self, value: ComputedValue) -> Host:
+        table = value.table
+        if table not in self.plan.hosts:
+            source = self.sources.mapper(value.mapper)
+            host = Host(source, table, value.mapper)
+            if DICTIONARY_KEY in table.info:
+                host.constant = (1,)
+            self.plan.hosts[table] = host
+            source.host = source.host or host
+        return self.plan.hosts[table]
+
+    def _edge(self, value: ComputedValue, host: Host) -> EdgeBuilder:
+        computation = value.computation
+        assert isinstance(computation, Aggregate)
+        target: Mapper[Any] | RelationshipProperty[Any]
+        if host.constant is not None:
+            target = resolve_record(self.metadata, computation.source)
+        else:
+            target = relationship_named(value.mapper, computation.source)
+            if target.mapper.local_table.metadata is not self.metadata:  # type: ignore[attr-defined]
+                raise DefinitionFault(f"{computation.source!r} leads to another MetaData; keep both on one")
+            if isinstance(computation, (Every, AnyOf)) and not target.uselist:
+                raise DefinitionFault(f"{type(computation).__name__} needs a relationship to many, not {target}")
+        if (host, target) not in self._edges:
+            name = f"{value.record}.{computation.source}"
+            builder = EdgeBuilder(self.sources, host, name)
+            builder = builder.over_all(target) if isinstance(target, Mapper) else builder.over(target)
+            self._edges[host, target] = builder
+            builder.edge.driver.edges.append(builder.edge)
+            host.edges.append(builder.edge)
+        return self._edges[host, target]
+
+    def _part(self, value: ComputedValue, builder: EdgeBuilder, positions: range) -> Part:
+        computation = value.computation
+        assert isinstance(computation, Aggregate)
+        assert value.accumulator is not None
+
+        def test(where: Any) -> ColumnElement[bool]:
+            compiled = compile_where(where, builder.member.class_, builder.resolve)
+            # paths are resolved already; SQL speaks of the mapped class
+            return compiled if isinstance(where, (Mapping, MatchExp)) else builder.adapt(compiled)
+
+        counts = test(computation.where) if computation.where is not None else None
+        if computation.callback is not None:
+            paths = flatten_attributes(computation.attribute_query or (), builder.member)
+            attributes = {path: builder.resolve(path) for path in dict.fromkeys(paths)}
+            return Part(value, positions, callback=computation.callback, counts=counts, attributes=attributes)
+        numbers = value.accumulator.sql(builder.resolve, test)
+        if counts is not None:
+            numbers = [case((counts, number), else_=_ZERO) for number in numbers]
+        return Part(value, positions, sql=numbers)
+
+
+def _texts(edge: Edge, part: Part) -> list[str]:
+    pieces: list[Any] = [*edge.key, edge.table_join, *edge.criteria, *(hop.on for hop in edge.hops), *part.sql]
+    if part.counts is not None:
+        pieces.append(part.counts)
+    texts = [_sql_text(piece) for piece in pieces]
+    if part.callback is not None:
+        texts += [_name_of(part.callback), *part.attributes]
+    return texts
+
+
+def _sql_text(element: Any) -> str:
+    compiled = element.compile()
+    return f"{compiled} {sorted((k, str(v)) for k, v in compiled.params.items())}"
+
+
+def _name_of(function: Any) -> str:
+    # never its source: that changes with its formatting, and does not with what it calls
+    return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
+def _digest(value: ComputedValue, texts: list[str]) -> str:
+    head = [type(value.computation).__name__, repr(value.column.type), *(c.name for c in value.running)]
+    return hashlib.sha256("\0".join(head + texts).encode()).hexdigest()[:16]

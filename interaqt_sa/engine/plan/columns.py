@@ -1,0 +1,84 @@
+"""Whether a column can hold what is computed into it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Boolean, Float, Integer, Numeric
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from ...definitions.aggregates import Any as AnyOf
+from ...definitions.aggregates import Average, Count, Every, Summation
+from ...errors import DefinitionFault
+from ...schema.computed import stored_type
+from .edges import EdgeBuilder
+from .model import ComputedValue
+
+_CONVERSIONS = ("process_bind_param", "process_result_value", "bind_expression", "column_expression")
+
+
+def check_column(value: ComputedValue) -> None:
+    """Refuse a column that its computation cannot fill.
+
+    :raises DefinitionFault: saying what is wrong with it.
+    """
+    column, computation = value.column, value.computation
+    if column.primary_key or column.foreign_keys:
+        raise DefinitionFault("a key cannot be computed")
+    if column.default is not None or column.onupdate is not None:
+        raise DefinitionFault("a computed column has no default= or onupdate= of its own; leave it out")
+    allowed: tuple[type[Any], ...] | None = None
+    match computation:
+        case Count() | Summation():
+            allowed = (Integer, Numeric, Float)
+        case Average():
+            allowed = (Numeric, Float)
+            if computation.empty is None and not column.nullable:
+                raise DefinitionFault("Average(empty=None) needs a nullable column, such as Mapped[float | None]")
+        case Every() | AnyOf():
+            allowed = (Boolean,)
+        case _:
+            pass
+    if allowed and not isinstance(stored_type(column.type), allowed):
+        names = ", ".join(t.__name__ for t in allowed)
+        raise DefinitionFault(f"{type(computation).__name__} needs a column of type {names}, not {column.type!r}")
+    if isinstance(computation, (Count, Every, AnyOf)) and _converts(column.type):
+        raise DefinitionFault(f"{column.type!r} stores something else than {type(computation).__name__} gives")
+
+
+def check_sum(value: ComputedValue, builder: EdgeBuilder) -> None:
+    """Refuse a sum, or mean, that cannot be made of its field, or that its column would round.
+
+    :raises DefinitionFault: saying what is wrong with it.
+    """
+    if not isinstance(value.computation, (Summation, Average)):
+        return
+    name, declared = value.computation.field, builder.resolve(value.computation.field).type
+    field, own = stored_type(declared), value.column.type
+    if not isinstance(field, (Integer, Numeric, Float)):
+        raise DefinitionFault(f"{name!r} is {declared!r}, which cannot be added up")
+    if (_converts(declared) or _converts(own)) and type(declared) is not type(own):
+        raise DefinitionFault(
+            f"what is stored is added up: {name!r} ({declared!r}) and the computed column ({own!r}) must be of one "
+            "type where either converts its values"
+        )
+    if not isinstance(value.computation, Summation) or value.running != (value.column,):
+        return
+    places = _places(stored_type(own))
+    needed = _places(field)
+    if places is not None and (needed is None or isinstance(field, Float) or needed > places):
+        raise DefinitionFault(
+            f"{own!r} would round the sum of {name!r} ({declared!r}) at every change; "
+            "give the computed column at least its scale, or Numeric() without one"
+        )
+
+
+def _places(type_: TypeEngine[Any]) -> int | None:
+    return 0 if isinstance(type_, Integer) else getattr(type_, "scale", None)
+
+
+def _converts(type_: TypeEngine[Any]) -> bool:
+    """Whether a type stores something else than it shows."""
+    return isinstance(type_, TypeDecorator) and any(
+        getattr(type(type_), name) is not getattr(TypeDecorator, name) for name in _CONVERSIONS
+    )

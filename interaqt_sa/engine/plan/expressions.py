@@ -1,0 +1,49 @@
+"""From the user's ORM expressions to plain Core expressions over a plan's FROM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.elements import Grouping
+from sqlalchemy.sql.selectable import SelectBase
+from sqlalchemy.util import EMPTY_DICT
+
+from ...errors import DefinitionFault
+
+
+def columns_of(expression: ColumnElement[Any]) -> list[Column[Any]]:
+    """Return every table column in ``expression``.
+
+    :raises DefinitionFault: if it holds a subquery, whose rows nobody watches.
+    """
+    found: list[Column[Any]] = []
+    for element in visitors.iterate(expression):
+        if isinstance(element, SelectBase):
+            raise DefinitionFault(
+                "the expression holds a subquery, whose rows are not watched; use a path such as "
+                "{'product.active': True}, or an aggregate of its own on the related record"
+            )
+        if isinstance(element, Column):
+            found.append(element)
+    return found
+
+
+def replace_columns(
+    expression: ColumnElement[Any], replacements: Mapping[Column[Any], ColumnElement[Any]]
+) -> ColumnElement[Any]:
+    """Return a plain Core copy of ``expression`` with columns replaced."""
+
+    def replace(element: Any, **_: Any) -> Any:
+        found = replacements.get(element) if isinstance(element, Column) else None
+        # where a column stood, "a = b" needs parentheses
+        return found if found is None or isinstance(found, Column) else Grouping(found)
+
+    copy = visitors.replacement_traverse(expression, {}, replace)
+    for element in visitors.iterate(copy):
+        # the mark of ORM expressions, which would make a Core UPDATE around them an ORM one
+        if getattr(element, "_propagate_attrs", None):
+            element._propagate_attrs = EMPTY_DICT  # type: ignore[attr-defined]
+    return copy  # type: ignore[no-any-return]

@@ -1,0 +1,93 @@
+"""What a system does when rows change: the compiled form of all declarations on one MetaData."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table
+from sqlalchemy.orm import RelationshipDirection, RelationshipProperty
+
+from ...schema.catalog import Catalog
+from .model import ComputedValue, Host, Source
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from .reactions import Derivation, Machine, Reaction
+    from .sources import Sources
+
+
+class Plan:
+    """The compiled declarations of one MetaData; values, no session and no I/O.
+
+    :ivar computed: every computed value by its name, ``"Record.property"``.
+    :ivar hosts: tables with aggregates.
+    :ivar sources: what is watched, by each of its tables.
+    :ivar reactions: what mutation events of a table set off.
+    :ivar children: foreign keys by the table that they refer to.
+    :ivar secondaries: tables whose rows the unit of work writes for many-to-many relationships.
+    :ivar nullified: those that the unit of work sets to NULL when it deletes a parent.
+    """
+
+    def __init__(self, metadata: MetaData) -> None:
+        self.metadata = metadata
+        self.generation = -1
+        self.computed: dict[str, ComputedValue] = {}
+        self.columns: dict[Column[Any], ComputedValue] = {}
+        self.hosts: dict[Table, Host] = {}
+        self.sources: dict[Table, Source] = {}
+        self.machines: list[Machine] = []
+        self.derivations: list[Derivation] = []
+        self.reactions: dict[Table, list[Reaction]] = {}
+        self.children: dict[Table, list[ForeignKeyConstraint]] = {}
+        self.secondaries: set[Table] = set()
+        self.nullified: set[ForeignKeyConstraint] = set()
+        self._watches: dict[type[Any], Watch | None] = {}
+
+    @classmethod
+    def of(cls, metadata: MetaData) -> Plan:
+        """Return the plan of ``metadata``, compiled anew if something was declared since.
+
+        :raises DefinitionError: with every fault of the declarations.
+        """
+        catalog = Catalog.of(metadata)
+        found = catalog.plan
+        if not isinstance(found, cls) or found.generation != catalog.generation:
+            from .build import build_plan
+
+            found = catalog.plan = build_plan(metadata)
+        return found
+
+    def finish(self, sources: Sources) -> None:
+        """Take over what the builder collected."""
+        self.sources = dict(sources.by_table)
+        for table in self.metadata.tables.values():
+            for constraint in table.foreign_key_constraints:
+                self.children.setdefault(constraint.referred_table, []).append(constraint)
+        for mapper in Catalog.of(self.metadata).all_mappers():
+            for relationship in mapper.relationships:
+                if isinstance(relationship.secondary, Table) and not relationship.viewonly:
+                    self.secondaries.add(relationship.secondary)
+                self.nullified.update(_nullified_by(relationship))
+
+    def found_by(self, source: Source) -> set[Column[Any]]:
+        """Return the columns of ``source`` by which members find their host."""
+        hosts = [host for host in self.hosts.values() if host.source is source]
+        return {c for host in hosts if host.constant is None for edge in host.edges for c in edge.host_key}
+
+    def watch(self, cls: type[Any]) -> Watch | None:
+        """Return what to look for in changed instances of ``cls``, ``None`` if nothing."""
+        if cls not in self._watches:
+            self._watches[cls] = Watch.of(self, cls)
+        return self._watches[cls]
+
+
+def _nullified_by(relationship: RelationshipProperty[Any]) -> Iterator[ForeignKeyConstraint]:
+    if relationship.direction is not RelationshipDirection.ONETOMANY or relationship.viewonly:
+        return
+    if relationship.passive_deletes == "all":
+        return
+    for table in relationship.mapper.tables:
+        for constraint in getattr(table, "foreign_key_constraints", ()):
+            if set(constraint.columns) <= set(relationship.remote_side):
+                yield constraint

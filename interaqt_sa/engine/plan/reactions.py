@@ -1,0 +1,132 @@
+"""What mutation events set off: state machines and derived rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Table
+from sqlalchemy.orm import Mapper
+
+from ...definitions.events import MutationEvent, Trigger
+from ...definitions.state_machine import StateMachine, StateTransfer
+from ...definitions.transform import Transform
+from ...errors import DefinitionFault
+from ...schema.computed import STATE_KEY
+from ...schema.records import resolve_record
+from .model import ComputedValue, Source
+from .plan import Plan
+from .sources import Sources
+
+
+@dataclass(eq=False)
+class Machine:
+    """A state machine on a column.
+
+    :ivar state: the column with the name of the state, which is the value itself unless a node computes one.
+    """
+
+    value: ComputedValue
+    declaration: StateMachine
+    source: Source
+    state: Column[Any]
+
+
+@dataclass(eq=False)
+class Derivation:
+    """Rows of one record that come from rows, or events, of another.
+
+    :ivar origin: record-driven: the record whose rows are the source.
+    :ivar source_column: hidden column with the key of the source row; ``None`` if event-driven.
+    """
+
+    name: str
+    transform: Transform
+    target: Source
+    mapper: Mapper[Any]
+    origin: Mapper[Any] | None = None
+    attributes: tuple[str, ...] = ()
+    source_column: Column[Any] | None = None
+    index_column: Column[Any] | None = None
+
+
+@dataclass(eq=False)
+class Reaction:
+    """A trigger and what it sets off.
+
+    :ivar mapper: the record whose events are meant, subclasses included.
+    """
+
+    mapper: Mapper[Any]
+    trigger: Trigger | None
+    effect: Machine | Derivation
+    transfer: StateTransfer | None = None
+
+    def fires(self, mapper: Mapper[Any], event: MutationEvent) -> bool:
+        return mapper.isa(self.mapper) and (self.trigger is None or self.trigger.matches(event))
+
+
+def add_state_machine(plan: Plan, sources: Sources, value: ComputedValue) -> None:
+    """Add the machine of a column and the triggers of its transfers.
+
+    :raises DefinitionFault: if a trigger names an unknown record or a transfer has no target.
+    """
+    declaration = value.computation
+    assert isinstance(declaration, StateMachine)
+    source = sources.mapper(value.mapper)
+    hidden = [c for c in value.table.columns if c.info.get(STATE_KEY) == (value.column.name, "state")]
+    machine = Machine(value, declaration, source, hidden[0] if hidden else value.column)
+    plan.machines.append(machine)
+    for transfer in declaration.transfers:
+        if transfer.compute_target is None:
+            raise DefinitionFault(
+                f"the transfer {transfer.current.name} -> {transfer.next.name} does not say which rows move; "
+                "give compute_target"
+            )
+        mapper, trigger = _resolved(plan, transfer.trigger)
+        _react(plan, sources, Reaction(mapper, trigger, machine, transfer))
+
+
+def add_transform(plan: Plan, sources: Sources, mapper: Mapper[Any], transform: Transform) -> None:
+    """Add a derivation.
+
+    :raises DefinitionFault: if it names an unknown record.
+    """
+    target = sources.mapper(mapper)
+    derivation = Derivation(mapper.class_.__name__, transform, target, mapper)
+    plan.derivations.append(derivation)
+    if transform.record is not None:
+        derivation.origin = resolve_record(plan.metadata, transform.record)
+        names = transform.attribute_query or tuple(derivation.origin.column_attrs.keys())
+        unknown = [n for n in names if not isinstance(n, str) or n not in derivation.origin.column_attrs]
+        if unknown:
+            raise DefinitionFault(f"attribute_query names {unknown}, which {derivation.origin.class_.__name__} has not")
+        derivation.attributes = tuple(names)
+        columns = {c.info[STATE_KEY][1]: c for c in target.table.columns if c.info.get(STATE_KEY, (1,))[0] is None}
+        derivation.source_column, derivation.index_column = columns["source"], columns["index"]
+        _react(plan, sources, Reaction(derivation.origin, None, derivation))
+    for dependency in (transform.event_deps or {}).values():
+        event_mapper, trigger = _resolved(plan, dependency)
+        _react(plan, sources, Reaction(event_mapper, trigger, derivation))
+
+
+def _resolved(plan: Plan, trigger: Trigger) -> tuple[Mapper[Any], Trigger]:
+    """Return the record that a trigger waits for; one that names an event source gets its pattern."""
+    ref = trigger.record_name
+    mapper = resolve_record(plan.metadata, ref)
+    pattern = getattr(ref, "trigger_pattern", lambda: None)()
+    if pattern:
+        merged = {**pattern, **(trigger.record or {})}
+        trigger = Trigger(ref, trigger.type, record=merged, old_record=trigger.old_record, keys=trigger.keys)
+    unknown = set(trigger.keys or ()) - set(mapper.attrs.keys())
+    if unknown:
+        raise DefinitionFault(f"the trigger's keys {sorted(unknown)} are no attributes of {mapper.class_.__name__}")
+    return mapper, trigger
+
+
+def _react(plan: Plan, sources: Sources, reaction: Reaction) -> None:
+    sources.mapper(reaction.mapper)
+    for mapper in reaction.mapper.self_and_descendants:
+        for table in mapper.tables:
+            if isinstance(table, Table) and reaction not in (listed := plan.reactions.setdefault(table, [])):
+                listed.append(reaction)

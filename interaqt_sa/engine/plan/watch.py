@@ -1,0 +1,252 @@
+"""What to look for in the changed objects of a flush."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from types import NoneType
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import Column, Table, inspect
+from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
+from sqlalchemy.orm.attributes import instance_dict, instance_state
+
+from ..dialects import Lock
+
+if TYPE_CHECKING:
+    from .model import ComputedValue, Edge, Source
+    from .plan import Plan
+    from .reactions import Machine
+
+
+@dataclass(frozen=True)
+class RowReference:
+    """How objects of a class refer to a row of another table.
+
+    :ivar attributes: the attributes that hold its key.
+    :ivar relationship: the many-to-one relationship that sets them, if there is one.
+    :ivar has_default: whether a new row without a key may get one all the same.
+    """
+
+    target: Source
+    attributes: tuple[str, ...]
+    relationship: str | None
+    has_default: bool
+
+    def key_in(self, instance: Any) -> tuple[Any, ...] | None:
+        """Return the key that ``instance`` will refer to anew; with ``None`` parts for no row, ``None``: nobody knows.
+
+        A row that keeps its reference has none anew: what it refers to is read from the row, under lock.
+        """
+        loaded, state = instance_dict(instance), instance_state(instance)
+        if state.key is not None and state.committed_state.keys().isdisjoint((*self.attributes, self.relationship)):
+            return (None,)
+        related = loaded.get(self.relationship) if self.relationship else None
+        if related is not None:
+            identity = instance_state(related).key
+            # a new row is nobody else's: it needs no lock
+            return identity[1] if identity is not None else (None,)
+        key = tuple(loaded.get(name, _UNKNOWN) for name in self.attributes)
+        if all(type(part) in _EXACT_KEYS for part in key):
+            return key
+        is_unset = state.key is None and all(part is _UNKNOWN for part in key)
+        return (None,) if is_unset and not self.has_default else None
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A row that contributions of a class read, one x:1 step away.
+
+    :ivar edges: the contributions.
+    :ivar checked: whether the database locks it just so when it checks a foreign key.
+    """
+
+    reference: RowReference
+    lock: Lock
+    edges: tuple[Edge, ...]
+    checked: bool
+
+
+@dataclass(eq=False)
+class Watch:
+    """What the engine wants to know of one mapped class.
+
+    :ivar source: its table, if rows of it contribute, are read, hold computed values or set something off.
+    :ivar inputs: attributes (columns and many-to-one relationships) whose change matters.
+    :ivar shared_inputs: those that rows of other tables read.
+    :ivar collections: to-many relationships whose members' rows the flush will write.
+    :ivar computed: attributes that nobody may assign.
+    :ivar same_row: values computed from the row itself.
+    :ivar following: columns that any UPDATE may change, through ``onupdate`` or a function of the row.
+    :ivar edge_keys: the edges that its rows drive, with the attributes that say which host they contribute to.
+    :ivar found_by: attributes by which members find their host.
+    :ivar host_references: how rows refer to their hosts.
+    :ivar neighbours: rows of other tables that its contributions read.
+    :ivar initial: state machines that compute the value of a new row.
+    :ivar whole_rows: whether mutation events of the class have listeners, who see whole rows.
+    """
+
+    mapper: Mapper[Any]
+    source: Source | None
+    inputs: frozenset[str]
+    shared_inputs: frozenset[str]
+    collections: frozenset[str]
+    computed: dict[str, ComputedValue]
+    same_row: tuple[ComputedValue, ...]
+    following: frozenset[Column[Any]]
+    whole_rows: bool
+    found_by: frozenset[str]
+    initial: tuple[Machine, ...]
+    edge_keys: tuple[tuple[Edge, tuple[str, ...]], ...]
+    neighbours: tuple[Neighbour, ...]
+    host_references: tuple[RowReference, ...]
+
+    @classmethod
+    def of(cls, plan: Plan, mapped: type[Any]) -> Watch | None:
+        mapper = inspect(mapped)
+        tables = [table for table in mapper.tables if isinstance(table, Table)]
+        source = next((plan.sources[table] for table in tables if table in plan.sources), None)
+        collections = frozenset(
+            relationship.key
+            for relationship in mapper.relationships
+            if relationship.direction is RelationshipDirection.ONETOMANY
+            and not relationship.viewonly
+            and any(table in plan.sources for table in relationship.mapper.tables)
+        )
+        whole_rows = any(table in plan.reactions for table in tables)
+        deletes_matter = any(table in plan.children for table in tables)
+        if source is None and not collections and not whole_rows and not deletes_matter:
+            return None
+        columns = {column for column in mapper.columns.values() if isinstance(column, Column)}
+        inputs = source.inputs if source else set()
+        shared = source.shared_inputs if source else set()
+        computed = {mapper.get_property_by_column(c).key: plan.columns[c] for c in columns if c in plan.columns}
+        same_row = tuple(value for value in source.same_row if value.column in columns) if source else ()
+        following = source.following() & (inputs | {value.column for value in same_row}) if source else set()
+        return cls(
+            mapper=mapper,
+            source=source,
+            inputs=_attributes(mapper, inputs),
+            shared_inputs=_attributes(mapper, shared),
+            collections=collections,
+            computed=computed,
+            same_row=same_row,
+            following=frozenset(following & columns),
+            whole_rows=whole_rows,
+            found_by=_attributes(mapper, plan.found_by(source)) if source else frozenset(),
+            initial=tuple(
+                machine
+                for machine in plan.machines
+                if mapper.isa(machine.value.mapper) and machine.declaration.initial_state.compute_value is not None
+            ),
+            edge_keys=_edge_keys(mapper, source) if source else (),
+            neighbours=_neighbours(mapper, source) if source else (),
+            host_references=_host_references(mapper, source) if source else (),
+        )
+
+    def matters(self, changed: Iterable[str]) -> bool:
+        """Whether a row is to be locked when these attributes change."""
+        return bool(self.following) or self.whole_rows or not self.inputs.isdisjoint(changed)
+
+    def changed_columns(self, attributes: Iterable[str]) -> set[Column[Any]]:
+        """Return the columns that an UPDATE of these attributes may change."""
+        columns = set(self.following)
+        for key in attributes:
+            prop = self.mapper.attrs.get(key)
+            if isinstance(prop, RelationshipProperty):
+                columns.update(column for column in prop.local_columns if isinstance(column, Column))
+            elif prop is not None:
+                columns.update(getattr(prop, "columns", ()))
+        return columns
+
+    def host_keys(
+        self, values: Mapping[str, Any], changed: Container[str] | None
+    ) -> dict[Edge, tuple[Any, ...] | None]:
+        """Return to which host a row contributes over each edge, as far as its attributes in memory say.
+
+        :param values: the object's attributes.
+        :param changed: the attributes that were written; ``None`` for a new row.
+        :return: ``None`` for an edge whose key memory does not know. Edges whose key has not changed are left out:
+            their old contribution has it, while memory may be stale and would lock a host out of order.
+        """
+        found: dict[Edge, tuple[Any, ...] | None] = {}
+        for edge, keys in self.edge_keys:
+            if changed is not None and edge.contributes_always and not any(key in changed for key in keys):
+                continue
+            if all(key in values and type(values[key]) in _EXACT_KEYS for key in keys):
+                found[edge] = tuple(values[key] for key in keys)
+            elif changed is None and any(key in values and values[key] is None for key in keys):
+                found[edge] = (None,)
+            elif changed is None or any(key in changed for key in keys):
+                found[edge] = None
+        return found
+
+
+_UNKNOWN = object()
+#: types of keys that the database stores just as Python holds them
+_EXACT_KEYS = (int, UUID, NoneType)
+
+
+def _host_references(mapper: Mapper[Any], source: Source) -> tuple[RowReference, ...]:
+    return tuple(
+        _row_reference(mapper, edge.host.source, edge.key)
+        for edge in source.edges
+        if edge.refers_by_own_columns and edge.host.constant is None
+    )
+
+
+def _row_reference(mapper: Mapper[Any], target: Source, key: Iterable[Any]) -> RowReference:
+    columns = [column for column in key if isinstance(column, Column)]
+    names = tuple(mapper.get_property_by_column(column).key for column in columns)
+    has_default = any(column.default is not None or column.server_default is not None for column in columns)
+    return RowReference(target, names, _reference_by(mapper, columns), has_default)
+
+
+def _reference_by(mapper: Mapper[Any], columns: list[Column[Any]]) -> str | None:
+    """Return the many-to-one relationship that sets ``columns``."""
+    for relationship in mapper.relationships:
+        if relationship.direction is RelationshipDirection.MANYTOONE and set(relationship.local_columns) == set(
+            columns
+        ):
+            return relationship.key
+    return None
+
+
+def _neighbours(mapper: Mapper[Any], source: Source) -> tuple[Neighbour, ...]:
+    found: dict[tuple[Source, tuple[str, ...]], Neighbour] = {}
+    for edge in source.edges:
+        for hop in edge.hops:
+            if hop.parent is not None or hop.same_row or not set(edge.tables) <= set(mapper.tables):
+                continue
+            if tuple(hop.remote) != tuple(hop.source.key):
+                continue
+            reference = _row_reference(mapper, hop.source, hop.local)
+            lock = edge.neighbour_lock(hop)
+            checked = hop.checked and lock is Lock.KEY_SHARE
+            held = found.get((hop.source, reference.attributes))
+            if held is not None:
+                lock, checked = max(lock, held.lock), checked and held.checked
+            edges = (*held.edges, edge) if held is not None else (edge,)
+            found[hop.source, reference.attributes] = Neighbour(reference, lock, edges, checked)
+    return tuple(found.values())
+
+
+def _edge_keys(mapper: Mapper[Any], source: Source) -> tuple[tuple[Edge, tuple[str, ...]], ...]:
+    pairs = []
+    for edge in source.edges:
+        if set(edge.tables) <= set(mapper.tables):
+            columns = [column for column in edge.key if isinstance(column, Column)]
+            pairs.append((edge, tuple(mapper.get_property_by_column(column).key for column in columns)))
+    return tuple(pairs)
+
+
+def _attributes(mapper: Mapper[Any], columns: set[Column[Any]]) -> frozenset[str]:
+    keys = {mapper.get_property_by_column(c).key for c in mapper.columns.values() if c in columns}
+    # item.order = other moves the foreign key only while the flush runs
+    moving = {
+        relationship.key
+        for relationship in mapper.relationships
+        if relationship.direction is RelationshipDirection.MANYTOONE and columns & set(relationship.local_columns)
+    }
+    return frozenset(keys | moving)

@@ -1,0 +1,461 @@
+"""One round of keeping values true: old contributions, a write, new contributions, and so on upwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlalchemy import Column, Connection, Executable
+from sqlalchemy.orm import Mapper, Session
+
+from ..errors import ComputationError, SchedulerError
+from .computations.numbers import add_exactly, negate_exactly
+from .connection import connection_of, require_latest_rows
+from .dialects import Lock
+from .dialects.base import is_exact_key
+from .locks import LockPass
+from .loose import lock_hosts, lock_members
+from .memory import Memory
+from .plan import Edge, Hop, Host, Source
+from .python_parts import evaluate_members
+from .statements import Statements
+from .trees import lock_structure, refuse_cycles
+
+Key = tuple[Any, ...]
+#: host key followed by one number for each running column
+Row = tuple[Any, ...]
+
+_MAX_STEPS = 1000
+#: up to this many hosts a database whose RETURNING knows no joins may look each change up again
+_FEW_TARGETS = 4
+
+
+@dataclass
+class Touched:
+    """Rows of one table that are about to be written.
+
+    :ivar keys: rows, and how they are to be locked; ``None``: not at all.
+    :ivar columns: what may change; ``None`` if the rows go.
+    """
+
+    keys: dict[Key, Lock | None] = field(default_factory=dict)
+    columns: set[Column[Any]] | None = field(default_factory=set)
+
+    def add(self, key: Key, lock: Lock | None, columns: Iterable[Column[Any]] | None) -> None:
+        self.keys[key] = max(lock or Lock.KEY_SHARE, self.keys.get(key) or Lock.KEY_SHARE) if lock else None
+        if columns is None or self.columns is None:
+            self.columns = None
+        else:
+            self.columns.update(columns)
+
+    def reaches(self, inputs: set[Column[Any]]) -> bool:
+        """Whether something that reads ``inputs`` may change."""
+        return self.columns is None or bool(self.columns & inputs)
+
+
+@dataclass
+class Batch:
+    """What is still to be applied over one edge: NEW(ids) - OLD(ids), where OLD is in ``rows`` already.
+
+    :ivar ids: driver rows whose new contribution is read when the hosts are written.
+    :ivar rows: changes that are known in numbers.
+    :ivar keys: hosts that ``ids`` will contribute to, as far as memory knows; ``None``: not known.
+    :ivar unlocked: those of ``ids`` that were written, and may refer to neighbours that nobody has locked.
+    """
+
+    ids: dict[Key, None] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    keys: set[Key] | None = field(default_factory=set)
+    unlocked: dict[Key, None] = field(default_factory=dict)
+
+    def expect(self, key: Key | None) -> None:
+        """Note that some of ``ids`` will contribute to host ``key``, or that nobody knows where."""
+        if key is None:
+            self.keys = None
+        elif self.keys is not None and None not in key:
+            self.keys.add(key)
+
+
+class Listener(Protocol):
+    """Hears what happened to rows; see :class:`.Mutations`."""
+
+    def wanted(self, mapper: Mapper[Any]) -> bool: ...
+    def has_reactions(self, mapper: Mapper[Any]) -> bool: ...
+    def created(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None: ...
+    def updated(self, mapper: Mapper[Any], pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None: ...
+    def deleted(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None: ...
+    def changed(
+        self, mapper: Mapper[Any], old: Mapping[Key, Mapping[str, Any]], new: Mapping[Key, Mapping[str, Any]]
+    ) -> None: ...
+    def written(self, host: Host, rows: Sequence[tuple[Key, Sequence[Any], Sequence[Any]]]) -> None: ...
+    def react(self) -> bool: ...
+
+
+class Propagation:
+    """What one write sets off, up to the point where nothing changes any more.
+
+    :ivar settled: edges whose new neighbours were locked before the write.
+    :ivar mutations: who hears of the writes; ``None``: nobody, as in a repair.
+    """
+
+    mutations: Listener | None = None
+
+    def __init__(self, session: Session, statements: Statements, memory: Memory) -> None:
+        self.session = session
+        self.statements = statements
+        self.dialect = statements.dialect
+        self.memory = memory
+        self.pending: dict[Host, dict[Edge, Batch]] = {}
+        self._steps: list[Host] = []
+        # one write stays on one connection; the session looks for it anew each time it is asked
+        self._connections: dict[Source, Connection] = {}
+        self._moved_in_trees: dict[Edge, dict[Key, None]] = {}
+        self.settled: set[Edge] = set()
+
+    def execute(self, source: Source, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        """Run one of the engine's statements."""
+        return self.connection(source).execute(statement, parameters, execution_options=ENGINE_OPTIONS).all()
+
+    def connection(self, source: Source) -> Connection:
+        found = self._connections.get(source)
+        if found is None:
+            found = self._connections[source] = connection_of(self.session, source)
+        return found
+
+    def require_latest_rows(self, source: Source, why: str) -> None:
+        """Refuse to look for rows where some may not be seen; see :func:`.require_latest_rows`."""
+        require_latest_rows(self.connection(source), why, all_serializable=self.statements.all_serializable)
+
+    def batch(self, edge: Edge) -> Batch:
+        return self.pending.setdefault(edge.host, {}).setdefault(edge, Batch())
+
+    # -- before a write ----------------------------------------------------------------------------------------
+
+    def before(self, touched: Mapping[Source, Touched], locks: LockPass | None = None) -> None:
+        """Lock rows that are about to be written, and read what they, and the rows that read them, contribute.
+
+        :param locks: the locks of the write, if more is known than ``touched`` says.
+        """
+        for source, rows in touched.items():
+            for edge in source.edges if rows.columns is not None else ():  # a delete makes no cycle
+                if edge.recursive and rows.reaches({c for c in edge.key if isinstance(c, Column)}):
+                    lock_structure(self, edge)
+                    self._moved_in_trees.setdefault(edge, {}).update(dict.fromkeys(rows.keys))
+        (locks or LockPass(self, touched)).run()
+        for source in sorted(touched, key=lambda s: s.rank):
+            rows = touched[source]
+            for edge in source.edges:
+                if rows.reaches(edge.inputs) and not edge.own:
+                    ahead = edge in self.statements.locked_ahead
+                    self._read_old(edge, rows.keys, () if ahead else edge.hops)
+            for edge, hop in source.readers:
+                if rows.reaches(hop.inputs):
+                    # what lies beyond the changed rows was locked with them
+                    self._read_readers(edge, hop, rows.keys, edge.beside(hop))
+
+    def subtract_locked(self, edge: Edge, touched: Touched, found: Sequence[Any], place: int) -> int:
+        """Subtract what touched rows contribute over an edge; return where the next columns of ``found`` begin.
+
+        :param found: locked rows, keys first; at ``place`` the host's key and the contribution.
+        """
+        batch, width = self.batch(edge), len(edge.driver.key)
+        end = place + len(edge.key) + len(edge.host.vector)
+        for row in found:
+            key = tuple(row[:width])
+            if key in touched.keys and key not in batch.ids:
+                self._subtract(batch, tuple(row[place:end]), len(edge.key))
+        batch.ids.update(dict.fromkeys(touched.keys))
+        return end
+
+    @staticmethod
+    def _subtract(batch: Batch, row: Row, width: int) -> None:
+        key = row[:width]
+        if None not in key:
+            batch.rows.append((*key, *map(negate_exactly, row[width:])))
+
+    def _read_old(self, edge: Edge, keys: Iterable[Key], unlocked: Sequence[Hop]) -> None:
+        """Subtract what rows contribute over an edge.
+
+        :param unlocked: steps of its paths whose rows nobody has locked yet.
+        """
+        batch = self.batch(edge)
+        ids = [key for key in keys if key not in batch.ids]
+        if not ids:
+            return
+        self._lock_neighbours(edge, ids, unlocked)
+        for row in self._contributions(edge, ids):
+            self._subtract(batch, row, len(edge.key))
+        batch.ids.update(dict.fromkeys(ids))
+
+    def _contributions(self, edge: Edge, ids: Sequence[Key]) -> list[Row]:
+        lock_members(self, edge, None)
+        parameters = self.dialect.pack("ids", edge.driver.key_shape, ids)
+        if edge.python:
+            rows = self.execute(edge.driver, self.statements.read_members(edge), parameters)
+            return evaluate_members(edge, rows)
+        return [tuple(r) for r in self.execute(edge.driver, self.statements.read_contributions(edge), parameters)]
+
+    def _read_readers(self, edge: Edge, hop: Hop, keys: Iterable[Key], unlocked: Sequence[Hop]) -> None:
+        """Subtract the contributions that read changed rows along ``hop``.
+
+        Rows on the way from a reader to the changed row need no lock: whoever changes those locks what lies beyond
+        them, the changed row too, before it reads its own old contributions.
+        """
+        keys = list(keys)
+        if not keys:
+            return
+        self.require_latest_rows(edge.driver, f"{edge.name}: a change of {hop.source.table.name!r} reaches its readers")
+        parameters = self.dialect.pack("ids", hop.source.key_shape, keys)
+        found = self.execute(edge.driver, self.statements.find_readers(edge, hop), parameters)
+        self._read_old(edge, [tuple(row) for row in found], unlocked)
+
+    def _lock_neighbours(self, edge: Edge, ids: Sequence[Key], hops: Iterable[Hop]) -> None:
+        """Keep rows still that contributions read along paths."""
+        if not self.dialect.has_row_locks:
+            return
+        parameters = self.dialect.pack("ids", edge.driver.key_shape, ids)
+        for hop in hops:
+            if not hop.same_row:
+                statement = self.statements.lock_neighbours(edge, hop, edge.neighbour_lock(hop))
+                self.execute(hop.source, statement, parameters)
+
+    # -- after a write -----------------------------------------------------------------------------------------
+
+    def contributes(self, source: Source, key: Key, host_key: Mapping[Edge, Key | None], fresh: bool) -> None:
+        """Note that a row was written: its new contributions will be read.
+
+        :param host_key: for each edge where its contribution will go, as far as memory knows.
+        :param fresh: whether the row is new; a row that is not must have gone through :meth:`before`.
+        """
+        for edge in source.edges:
+            batch = self.batch(edge) if fresh else self.pending.get(edge.host, {}).get(edge)
+            if batch is None or (not fresh and key not in batch.ids):
+                continue
+            batch.ids[key] = None
+            if edge.hops and edge not in self.settled:
+                batch.unlocked[key] = None
+            if edge.host.constant is not None:
+                batch.expect(edge.host.constant)
+            elif fresh or edge in host_key:
+                batch.expect(host_key.get(edge))
+
+    def moved(self, source: Source, keys: Iterable[Key], columns: AbstractSet[Column[Any]] | None = None) -> None:
+        """Note that rows were updated by a statement, so that only the database knows where they contribute now.
+
+        :param columns: what was written, if that is known: rows whose key to a host was not stay where they were.
+        """
+        written = set(keys)
+        for batches in self.pending.values():
+            for edge, batch in batches.items():
+                if edge.driver is not source or batch.ids.keys().isdisjoint(written):
+                    continue
+                if columns is None or not columns.isdisjoint(c for c in edge.key if isinstance(c, Column)):
+                    batch.expect(edge.host.constant)
+                steps = (c for hop in edge.hops if hop.parent is None for c in hop.local if isinstance(c, Column))
+                if edge.hops and (columns is None or not columns.isdisjoint(steps)):
+                    batch.unlocked.update(dict.fromkeys(written & batch.ids.keys()))
+
+    def new_rows(self, edge: Edge, keys: Iterable[Key], hosts: Iterable[Key] | None) -> None:
+        """Note that many rows were inserted that contribute over ``edge`` to ``hosts``; ``None``: not known."""
+        batch, fresh = self.batch(edge), dict.fromkeys(keys)
+        batch.ids.update(fresh)
+        if edge.hops:
+            batch.unlocked.update(fresh)
+        if edge.host.constant is not None:
+            batch.expect(edge.host.constant)
+        elif hosts is None:
+            batch.expect(None)
+        else:
+            for host in hosts:
+                batch.expect(host)
+
+    def new_hosts(self, source: Source, rows: Sequence[Mapping[Column[Any], Any]]) -> None:
+        """Note that hosts were inserted whose members, without a foreign key, may be there already."""
+        for host in {e.host for e in self.loose_edges() if e.host.source is source}:
+            for edge in [e for e in host.edges if not e.has_foreign_key]:
+                keys = [tuple(row.get(c) for c in edge.host_key) for row in rows]
+                lock_hosts(self, edge, keys)
+                parameters = self.dialect.pack("ids", self.statements.host_shape(edge.host_key), keys)
+                batch = self.batch(edge)
+                for found in self.execute(edge.driver, self.statements.drivers_of(edge), parameters):
+                    batch.ids.setdefault(tuple(found))
+                for key in keys:
+                    batch.expect(key)
+
+    def has_loose_members(self, source: Source) -> bool:
+        """Whether members of the hosts in ``source`` may exist before them."""
+        return any(edge.host.source is source for edge in self.loose_edges())
+
+    def loose_edges(self) -> list[Edge]:
+        """Return the edges without a foreign key, whose members may precede their host."""
+        hosts = self.statements.plan.hosts.values()
+        return self.statements.keep("loose", lambda: [e for h in hosts for e in h.edges if not e.has_foreign_key])
+
+    def run(self) -> None:
+        """Apply everything that is pending, level by level, until nothing changes."""
+        for edge, keys in self._moved_in_trees.items():
+            refuse_cycles(self, edge, list(keys))
+        self._moved_in_trees.clear()
+        while (self.mutations is not None and self.mutations.react()) or self.pending:
+            if not self.pending:
+                continue
+            host = min(self.pending, key=lambda h: h.rank)
+            batches = self.pending.pop(host)
+            self._count_step(host)
+            for key in dict.fromkeys(tuple(edge.host_key) for edge in batches):
+                self._apply(host, key, {e: b for e, b in batches.items() if tuple(e.host_key) == key})
+
+    def _count_step(self, host: Host) -> None:
+        self._steps.append(host)
+        if len(self._steps) > _MAX_STEPS:
+            path = " -> ".join(h.table.name for h in self._steps[-8:])
+            raise SchedulerError(
+                f"computed values keep changing each other: … {path}; break the cycle of computations or of rows",
+                path=[h.table.name for h in self._steps],
+            )
+
+    def _apply(self, host: Host, key: tuple[Column[Any], ...], batches: Mapping[Edge, Batch]) -> None:
+        rows: list[Row] = []
+        inline: dict[Edge, list[Key]] = {}
+        targets: set[Key] = set()
+        for edge, batch in batches.items():
+            rows += batch.rows
+            if not batch.ids:
+                continue
+            ids = list(batch.ids)
+            if batch.unlocked:
+                # the check of a foreign key has locked the first step of written rows just as well
+                hops = [hop for hop in edge.hops if not (hop.checked and edge.neighbour_lock(hop) is Lock.KEY_SHARE)]
+                self._lock_neighbours(edge, list(batch.unlocked), hops)
+            if edge.python or batch.keys is None:
+                rows += [row for row in self._contributions(edge, ids) if None not in row[: len(key)]]
+            else:
+                lock_members(self, edge, batch.keys)
+                inline[edge] = ids
+                targets |= batch.keys
+        if is_exact_key(key):
+            rows = _folded(rows, len(key), keep_zero=bool(inline))
+        targets.update(row[: len(key)] for row in rows)
+        if targets:
+            self._write(host, key, frozenset(batches), inline, rows, targets)
+
+    def _write(
+        self,
+        host: Host,
+        key: tuple[Column[Any], ...],
+        applied: frozenset[Edge],
+        inline: Mapping[Edge, list[Key]],
+        rows: list[Row],
+        targets: set[Key],
+    ) -> None:
+        statements, dialect = self.statements, self.dialect
+        exact = is_exact_key(key) and key == tuple(host.key)
+        fused = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and _may_be_read_again(host, inline))
+        heard = self.mutations is not None and self.mutations.wanted(host.mapper)
+        edges, readers = statements.read_before(host, applied, fused)
+        reads_before = bool(edges or readers)
+        pair = len(targets) == 2 and exact and dialect.chains_updates and not reads_before
+        if reads_before or (len(targets) > 1 and not pair and dialect.has_row_locks):
+            keys = self._lock_targets(host, key, targets)
+            for edge in edges:
+                self._read_old(edge, keys, edge.hops)
+            for edge, hop in readers:
+                self._read_readers(edge, hop, keys, [*edge.beside(hop), *edge.beyond(hop)])
+        parameters: dict[str, Any] = {}
+        one = (not rows or (len(rows) == 1 and is_exact_key(key))) and all(len(ids) == 1 for ids in inline.values())
+        for n, (edge, ids) in enumerate(inline.items()):
+            parameters |= dialect.pack_some(f"ids_{n}", edge.driver.key_shape, ids, one=one)
+        if rows:
+            parameters |= dialect.pack_some("rows", statements.row_shape(host, key), rows, one=one)
+        if pair:
+            (first,), (second,) = sorted(targets)
+            parameters |= {"first": first, "second": second}
+        statement = statements.apply(
+            host, key, tuple(inline), rows=bool(rows), one=one, old=heard, fused=fused, pair=pair
+        )
+        returned = self.execute(host.source, statement, parameters)
+        if host.constant is not None and not returned:
+            self._require_dictionary(host)
+        for row in returned:
+            self._go_on(host, tuple(row), fused, heard)
+        self._after_hosts(host, returned, heard)
+
+    def _lock_targets(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> list[Key]:
+        ordered = sorted(targets) if is_exact_key(key) else list(targets)
+        parameters = self.dialect.pack("ids", self.statements.host_shape(key), ordered)
+        return [tuple(row) for row in self.execute(host.source, self.statements.lock_hosts(host, key), parameters)]
+
+    def _go_on(self, host: Host, row: Row, fused: bool, heard: bool) -> None:
+        """Take one row of an UPDATE's RETURNING: into memory, and on to the next level."""
+        width = len(host.key)
+        key = row[:width]
+        end = width + len(host.values)
+        self.memory.refresh(host.values, key, row[width:end])
+        end += len(host.values) if heard else 0
+        for edge in self.statements.parents(host) if fused else ():
+            start, size, numbers = end, len(edge.key), len(edge.host.vector)
+            end = start + size + 2 * numbers
+            target = row[start : start + size]
+            if None in target:
+                continue
+            batch = self.batch(edge)
+            if key in batch.ids:
+                continue  # its new contribution is still to be read, and holds this change
+            new, old = row[start + size : start + size + numbers], row[start + size + numbers : end]
+            change = tuple(add_exactly(n, negate_exactly(o)) for n, o in zip(new, old, strict=True))
+            if any(change):
+                batch.rows.append((*target, *change))
+
+    def _after_hosts(self, host: Host, returned: Sequence[Any], heard: bool) -> None:
+        """Let same-row values of hosts follow, and tell who listens."""
+        width, count = len(host.key), len(host.values)
+        keys = [tuple(row[:width]) for row in returned]
+        if host.source.same_row and keys:
+            self.refresh_same_row(host.source, keys)
+        if heard and self.mutations is not None:
+            rows = [
+                (key, row[width + count : width + 2 * count], row[width : width + count])
+                for key, row in zip(keys, returned, strict=True)
+            ]
+            self.mutations.written(host, rows)
+
+    def refresh_same_row(self, source: Source, keys: Sequence[Key]) -> None:
+        """Compute same-row values of stored rows anew."""
+        from .same_row import refresh_same_row  # it stands on this module
+
+        refresh_same_row(self, source, keys)
+
+    def _require_dictionary(self, host: Host) -> None:
+        assert host.constant is not None
+        packed = self.dialect.pack("ids", self.statements.host_shape(host.key), [host.constant])
+        if not self.execute(host.source, self.statements.lock_hosts(host, tuple(host.key)), packed):
+            name = host.values[0].record
+            raise ComputationError(
+                f"dictionary {name!r} has no row; create its table with MetaData.create_all() or "
+                "controller.setup(install=True), or run the pending migrations",
+                record=name,
+            )
+
+
+def _may_be_read_again(host: Host, inline: Iterable[Edge]) -> bool:
+    """Whether a subquery in RETURNING may read the new contributions: there columns go without their table's name."""
+    return all(edge.own and edge.driver is not host.source for edge in inline)
+
+
+def _folded(rows: list[Row], width: int, *, keep_zero: bool) -> list[Row]:
+    """Sum up changes of the same host; changes of nothing are dropped, unless others are still to come."""
+    sums: dict[Key, list[Any]] = {}
+    for row in rows:
+        found = sums.get(row[:width])
+        if found is None:
+            sums[row[:width]] = list(row[width:])
+        else:
+            for i, number in enumerate(row[width:]):
+                found[i] = add_exactly(found[i], number)
+    return [(*key, *numbers) for key, numbers in sums.items() if keep_zero or any(numbers)]
+
+
+#: marks the engine's own statements for its guard
+ENGINE_OPTIONS = {"interaqt_sa_engine": True}

@@ -1,0 +1,225 @@
+"""Rows that the engine itself writes: derived rows, and values that follow from events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Column, Table, delete, insert, update
+from sqlalchemy.orm import Mapper, RelationshipDirection
+
+from ..definitions.state_machine import StateMachine
+from ..errors import ComputationError
+from .deletes import find_dependents
+from .dialects import Lock
+from .initial_values import initial_value
+from .inserted import count_inserted
+from .plan import Source
+from .propagation import ENGINE_OPTIONS, Key, Propagation, Touched
+from .same_row import read_attributes, refresh_same_row, stored_attributes
+
+Values = Mapping[str, Any]
+#: values of columns
+Row = Mapping[Column[Any], Any]
+
+
+def insert_rows(
+    propagation: Propagation, source: Source, mapper: Mapper[Any], rows: Sequence[Values], hidden: Sequence[Values]
+) -> None:
+    """Insert rows of ``mapper``.
+
+    :param rows: attributes, and x:1 relationships as mappings with the neighbour's key.
+    :param hidden: for each row values of hidden columns, by column key.
+    :raises ComputationError: if a row has an unknown or computed attribute.
+    """
+    if not rows:
+        return
+    table = mapper.local_table
+    assert isinstance(table, Table)
+    values = [column_values(mapper, row) | dict(more) for row, more in zip(rows, hidden, strict=True)]
+    discriminator = mapper.polymorphic_on
+    if isinstance(discriminator, Column):
+        values = [{discriminator.key: mapper.polymorphic_identity} | row for row in values]
+    for machine in propagation.statements.plan.machines:
+        if mapper.isa(machine.value.mapper) and machine.declaration.initial_state.compute_value is not None:
+            name = machine.value.column.key
+            values = [{name: initial_value(machine, dict(row))} | row for row in values]
+    columns = list(mapper.columns)
+    connection = propagation.connection(source)
+    for names in dict.fromkeys(frozenset(row) for row in values):
+        # one statement inserts rows with the same columns; the others get their defaults
+        alike = [row for row in values if frozenset(row) == names]
+        statement = insert(table).returning(*columns)
+        found = [tuple(row) for row in connection.execute(statement, alike, execution_options=ENGINE_OPTIONS)]
+        count_inserted(propagation, source, (table,), columns, found)
+        if propagation.mutations is not None and propagation.mutations.wanted(mapper):
+            keys = [tuple(row[columns.index(c)] for c in source.key) for row in found]
+            propagation.mutations.created(mapper, read_attributes(propagation, source, mapper, keys).values())
+
+
+def lock_and_read(
+    propagation: Propagation,
+    source: Source,
+    mapper: Mapper[Any],
+    keys: Iterable[Key],
+    lock: Lock,
+    needed: Iterable[Column[Any]],
+) -> dict[Key, Row]:
+    """Lock rows and return what they hold: columns that are needed, and all attributes if somebody hears of changes."""
+    statements, dialect, mutations = propagation.statements, propagation.dialect, propagation.mutations
+    columns = dict.fromkeys(needed)
+    if mutations is not None and mutations.wanted(mapper):
+        columns |= dict.fromkeys(column for _, column in stored_attributes(mapper))
+    packed = dialect.pack("ids", source.key_shape, list(keys))
+    if all(column.table is source.table for column in columns):
+        # a row of one table comes back as it is after the wait for its lock
+        statement = statements.lock_and_read(source, lock, tuple(columns))
+    else:
+        if dialect.has_row_locks:
+            propagation.execute(source, statements.lock_rows(source, lock), packed)
+        statement = statements.read_rows(source, tuple(columns), mapper)
+    width = len(source.key)
+    found = propagation.execute(source, statement, packed)
+    return {tuple(row[:width]): dict(zip(columns, row[width:], strict=True)) for row in found}
+
+
+def update_rows(
+    propagation: Propagation,
+    source: Source,
+    mapper: Mapper[Any],
+    rows: Mapping[Key, Row],
+    locked: Mapping[Key, Row] | None = None,
+) -> None:
+    """Update columns of rows by key; rows that are gone are passed over.
+
+    :param locked: what :func:`lock_and_read` returned for them, if it was called.
+    """
+    by_columns: dict[frozenset[Column[Any]], dict[Key, Row]] = {}
+    for key, row in rows.items():
+        if row:
+            by_columns.setdefault(frozenset(row), {})[key] = row
+    for columns, alike in by_columns.items():
+        _update_alike(propagation, source, mapper, sorted(columns, key=lambda c: c.name), alike, locked)
+
+
+def _update_alike(
+    propagation: Propagation,
+    source: Source,
+    mapper: Mapper[Any],
+    columns: Sequence[Column[Any]],
+    rows: Mapping[Key, Row],
+    locked: Mapping[Key, Row] | None,
+) -> None:
+    dialect, mutations = propagation.dialect, propagation.mutations
+    written = set(columns)
+    lock = Lock.UPDATE if written & source.shared_inputs else Lock.NO_KEY_UPDATE
+    touched: dict[Key, Lock | None] = dict.fromkeys(rows, lock if locked is None else None)
+    propagation.before({source: Touched(touched, written | source.following())})
+    old: Mapping[Key, Mapping[str, Any]] = {}
+    if mutations is not None and mutations.wanted(mapper):
+        if locked is None:
+            old = read_attributes(propagation, source, mapper, rows)
+        else:
+            old = _attributes(mapper, rows, locked)
+    table = columns[0].table
+    assert isinstance(table, Table)
+    key = tuple(table.primary_key.columns)
+    shape = (*source.key_shape, *((f"v{i}", c.type) for i, c in enumerate(columns)))
+
+    def make() -> Any:
+        fresh = dialect.row_set("rows", shape)
+        values: dict[str, Any] = {c.key: fresh.c[f"v{i}"] for i, c in enumerate(columns)}
+        return update(table).where(*(c == fresh.c[f"p{i}"] for i, c in enumerate(key))).values(values).returning(*key)
+
+    statement = propagation.statements.keep(("update rows", table, tuple(columns)), make)
+    packed = dialect.pack("rows", shape, [(*k, *(row[c] for c in columns)) for k, row in rows.items()])
+    found = [tuple(row) for row in propagation.execute(source, statement, packed)]
+    propagation.moved(source, found)
+    for k in found:
+        propagation.memory.refresh_attributes(
+            mapper,
+            k,
+            {mapper.get_property_by_column(c).key: rows[k][c] for c in columns if c in mapper.columns.values()},
+        )
+    if source.same_row and found:
+        refresh_same_row(propagation, source, found)
+    if old and mutations is not None:
+        whole = mutations.has_reactions(mapper) or source.same_row or any(c.onupdate is not None for c in table.columns)
+        if whole:
+            new = read_attributes(propagation, source, mapper, old)
+        else:  # nobody computes from these events: what was written will do
+            new = {k: {**old[k], **_attributes(mapper, (k,), rows)[k]} for k in found if k in old}
+        mutations.changed(mapper, old, new)
+
+
+def _attributes(mapper: Mapper[Any], keys: Iterable[Key], rows: Mapping[Key, Row]) -> dict[Key, dict[str, Any]]:
+    names = stored_attributes(mapper)
+    return {k: {name: rows[k][column] for name, column in names if column in rows[k]} for k in keys}
+
+
+def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], keys: Iterable[Key]) -> None:
+    """Delete rows by key, with what depends on them."""
+    wanted = dict.fromkeys(keys)
+    if not wanted:
+        return
+    touched = {source: Touched(dict.fromkeys(wanted, Lock.UPDATE), None)}
+    find_dependents(propagation, {source.table: wanted}, touched)
+    propagation.before(touched)
+    mutations = propagation.mutations
+    heard = mutations is not None and mutations.wanted(mapper)
+    old = read_attributes(propagation, source, mapper, wanted) if heard else {}
+    for table in reversed([t for t in mapper.tables if isinstance(t, Table)]):
+        key = tuple(table.primary_key.columns)
+        statement = propagation.statements.keep(
+            ("delete rows", table),
+            lambda table=table, key=key: delete(table).where(
+                propagation.dialect.contains(key, "ids", source.key_shape)
+            ),  # type: ignore[misc]
+        )
+        packed = propagation.dialect.pack("ids", source.key_shape, list(wanted))
+        propagation.connection(source).execute(statement, packed, execution_options=ENGINE_OPTIONS)
+    if mutations is not None:
+        mutations.deleted(mapper, old.values())
+
+
+def column_values(mapper: Mapper[Any], row: Values) -> dict[str, Any]:
+    """Return attributes of ``mapper`` as values by column key.
+
+    :raises ComputationError: if an attribute is unknown, computed, or a relationship to many.
+    """
+    from ..definitions.computation import computation_of
+
+    record = mapper.class_.__name__
+    values: dict[str, Any] = {}
+    for name, value in row.items():
+        if name in mapper.column_attrs:
+            column = mapper.column_attrs[name].columns[0]
+            computation = computation_of(column) if isinstance(column, Column) else None
+            if computation is not None and not isinstance(computation, StateMachine):
+                raise ComputationError(f"{record}.{name} is computed and cannot be given", record=record, property=name)
+            values[str(column.key)] = value
+        elif name in mapper.relationships:
+            relationship = mapper.relationships[name]
+            if relationship.direction is not RelationshipDirection.MANYTOONE:
+                raise ComputationError(
+                    f"{record}.{name} is a relationship to many; derive its members as rows of their own",
+                    record=record,
+                    property=name,
+                )
+            for local, remote in relationship.local_remote_pairs:
+                attribute = relationship.mapper.get_property_by_column(remote).key
+                values[str(local.key)] = None if value is None else _key_of(value, attribute, record, name)
+        else:
+            known = ", ".join(sorted(mapper.attrs.keys()))
+            raise ComputationError(
+                f"{record} has no attribute {name!r}; it has {known}", record=record, property=str(name)
+            )
+    return values
+
+
+def _key_of(value: Any, attribute: str, record: str, name: str) -> Any:
+    if isinstance(value, Mapping):
+        if attribute not in value:
+            raise ComputationError(f"{record}.{name}: give the neighbour as {{{attribute!r}: …}}, not {value!r}")
+        return value[attribute]
+    return getattr(value, attribute, value)

@@ -1,0 +1,18 @@
+"""Interactions: event sources with a user, a payload and conditions."""
+
+from __future__ import annotations
+
+from .conditions import BoolExp, Condition, Conditions
+from .interaction import Action, Interaction, InteractionEventEntity
+from .payload import Payload, PayloadItem
+
+__all__ = [
+    "Action",
+    "BoolExp",
+    "Condition",
+    "Conditions",
+    "Interaction",
+    "InteractionEventEntity",
+    "Payload",
+    "PayloadItem",
+]

@@ -1,0 +1,154 @@
+"""Interactions: what a user does, checked, stored and followed by computations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any, TypeGuard
+from uuid import UUID
+
+from ..definitions.event_source import EventSource, Hook
+from ..definitions.records import Entity, Property
+from ..errors import DefinitionFault
+from ..runtime.context import Context
+from ..runtime.plain import is_array, is_mapping
+from .conditions import BoolExp, Condition, Conditions, check_conditions, condition_expression
+from .payload import Payload, check_payload
+
+#: The record in which the events of all interactions are stored.
+InteractionEventEntity = Entity(
+    "_Interaction_",
+    [
+        Property("interaction_name", "string"),
+        Property("interaction_id", "string"),
+        Property("user", "object"),
+        Property("payload", "object"),
+        Property("query", "object"),
+        Property("context", "object"),
+    ],
+    table_name="interaction_event",
+)
+
+_STORED = ("user", "payload", "query", "context")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What an interaction does; a label.
+
+    :param name: its name.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class Interaction(EventSource):
+    """An event source for what users do.
+
+    Its arguments are ``{"user": {…}, "payload": {…}}``, and ``"query"`` and ``"context"`` if wanted. Conditions are
+    checked first, then the payload. Its events are rows of :data:`InteractionEventEntity`; ``Trigger(interaction)``
+    means those of this interaction.
+
+    :param name: unique among the event sources of a controller.
+    :param action: a label for what is done.
+    :param payload: the entries that the payload may have; not checked if not given.
+    :param conditions: a :class:`.Condition`, or several joined by ``&``, ``|`` and ``~``.
+    :param resolve: as for :class:`.EventSource`; so are ``after_dispatch`` and ``post_commit``.
+    :param data: reserved; so are ``data_policy`` and ``idempotency``.
+    :raises DefinitionFault: if an argument cannot be what it is.
+
+    ::
+
+        PayOrder = Interaction("PayOrder", conditions=Condition("is_owner", is_owner),
+                               payload=Payload([PayloadItem("order", base="Order", is_ref=True, required=True)]))
+    """
+
+    action: Action | None
+    payload: Payload | None
+    conditions: BoolExp | None
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        action: Action | None = None,
+        payload: Payload | None = None,
+        conditions: Condition | Conditions | BoolExp | None = None,
+        data: Any = None,
+        data_policy: Any = None,
+        idempotency: Any = None,
+        resolve: Callable[[Any, Any], Any] | None = None,
+        after_dispatch: Callable[[Any, Any, Any], Any] | None = None,
+        post_commit: Callable[[Any, Any, Any, Any], Any] | None = None,
+    ) -> None:
+        if data is not None or data_policy is not None:
+            raise DefinitionFault(f"interaction {name!r}: data= and data_policy= are reserved and cannot be given yet")
+        super().__init__(
+            name,
+            InteractionEventEntity,
+            guard=self._guard,
+            map_event_data=self._event_data,
+            resolve=resolve,
+            after_dispatch=after_dispatch,
+            post_commit=post_commit,
+            idempotency=idempotency,
+        )
+        object.__setattr__(self, "action", action)
+        object.__setattr__(self, "payload", payload)
+        object.__setattr__(self, "conditions", condition_expression(conditions))
+
+    def callbacks(self) -> Iterator[tuple[str, Hook]]:
+        yield from super().callbacks()
+        if self.conditions is not None:
+            for condition in self.conditions.conditions():
+                yield f"condition {condition.name!r}", condition.content
+
+    def trigger_pattern(self) -> Mapping[str, Any]:
+        return {"interaction_name": self.name}
+
+    def _guard(self, ctx: Context, args: Mapping[str, Any]) -> None:
+        if self.conditions is not None:
+            check_conditions(self.conditions, ctx, args)
+        if self.payload is not None:
+            check_payload(self.payload, ctx, args.get("payload", {}))
+
+    def _event_data(self, ctx: Context, args: Mapping[str, Any]) -> dict[str, Any]:
+        stored = {name: json_safe(args.get(name, {})) for name in _STORED}
+        return {"interaction_name": self.name, "interaction_id": self.name, **stored}
+
+
+def json_safe(value: Any) -> Any:
+    """Return plain data as JSON can hold it.
+
+    Dates become ISO 8601, time spans seconds, Decimals and UUIDs text, so that nothing of them is lost; numbers that
+    JSON does not know (NaN, infinities) become text too.
+
+    :raises TypeError: if there are bytes in it, for which JSON has no form.
+    """
+    if isinstance(value, Enum):
+        return json_safe(value.value)
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if is_mapping(value):
+        return {str(json_safe(key)): json_safe(part) for key, part in value.items()}
+    if is_array(value) or _is_set(value):
+        return [json_safe(part) for part in value]
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, (Decimal, UUID)):
+        return str(value)
+    raise TypeError(f"{value!r} cannot be stored in an event: JSON has no form for {type(value).__name__}")
+
+
+def _is_set(value: object) -> TypeGuard[AbstractSet[Any]]:
+    return isinstance(value, AbstractSet)

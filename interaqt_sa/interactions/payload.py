@@ -1,0 +1,219 @@
+"""Payloads: what an interaction is told, and how it is checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Integer, String, Uuid, and_, inspect, or_, select
+from sqlalchemy.orm import Mapper
+
+from ..definitions.computation import RecordRef
+from ..definitions.records import PropertyType
+from ..definitions.validation import check_name
+from ..errors import DefinitionFault, InteractionGuardError
+from ..runtime.context import Context
+from ..runtime.plain import is_array, is_mapping
+from ..schema.keys import NoKeyError, key_value
+from ..schema.types import to_milliseconds
+
+CHECK = "payload"
+_SCALARS = (str, int, float, Decimal, UUID, date, bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadItem:
+    """One entry of a payload.
+
+    :param name: its key.
+    :param type: ``"string"``, ``"number"`` (finite), ``"boolean"``, ``"object"``, ``"timestamp"``, ``"id"``, or
+        ``str``, ``int``, ``float``, ``Decimal``, ``bool``, ``datetime``, ``dict``, ``list``, ``UUID``. Any value if
+        not given.
+    :param base: the record that the value describes; the value is an object.
+    :param is_ref: the value holds the key of an existing row of ``base``: ``{"id": 3}``.
+    :param required: whether it may be left out. ``None`` is a value, of no type.
+    :param is_collection: whether it is a list of such values.
+    :raises DefinitionFault: if the type is unknown, or a reference has no base.
+    """
+
+    name: str
+    type: PropertyType | None
+    base: RecordRef | None
+    is_ref: bool
+    required: bool
+    is_collection: bool
+
+    def __init__(
+        self,
+        name: str,
+        type: PropertyType | None = None,
+        *,
+        base: RecordRef | None = None,
+        is_ref: bool = False,
+        required: bool = False,
+        is_collection: bool = False,
+    ) -> None:
+        check_name("PayloadItem", name)
+        if type is not None and type not in _CHECKS:
+            raise DefinitionFault(f"payload item {name!r}: there is no type {type!r}; give one of {_known_types()}")
+        if is_ref and base is None:
+            raise DefinitionFault(f"payload item {name!r} is a reference; say to which record by base=")
+        values = (name, type, base, is_ref, required, is_collection)
+        for key, value in zip(self.__slots__, values, strict=True):
+            object.__setattr__(self, key, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The entries that a payload may have; others are rejected.
+
+    :param items: :class:`PayloadItem` values with different names.
+    :raises DefinitionFault: if two have the same name.
+
+    ::
+
+        Payload([PayloadItem("order", base="Order", is_ref=True, required=True), PayloadItem("note", "string")])
+    """
+
+    items: tuple[PayloadItem, ...]
+
+    def __init__(self, items: Iterable[PayloadItem]) -> None:
+        found = tuple(items)
+        names = [item.name for item in found]
+        if len(set(names)) != len(names):
+            raise DefinitionFault(f"two payload items share a name: {sorted(names)}")
+        object.__setattr__(self, "items", found)
+
+
+def check_payload(payload: Payload, ctx: Context, given: Any) -> None:
+    """Check what an interaction was told.
+
+    :raises InteractionGuardError: naming the item and what is wrong with it in ``type``.
+    """
+    if not is_mapping(given):
+        raise _rejection(ctx, "payload not an object")
+    known = {item.name for item in payload.items}
+    for name in given:
+        if name not in known:
+            raise _rejection(ctx, f"{name} not defined")
+    for item in payload.items:
+        if item.name in given:
+            _check_item(item, ctx, given[item.name])
+        elif item.required:
+            raise _rejection(ctx, f"{item.name} missing")
+
+
+def _check_item(item: PayloadItem, ctx: Context, value: Any) -> None:
+    values: Sequence[Any] = [value]
+    if item.is_collection:
+        if not is_array(value):
+            raise _rejection(ctx, f"{item.name} data is not array")
+        values = value
+    if item.type is not None and not all(map(_CHECKS[item.type], values)):
+        raise _rejection(ctx, f"{item.name} type mismatch")
+    if item.base is None:
+        return
+    if item.is_ref:
+        mapper = inspect(ctx.controller.system.schema.mapped_class(item.base))
+        _check_refs(item, ctx, mapper, values)
+    elif not all(map(is_mapping, values)):
+        raise _rejection(ctx, f"{item.name} check concept failed")
+
+
+def _check_refs(item: PayloadItem, ctx: Context, mapper: Mapper[Any], values: Iterable[Any]) -> None:
+    names = _key_names(mapper)
+    wanted: set[tuple[Any, ...]] = set()
+    for entry in values:
+        key = _key(mapper, names, entry) if is_mapping(entry) else (None,)
+        if None in key:
+            reason = "data not every is ref" if item.is_collection else "data is not a ref"
+            raise _rejection(ctx, f"{item.name} {reason}")
+        wanted.add(key)
+    if not wanted:
+        return
+    columns = [mapper.attrs[name].class_attribute for name in names]
+    if len(columns) == 1:
+        criterion = columns[0].in_([key[0] for key in wanted])
+    else:
+        criterion = or_(*(and_(*(c == part for c, part in zip(columns, key, strict=True))) for key in wanted))
+    found = ctx.sync_session.execute(select(*columns).where(criterion)).all()
+    if len(found) < len(wanted):
+        raise _rejection(ctx, f"{item.name} ref not found")
+
+
+def _key(mapper: Mapper[Any], names: Iterable[str], entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the key that an entry holds, with ``None`` for what cannot be a part of one."""
+    parts: list[Any] = []
+    for name in names:
+        column, part = mapper.column_attrs[name].columns[0], entry.get(name)
+        try:
+            part = key_value(column, part)
+        except NoKeyError:
+            part = None
+        expected = {Integer: int, Uuid: UUID, String: str}
+        kinds = [python for kind, python in expected.items() if isinstance(column.type, kind)]
+        parts.append(part if isinstance(part, (*kinds,) or _SCALARS) and not isinstance(part, bool) else None)
+    return tuple(parts)
+
+
+def _key_names(mapper: Mapper[Any]) -> list[str]:
+    keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+    return ["id"] if len(keys) == 1 and "id" in mapper.attrs else keys
+
+
+def _rejection(ctx: Context, found: str) -> InteractionGuardError:
+    return InteractionGuardError(f"{ctx.event_source.name}: {found}", check=CHECK, type=found)
+
+
+def _known_types() -> str:
+    return ", ".join(key.__name__ if isinstance(key, type) else repr(key) for key in _CHECKS)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return _is_int(value) or (
+        value.is_finite() if isinstance(value, Decimal) else isinstance(value, float) and math.isfinite(value)
+    )
+
+
+def _is_timestamp(value: Any) -> bool:
+    try:
+        to_milliseconds(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_uuid(value: Any) -> bool:
+    try:
+        return isinstance(value, UUID) or (isinstance(value, str) and bool(UUID(value)))
+    except ValueError:
+        return False
+
+
+#: Booleans are integers in Python: each check that means numbers leaves them out.
+_CHECKS: dict[PropertyType, Callable[[Any], bool]] = {
+    "string": lambda value: isinstance(value, str),
+    "number": _is_number,
+    "boolean": lambda value: isinstance(value, bool),
+    "object": lambda value: isinstance(value, Mapping),
+    "timestamp": _is_timestamp,
+    "id": lambda value: isinstance(value, (str, UUID)) or _is_int(value),
+    str: lambda value: isinstance(value, str),
+    int: _is_int,
+    float: lambda value: _is_number(value) and not isinstance(value, Decimal),
+    Decimal: lambda value: _is_number(value) and not isinstance(value, float),
+    bool: lambda value: isinstance(value, bool),
+    datetime: lambda value: isinstance(value, datetime),
+    dict: lambda value: isinstance(value, Mapping),
+    list: lambda value: isinstance(value, (list, tuple)),
+    UUID: _is_uuid,
+}

@@ -1,0 +1,40 @@
+"""The Alembic plugin: what autogenerate and migrations need to know about computed values and definitions.
+
+In ``env.py``::
+
+    from interaqt_sa.migrate import configure, migration_lock
+
+    context.configure(connection=connection, **configure(target_metadata=Base.metadata))
+    with migration_lock(connection), context.begin_transaction():
+        context.run_migrations()
+
+Autogenerate then also sees
+
+* sequences that tables take their ids from, and ids that have to move into new ones;
+* changed predicates of partial indexes, and server defaults of computed columns;
+* values that are not computed yet, or were computed by an older declaration.
+
+Unique constraints over existing rows are preceded by a look for duplicates. Back-fills, and what has to wait for them,
+get a revision of their own, because they commit batch by batch. The operations (``op.interaqt_…``) are there as soon as
+the package is installed, so that revisions run in any environment.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .configuration import configure as configure
+    from .locking import migration_lock as migration_lock
+
+__all__ = ["configure", "migration_lock"]
+
+_HOMES = {"configure": "configuration", "migration_lock": "locking"}
+
+
+def __getattr__(name: str) -> Any:
+    # Alembic imports this package on its way to the plugin, when it is not itself importable yet
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,22 @@
+"""What Alembic loads through the entry point group ``alembic.plugins``."""
+
+# Alembic imports this module in the middle of its own import: nothing of it, and nothing that needs it, can be imported
+# at the top.
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from alembic.runtime.plugins import Plugin
+
+
+def setup(plugin: Plugin) -> None:
+    """Register operations, their implementations and renderers; give ``plugin`` the comparators."""
+    for name in ("operations", "implementations", "renderers"):
+        import_module(f".{name}", __package__)
+    from . import comparators, predicates, removals, requirements
+
+    for module in (comparators, predicates, removals, requirements):
+        module.setup(plugin)

@@ -1,0 +1,169 @@
+"""What autogenerate finds beside tables and columns: sequences, and values that are not computed yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from alembic.operations.ops import CreateTableOp, UpgradeOps
+from alembic.util import DispatchPriority, PriorityDispatchResult
+from sqlalchemy import Column, Sequence, Table, select
+from sqlalchemy.schema import SchemaItem
+
+from ..definitions.computation import INFO_KEY
+from ..engine.plan import Plan
+from ..schema.catalog import Catalog
+from ..schema.records import record_name
+from .defaults import DEFAULT, added_defaults
+from .dependencies import with_dependents
+from .operations import Backfill, CreateSequence, MoveLegacyIds
+from .state import DONE, STATE_TABLE, metadatas, state_table
+
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+    from alembic.runtime.plugins import Plugin
+
+
+class _Filled(NamedTuple):
+    fingerprint: str
+    phase: str
+
+
+def setup(plugin: Plugin) -> None:
+    """Give ``plugin`` the comparators of this module."""
+    plugin.add_autogenerate_comparator(
+        compare_sequences, "schema", "interaqt_sequences", priority=DispatchPriority.FIRST
+    )
+    plugin.add_autogenerate_comparator(compare_values, "schema", "interaqt_values", priority=DispatchPriority.LAST)
+
+
+def sequence_of(column: Column[Any]) -> Sequence | None:
+    """Return the sequence that ``column`` takes its default from, on the client's or the server's side."""
+    if isinstance(column.default, Sequence):
+        return column.default
+    found = getattr(getattr(column.server_default, "arg", None), "sequence", None)
+    return found if isinstance(found, Sequence) else None
+
+
+def compare_sequences(
+    context: AutogenContext, upgrade_ops: UpgradeOps, schemas: set[str | None]
+) -> PriorityDispatchResult:
+    """Find sequences that do not exist; first of all, because defaults of new columns refer to them."""
+    for table, _, sequence in _new_sequences(context, schemas):
+        operation = CreateSequence(
+            sequence.name, start=sequence.start or 1, increment=sequence.increment or 1, schema=sequence.schema
+        )
+        if _wanted(context, table):
+            upgrade_ops.ops.append(operation)
+    return PriorityDispatchResult.CONTINUE
+
+
+def compare_values(
+    context: AutogenContext, upgrade_ops: UpgradeOps, schemas: set[str | None]
+) -> PriorityDispatchResult:
+    """Find ids to move into sequences and values to compute; last, when everything that they need is there."""
+    for table, column, sequence in _new_sequences(context, schemas):
+        if _wanted(context, table) and context.inspector.has_table(table.name, schema=table.schema):
+            upgrade_ops.ops.append(
+                MoveLegacyIds(sequence.name, table.name, column.name, _records(table), schema=table.schema)
+            )
+    for operation in upgrade_ops.ops:
+        if isinstance(operation, CreateTableOp):
+            operation.columns = [_with_server_default_only(item) for item in operation.columns]
+            # declarations belong to the models, and cannot be written into a revision
+            operation.info = {key: value for key, value in operation.info.items() if not str(key).startswith(INFO_KEY)}
+    # defaults before computed values, which may read them
+    for metadata in metadatas(context.metadata):
+        for name, column in list(added_defaults(metadata, upgrade_ops)):
+            upgrade_ops.ops.append(Backfill(name, DEFAULT, column=column))
+    upgrade_ops.ops.extend(_backfills(context))
+    return PriorityDispatchResult.CONTINUE
+
+
+def _new_sequences(context: AutogenContext, schemas: set[str | None]) -> Iterator[tuple[Table, Column[Any], Sequence]]:
+    if not context.dialect.supports_sequences:
+        return
+    inspector = context.inspector
+    default = inspector.default_schema_name
+    existing = {(schema, name) for schema in schemas for name in inspector.get_sequence_names(schema=schema)}
+    for metadata in metadatas(context.metadata):
+        for table in sorted(metadata.tables.values(), key=lambda table: table.fullname):
+            for column in table.columns:
+                sequence = sequence_of(column)
+                if sequence is None:
+                    continue
+                schema = None if sequence.schema == default and None in schemas else sequence.schema
+                if schema in schemas and (schema, sequence.name) not in existing:
+                    existing.add((schema, sequence.name))
+                    yield table, column, sequence
+
+
+def _with_server_default_only(item: SchemaItem) -> SchemaItem:
+    """Return a column that draws from a sequence as it is in the database.
+
+    Revisions do not show defaults on the client's side. Without it, PostgreSQL's ``autoincrement=True`` means SERIAL,
+    which has a sequence of its own.
+    """
+    if not isinstance(item, Column):
+        return item
+    column: Column[Any] = item  # pyright: ignore[reportUnknownVariableType]
+    if sequence_of(column) is None or column.server_default is None:
+        return column
+    return Column(
+        column.name,
+        column.type,
+        primary_key=column.primary_key,
+        nullable=column.nullable,
+        server_default=getattr(column.server_default, "arg", None),
+        comment=column.comment,
+    )
+
+
+def _wanted(context: AutogenContext, table: Table) -> bool:
+    return context.run_object_filters(table, table.name, "table", False, None)
+
+
+def _records(table: Table) -> list[str]:
+    """Return the names of all records that share ``table``."""
+    mappers = Catalog.of(table.metadata).all_mappers()
+    return sorted({record_name(mapper) for mapper in mappers if mapper.local_table is table})
+
+
+def _backfills(context: AutogenContext) -> Iterator[Backfill]:
+    filled = _filled(context)
+    for metadata in metadatas(context.metadata):
+        plan = Plan.of(metadata)
+        pending = {
+            name
+            for name, value in plan.computed.items()
+            if _wanted(context, value.table)
+            and not _is_filled(context, value.column, value.fingerprint, filled.get(name))
+        }
+        for value in with_dependents(plan, pending):
+            row = filled.get(value.name)
+            previous = None if row is None else row.fingerprint
+            yield Backfill(value.name, value.fingerprint, previous=previous, column=value.column)
+
+
+def _filled(context: AutogenContext) -> dict[str, _Filled]:
+    """Return what the database says about its back-fills, by name of the value."""
+    targets = metadatas(context.metadata)
+    if not targets or context.connection is None:
+        return {}
+    state = state_table(targets[0])
+    if not context.inspector.has_table(STATE_TABLE, schema=state.schema):
+        return {}
+    rows = context.connection.execute(select(state.c.name, state.c.fingerprint, state.c.phase))
+    return {name: _Filled(fingerprint, phase) for name, fingerprint, phase in rows}
+
+
+def _is_filled(context: AutogenContext, column: Column[Any], fingerprint: str, row: _Filled | None) -> bool:
+    if row is None or row.fingerprint != fingerprint or row.phase != DONE:
+        return False
+    # a column may have been dropped, and declared again
+    table = column.table
+    assert isinstance(table, Table)
+    if not context.inspector.has_table(table.name, schema=table.schema):
+        return False
+    existing = context.inspector.get_columns(table.name, schema=table.schema)
+    return any(found["name"] == column.name for found in existing)

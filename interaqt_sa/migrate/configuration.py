@@ -1,0 +1,111 @@
+"""The one line that an ``env.py`` needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from alembic.operations.ops import MigrationScript
+from alembic.runtime.migration import MigrationContext
+from alembic.runtime.plugins import Plugin
+from sqlalchemy import MetaData, inspect, update
+
+from ..schema.catalog import metadata_of
+from . import _plugin
+from .backfill import run_waiting
+from .directives import arrange
+from .removals import ObjectFilter
+from .renderers import render_item
+from .server_defaults import server_default_comparison
+from .state import DONE, RUNNING, STATE_TABLE, metadatas, state_table
+
+PLUGIN = "interaqt_sa.migrate"
+
+# Alembic has loaded the plugin by its entry point, unless the package is used from a tree without being installed; then
+# the name is free, and taking it is no error.
+with suppress(ValueError):
+    _plugin.setup(Plugin(PLUGIN))
+
+
+def configure(target_metadata: Any, *, allow_drop: bool = False, **users_own: Any) -> dict[str, Any]:
+    """Return the keyword arguments for ``context.configure`` in an ``env.py``.
+
+    ::
+
+        context.configure(connection=connection, **configure(target_metadata=Base.metadata))
+
+    :param target_metadata: MetaData, declarative base, registry or :class:`.Schema`, or a sequence of them.
+    :param allow_drop: whether autogenerate may drop columns and tables that definitions no longer declare; without it
+        they are kept, and a warning says so.
+    :param users_own: further arguments of ``context.configure``. Hooks among them (``include_object``, ``render_item``,
+        ``process_revision_directives``, ``compare_server_default``, ``on_version_apply``) keep their say, and come
+        first.
+    """
+    targets = _targets(target_metadata)
+    if targets:
+        state_table(targets[0])
+    return {
+        "transaction_per_migration": True,
+        **users_own,
+        "target_metadata": targets[0] if len(targets) == 1 else targets,
+        "autogenerate_plugins": [*(users_own.get("autogenerate_plugins") or ["alembic.autogenerate.*"]), PLUGIN],
+        "include_object": ObjectFilter(targets, users_own.get("include_object"), allow_drop=allow_drop),
+        "compare_server_default": server_default_comparison(users_own.get("compare_server_default", False)),
+        "render_item": _rendering(users_own.get("render_item")),
+        "process_revision_directives": _chain(users_own.get("process_revision_directives")),
+        "on_version_apply": [*_callbacks(users_own.get("on_version_apply")), _follow_up],
+    }
+
+
+def _targets(given: Any) -> list[MetaData]:
+    # a class is a base, also one that counts as a sequence
+    if isinstance(given, type) or not isinstance(given, Sequence):
+        return [metadata_of(given)]
+    many: list[Any] = list(given)  # pyright: ignore[reportUnknownArgumentType]
+    return [metadata_of(target) for target in many]
+
+
+def _chain(users_own: Callable[..., None] | None) -> Callable[..., None]:
+    def process_revision_directives(
+        context: MigrationContext, revision: Any, directives: list[MigrationScript]
+    ) -> None:
+        if users_own is not None:
+            users_own(context, revision, directives)
+        # in an environment of several databases a revision has sections, which cannot be moved to another one
+        if context.opts.get("upgrade_token") == "upgrades":
+            arrange(directives, context.dialect.name)
+
+    return process_revision_directives
+
+
+def _rendering(users_own: Callable[..., Any] | None) -> Callable[..., Any]:
+    def render(kind: str, item: Any, context: Any) -> Any:
+        rendered = False if users_own is None else users_own(kind, item, context)
+        return render_item(kind, item, context) if rendered is False else rendered
+
+    return render
+
+
+def _callbacks(given: Callable[..., None] | Iterable[Callable[..., None]] | None) -> Iterable[Callable[..., None]]:
+    if given is None:
+        return ()
+    return (given,) if callable(given) else given
+
+
+def _follow_up(ctx: MigrationContext, step: Any, **_: Any) -> None:
+    """Run back-fills that waited for this revision; after a downgrade let unfinished ones begin anew.
+
+    A downgrade may have dropped their columns, and an upgrade makes them again.
+    """
+    targets = metadatas(ctx.opts.get("target_metadata"))
+    if ctx.as_sql or not targets:
+        return
+    state = state_table(targets[0])
+    assert ctx.connection is not None
+    if not inspect(ctx.connection).has_table(STATE_TABLE, schema=state.schema):
+        return
+    if step.is_upgrade:
+        run_waiting(ctx, ctx.connection)
+    else:
+        ctx.connection.execute(update(state).where(state.c.phase != DONE).values(phase=RUNNING, cursor=None))

@@ -1,0 +1,181 @@
+"""Arrange what autogenerate found so that it works on tables with rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from alembic.operations import MigrateOperation
+from alembic.operations.ops import (
+    AddColumnOp,
+    AlterColumnOp,
+    CreateCheckConstraintOp,
+    CreateIndexOp,
+    CreateTableOp,
+    CreateUniqueConstraintOp,
+    DowngradeOps,
+    MigrationScript,
+    ModifyTableOps,
+    UpgradeOps,
+)
+from alembic.util import rev_id
+from sqlalchemy import Column, TextClause, UniqueConstraint, text
+from sqlalchemy.schema import Index
+from sqlalchemy.sql import visitors
+
+from .operations import Backfill, CheckUnique, Note
+
+_Name = tuple[str | None, str]
+
+
+def arrange(directives: list[MigrationScript], dialect: str) -> None:
+    """Put back-fills, and what has to wait for them, into a revision of their own; look for duplicates first.
+
+    The revision of a back-fill holds nothing that could not be repeated: when it is interrupted, the revision before it
+    is stamped, and the next upgrade goes on inside the back-fill.
+    """
+    directives[:] = [arranged for script in directives for arranged in (script, *_split(script, dialect))]
+
+
+def _split(script: MigrationScript, dialect: str) -> list[MigrationScript]:
+    upgrade, downgrade = script.upgrade_ops_list[0], script.downgrade_ops_list[0]
+    backfills = [operation for operation in upgrade.ops if isinstance(operation, Backfill)]
+    created = {
+        (operation.schema, operation.table_name) for operation in upgrade.ops if isinstance(operation, CreateTableOp)
+    }
+    first = [operation for operation in upgrade.ops if not isinstance(operation, Backfill)]
+    late = list(_postpone(first, backfills, created))
+    first = [operation for operation in first if not (isinstance(operation, ModifyTableOps) and operation.is_empty())]
+    if late:
+        downgrade.ops = [operation.reverse() for operation in reversed(first)]
+    else:
+        downgrade.ops = [operation for operation in downgrade.ops if not _undoes_backfill(operation)]
+    undo = [operation.reverse() for operation in reversed([*backfills, *late])]
+    upgrade.ops = list(_with_checks(first, dialect, created, _added(first)))
+    then = [*backfills, *_with_checks(late, dialect)]
+    if not then:
+        return []
+    if not first:
+        upgrade.ops, downgrade.ops = then, undo
+        return []
+    return [
+        MigrationScript(
+            rev_id(),
+            UpgradeOps(then),
+            DowngradeOps(undo),
+            message=f"{script.message} (back-fill)" if script.message else "back-fill",
+            head=script.rev_id or "head",
+            version_path=script.version_path,
+        )
+    ]
+
+
+def _undoes_backfill(operation: MigrateOperation) -> bool:
+    return isinstance(operation, Note) and isinstance(operation.subject, Backfill)
+
+
+def _postpone(
+    operations: Sequence[MigrateOperation], backfills: Sequence[Backfill], created: set[_Name]
+) -> Iterator[ModifyTableOps]:
+    """Take out of ``operations``, and yield, what holds only when values are computed."""
+    filled: dict[_Name, set[str]] = {}
+    for backfill in backfills:
+        if backfill.column is not None:
+            table: Any = backfill.column.table
+            filled.setdefault((table.schema, table.name), set()).add(backfill.column.name)
+    for container in operations:
+        if not isinstance(container, ModifyTableOps) or (container.schema, container.table_name) in created:
+            continue
+        columns = filled.get((container.schema, container.table_name), set())
+        late: list[MigrateOperation] = []
+        for operation in list(container.ops):
+            if isinstance(operation, AddColumnOp) and operation.column.name in columns:
+                late.extend(_require_later(operation))
+            elif columns.intersection(_covered(operation)):
+                container.ops.remove(operation)
+                late.append(operation)
+        if late:
+            yield ModifyTableOps(container.table_name, late, schema=container.schema)
+
+
+def _require_later(operation: AddColumnOp) -> Iterator[AlterColumnOp]:
+    """Let a NOT NULL column without a default be added to rows; yield what makes it NOT NULL."""
+    column = operation.column
+    if column.nullable or column.server_default is not None:
+        return
+    # a new column: the one in the operation is the model's own
+    operation.column = Column(column.name, column.type, nullable=True, comment=column.comment)
+    yield AlterColumnOp(
+        operation.table_name,
+        column.name,
+        schema=operation.schema,
+        existing_type=column.type,
+        existing_nullable=True,
+        modify_nullable=False,
+    )
+
+
+def _unique(operation: MigrateOperation) -> UniqueConstraint | Index | None:
+    if isinstance(operation, CreateUniqueConstraintOp):
+        return operation.to_constraint()
+    if isinstance(operation, CreateIndexOp) and operation.unique:
+        return operation.to_index()
+    return None
+
+
+def _covered(operation: MigrateOperation) -> set[str]:
+    """Return the names of the columns whose values a new constraint judges."""
+    unique = _unique(operation)
+    if unique is not None:
+        return {*unique.columns.keys()}
+    if isinstance(operation, CreateCheckConstraintOp) and not isinstance(operation.condition, (str, TextClause)):
+        return {item.name for item in visitors.iterate(operation.condition) if isinstance(item, Column)}
+    return set()
+
+
+def _added(operations: Sequence[MigrateOperation]) -> set[tuple[str | None, str, str]]:
+    return {
+        (container.schema, container.table_name, operation.column.name)
+        for container in operations
+        if isinstance(container, ModifyTableOps)
+        for operation in container.ops
+        if isinstance(operation, AddColumnOp)
+    }
+
+
+def _with_checks(
+    operations: Sequence[MigrateOperation],
+    dialect: str,
+    created: AbstractSet[_Name] = frozenset(),
+    added: AbstractSet[tuple[str | None, str, str]] = frozenset(),
+) -> Iterator[MigrateOperation]:
+    """Put a look for duplicates before everything that will not bear them."""
+    for container in operations:
+        if isinstance(container, ModifyTableOps) and (container.schema, container.table_name) not in created:
+            for operation in container.ops:
+                unique = _unique(operation)
+                table = container.schema, container.table_name
+                if unique is not None and not any((*table, name) in added for name in [*unique.columns.keys()]):
+                    yield _check(unique, container, dialect)
+        yield container
+
+
+def _check(unique: UniqueConstraint | Index, container: ModifyTableOps, dialect: str) -> CheckUnique:
+    expressions = unique.expressions if isinstance(unique, Index) else list(unique.columns)
+    options = unique.dialect_kwargs
+    predicate = options.get(f"{dialect}_where")
+    return CheckUnique(
+        None if unique.name is None else str(unique.name),
+        container.table_name,
+        [item.name if isinstance(item, Column) else text(_sql(item)) for item in expressions],
+        where=None if predicate is None else _sql(predicate),
+        nulls_not_distinct=bool(options.get(f"{dialect}_nulls_not_distinct")),
+        schema=container.schema,
+    )
+
+
+def _sql(expression: Any) -> str:
+    if isinstance(expression, str):
+        return expression
+    return str(expression.compile(compile_kwargs={"literal_binds": True, "include_table": False}))

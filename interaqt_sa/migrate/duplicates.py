@@ -1,0 +1,66 @@
+"""Look for duplicates before the database does, and say which rows they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, TextClause, column, func, inspect, literal_column, select, table, text
+
+from ..errors import ConstraintSetupError
+from .operations import CheckUnique
+
+#: How many offending rows a report holds.
+SHOWN = 20
+
+
+def check_unique(connection: Connection, operation: CheckUnique) -> None:
+    """Refuse rows that would break the constraint.
+
+    :raises ConstraintSetupError: with the offending rows in ``rows``: mappings of primary key and covered columns.
+    """
+    covered = [_expression(item) for item in operation.columns]
+    key: list[ColumnElement[Any]] = [
+        column(name)
+        for name in inspect(connection).get_pk_constraint(operation.table, schema=operation.schema)[
+            "constrained_columns"
+        ]
+        if name not in operation.columns
+    ]
+    members = func.count().over(partition_by=covered)
+    rows = select(*key, *covered, members.label("interaqt_members")).select_from(
+        table(operation.table, schema=operation.schema)
+    )
+    if not operation.nulls_not_distinct:
+        rows = rows.where(*(expression.is_not(None) for expression in covered))
+    if operation.where:
+        rows = rows.where(text(f"({operation.where})"))
+    found = rows.subquery("interaqt_rows")
+    *shown, count = found.columns
+    statement = select(*shown).where(count > 1).order_by(*shown[len(key) :], *shown[: len(key)]).limit(SHOWN + 1)
+    offending = [dict(row) for row in connection.execute(statement).mappings()]
+    if offending:
+        raise _report(operation, offending)
+
+
+def _expression(item: str | TextClause) -> ColumnElement[Any]:
+    if isinstance(item, str):
+        return column(item)
+    expression: ColumnElement[Any] = literal_column(item.text)
+    return expression.label(None)
+
+
+def _report(operation: CheckUnique, offending: list[dict[str, Any]]) -> ConstraintSetupError:
+    lines = [f"  {', '.join(f'{name}={value!r}' for name, value in row.items())}" for row in offending[:SHOWN]]
+    if len(offending) > SHOWN:
+        lines.append("  …")
+    columns = [item if isinstance(item, str) else item.text for item in operation.columns]
+    condition = f" where {operation.where}" if operation.where else ""
+    return ConstraintSetupError(
+        f"{operation.constraint or 'a unique constraint'} cannot be created: rows of {operation.table} are not unique "
+        f"in ({', '.join(columns)}){condition}. Nothing was changed; resolve these rows and upgrade again:\n"
+        + "\n".join(lines),
+        constraint=operation.constraint,
+        table=operation.table,
+        properties=tuple(columns),
+        rows=offending[:SHOWN],
+    )

@@ -1,0 +1,70 @@
+"""How the operations run, online and in ``--sql`` scripts."""
+
+from __future__ import annotations
+
+from alembic.operations import Operations
+from sqlalchemy import Connection, Sequence
+from sqlalchemy.schema import CreateSequence as CreateSequenceDDL
+from sqlalchemy.schema import DropSequence as DropSequenceDDL
+
+from . import operations as op
+from .backfill import run_backfill
+from .duplicates import check_unique
+from .legacy_ids import move_legacy_ids
+
+
+@Operations.implementation_for(op.CreateSequence)
+def _create_sequence(operations: Operations, operation: op.CreateSequence) -> None:
+    if operations.get_context().dialect.supports_sequences:
+        operations.execute(CreateSequenceDDL(_sequence(operation)))
+
+
+@Operations.implementation_for(op.DropSequence)
+def _drop_sequence(operations: Operations, operation: op.DropSequence) -> None:
+    if operations.get_context().dialect.supports_sequences:
+        operations.execute(DropSequenceDDL(_sequence(operation)))
+
+
+def _sequence(operation: op.CreateSequence | op.DropSequence) -> Sequence:
+    return Sequence(operation.name, start=operation.start, increment=operation.increment, schema=operation.schema)
+
+
+@Operations.implementation_for(op.Note)
+def _note(operations: Operations, operation: op.Note) -> None:
+    """Do nothing."""
+
+
+@Operations.implementation_for(op.MoveLegacyIds)
+def _move_legacy_ids(operations: Operations, operation: op.MoveLegacyIds) -> None:
+    statement = move_legacy_ids(operation, operations.get_context().dialect)
+    if statement is not None:
+        operations.execute(statement)
+
+
+@Operations.implementation_for(op.CheckUnique)
+def _check_unique(operations: Operations, operation: op.CheckUnique) -> None:
+    if operations.get_context().as_sql:
+        _comment(operations, f"{operation.constraint} fails below if the rows of {operation.table} break it")
+    else:
+        check_unique(_connection(operations), operation)
+
+
+@Operations.implementation_for(op.Backfill)
+def _backfill(operations: Operations, operation: op.Backfill) -> None:
+    if operations.get_context().as_sql:
+        _comment(
+            operations,
+            f"{operation.name} cannot be computed by a script: run this revision online, by alembic upgrade",
+        )
+        return
+    run_backfill(operations.get_context(), _connection(operations), operation)
+
+
+def _connection(operations: Operations) -> Connection:
+    connection = operations.get_context().connection
+    assert connection is not None
+    return connection
+
+
+def _comment(operations: Operations, text: str) -> None:
+    operations.get_context().impl.static_output(f"-- {text}\n")

@@ -1,0 +1,82 @@
+"""One migration at a time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from sqlalchemy import ColumnElement, Connection, event, func, select
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+
+log = logging.getLogger("alembic.interaqt_sa")
+
+#: Key of the advisory lock, the same for all environments of a database.
+_KEY = 0x1A9A_2705_A1EB
+_PAUSE = 0.2
+
+
+@contextmanager
+def migration_lock(connection: Connection) -> Generator[None]:
+    """Let one migration of a database run at a time; a second one waits, and then finds its work done.
+
+    Alembic reads the current revision once, at the beginning, so this has to be around ``context.run_migrations()``.
+
+    On PostgreSQL it is an advisory lock of the session. On SQLite it makes transactions real: Python's driver does not
+    begin one before DDL, so that a failed migration would stay half done. There ``context.configure`` needs
+    ``transactional_ddl=True`` too. Other databases are left alone.
+
+    :param connection: the connection that ``context.configure`` was given.
+    """
+    if isinstance(connection.dialect, PGDialect):
+        with _advisory_lock(connection):
+            yield
+    elif isinstance(connection.dialect, SQLiteDialect):
+        with _immediate_transactions(connection):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def _advisory_lock(connection: Connection) -> Generator[None]:
+    if connection.in_transaction():
+        # the caller's transaction, which ends after us
+        connection.execute(select(func.pg_advisory_xact_lock(_KEY)))
+        yield
+        return
+    waiting = False
+    while not _scalar(connection, func.pg_try_advisory_lock(_KEY)):
+        # polled without an open transaction: CREATE INDEX CONCURRENTLY waits for everybody who has a snapshot
+        if not waiting:
+            log.info("Another migration of this database is running; waiting for it")
+            waiting = True
+        time.sleep(_PAUSE)
+    try:
+        yield
+    finally:
+        if not connection.invalidated and not connection.closed:
+            connection.rollback()
+            _scalar(connection, func.pg_advisory_unlock(_KEY))
+
+
+def _scalar(connection: Connection, function: ColumnElement[bool]) -> bool:
+    with connection.begin():
+        return bool(connection.scalar(select(function)))
+
+
+@contextmanager
+def _immediate_transactions(connection: Connection) -> Generator[None]:
+    def begin(connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        autocommit = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+        if not autocommit and not getattr(driver, "in_transaction", False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(connection, "begin", begin)
+    try:
+        yield
+    finally:
+        event.remove(connection, "begin", begin)

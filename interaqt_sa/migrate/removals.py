@@ -1,0 +1,130 @@
+"""What autogenerate leaves alone although no model declares it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from alembic.operations.ops import AlterColumnOp, ModifyTableOps, UpgradeOps
+from alembic.util import DispatchPriority, PriorityDispatchResult
+from sqlalchemy import Column, Connection, MetaData, Table, text
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from ..schema.catalog import Catalog
+from .defaults import defined_tables
+from .legacy_ids import LEGACY_TABLE
+
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+    from alembic.runtime.plugins import Plugin
+
+log = logging.getLogger("alembic.interaqt_sa")
+
+_PARTITIONS = text(
+    "SELECT CASE WHEN n.nspname <> current_schema() THEN n.nspname END, c.relname"
+    " FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
+    " WHERE c.relispartition AND c.relkind IN ('r', 'p')"
+)
+
+
+def setup(plugin: Plugin) -> None:
+    """Give ``plugin`` the comparators of this module."""
+    plugin.add_autogenerate_comparator(
+        find_partitions, "schema", "interaqt_partitions", priority=DispatchPriority.FIRST
+    )
+    plugin.add_autogenerate_comparator(release_kept_columns, "table", "interaqt_kept")
+
+
+class ObjectFilter:
+    """``include_object`` of :func:`.configure`: the user's own, then ours.
+
+    Never dropped are partitions of partitioned tables and a legacy table ``_IDS_``. Columns and tables that hold
+    facts of definitions are dropped only on approval, as a renamed property looks like a removed one.
+
+    :ivar partitions: (schema, name) of the partitions in the database; filled when autogenerate begins.
+    """
+
+    def __init__(self, targets: Sequence[MetaData], users_own: Callable[..., bool] | None, *, allow_drop: bool) -> None:
+        self._targets = targets
+        self._users_own = users_own
+        self._allow_drop = allow_drop
+        self._warned: set[str] = set()
+        self.partitions: set[tuple[str | None, str]] = set()
+
+    def __call__(self, item: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
+        if self._users_own is not None and not self._users_own(item, name, type_, reflected, compare_to):
+            return False
+        if not reflected or compare_to is not None:
+            return True
+        match type_:
+            case "table":
+                return self._may_drop_table(item)
+            case "column":
+                return not self.keeps(item)
+            case _:
+                return True
+
+    def _may_drop_table(self, table: Table) -> bool:
+        if table.name == LEGACY_TABLE or (table.schema, table.name) in self.partitions:
+            return False
+        # the table of a removed definition cannot be told from others
+        keep = not self._allow_drop and any(Catalog.of(metadata).definitions for metadata in self._targets)
+        return not (keep and self._kept(f"table {table.fullname}"))
+
+    def keeps(self, column: Column[Any]) -> bool:
+        """Whether a reflected column without a counterpart stays in the database."""
+        if self._allow_drop:
+            return False
+        table = column.table
+        defined = {(t.schema, t.name) for metadata in self._targets for t in defined_tables(metadata)}
+        return (table.schema, table.name) in defined and self._kept(f"column {table.name}.{column.name}")
+
+    def _kept(self, what: str) -> bool:
+        if what not in self._warned:
+            self._warned.add(what)
+            log.warning("Kept: %s is not declared any more; drop it with -x allow-drop", what)
+        return True
+
+
+def find_partitions(
+    context: AutogenContext, upgrade_ops: UpgradeOps, schemas: set[str | None]
+) -> PriorityDispatchResult:
+    """Tell the filter which tables are partitions."""
+    found = context.opts.get("include_object")
+    if isinstance(found, ObjectFilter) and isinstance(context.dialect, PGDialect):
+        assert context.connection is not None
+        found.partitions = _partitions(context.connection)
+    return PriorityDispatchResult.CONTINUE
+
+
+def _partitions(connection: Connection) -> set[tuple[str | None, str]]:
+    return {(schema, name) for schema, name in connection.execute(_PARTITIONS)}
+
+
+def release_kept_columns(
+    context: AutogenContext,
+    modify_table_ops: ModifyTableOps,
+    schema: str | None,
+    table_name: str,
+    conn_table: Table | None,
+    metadata_table: Table | None,
+) -> PriorityDispatchResult:
+    """Make kept columns nullable: inserts do not know them any more."""
+    found = context.opts.get("include_object")
+    if isinstance(found, ObjectFilter) and conn_table is not None and metadata_table is not None:
+        declared = {column.name for column in metadata_table.columns}
+        for column in conn_table.columns:
+            required = not column.nullable and column.server_default is None
+            if column.name not in declared and required and found.keeps(column):
+                modify_table_ops.ops.append(
+                    AlterColumnOp(
+                        table_name,
+                        column.name,
+                        schema=schema,
+                        existing_type=column.type,
+                        existing_nullable=False,
+                        modify_nullable=True,
+                    )
+                )
+    return PriorityDispatchResult.CONTINUE

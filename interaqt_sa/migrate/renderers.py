@@ -1,0 +1,98 @@
+"""How the operations are written into revisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from alembic.autogenerate.render import renderers
+from sqlalchemy import TextClause
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from . import operations as op
+
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+def _call(context: AutogenContext, name: str, *args: Any, **kw: Any) -> str:
+    """Return the source of a call, without keywords that have no value."""
+    shown = [_source(context, arg) for arg in args]
+    shown += [f"{key}={_source(context, value)}" for key, value in kw.items() if value]
+    return f"{context.opts['alembic_module_prefix']}{name}({', '.join(shown)})"
+
+
+def _source(context: AutogenContext, value: Any) -> str:
+    if isinstance(value, TextClause):
+        return f"{context.opts['sqlalchemy_module_prefix']}text({value.text!r})"
+    if isinstance(value, tuple):
+        items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+        return f"[{', '.join(_source(context, item) for item in items)}]"
+    # names may be instances of quoted_name, whose repr is not what belongs in a source file
+    return repr(str(value)) if isinstance(value, str) else repr(value)
+
+
+@renderers.dispatch_for(op.Note)
+def _note(context: AutogenContext, operation: op.Note) -> str:
+    # a statement, because a function cannot consist of comments
+    return f"pass  # {operation.text}"
+
+
+@renderers.dispatch_for(op.CreateSequence)
+def _create_sequence(context: AutogenContext, operation: op.CreateSequence) -> str:
+    return _call(context, "interaqt_create_sequence", operation.name, **_sequence_options(operation))
+
+
+@renderers.dispatch_for(op.DropSequence)
+def _drop_sequence(context: AutogenContext, operation: op.DropSequence) -> str:
+    return _call(context, "interaqt_drop_sequence", operation.name, **_sequence_options(operation))
+
+
+def _sequence_options(operation: op.CreateSequence | op.DropSequence) -> dict[str, Any]:
+    return {
+        "start": operation.start if operation.start != 1 else None,
+        "increment": operation.increment if operation.increment != 1 else None,
+        "schema": operation.schema,
+    }
+
+
+@renderers.dispatch_for(op.MoveLegacyIds)
+def _move_legacy_ids(context: AutogenContext, operation: op.MoveLegacyIds) -> str:
+    return _call(
+        context,
+        "interaqt_move_legacy_ids",
+        operation.sequence,
+        operation.table,
+        operation.column,
+        operation.records,
+        schema=operation.schema,
+    )
+
+
+@renderers.dispatch_for(op.Backfill)
+def _backfill(context: AutogenContext, operation: op.Backfill) -> str:
+    batch = operation.batch if operation.batch != 1000 else None
+    return _call(context, "interaqt_backfill", operation.name, operation.fingerprint, batch=batch)
+
+
+@renderers.dispatch_for(op.CheckUnique)
+def _check_unique(context: AutogenContext, operation: op.CheckUnique) -> str:
+    return _call(
+        context,
+        "interaqt_check_unique",
+        operation.constraint,
+        operation.table,
+        operation.columns,
+        where=operation.where,
+        nulls_not_distinct=operation.nulls_not_distinct,
+        schema=operation.schema,
+    )
+
+
+def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
+    """Render types of this package as what they are in the database: revisions outlive the package's modules."""
+    if kind == "type" and isinstance(item, TypeDecorator) and item.__module__.startswith(f"{_PACKAGE}."):
+        stored: TypeEngine[Any] = item.load_dialect_impl(context.dialect)
+        return f"{context.opts['sqlalchemy_module_prefix']}{stored.as_generic()!r}"
+    return False

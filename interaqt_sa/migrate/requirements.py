@@ -1,0 +1,50 @@
+"""Non-null constraints of definitions: CHECK constraints, which Alembic itself does not compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alembic.operations.ops import AddConstraintOp, DropConstraintOp, ModifyTableOps
+from alembic.util import PriorityDispatchResult
+from sqlalchemy import CheckConstraint, Table
+
+from ..definitions.computation import INFO_KEY
+from .defaults import defined_tables
+
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+    from alembic.runtime.plugins import Plugin
+
+
+def setup(plugin: Plugin) -> None:
+    """Give ``plugin`` the comparator of this module."""
+    plugin.add_autogenerate_comparator(compare_requirements, "table", "interaqt_requirements")
+
+
+def compare_requirements(
+    context: AutogenContext,
+    modify_table_ops: ModifyTableOps,
+    schema: str | None,
+    table_name: str,
+    conn_table: Table | None,
+    metadata_table: Table | None,
+) -> PriorityDispatchResult:
+    """Find non-null constraints that are declared and not there, or there and not declared.
+
+    Only tables of definitions are looked at: there, a CHECK constraint that nothing declares was declared before.
+    """
+    if conn_table is None or metadata_table is None or metadata_table not in defined_tables(metadata_table.metadata):
+        return PriorityDispatchResult.CONTINUE
+    declared = {str(item.name): item for item in metadata_table.constraints if isinstance(item, CheckConstraint)}
+    found = {
+        str(item["name"]): item["sqltext"]
+        for item in context.inspector.get_check_constraints(table_name, schema=schema)
+        if item["name"] is not None
+    }
+    for name in sorted(declared.keys() - found.keys()):
+        if INFO_KEY in declared[name].info:
+            modify_table_ops.ops.append(AddConstraintOp.from_constraint(declared[name]))
+    for name in sorted(found.keys() - declared.keys()):
+        constraint = CheckConstraint(found[name], name=name, table=conn_table)
+        modify_table_ops.ops.append(DropConstraintOp.from_constraint(constraint))
+    return PriorityDispatchResult.CONTINUE

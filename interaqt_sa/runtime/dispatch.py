@@ -1,0 +1,237 @@
+"""The course of a dispatch, the same for both worlds.
+
+One attempt::
+
+    copy args -> guard -> map_event_data -> event record (computations follow) -> resolve -> after_dispatch -> COMMIT
+
+After the commit of the last one, once: ``post_commit``, then the side effects. In a joined session a savepoint stands
+in place of the transaction, there is one attempt, and what follows the commit waits for the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sqlalchemy import MetaData, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Mapper, Session, sessionmaker
+from sqlalchemy.orm.exc import StaleDataError
+
+from ..definitions.event_source import EventSource
+from ..errors import FrameworkError, InteractionGuardError, NestedDispatchError, TransactionCapabilityError
+from ..schema.records import resolve_record
+from ..session.after_commit import run_after_commit
+from ..session.retry import READ_COMMITTED, SERIALIZABLE, Attempt, run_attempts, set_isolation
+from ..session.state import SessionState
+from ..session.violations import with_constraint_violation
+from .aftermath import Aftermath, OpenContext, mapping_or_none
+from .context import Context
+from .plain import is_mapping, plain_copy
+from .result import DispatchResult
+from .running import running, running_context
+
+#: Errors that a result holds; all others are faults of a program and are raised.
+HELD_ERRORS = (FrameworkError, DBAPIError, PoolTimeoutError, StaleDataError)
+
+
+class _Prepared:
+    """What is known of an event source before it is dispatched.
+
+    :ivar serializable: whether it runs SERIALIZABLE, because the system does or an attempt has shown that it must.
+    """
+
+    __slots__ = ("event_class", "mapper", "serializable", "source")
+
+    def __init__(self, source: EventSource, mapper: Mapper[Any], serializable: bool) -> None:
+        self.source = source
+        self.mapper = mapper
+        self.event_class = mapper.class_
+        self.serializable = serializable
+
+
+class Dispatcher:
+    """Dispatches the event sources of one controller; inside a greenlet where that is asynchronous.
+
+    :param open_context: makes contexts, and with them sessions.
+    :param session_factory: makes the synchronous sessions at work.
+    :param sleep: waits so many seconds between attempts.
+    :param isolation: the level of an ordinary attempt.
+    """
+
+    def __init__(
+        self,
+        metadata: MetaData,
+        sources: Iterable[EventSource],
+        aftermath: Aftermath,
+        *,
+        open_context: OpenContext,
+        session_factory: sessionmaker[Session],
+        sleep: Callable[[float], None],
+        isolation: str,
+        ignore_guard: bool,
+        raise_errors: bool,
+    ) -> None:
+        self._metadata = metadata
+        self._aftermath = aftermath
+        self._open = open_context
+        self._session_factory = session_factory
+        self._sleep = sleep
+        self._isolation = isolation
+        self._ignore_guard = ignore_guard
+        self._raise_errors = raise_errors
+        self._prepared: dict[EventSource | str, _Prepared] = {}
+        for source in sources:
+            prepared = _Prepared(source, resolve_record(metadata, source.entity), isolation == SERIALIZABLE)
+            self._prepared[source] = self._prepared[source.name] = prepared
+        event.listen(session_factory, "before_commit", _refuse_foreign_commit)
+
+    def close(self) -> None:
+        """Forget the event sources."""
+        self._prepared.clear()
+
+    def dispatch(self, source: EventSource | str, args: Any, session: Any = None) -> DispatchResult:
+        """Dispatch; see :meth:`.Controller.dispatch`."""
+        prepared = self._prepared.get(source)
+        if prepared is None:
+            known = ", ".join(sorted(key for key in self._prepared if isinstance(key, str))) or "none"
+            raise LookupError(
+                f"{source!r} is no event source of this controller, which has {known}; "
+                "give it to the controller in event_sources=[…]"
+            )
+        outer = running_context()
+        if outer is not None:
+            raise NestedDispatchError(
+                f"{prepared.source.name!r} was dispatched inside the dispatch of {outer.event_source.name!r}; "
+                "dispatch it in post_commit, or let a computation derive what it does",
+                outer=outer.event_source.name,
+                nested=prepared.source.name,
+            )
+        if session is not None:
+            return self._join(prepared, args, session)
+        return self._run(prepared, args)
+
+    def _run(self, prepared: _Prepared, given: Any) -> DispatchResult:
+        """Dispatch in transactions of its own, until one is committed."""
+        source = prepared.source
+        last: Context | None = None
+
+        def once(attempt: Attempt) -> tuple[dict[str, Any], DispatchResult]:
+            nonlocal last
+            args = _copied(given)
+            isolation = self._isolation
+            if attempt.serializable:
+                isolation, prepared.serializable = SERIALIZABLE, True
+            last = ctx = self._open(source, attempt.number, isolation)
+            with ctx.sync_session as session:
+                boundary = session.get_transaction() or session.begin()
+                if isolation != READ_COMMITTED:
+                    set_isolation(session, isolation, {"mapper": prepared.mapper})
+                state = SessionState.of(session)
+                state.collect_events = True
+                state.context = ctx
+                with running(ctx, boundary):
+                    result = self._stages(prepared, ctx, session, args)
+                    transaction = state.transaction
+                    ctx.boundary = None
+                    session.commit()
+                result.effects = tuple(transaction.events)
+                return args, result
+
+        name = f"dispatch of {source.name!r}"
+        try:
+            args, result = run_attempts(once, name=name, serializable=prepared.serializable, sleep=self._sleep)
+        except HELD_ERRORS as error:
+            return self._failed(error, last)
+        if self._aftermath.is_due(source, result.effects):
+            self._aftermath.follow(source, args, result)
+        return result
+
+    def _join(self, prepared: _Prepared, given: Any, session: Any) -> DispatchResult:
+        """Dispatch as a part of the caller's transaction."""
+        source = prepared.source
+        args = _copied(given)
+        ctx = self._open(source, 1, self._isolation, session)
+        joined = ctx.sync_session
+        boundary = joined.begin_nested()  # writes what the caller has pending: its errors are the caller's
+        options = joined.connection(bind_arguments={"mapper": prepared.mapper}).get_execution_options()
+        ctx.isolation = options.get("isolation_level", self._isolation)
+        state = SessionState.of(joined)
+        transaction, begin = state.transaction, len(state.transaction.events)
+        before = state.collect_events, state.context
+        state.collect_events, state.context = True, ctx
+
+        # a function of its own: SQLAlchemy knows listeners by the ids of function and target, also of targets long gone
+        def refuse(session: Session) -> None:
+            _refuse_foreign_commit(session)
+
+        event.listen(joined, "before_commit", refuse)
+        try:
+            with boundary, running(ctx, boundary):
+                result = self._stages(prepared, ctx, joined, args)
+                joined.flush()
+        except HELD_ERRORS as error:
+            return self._failed(error, ctx)
+        finally:
+            state.collect_events, state.context = before
+            event.remove(joined, "before_commit", refuse)
+        result.effects = tuple(transaction.events[begin:])
+        if self._aftermath.is_due(source, result.effects):
+            run_after_commit(joined, lambda: self._aftermath.follow(source, args, result))
+        return result
+
+    def _stages(self, prepared: _Prepared, ctx: Context, session: Session, args: dict[str, Any]) -> DispatchResult:
+        """Do all that belongs into the transaction, except its commit."""
+        source, settle, boundary = prepared.source, ctx.settle, ctx.boundary
+        if source.guard is not None and not self._ignore_guard:
+            verdict = settle(source.guard(ctx, args), f"guard of {source.name!r}")
+            if verdict is False:
+                raise InteractionGuardError(
+                    f"the guard of {source.name!r} rejected the dispatch", check="guard", type="guard returned False"
+                )
+        values: Any = {}
+        if source.map_event_data is not None:
+            values = settle(source.map_event_data(ctx, args), f"map_event_data of {source.name!r}")
+            if not is_mapping(values):
+                raise TypeError(f"map_event_data of {source.name!r} must return a mapping, not {values!r}")
+        session.add(prepared.event_class(**values))
+        session.flush()
+        data = None
+        if source.resolve is not None:
+            data = settle(source.resolve(ctx, args), f"resolve of {source.name!r}")
+        context: dict[str, Any] = {}
+        if source.after_dispatch is not None:
+            where = f"after_dispatch of {source.name!r}"
+            context = mapping_or_none(settle(source.after_dispatch(ctx, args, data), where), where)
+        if boundary is None or not boundary.is_active:
+            raise TransactionCapabilityError(
+                f"a function of the dispatch of {source.name!r} ended its transaction; "
+                "raise an error to undo the dispatch, use session.begin_nested() to undo a part of it"
+            )
+        return DispatchResult(data=data, context=context, attempts=ctx.attempt, isolation=ctx.isolation)
+
+    def _failed(self, error: Exception, ctx: Context | None) -> DispatchResult:
+        error = with_constraint_violation(error, self._metadata)
+        if self._raise_errors:
+            raise error
+        attempts, isolation = (ctx.attempt, ctx.isolation) if ctx is not None else (0, self._isolation)
+        return DispatchResult(error=error, attempts=attempts, isolation=isolation)
+
+
+def _refuse_foreign_commit(session: Session) -> None:
+    # a function of the dispatch that commits would leave a part of it behind if the rest failed
+    ctx = running_context()
+    if ctx is None or ctx.boundary is None or ctx.sync_session is not session:
+        return
+    if (session.get_nested_transaction() or session.get_transaction()) is ctx.boundary:
+        raise TransactionCapabilityError(
+            f"a function of the dispatch of {ctx.event_source.name!r} called commit(); the dispatch commits by itself"
+        )
+
+
+def _copied(given: Any) -> dict[str, Any]:
+    args: dict[str, Any] = plain_copy(given)
+    if type(args) is not dict:
+        raise TypeError(f"the arguments of a dispatch are a mapping, not {given!r}")
+    return args

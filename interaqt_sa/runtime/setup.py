@@ -1,0 +1,107 @@
+"""What a controller needs to find in the database: created once, or verified."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine, Inspector, MetaData, Table, inspect
+
+from ..engine.plan import Plan
+from ..errors import ConstraintSetupError, DefinitionError, DefinitionFault
+from ..schema.dictionaries import DICTIONARY_KEY, dictionary_mapper, write_missing_rows
+from ..schema.schema import ConstraintInfo, Schema
+
+if TYPE_CHECKING:
+    from .system import System
+
+
+def set_up(system: System, *, install: bool) -> None:
+    """Verify the database of ``system``, and before that create what is missing if ``install`` says so.
+
+    What exists is not changed: that is Alembic's work.
+    """
+    Plan.of(system.metadata)  # finds every fault of the declarations before anything is created
+    with system.session_factory() as session:
+        bind = session.get_bind()
+    # not through the session: the engine watches over its connection, and refuses writes that it cannot follow
+    with bind.begin() if isinstance(bind, Engine) else nullcontext(bind) as connection:
+        new = _install(connection, system.metadata) if install else []
+        verify(connection, system.metadata)
+    for name in new:
+        system.repair(dictionary_mapper(system.metadata, name))
+
+
+def _install(connection: Connection, metadata: MetaData) -> list[str]:
+    """Create what is missing; return the dictionaries with a new row, whose value is computed from what may exist."""
+    known = set(inspect(connection).get_table_names())
+    metadata.create_all(connection, checkfirst=True)
+    written = write_missing_rows(connection, metadata)
+    return [
+        info.record
+        for info in Schema.of(metadata).computations
+        if DICTIONARY_KEY in metadata.tables[info.table].info and (info.table not in known or info.record in written)
+    ]
+
+
+def verify(connection: Connection, metadata: MetaData) -> None:
+    """Compare the database with ``metadata``, without changing it.
+
+    :raises DefinitionError: with everything that is missing among tables, columns and sequences.
+    :raises ConstraintSetupError: if a declared unique constraint is missing.
+    """
+    inspector = inspect(connection)
+    faults: list[DefinitionFault] = []
+    for table in metadata.sorted_tables:
+        schema = connection.schema_for_object(table)
+        if not inspector.has_table(table.name, schema):
+            faults.append(DefinitionFault(f"table {table.fullname!r} is missing", record=table.name))
+            continue
+        found = {column["name"] for column in inspector.get_columns(table.name, schema)}
+        faults += [
+            DefinitionFault(
+                f"column {table.fullname}.{column.name} is missing", record=table.name, property=column.name
+            )
+            for column in table.columns
+            if column.name not in found
+        ]
+    if connection.dialect.supports_sequences:
+        known = set(inspector.get_sequence_names())
+        faults += [
+            DefinitionFault(f"sequence {info.name!r} of table {info.table!r} is missing", record=info.table)
+            for info in Schema.of(metadata).sequences
+            if info.name not in known
+        ]
+    if faults:
+        raise DefinitionError(
+            "the database differs from what is declared; migrate it with Alembic, or, if it is new, create its tables "
+            "with setup(install=True)",
+            faults,
+        )
+    by_name = {table.fullname: table for table in metadata.sorted_tables}
+    for constraint in Schema.of(metadata).constraints:
+        if constraint.kind == "unique" and not _exists(constraint, by_name[constraint.table], connection, inspector):
+            raise ConstraintSetupError(
+                f"unique constraint {constraint.physical_name or constraint.columns!r} of table {constraint.table!r} "
+                "is missing; migrate the database with Alembic",
+                constraint=constraint.name,
+                record=constraint.record,
+                properties=constraint.properties,
+                physical_name=constraint.physical_name,
+                table=constraint.table,
+            )
+
+
+def _exists(constraint: ConstraintInfo, table: Table, connection: Connection, inspector: Inspector) -> bool:
+    schema = connection.schema_for_object(table)
+    found: list[tuple[str | None, Sequence[str | None]]] = [
+        *((unique["name"], unique["column_names"]) for unique in inspector.get_unique_constraints(table.name, schema)),
+        *((i["name"], i["column_names"]) for i in inspector.get_indexes(table.name, schema) if i["unique"]),
+    ]
+    if constraint.physical_name is not None:
+        # the inspector answers with names as the database keeps them, cut at its own limit
+        limit = connection.dialect.max_identifier_length
+        if len(constraint.physical_name) <= limit:
+            return any(name == constraint.physical_name for name, _ in found)
+    return any(set(columns) == set(constraint.columns) for _, columns in found)

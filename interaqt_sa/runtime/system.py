@@ -1,0 +1,151 @@
+"""Systems: an engine or sessionmaker whose sessions keep derived data true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+from weakref import WeakSet
+
+from sqlalchemy import Engine, MetaData
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from ..definitions.computation import RecordRef
+from ..engine.check import (
+    CheckReport,
+    check_derivations,
+    check_values,
+    repair_derivations,
+    repair_values,
+    select_derivations,
+    select_values,
+)
+from ..engine.keeper import Keeper
+from ..schema.catalog import metadata_of
+from ..schema.schema import Schema
+from ..storage import Storage
+from .running import running_session
+from .sqlite import configure_sqlite as configure_sqlite_engine
+from .sqlite import configure_sqlite_sessions
+
+#: Rows derived from rows that are derived …: so long a chain is mended by one call of ``repair``.
+_MAX_ROUNDS = 10
+
+Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+
+
+class System:
+    """Keeps the computed values of one MetaData true in the sessions of one database.
+
+    :param bind: an Engine, for which the system makes a ``sessionmaker``; or the application's own ``sessionmaker`` or
+        ``scoped_session``, which it attaches to at once and which may get its engine later.
+    :param base: where the models hang: a ``DeclarativeBase``, a ``registry``, a ``MetaData`` or a :class:`.Schema`.
+        ``None``: a MetaData of its own, for definitions only.
+    :param unmanaged_dml: what happens to writes that pass the session by (``bulk_save_objects()``,
+        ``session.connection().execute()``): ``"raise"``, ``"warn"`` or ``"allow"``.
+    :param configure_sqlite: on SQLite, begin transactions with BEGIN IMMEDIATE, set a busy timeout, WAL and foreign
+        keys. Without it concurrent writers lose updates or fail.
+    :param isolation: isolation level of the sessions that the system makes itself. ``"SERIALIZABLE"`` says that all
+        writers of the database are serializable, sessions of the application's own too.
+    :raises TypeError: if ``bind`` or ``base`` is something else.
+
+    ::
+
+        SessionLocal = sessionmaker(engine)
+        system = System(SessionLocal, base=Base)
+    """
+
+    def __init__(
+        self,
+        bind: Engine | sessionmaker[Any] | scoped_session[Any],
+        *,
+        base: Any = None,
+        unmanaged_dml: Literal["raise", "warn", "allow"] = "raise",
+        configure_sqlite: bool = True,
+        isolation: Isolation = "READ COMMITTED",
+    ) -> None:
+        self.metadata: MetaData = MetaData() if base is None else metadata_of(base)
+        self.isolation: Isolation = isolation
+        self._configure_sqlite = configure_sqlite
+        self._configured: WeakSet[Any] = WeakSet()
+        self._keeper = Keeper(self.metadata, unmanaged_dml, all_serializable=isolation == "SERIALIZABLE")
+        self.session_factory: sessionmaker[Any] = self._make_factory(bind)
+        self.attach(bind if not isinstance(bind, Engine) else self.session_factory)
+        self.storage = Storage(self.session_factory, self.schema_of, current_session=running_session)
+
+    def _make_factory(self, bind: Any) -> sessionmaker[Any]:
+        # a scoped_session has a sessionmaker inside
+        factory: Any = getattr(bind, "session_factory", bind)
+        if isinstance(factory, sessionmaker):
+            return factory  # pyright: ignore[reportUnknownVariableType]
+        if not isinstance(bind, Engine):
+            raise TypeError(f"System takes an Engine, a sessionmaker or a scoped_session, not {bind!r}")
+        if self._configure_sqlite:
+            configure_sqlite_engine(bind)
+        if self.isolation != "READ COMMITTED":
+            bind = bind.execution_options(isolation_level=self.isolation)
+        return sessionmaker(bind, expire_on_commit=False)
+
+    @property
+    def schema(self) -> Schema:
+        """What is declared, read-only; :attr:`.Schema.dialect` is that of the bound engine."""
+        return self.schema_of()
+
+    def schema_of(self) -> Schema:
+        """Return :attr:`schema` as it is now; what is mapped later is in the next one."""
+        bind = self.session_factory.kw.get("bind")
+        return Schema.of(self.metadata, dialect=getattr(bind, "dialect", None))
+
+    def attach(self, target: sessionmaker[Any] | scoped_session[Any] | type[Session]) -> None:
+        """Keep computed values true in the sessions of ``target`` too; calling it again changes nothing.
+
+        :raises FrameworkError: if another system of the same MetaData is attached there.
+        """
+        self._keeper.attach(target)
+        if self._configure_sqlite and target not in self._configured:
+            self._configured.add(target)
+            configure_sqlite_sessions(target)
+
+    def detach(self, target: sessionmaker[Any] | scoped_session[Any] | type[Session]) -> None:
+        """Undo :meth:`attach`."""
+        self._keeper.detach(target)
+
+    def check(
+        self, record: RecordRef | None = None, *, property: str | None = None, keys: Iterable[Any] | None = None
+    ) -> CheckReport:
+        """Compare stored values with values computed anew from all members.
+
+        :param record: only values of this record.
+        :param property: only this value of it.
+        :param keys: only rows with these primary keys.
+        :raises DefinitionFault: if there is no such record or value.
+        """
+        values = select_values(self._keeper.plan, record, property)
+        with self.session_factory() as session:
+            statements = self._keeper.statements_for(session)
+            report = check_values(session, statements, values, keys)
+            if property is None and keys is None:
+                report += check_derivations(session, statements, select_derivations(statements.plan, record))
+            return report
+
+    def repair(
+        self, record: RecordRef | None = None, *, property: str | None = None, keys: Iterable[Any] | None = None
+    ) -> CheckReport:
+        """Store values computed anew where stored ones differ; in short transactions, beside running writers.
+
+        Takes the parameters of :meth:`check`, and returns what was found before the repair.
+        """
+        values = select_values(self._keeper.plan, record, property)
+        keys = None if keys is None else list(keys)
+        report = found = self.check(record, property=property, keys=keys)
+        for _ in range(_MAX_ROUNDS):
+            if found.ok:
+                break
+            with self.session_factory() as session:
+                statements = self._keeper.statements_for(session)
+            repair_derivations(self.session_factory, statements, found)
+            repair_values(self.session_factory, statements, values, found)
+            if not select_derivations(statements.plan, None):
+                break
+            # rows that are derived from a value that was wrong are wrong too, and so on along the chain
+            found = self.check(record, property=property, keys=keys)
+        return report

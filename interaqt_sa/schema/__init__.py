@@ -1,0 +1,1 @@
+"""Definitions become tables, mapped classes and what ``storage.schema`` shows."""

@@ -1,0 +1,78 @@
+"""What the package keeps on a MetaData: nothing about declarations lives anywhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from sqlalchemy import MetaData
+from sqlalchemy.orm import DeclarativeBase, registry
+
+from ..definitions.computation import INFO_KEY
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Mapper
+
+    from ..definitions.dictionary import Dictionary
+    from ..definitions.records import Entity, Relation
+    from .schema import Schema
+
+
+class Catalog:
+    """The declarations that hang on one MetaData.
+
+    :ivar generation: grows whenever a class is mapped or definitions are compiled; plans made earlier are stale.
+    :ivar mappers: every mapper over the MetaData's tables that was made since the package was imported.
+    :ivar definitions: the records that :func:`.compile_schema` was given so far, by name; ``dictionaries`` likewise.
+    :ivar classes: the mapped classes that it made of records, by name of the definition.
+    :ivar dictionary_classes: those of dictionaries.
+    :ivar home: the registry of those classes: the user's own where there is one.
+    :ivar schema: what :func:`.compile_schema` answered, if it was called.
+    :ivar plan: what the engine made of all declarations, if it was asked to.
+    """
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.mappers: WeakSet[Mapper[Any]] = WeakSet()
+        self.registries: WeakSet[registry] = WeakSet()
+        self.definitions: dict[str, Entity | Relation] = {}
+        self.dictionaries: dict[str, Dictionary] = {}
+        self.classes: dict[str, type[Any]] = {}
+        self.dictionary_classes: dict[str, type[Any]] = {}
+        self.home: registry | None = None
+        self.schema: Schema | None = None
+        self.plan: Any = None
+
+    @classmethod
+    def of(cls, metadata: MetaData) -> Catalog:
+        """Return the catalog of ``metadata``, making it if there is none."""
+        found = metadata.info.get(INFO_KEY)
+        if not isinstance(found, Catalog):
+            found = metadata.info[INFO_KEY] = cls()
+        return found
+
+    def all_mappers(self) -> list[Mapper[Any]]:
+        """Return the mappers of the MetaData, also those made before the package was imported."""
+        found = set(self.mappers)
+        for known in self.registries:
+            found.update(known.mappers)
+        return sorted(found, key=lambda m: (m.class_.__module__, m.class_.__qualname__))
+
+
+def metadata_of(base: type[DeclarativeBase] | registry | MetaData | Schema) -> MetaData:
+    """Return the MetaData behind anything that a ``base=`` parameter takes.
+
+    :raises TypeError: if ``base`` is none of these.
+    """
+    if isinstance(base, MetaData):
+        return base
+    if isinstance(base, registry):
+        Catalog.of(base.metadata).registries.add(base)
+        return base.metadata
+    found = getattr(base, "metadata", None)
+    if not isinstance(found, MetaData):
+        raise TypeError(f"base must be a DeclarativeBase, registry, MetaData or Schema, not {base!r}")
+    own_registry = getattr(base, "registry", None)
+    if isinstance(own_registry, registry):
+        Catalog.of(found).registries.add(own_registry)
+    return found

@@ -1,0 +1,228 @@
+"""Computed columns of mapped classes, and the hidden columns that hold their running state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import singledispatch
+from typing import Any, TypeVar, overload
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Enum,
+    Float,
+    Index,
+    Integer,
+    Numeric,
+    String,
+    Table,
+    event,
+    false,
+    text,
+    true,
+)
+from sqlalchemy.orm import MappedColumn, Mapper, mapped_column
+from sqlalchemy.schema import SchemaItem
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from ..definitions import aggregates as agg
+from ..definitions.computation import INFO_KEY, Computation, computation_of
+from ..definitions.same_row import SameRow
+from ..definitions.state_machine import StateMachine
+from ..definitions.transform import Transform
+from . import merging as merging  # noqa: PLC0414  its listener goes with this module's
+from .catalog import Catalog
+from .naming import fit_identifier
+
+T = TypeVar("T")
+
+#: Key of ``Column.info`` on a hidden column: (name of the computed column, role). A Transform has no column of its
+#: own, there the name is ``None``.
+STATE_KEY = f"{INFO_KEY}.state"
+#: Key of ``Table.info``: the :class:`.Transform` that derives the table's rows.
+TRANSFORM_KEY = f"{INFO_KEY}.transform"
+
+
+@overload
+def computed(computation: Computation[T], /, *column_args: SchemaItem | Any, **kw: Any) -> MappedColumn[T]: ...
+@overload
+def computed(function: Callable[[Any], T], /, *column_args: SchemaItem | Any, **kw: Any) -> MappedColumn[T]: ...
+def computed(declaration: Any, /, *column_args: Any, **kw: Any) -> MappedColumn[Any]:
+    """Declare a mapped column whose value the engine keeps true.
+
+    :param declaration: a computation such as ``Count("items")``, or a pure function of the same row.
+    :param column_args: further arguments of :func:`sqlalchemy.orm.mapped_column`, such as a type.
+    :param kw: likewise; in a dataclass give ``init=False``.
+    :raises TypeError: if ``declaration`` is neither.
+
+    ::
+
+        item_count: Mapped[int] = computed(Count("items"))
+        total: Mapped[Decimal] = computed(lambda order: order.price * order.quantity)
+    """
+    if not isinstance(declaration, Computation):
+        if not callable(declaration) or isinstance(declaration, type):
+            raise TypeError(f"computed() takes a computation or a function of the row, not {declaration!r}")
+        declaration = SameRow(declaration)
+    if isinstance(declaration, Transform):
+        raise TypeError("a Transform derives whole rows: write it as __computation__ of the class")
+    return mapped_column(*column_args, declaration, **kw)
+
+
+def stored_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return the type under any decorators of ``type_``."""
+    while isinstance(type_, TypeDecorator):
+        type_ = type_.impl_instance
+    return type_
+
+
+@singledispatch
+def state_columns(computation: Computation[Any], column: Column[Any]) -> dict[str, Column[Any]]:
+    """Return the hidden columns that ``computation`` needs beside ``column``, by role, still without a name."""
+    return {}
+
+
+def _counter() -> Column[Any]:
+    return Column(BigInteger, nullable=False, server_default=text("0"))
+
+
+def _exact_sum() -> Column[Any]:
+    # NUMERIC whatever the field: sums of floats must not depend on the order of additions
+    return Column(Numeric(asdecimal=True), nullable=False, server_default=text("0"))
+
+
+@state_columns.register
+def _(computation: agg.Summation, column: Column[Any]) -> dict[str, Column[Any]]:
+    return {"sum": _exact_sum()} if isinstance(stored_type(column.type), Float) else {}
+
+
+@state_columns.register
+def _(computation: agg.Average, column: Column[Any]) -> dict[str, Column[Any]]:
+    return {"sum": _exact_sum(), "count": _counter()}
+
+
+@state_columns.register
+def _(computation: agg.Every, column: Column[Any]) -> dict[str, Column[Any]]:
+    return {"unmatched": _counter(), **({"total": _counter()} if computation.not_empty else {})}
+
+
+@state_columns.register
+def _(computation: agg.Any, column: Column[Any]) -> dict[str, Column[Any]]:
+    return {"matched": _counter()}
+
+
+@state_columns.register
+def _(computation: StateMachine, column: Column[Any]) -> dict[str, Column[Any]]:
+    if not computation.computes_values:
+        return {}
+    return {"state": Column(String, nullable=False, server_default=computation.initial_state.name)}
+
+
+def empty_value(computation: Computation[Any]) -> Any:
+    """Return the value of a new row, before anything has happened; ``None`` if there is no constant one."""
+    match computation:
+        case agg.Count() | agg.Summation():
+            return 0
+        case agg.Average():
+            return computation.empty
+        case agg.Every():
+            return not computation.not_empty
+        case agg.Any():
+            return False
+        case StateMachine():
+            return None if computation.initial_state.compute_value else computation.initial_state.name
+        case _:
+            return None
+
+
+def _placeholder(column: Column[Any]) -> Any:
+    """Return what a NOT NULL column holds between its INSERT and the value that Python computes then."""
+    match column.type:
+        case Boolean():
+            return False
+        case Integer() | Numeric() | Float():
+            return 0
+        case Enum(enums=[first, *_]):
+            return first
+        case String():
+            return ""
+        case DateTime():
+            return "1970-01-01 00:00:00"
+        case Date():
+            return "1970-01-01"
+        case _:
+            return None
+
+
+def _server_default(value: Any, column: Column[Any]) -> Any:
+    if isinstance(value, bool):
+        if isinstance(stored_type(column.type), Boolean):
+            return true() if value else false()
+        return text(str(int(value)))
+    if value == "":
+        return text("''")  # Alembic takes an empty string for no default
+    return value if isinstance(value, str) else text(str(value))
+
+
+def prepare_table(table: Table, transform: Transform | None = None) -> set[Column[Any]]:
+    """Give ``table`` the hidden columns and server defaults of its computed columns; repeatable.
+
+    :return: all hidden columns of the table.
+    """
+    for column in list(table.columns):
+        computation = computation_of(column)
+        if computation is None:
+            continue
+        for role, state in state_columns(computation, column).items():
+            _append_state(table, fit_identifier(f"_{column.name}__{role}"), state, (column.name, role))
+        empty = empty_value(computation)
+        if empty is None and not column.nullable:
+            empty = _placeholder(column)
+        if empty is not None and column.server_default is None:
+            _set_server_default(column, _server_default(empty, column))
+    if transform is not None:
+        table.info[TRANSFORM_KEY] = transform
+        if transform.record is not None:
+            _append_state(table, "_transform__source", Column(String, nullable=True), (None, "source"))
+            _append_state(table, "_transform__index", Column(Integer, nullable=True), (None, "index"))
+            _append_unique_place(table)
+    return {column for column in table.columns if STATE_KEY in column.info}
+
+
+def _append_state(table: Table, name: str, column: Column[Any], info: tuple[str | None, str]) -> None:
+    if name not in table.columns:
+        column.name = column.key = name
+        column.info[STATE_KEY] = info
+        table.append_column(column)
+
+
+def _append_unique_place(table: Table) -> None:
+    """Let no source row have two derived rows in one place, whoever writes them."""
+    name = fit_identifier(f"uq_{table.name}__transform")
+    if not any(index.name == name for index in table.indexes):
+        Index(name, table.c["_transform__source"], table.c["_transform__index"], unique=True)
+
+
+def _set_server_default(column: Column[Any], default: Any) -> None:
+    # Column takes a server default only at construction, when neither its annotation nor its nullability is known
+    template = Column(column.name, column.type, server_default=default)
+    column.server_default = template.server_default
+    column.server_default._set_parent_with_dispatch(column)  # type: ignore[union-attr]
+
+
+@event.listens_for(Mapper, "instrument_class")
+def _prepare_mapped_class(mapper: Mapper[Any], cls: type[Any]) -> None:
+    """Add hidden columns before the mapper turns the columns of its tables into attributes, and keep them out of it."""
+    hidden: set[Column[Any]] = set()
+    for table in mapper.persist_selectable._from_objects:
+        if isinstance(table, Table):
+            transform = cls.__dict__.get("__computation__") if table is mapper.local_table else None
+            hidden |= prepare_table(table, transform if isinstance(transform, Transform) else None)
+            catalog = Catalog.of(table.metadata)
+            catalog.mappers.add(mapper)
+            catalog.generation += 1
+    if hidden:
+        mapper.exclude_properties = {*(mapper.exclude_properties or ()), *hidden}

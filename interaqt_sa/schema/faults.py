@@ -1,0 +1,32 @@
+"""Faults of declarations, collected so that all of them are reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from ..errors import DefinitionError, DefinitionFault
+
+
+class Faults:
+    """The faults found so far."""
+
+    def __init__(self) -> None:
+        self.found: list[DefinitionFault] = []
+
+    def add(self, message: str, *, record: str | None = None, property: str | None = None) -> None:
+        """Note a fault; ``message`` names record and property and says the way out."""
+        self.found.append(DefinitionFault(message, record=record, property=property))
+
+    @contextmanager
+    def caught(self, where: str, *, record: str | None = None, property: str | None = None) -> Generator[None]:
+        """Note a fault that is raised inside, with ``where`` in front, and go on after the block."""
+        try:
+            yield
+        except DefinitionFault as fault:
+            self.add(f"{where}: {fault}", record=record, property=property)
+
+    def raise_all(self) -> None:
+        """Raise a :class:`.DefinitionError` with all faults, if there are any."""
+        if self.found:
+            raise DefinitionError("the definitions cannot be compiled", self.found)

@@ -1,0 +1,38 @@
+"""Keys as their columns hold them: payloads and addresses carry them as text."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Integer, Uuid
+
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+
+
+class NoKeyError(ValueError):
+    """A value that no row can have in the column."""
+
+
+def key_value(column: Any, value: Any) -> Any:
+    """Return ``value`` as ``column`` holds it: text as a number or a UUID, where these are its type.
+
+    :raises NoKeyError: if it is text that is no such thing, or a number that no database has.
+    """
+    kind = column.type
+    if isinstance(kind, Integer):
+        number = value
+        if isinstance(value, str):
+            try:
+                number = int(value)
+            except ValueError as error:
+                raise NoKeyError(f"{value!r} is no integer") from error
+        if isinstance(number, int) and not _SMALLEST <= number <= _LARGEST:
+            raise NoKeyError("an integer of more than 64 bits")
+        return number
+    if isinstance(kind, Uuid) and kind.as_uuid and isinstance(value, str):
+        try:
+            return UUID(value)
+        except ValueError as error:
+            raise NoKeyError(f"{value!r} is no UUID") from error
+    return value

@@ -1,0 +1,47 @@
+"""``Session.merge()`` of objects that carry computed values of an earlier time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import ColumnProperty, Mapper
+
+from ..definitions.computation import computation_of
+
+
+class ComputedProperty(ColumnProperty[Any]):
+    """The property of a computed column: a merge leaves it alone, as nobody but the engine writes it.
+
+    What the source object had loaded may be stale, and is no assignment. What its owner has assigned is merged like
+    any other value, and refused at flush.
+    """
+
+    __slots__ = ()
+    inherit_cache = True
+
+    def merge(
+        self,
+        session: Any,
+        source_state: Any,
+        source_dict: Any,
+        dest_state: Any,
+        dest_dict: Any,
+        load: bool,
+        _recursive: Any,
+        _resolve_conflict_map: Any,
+    ) -> None:
+        assigned = source_state.key is None or self.key in source_state.committed_state
+        if assigned or not load:
+            super().merge(
+                session, source_state, source_dict, dest_state, dest_dict, load, _recursive, _resolve_conflict_map
+            )
+
+
+@event.listens_for(Mapper, "after_mapper_constructed")
+def _protect_computed_properties(mapper: Mapper[Any], cls: type[Any]) -> None:
+    for column in mapper.columns:
+        if computation_of(column) is not None:
+            prop = mapper.get_property_by_column(column)
+            if type(prop) is ColumnProperty:
+                prop.__class__ = ComputedProperty

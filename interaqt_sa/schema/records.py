@@ -1,0 +1,78 @@
+"""Which mapped class a reference to a record means."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy import MetaData, inspect
+from sqlalchemy.orm import Mapper, class_mapper
+
+from ..definitions.computation import RecordRef
+from ..errors import DefinitionFault
+from .catalog import Catalog
+
+
+def record_name(mapper: Mapper[Any]) -> str:
+    """Return the name by which records of ``mapper`` are known: its definition's, which is also its class's."""
+    return str(mapper.class_.__name__)
+
+
+def resolve_record(metadata: MetaData, ref: RecordRef) -> Mapper[Any]:
+    """Return the mapper of the record that ``ref`` means.
+
+    :param ref: a name (of a definition, else of a declarative class, also with its module in front), a definition, a
+        mapped class, or an event source, which stands for the record of its events.
+    :raises DefinitionFault: if there is no such record, or more than one.
+    """
+    if getattr(ref, "is_mapper", False):
+        mapper: Mapper[Any] = ref
+        return mapper
+    if isinstance(ref, str):
+        return _by_name(metadata, ref)
+    if isinstance(ref, type):
+        return _by_class(metadata, ref)
+    if (entity := getattr(ref, "entity", None)) is not None:
+        return resolve_record(metadata, entity)
+    if isinstance(name := getattr(ref, "name", None), str):
+        return _by_name(metadata, name)
+    raise DefinitionFault(f"{ref!r} is no record; give its name, its definition or its mapped class")
+
+
+def _by_class(metadata: MetaData, cls: type[Any]) -> Mapper[Any]:
+    mapper: Mapper[Any] | None = inspect(cls, raiseerr=False)
+    if mapper is None or not mapper.is_mapper:
+        raise DefinitionFault(f"class {cls.__qualname__} is not mapped", record=cls.__name__)
+    if getattr(mapper.local_table, "metadata", metadata) is not metadata:
+        raise DefinitionFault(
+            f"class {cls.__qualname__} is mapped on another MetaData; give one base= that holds all records",
+            record=cls.__name__,
+        )
+    return mapper
+
+
+def _by_name(metadata: MetaData, name: str) -> Mapper[Any]:
+    catalog = Catalog.of(metadata)
+    if name in catalog.classes:
+        return class_mapper(catalog.classes[name], configure=False)
+    mappers = catalog.all_mappers()
+    found = [mapper for mapper in mappers if name in (record_name(mapper), _full_name(mapper))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(_full_name(mapper) for mapper in found)
+        raise DefinitionFault(f"the record name {name!r} is not unique; give the class, or one of {names}", record=name)
+    if name in catalog.definitions:
+        raise DefinitionFault(
+            f"relation {name!r} has no rows of its own, a foreign key holds it; "
+            "write its property on either end instead",
+            record=name,
+        )
+    known = sorted({*catalog.classes, *map(record_name, mappers)})
+    near = get_close_matches(name, known) or known[:10]
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "nothing is declared on this MetaData"
+    raise DefinitionFault(f"there is no record {name!r}; {hint}", record=name)
+
+
+def _full_name(mapper: Mapper[Any]) -> str:
+    return f"{mapper.class_.__module__}.{mapper.class_.__qualname__}"

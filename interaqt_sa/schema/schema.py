@@ -1,0 +1,264 @@
+"""What is declared on a MetaData, for tools and error messages: read-only values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Column, ColumnElement, Dialect, Index, MetaData, Sequence, Table
+from sqlalchemy import UniqueConstraint as TableUniqueConstraint
+from sqlalchemy.orm import Mapper
+
+from ..definitions.computation import INFO_KEY, Computation, RecordRef, computation_of
+from ..definitions.constraints import NonNullConstraint, UniqueConstraint
+from ..definitions.records import Relation
+from .catalog import Catalog
+from .computed import STATE_KEY, TRANSFORM_KEY
+from .constraints import VIOLATION_CODE
+from .dictionaries import DICTIONARY_KEY
+from .records import record_name, resolve_record
+
+
+@dataclass(frozen=True, slots=True)
+class DialectInfo:
+    """What the database of a system can do."""
+
+    name: str
+    max_identifier_length: int
+    supports_sequences: bool
+    supports_partial_unique: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordInfo:
+    """A record.
+
+    :ivar attributes: names of its columns and relationships.
+    """
+
+    name: str
+    table: str
+    is_relation: bool
+    attributes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """A table.
+
+    :ivar columns: names of all columns, hidden ones too.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConstraintInfo:
+    """A unique or non-null constraint.
+
+    :ivar name: the declared name, else the physical one.
+    :ivar physical_name: ``None`` if the database gives it one.
+    :ivar kind: ``"unique"`` or ``"non-null"``.
+    :ivar record: name of the record, ``None`` for a table that is not mapped.
+    :ivar where: the predicate of a partial index.
+    """
+
+    name: str | None
+    physical_name: str | None
+    kind: str
+    record: str | None
+    table: str
+    properties: tuple[str, ...]
+    columns: tuple[str, ...]
+    where: ColumnElement[bool] | None
+    violation_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceInfo:
+    """The sequence that numbers the rows of a table."""
+
+    name: str
+    table: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComputationInfo:
+    """A computed column, or a record whose rows are derived.
+
+    :ivar record: name of the record; of the dictionary for a global value.
+    :ivar property: ``None`` for derived rows; so is ``column``.
+    :ivar state_columns: names of the hidden columns that belong to it.
+    """
+
+    record: str
+    property: str | None
+    table: str
+    column: str | None
+    computation: Computation[Any]
+    state_columns: tuple[str, ...]
+
+
+class Schema:
+    """What is declared on a MetaData, by definitions and on declarative classes.
+
+    It holds nothing itself: every answer is computed from the MetaData and the mapped classes.
+
+    :ivar metadata: the MetaData.
+    :ivar dialect: what the database can do; ``None`` until a system is bound to one.
+    """
+
+    def __init__(self, metadata: MetaData, dialect: Dialect | None = None) -> None:
+        self.metadata = metadata
+        self.dialect = None if dialect is None else _dialect_info(dialect)
+
+    @classmethod
+    def of(cls, metadata: MetaData, *, dialect: Dialect | None = None) -> Schema:
+        """Return the schema of ``metadata``; without a dialect the same each time.
+
+        :param dialect: that of the database on which it is looked at.
+        """
+        if dialect is not None:
+            return cls(metadata, dialect)
+        catalog = Catalog.of(metadata)
+        if catalog.schema is None:
+            catalog.schema = cls(metadata)
+        return catalog.schema
+
+    def mapped_class(self, record: RecordRef) -> type[Any]:
+        """Return the mapped class of a record.
+
+        :raises DefinitionFault: if there is no such record.
+        """
+        return resolve_record(self.metadata, record).class_
+
+    @property
+    def records(self) -> tuple[RecordInfo, ...]:
+        """Every mapped record; dictionaries are none."""
+        definitions = Catalog.of(self.metadata).definitions
+        return tuple(
+            RecordInfo(
+                record_name(mapper),
+                str(mapper.local_table),
+                isinstance(definitions.get(record_name(mapper)), Relation),
+                tuple(mapper.attrs.keys()),
+            )
+            for mapper in self._mappers()
+        )
+
+    @property
+    def tables(self) -> tuple[TableInfo, ...]:
+        """Every table of the MetaData."""
+        return tuple(TableInfo(t.fullname, tuple(c.name for c in t.columns)) for t in self._tables())
+
+    @property
+    def constraints(self) -> tuple[ConstraintInfo, ...]:
+        """Every unique constraint and unique index, and every declared non-null constraint."""
+        return tuple(info for table in self._tables() for info in self._constraints(table))
+
+    @property
+    def sequences(self) -> tuple[SequenceInfo, ...]:
+        """Every sequence that is the default of a column."""
+        return tuple(
+            SequenceInfo(column.default.name, table.fullname, column.name)
+            for table in self._tables()
+            for column in table.columns
+            if isinstance(column.default, Sequence)
+        )
+
+    @property
+    def computations(self) -> tuple[ComputationInfo, ...]:
+        """Every computed column, and every record whose rows are derived."""
+        return tuple(info for table in self._tables() for info in self._computations(table))
+
+    def _mappers(self) -> list[Mapper[Any]]:
+        mappers = Catalog.of(self.metadata).all_mappers()
+        found = [mapper for mapper in mappers if DICTIONARY_KEY not in getattr(mapper.local_table, "info", {})]
+        return sorted(found, key=record_name)
+
+    def _tables(self) -> list[Table]:
+        return sorted(self.metadata.tables.values(), key=lambda table: table.fullname)
+
+    def _mapper_of(self, table: Table) -> Mapper[Any] | None:
+        """Return the topmost mapper of ``table``."""
+        mappers = [mapper for mapper in Catalog.of(self.metadata).all_mappers() if mapper.local_table is table]
+        return next((mapper for mapper in mappers if mapper.inherits not in mappers), None)
+
+    def _constraints(self, table: Table) -> Iterator[ConstraintInfo]:
+        found: list[TableUniqueConstraint | CheckConstraint | Index] = [
+            *(c for c in table.constraints if isinstance(c, TableUniqueConstraint)),
+            *(c for c in table.constraints if isinstance(c, CheckConstraint) and INFO_KEY in c.info),
+            *(i for i in table.indexes if i.unique),
+        ]
+        mapper = self._mapper_of(table)
+        for constraint in sorted(found, key=_constraint_order):
+            declared = constraint.info.get(INFO_KEY)
+            name: str | None
+            properties: tuple[str, ...]
+            physical = None if constraint.name is None else str(constraint.name)
+            match declared:
+                case UniqueConstraint():
+                    name, properties = declared.name, declared.properties
+                case NonNullConstraint():
+                    name, properties = declared.name, (declared.property,)
+                case _:
+                    name = physical
+                    properties = tuple(_attribute(mapper, column) for column in constraint.columns)
+            yield ConstraintInfo(
+                name,
+                physical,
+                "non-null" if isinstance(constraint, CheckConstraint) else "unique",
+                None if mapper is None else record_name(mapper),
+                table.fullname,
+                properties,
+                tuple(column.name for column in constraint.columns),
+                _where(constraint),
+                constraint.info.get(VIOLATION_CODE),
+            )
+
+    def _computations(self, table: Table) -> Iterator[ComputationInfo]:
+        mapper = self._mapper_of(table)
+        record = table.info.get(DICTIONARY_KEY) or (table.name if mapper is None else record_name(mapper))
+        states = {column.name: column.info[STATE_KEY] for column in table.columns if STATE_KEY in column.info}
+        if (transform := table.info.get(TRANSFORM_KEY)) is not None:
+            hidden = tuple(name for name, (owner, _) in states.items() if owner is None)
+            yield ComputationInfo(record, None, table.fullname, None, transform, hidden)
+        for column in table.columns:
+            computation = computation_of(column)
+            if computation is not None:
+                hidden = tuple(name for name, (owner, _) in states.items() if owner == column.name)
+                name = _attribute(mapper, column)
+                yield ComputationInfo(record, name, table.fullname, column.name, computation, hidden)
+
+
+def _constraint_order(constraint: TableUniqueConstraint | CheckConstraint | Index) -> tuple[str, tuple[str, ...]]:
+    return str(constraint.name or ""), tuple(column.name for column in constraint.columns)
+
+
+def _where(constraint: TableUniqueConstraint | CheckConstraint | Index) -> Any:
+    if not isinstance(constraint, Index):
+        return None
+    found = constraint.dialect_options["postgresql"]["where"]
+    return constraint.dialect_options["sqlite"]["where"] if found is None else found
+
+
+def _mapped_columns(mapper: Mapper[Any]) -> Any:
+    return mapper._columntoproperty  # pyright: ignore[reportPrivateUsage]  # the public way raises for hidden columns
+
+
+def _attribute(mapper: Mapper[Any] | None, column: Column[Any]) -> str:
+    if mapper is not None and column in _mapped_columns(mapper):
+        return mapper.get_property_by_column(column).key
+    return column.name
+
+
+def _dialect_info(dialect: Dialect) -> DialectInfo:
+    return DialectInfo(
+        dialect.name,
+        dialect.max_identifier_length,
+        dialect.supports_sequences,
+        dialect.name in ("postgresql", "sqlite"),
+    )

@@ -1,0 +1,120 @@
+"""The tables of entities and relations, planned before anything is added to the MetaData."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Column, MetaData, Table
+from sqlalchemy.schema import SchemaItem
+
+from ..definitions.aggregates import Aggregate
+from ..definitions.computation import Computation
+from ..definitions.dictionary import Dictionary
+from ..definitions.records import Entity, Property, Relation
+from ..definitions.state_machine import StateMachine
+from .computed import empty_value
+from .faults import Faults
+from .naming import fit_identifier, snake_case
+from .sequences import id_column
+from .types import property_type
+
+
+@dataclass(slots=True)
+class TablePlan:
+    """The table of one record, still apart from its MetaData.
+
+    :ivar columns: by attribute of the record, in order.
+    :ivar references: the foreign-key columns, by relation property.
+    :ivar items: constraints and indexes.
+    :ivar attributes: every name on the record that is taken, also by relations.
+    """
+
+    definition: Entity | Relation
+    name: str
+    columns: dict[str, Column[Any]] = field(default_factory=dict[str, Column[Any]])
+    references: dict[str, Column[Any]] = field(default_factory=dict[str, Column[Any]])
+    items: list[SchemaItem] = field(default_factory=list[SchemaItem])
+    attributes: set[str] = field(default_factory=lambda: {"id"})
+
+    def add_column(self, attribute: str, column: Column[Any], faults: Faults) -> None:
+        """Add a column; two of one name are a fault."""
+        record = self.definition.name
+        if any(column.name == known.name for known in self.columns.values()) or column.name == "id":
+            faults.add(
+                f"{record}.{attribute}: the table has a column {column.name!r} already; "
+                "rename the property or give column_name=",
+                record=record,
+                property=attribute,
+            )
+        self.columns[attribute] = column
+        self.attributes.add(attribute)
+
+    def build(self, metadata: MetaData) -> Table:
+        """Add the table, and its sequence, to ``metadata``."""
+        self.columns = {"id": id_column(self.name, metadata), **self.columns}
+        # definitions are shared between schemas, but a SchemaItem belongs to one table
+        extra: Any = deepcopy(self.definition.table_args) if isinstance(self.definition, Entity) else ()
+        options: dict[str, Any] = {}
+        if extra and isinstance(extra[-1], dict):
+            *extra, options = extra
+        return Table(self.name, metadata, *self.columns.values(), *self.items, *extra, **options)
+
+
+def table_name(definition: Entity | Relation) -> str:
+    """Return the name of the table of ``definition``."""
+    given = definition.table_name if isinstance(definition, Entity) else None
+    return given or fit_identifier(snake_case(definition.name))
+
+
+def plan_table(definition: Entity | Relation, faults: Faults) -> TablePlan:
+    """Return the table of ``definition`` with the columns of its properties."""
+    plan = TablePlan(definition, table_name(definition))
+    for prop in definition.properties:
+        where = f"{definition.name}.{prop.name}"
+        with faults.caught(where, record=definition.name, property=prop.name):
+            plan.add_column(prop.name, property_column(prop), faults)
+    return plan
+
+
+def property_column(prop: Property) -> Column[Any]:
+    """Return the column of a property.
+
+    :raises DefinitionFault: if its type is unknown.
+    """
+    return _value_column(fit_identifier(prop.column_name or snake_case(prop.name)), prop, nullable=prop.nullable)
+
+
+def dictionary_column(dictionary: Dictionary) -> Column[Any]:
+    """Return the column that holds the value of a dictionary.
+
+    :raises DefinitionFault: if its type is unknown.
+    """
+    return _value_column("value", dictionary, nullable=True)
+
+
+def _value_column(name: str, declared: Property | Dictionary, *, nullable: bool) -> Column[Any]:
+    computation = declared.computation
+    kind = property_type(declared.type, collection=declared.collection)
+    return Column(
+        name,
+        # otherwise the ORM takes an explicit None for a missing value, and the default would replace it
+        kind if declared.default is None else kind.evaluates_none(),
+        *(() if computation is None else (computation,)),
+        nullable=nullable and not _never_null(computation),
+        default=_default(declared.default),
+    )
+
+
+def _never_null(computation: Computation[Any] | None) -> bool:
+    if isinstance(computation, StateMachine):
+        return not computation.computes_values
+    return isinstance(computation, Aggregate) and empty_value(computation) is not None
+
+
+def _default(value: Any) -> Any:
+    """Return ``value`` as a column default; a mutable value is copied for each row."""
+    if callable(value):
+        return value
+    return value if value.__hash__ is not None else lambda: deepcopy(value)

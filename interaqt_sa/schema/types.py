@@ -1,0 +1,151 @@
+"""The column types of properties."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Dialect, Double, Integer, Numeric, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator, TypeEngine, to_instance
+
+from ..definitions.records import PropertyType
+from ..errors import DefinitionFault
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class Timestamp(TypeDecorator[int]):
+    """Milliseconds since 1970 in Python; TIMESTAMPTZ in the database, INTEGER on SQLite.
+
+    Takes milliseconds, an aware ``datetime`` or ISO 8601 text with an offset; gives milliseconds.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else DateTime(timezone=True))
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        milliseconds = to_milliseconds(value)
+        return milliseconds if dialect.name == "sqlite" else _EPOCH + milliseconds * _MILLISECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
+        return to_milliseconds(value) if isinstance(value, datetime) else value
+
+
+class AwareDateTime(TypeDecorator[datetime]):
+    """A point in time; always comes back with a time zone, also from SQLite, which keeps none."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; a point in time needs one, such as datetime.now(UTC)")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class Json(JSON):
+    """JSON, where ``None`` is NULL, not the JSON value ``null``, which ``IS NULL`` would not find."""
+
+    # JSON derives it from none_as_null, by which an explicit None would be taken for a missing value
+    should_evaluate_none = True  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
+
+    def __init__(self) -> None:
+        super().__init__(none_as_null=True)
+
+    def compare_values(self, x: Any, y: Any) -> bool:
+        # to Python False is 0, to JSON it is not: the change from one to the other must be written
+        return _same_json(x, y)
+
+
+def _same_json(x: Any, y: Any) -> bool:
+    match x, y:
+        case (bool(), _) | (_, bool()):
+            return x is y
+        case dict(), dict():
+            return _same_mapping(x, y)
+        case ((list() | tuple()), (list() | tuple())):
+            return len(x) == len(y) and all(map(_same_json, x, y))
+        case _:
+            return bool(x == y)
+
+
+def _same_mapping(x: dict[str, Any], y: dict[str, Any]) -> bool:
+    return x.keys() == y.keys() and all(_same_json(part, y[key]) for key, part in x.items())
+
+
+def to_milliseconds(value: Any) -> int:
+    """Return a timestamp as milliseconds since 1970.
+
+    :param value: milliseconds, an aware ``datetime`` or ISO 8601 text with an offset.
+    :raises ValueError: if it is something else, or has no time zone.
+    """
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return (value - _EPOCH) // _MILLISECOND
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError(f"{value!r} is no timestamp; give milliseconds since 1970, or a date with a time zone")
+
+
+def id_type() -> TypeEngine[Any]:
+    """Return the type of ids; on SQLite it must be INTEGER to be counted up."""
+    return BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _json() -> TypeEngine[Any]:
+    return Json().with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+_TYPES: dict[str | type[Any], Any] = {
+    "string": Text,
+    "number": Double,
+    "boolean": Boolean,
+    "timestamp": Timestamp,
+    "object": _json,
+    "id": id_type,
+    str: Text,
+    int: BigInteger,  # Python's integers and sums of them outgrow 32 bits
+    float: Double,
+    Decimal: Numeric,
+    bool: Boolean,
+    datetime: AwareDateTime,
+    dict: _json,
+    list: _json,
+    UUID: Uuid,
+}
+
+
+def property_type(declared: PropertyType, *, collection: bool = False) -> TypeEngine[Any]:
+    """Return the column type of a property.
+
+    :param declared: one of the words, Python types or SQLAlchemy types that :class:`.Property` takes.
+    :param collection: whether it is a list of these, which is stored as JSON.
+    :raises DefinitionFault: if there is no such type.
+    """
+    found = _declared_type(declared)
+    return _json() if collection else found
+
+
+def _declared_type(declared: Any) -> TypeEngine[Any]:
+    if issubclass(declared if isinstance(declared, type) else type(declared), TypeEngine):
+        return to_instance(declared)
+    if isinstance(declared, (str, type)) and declared in _TYPES:
+        found: TypeEngine[Any] = _TYPES[declared]()
+        return found
+    words = ", ".join(repr(known) if isinstance(known, str) else known.__name__ for known in _TYPES)
+    raise DefinitionFault(f"there is no type {declared!r}; give one of {words}, or a SQLAlchemy type")

@@ -1,0 +1,191 @@
+"""Transactions that are repeated when another one stood in their way."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.util import await_only, greenlet_spawn
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_chain, wait_random
+
+from ..definitions.validation import refuse_awaitable
+from ..errors import TransactionRetryExhaustedError
+from .database_errors import is_require_serializable_retry, is_retryable_transaction_error
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+S = TypeVar("S", bound=Session)
+A = TypeVar("A", bound="AsyncSession")
+R = TypeVar("R")
+
+READ_COMMITTED = "READ COMMITTED"
+SERIALIZABLE = "SERIALIZABLE"
+MAX_ATTEMPTS = 5
+
+#: The second half of each delay is random, so that two transactions do not meet again.
+_BACK_OFF = wait_chain(*(wait_random(base, 2 * base) for base in (0.010, 0.025, 0.060, 0.150, 0.350)))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a transaction.
+
+    :ivar number: counted from 1.
+    :ivar serializable: whether this try must run SERIALIZABLE.
+    """
+
+    number: int
+    serializable: bool
+
+
+def run_attempts(
+    attempt: Callable[[Attempt], R],
+    *,
+    name: str,
+    max_attempts: int = MAX_ATTEMPTS,
+    serializable: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> R:
+    """Call ``attempt`` until it succeeds; it opens its session and commits.
+
+    After a conflict it is repeated with growing, jittered delays. After :class:`.RequireSerializableRetry` it is
+    repeated at once, and from then on SERIALIZABLE.
+
+    :param name: for the error.
+    :param serializable: whether to begin SERIALIZABLE.
+    :param sleep: waits so many seconds.
+    :raises TransactionRetryExhaustedError: if every attempt met a conflict; the last one is the cause.
+    """
+    number = 0
+    behind: Exception | None = None
+
+    def once() -> R:
+        nonlocal number
+        number += 1
+        return attempt(Attempt(number, serializable))
+
+    def is_repeated(error: BaseException) -> bool:
+        return is_retryable_transaction_error(error) or (not serializable and is_require_serializable_retry(error))
+
+    try:
+        return once()
+    except Exception as error:
+        if not is_repeated(error):
+            raise
+        behind = error
+
+    # most transactions meet no conflict and have nothing to do with what follows, which costs as much as a statement
+
+    def again() -> R:
+        nonlocal behind
+        if behind is None:
+            return once()
+        error, behind = behind, None
+        raise error
+
+    def promote(state: RetryCallState) -> None:
+        nonlocal serializable
+        serializable = serializable or is_require_serializable_retry(_error(state))
+
+    def exhausted(state: RetryCallState) -> NoReturn:
+        raise TransactionRetryExhaustedError(
+            f"{name}: each of {number} attempts met a conflict with another transaction; see the cause of this error",
+            attempts=number,
+            isolation=SERIALIZABLE if serializable else None,
+        ) from _error(state)
+
+    return Retrying(
+        retry=retry_if_exception(is_repeated),
+        stop=stop_after_attempt(max_attempts),
+        wait=lambda state: 0.0 if is_require_serializable_retry(_error(state)) else _BACK_OFF(state),
+        before_sleep=promote,
+        sleep=sleep,
+        retry_error_callback=exhausted,
+    )(again)
+
+
+def _error(state: RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome is not None else None
+    assert error is not None
+    return error
+
+
+def async_sleep(seconds: float) -> None:
+    """Sleep inside :func:`sqlalchemy.util.greenlet_spawn`; the event loop goes on."""
+    await_only(asyncio.sleep(seconds))
+
+
+def set_isolation(session: Session, isolation: str, bind_arguments: Mapping[str, Any] | None = None) -> None:
+    """Set the level of the transaction that ``session`` has just begun; it must not have done anything yet.
+
+    :param bind_arguments: as for :meth:`sqlalchemy.orm.Session.connection`.
+    """
+    if session.get_bind(**(bind_arguments or {})).dialect.name == "sqlite":
+        return  # has no weaker level than SERIALIZABLE, and setting one would undo how System set up the connection
+    session.connection(
+        bind_arguments=dict(bind_arguments) if bind_arguments else None,
+        execution_options={"isolation_level": isolation},
+    )
+
+
+@overload
+def run_with_transaction_retry(
+    session_factory: sessionmaker[S], fn: Callable[[S], R], *, max_attempts: int = ...
+) -> R: ...
+@overload
+def run_with_transaction_retry(
+    session_factory: async_sessionmaker[A], fn: Callable[[A], Awaitable[R]], *, max_attempts: int = ...
+) -> Awaitable[R]: ...
+def run_with_transaction_retry(
+    session_factory: Any, fn: Callable[[Any], Any], *, max_attempts: int = MAX_ATTEMPTS
+) -> Any:
+    """Run ``fn(session)`` in a transaction of its own, which is repeated when another one stood in its way.
+
+    Each attempt gets a fresh session; the COMMIT belongs to the attempt, because conflicts often come to light only
+    there. So ``fn`` must not commit, must read what it writes about anew, and may not do anything outside the
+    database.
+
+    :param session_factory: a ``sessionmaker``, or an ``async_sessionmaker``: then ``fn`` is a coroutine function and
+        the answer is awaitable.
+    :param fn: the work.
+    :param max_attempts: how often it is tried.
+    :return: what ``fn`` returned in the attempt that was committed.
+    :raises TransactionRetryExhaustedError: if every attempt met a conflict; the last one is the cause.
+
+    ::
+
+        n = run_with_transaction_retry(SessionLocal, lambda session: close_orders(session))
+    """
+    name = f"run_with_transaction_retry({getattr(fn, '__name__', fn)!s})"
+
+    def run(attempt: Attempt) -> Any:
+        return _run(session_factory(), attempt, lambda session: refuse_awaitable(fn(session), name))
+
+    def run_async(attempt: Attempt) -> Any:
+        session: AsyncSession = session_factory()
+        return _run(session.sync_session, attempt, lambda _: _awaited(fn(session)))
+
+    if isinstance(session_factory, sessionmaker):
+        return run_attempts(run, name=name, max_attempts=max_attempts)
+    return greenlet_spawn(run_attempts, run_async, name=name, max_attempts=max_attempts, sleep=async_sleep)
+
+
+def _run(session: Session, attempt: Attempt, fn: Callable[[Session], R]) -> R:
+    with session:
+        if not session.in_transaction():
+            session.begin()
+        if attempt.serializable:
+            set_isolation(session, SERIALIZABLE)
+        result = fn(session)
+        session.commit()
+        return result
+
+
+def _awaited(value: Any) -> Any:
+    return await_only(value) if inspect.isawaitable(value) else value

@@ -1,0 +1,139 @@
+"""The asynchronous twin of the storage: the same code, run inside the greenlet of an ``AsyncSession``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.util import greenlet_spawn
+
+from ..definitions.computation import AttributeQuery, RecordRef, Where
+from ..definitions.dictionary import Dictionary
+from ..schema.schema import Schema
+from ..session.retry import run_with_transaction_retry
+from .read import Record
+from .storage import Isolation, OrderBy, Storage, set_isolation, translated_errors
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+R = TypeVar("R")
+
+
+class AsyncStorage:
+    """:class:`.Storage` with coroutines for methods; see there for what they do.
+
+    :param session_factory: makes sessions on which the engine listens.
+    :param storage: the synchronous twin; what it is bound to, this one is.
+    """
+
+    def __init__(self, session_factory: async_sessionmaker[Any], storage: Storage) -> None:
+        self._session_factory = session_factory
+        self._storage = storage
+        self.dictionary = AsyncDictionaryStorage(self)
+
+    @property
+    def schema(self) -> Schema:
+        """What is declared, read-only."""
+        return self._storage.schema
+
+    def with_session(self, session: AsyncSession) -> AsyncStorage:
+        """Return this storage bound to ``session``; the caller commits."""
+        return AsyncStorage(self._session_factory, self._storage.with_session(session.sync_session))
+
+    async def find(
+        self,
+        record: RecordRef,
+        match: Where | None = None,
+        *,
+        attribute_query: AttributeQuery | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        order_by: OrderBy | None = None,
+    ) -> list[Record]:
+        """Return the records that fulfil ``match``; see :meth:`.Storage.find`."""
+        return await self.read(
+            lambda storage: storage.find(
+                record, match, attribute_query=attribute_query, limit=limit, offset=offset, order_by=order_by
+            )
+        )
+
+    async def find_one(
+        self,
+        record: RecordRef,
+        match: Where | None = None,
+        *,
+        attribute_query: AttributeQuery | None = None,
+        order_by: OrderBy | None = None,
+    ) -> Record | None:
+        """Return the first record that :meth:`find` would return, or ``None``."""
+        return await self.read(
+            lambda storage: storage.find_one(record, match, attribute_query=attribute_query, order_by=order_by)
+        )
+
+    async def create(self, record: RecordRef, data: Mapping[str, Any]) -> Record:
+        """Insert a record; see :meth:`.Storage.create`."""
+        return await self.write(lambda storage: storage.create(record, data))
+
+    async def update(self, record: RecordRef, match: Where, data: Mapping[str, Any]) -> list[Record]:
+        """Change the records that fulfil ``match``; see :meth:`.Storage.update`."""
+        return await self.write(lambda storage: storage.update(record, match, data))
+
+    async def delete(self, record: RecordRef, match: Where) -> list[Record]:
+        """Delete the records that fulfil ``match``; see :meth:`.Storage.delete`."""
+        return await self.write(lambda storage: storage.delete(record, match))
+
+    async def add_relation(
+        self, relation: RecordRef, source_id: Any, target_id: Any, data: Mapping[str, Any] | None = None
+    ) -> Record:
+        """Relate two records; see :meth:`.Storage.add_relation`."""
+        return await self.write(lambda storage: storage.add_relation(relation, source_id, target_id, data))
+
+    async def remove_relation(self, relation: RecordRef, match: Where) -> list[Record]:
+        """End relations; see :meth:`.Storage.remove_relation`."""
+        return await self.write(lambda storage: storage.remove_relation(relation, match))
+
+    async def run_in_transaction(
+        self,
+        fn: Callable[[AsyncStorage], Awaitable[R]],
+        *,
+        name: str | None = None,
+        isolation: Isolation = "READ COMMITTED",
+    ) -> R:
+        """Await ``fn(storage)`` in one transaction; see :meth:`.Storage.run_in_transaction`."""
+        if (joined := self._storage.joined()) is not None:
+            return await fn(AsyncStorage(self._session_factory, joined))
+
+        async def work(session: AsyncSession) -> R:
+            await session.run_sync(set_isolation, isolation)
+            return await fn(self.with_session(session))
+
+        work.__name__ = name or str(getattr(fn, "__name__", "transaction"))
+        with translated_errors(self.schema.metadata):
+            return await run_with_transaction_retry(self._session_factory, work)
+
+    async def read(self, work: Callable[[Storage], R]) -> R:
+        """Run ``work`` with the synchronous twin on the session in use, or on one of its own."""
+        if (joined := self._storage.joined()) is not None:
+            return await greenlet_spawn(work, joined)
+        async with self._session_factory() as session:
+            return await greenlet_spawn(work, self._storage.with_session(session.sync_session))
+
+    async def write(self, work: Callable[[Storage], R]) -> R:
+        """Run ``work`` with the synchronous twin on the session in use, or in a transaction of its own."""
+        return await self.run_in_transaction(lambda storage: storage.read(work))
+
+
+class AsyncDictionaryStorage:
+    """The values of dictionaries: ``storage.dictionary``."""
+
+    def __init__(self, storage: AsyncStorage) -> None:
+        self._storage = storage
+
+    async def get(self, dictionary: str | Dictionary) -> Any:
+        """Return a value; see :meth:`.DictionaryStorage.get`."""
+        return await self._storage.read(lambda storage: storage.dictionary.get(dictionary))
+
+    async def set(self, dictionary: str | Dictionary, value: Any) -> None:
+        """Change a value; see :meth:`.DictionaryStorage.set`."""
+        await self._storage.write(lambda storage: storage.dictionary.set(dictionary, value))

@@ -1,0 +1,191 @@
+"""Which attributes of a record, and of its neighbours, are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import MetaData
+from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
+
+from ..definitions.computation import AttributeQuery, Where
+from ..errors import DefinitionFault
+from ..schema.catalog import Catalog
+from ..schema.mapping import RELATION_KEY
+from ..schema.records import record_name
+
+LINK = "&"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(slots=True)
+class Modifier:
+    """Order and page of a list of records."""
+
+    order_by: Mapping[str, str] = field(default_factory=dict[str, str])
+    limit: int | None = None
+    offset: int | None = None
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.order_by, "items"):
+            raise DefinitionFault(f"order_by is a mapping of attributes to 'ASC' or 'DESC', not {self.order_by!r}")
+        for path, direction in self.order_by.items():
+            if str(direction).upper() not in ("ASC", "DESC"):
+                raise DefinitionFault(f"order_by {path!r}: 'ASC' or 'DESC', not {direction!r}", property=path)
+        for name in ("limit", "offset"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 0):
+                raise DefinitionFault(f"{name} must be a number of rows, not {value!r}")
+
+
+@dataclass(slots=True)
+class Selection:
+    """The attributes of one record that are asked for.
+
+    :ivar columns: names of column attributes, the key among them.
+    :ivar nested: what is asked of the neighbours, by relationship.
+    :ivar link: what is asked of the link to this record.
+    """
+
+    mapper: Mapper[Any]
+    columns: list[str]
+    nested: dict[str, Nested] = field(default_factory=dict[str, "Nested"])
+    link: Selection | None = None
+
+
+@dataclass(slots=True)
+class Nested:
+    """What is asked of the neighbours along ``relationship``; ``link`` is the record between, if there is one."""
+
+    relationship: RelationshipProperty[Any]
+    link: Mapper[Any] | None
+    selection: Selection
+    match: Where | None = None
+    modifier: Modifier = field(default_factory=Modifier)
+
+
+def key_attributes(mapper: Mapper[Any]) -> list[str]:
+    """Return the names of the attributes that are the primary key."""
+    return [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+
+
+def relationship_of(mapper: Mapper[Any], name: str) -> RelationshipProperty[Any]:
+    """Return the relationship ``name`` of a record.
+
+    :raises DefinitionFault: if there is none.
+    """
+    if name not in mapper.relationships:
+        raise unknown_attribute(mapper, name, mapper.relationships.keys(), "relationship")
+    return mapper.relationships[name]
+
+
+def link_of(relationship: RelationshipProperty[Any]) -> Mapper[Any] | None:
+    """Return the mapper of the relation's own rows between the two ends of ``relationship``, if it has any."""
+    catalog = Catalog.of(_metadata(relationship.parent))
+    link = catalog.classes.get(relationship.info.get(RELATION_KEY, ""))
+    return None if link is None else class_mapper(link)
+
+
+def _metadata(mapper: Mapper[Any]) -> MetaData:
+    table: Any = mapper.local_table
+    found: MetaData = table.metadata
+    return found
+
+
+def unknown_attribute(mapper: Mapper[Any], name: str, known: Iterable[str], kind: str = "attribute") -> DefinitionFault:
+    """Return the error about an attribute that a record does not have."""
+    record, names = record_name(mapper), sorted(known)
+    near = get_close_matches(name, names) or names
+    return DefinitionFault(
+        f"{record} has no {kind} {name!r}; there is {', '.join(near) or 'none'}", record=record, property=name
+    )
+
+
+def parse(mapper: Mapper[Any], query: AttributeQuery | None, link: Mapper[Any] | None = None) -> Selection:
+    """Return what ``query`` asks of a record.
+
+    :param query: names of attributes, ``"*"`` for all columns, dotted paths, pairs of a relationship and what is
+        asked there, and ``("&", {…})`` for the link.
+    :param link: the record between this one and that which leads to it.
+    :raises DefinitionFault: if it asks for something that there is not.
+    """
+    found = Selection(mapper, key_attributes(mapper))
+    for item in query or ():
+        name, options = (item, _NOTHING) if isinstance(item, str) else _pair(mapper, item)
+        head, dot, rest = name.partition(".")
+        if dot:
+            _add_nested(found, head, {"attribute_query": [rest]})
+        elif name == LINK:
+            if link is None:
+                raise DefinitionFault(
+                    f"{record_name(mapper)}: '&' stands for the relation's own row, and there is none",
+                    property=LINK,
+                )
+            found.link = parse(link, options.get("attribute_query"))
+        elif name == "*":
+            found.columns += [key for key in mapper.column_attrs.keys() if key not in found.columns]  # noqa: SIM118
+        elif name in mapper.relationships:
+            _add_nested(found, name, options)
+        elif name in mapper.column_attrs:
+            if name not in found.columns:
+                found.columns.append(name)
+        else:
+            raise unknown_attribute(mapper, name, mapper.attrs.keys())
+    return found
+
+
+def _pair(mapper: Mapper[Any], item: Any) -> tuple[str, Mapping[str, Any]]:
+    if not _is_pair(item):
+        raise DefinitionFault(
+            f"{record_name(mapper)}: ask for an attribute by name, or for a neighbour by "
+            f"(name, {{'attribute_query': […]}}), not by {item!r}"
+        )
+    name: str = item[0]
+    options: Mapping[str, Any] = item[1]
+    unknown = options.keys() - {"attribute_query", "match_expression", "modifier"}
+    if unknown:
+        raise DefinitionFault(
+            f"{record_name(mapper)}.{name}: unknown {', '.join(sorted(unknown))} in an attribute query; "
+            "there are attribute_query, match_expression and modifier",
+            property=name,
+        )
+    return name, options
+
+
+def _is_pair(item: Any) -> bool:
+    match item:
+        case [str(), Mapping()]:
+            return True
+        case _:
+            return False
+
+
+def _add_nested(selection: Selection, name: str, options: Mapping[str, Any]) -> None:
+    relationship = relationship_of(selection.mapper, name)
+    link = link_of(relationship)
+    asked = parse(relationship.mapper, options.get("attribute_query"), link)
+    found = selection.nested.setdefault(name, Nested(relationship, link, asked))
+    if options.get("match_expression") is not None:
+        found.match = options["match_expression"]
+    if options.get("modifier") is not None:
+        unknown = options["modifier"].keys() - {"order_by", "limit", "offset"}
+        if unknown:
+            raise DefinitionFault(
+                f"{record_name(selection.mapper)}.{name}: unknown {', '.join(sorted(unknown))} in a modifier; "
+                "there are order_by, limit and offset",
+                property=name,
+            )
+        found.modifier = Modifier(**options["modifier"])
+    if found.selection is not asked:
+        _merge(found.selection, asked)
+
+
+def _merge(into: Selection, other: Selection) -> None:
+    into.columns += [name for name in other.columns if name not in into.columns]
+    into.link = into.link or other.link
+    for name, nested in other.nested.items():
+        if (known := into.nested.setdefault(name, nested)) is not nested:
+            _merge(known.selection, nested.selection)

@@ -1,0 +1,33 @@
+"""Ids that are given by the caller, where otherwise a sequence gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Sequence, Table, text
+from sqlalchemy.orm import Mapper, Session
+
+# nextval only ever goes forward, whatever others do at the same time, but one by one. setval would take back what
+# others fetch between its reading and its writing, so it may only be used where they cannot fetch as many.
+_MOVE = """
+    SELECT CASE WHEN :id - last_value > 100000 THEN setval(CAST(:name AS regclass), :id)
+           ELSE (SELECT max(nextval(CAST(:name AS regclass)))
+                 FROM generate_series(1, :id - last_value + CASE WHEN is_called THEN 0 ELSE 1 END)) END
+    FROM {name} WHERE last_value < :id OR (last_value = :id AND NOT is_called)
+"""
+
+
+def move_sequence_past(session: Session, mapper: Mapper[Any], given: Any) -> None:
+    """Make sure that the sequence of a record's table never gives the id ``given``.
+
+    Like every use of a sequence this outlives a rollback; at worst ids are left out.
+    """
+    table: Any = mapper.local_table
+    if not isinstance(table, Table) or not isinstance(given, int):
+        return
+    sequence = next((c.default for c in table.primary_key if isinstance(c.default, Sequence)), None)
+    connection = session.connection(bind_arguments={"mapper": mapper})
+    if sequence is None or connection.dialect.name != "postgresql":
+        return
+    name = connection.dialect.identifier_preparer.format_sequence(sequence)
+    connection.execute(text(_MOVE.format(name=name)), {"id": given, "name": name})

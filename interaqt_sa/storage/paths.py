@@ -1,0 +1,103 @@
+"""Paths of matches and orders as columns of a statement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, literal, select
+from sqlalchemy.orm import MANYTOONE, Mapper, RelationshipProperty, aliased
+
+from ..definitions.match import MatchExp
+from ..errors import DefinitionFault
+from ..schema.match import compile_match
+from ..schema.records import record_name
+from .attributes import key_attributes, relationship_of, unknown_attribute
+
+
+class Paths:
+    """Resolves paths that begin at one entity of a statement, and collects the joins that they need.
+
+    :param entity: a mapped class or an alias of one.
+    """
+
+    def __init__(self, mapper: Mapper[Any], entity: Any) -> None:
+        self._entities: dict[str, tuple[Mapper[Any], Any]] = {"": (mapper, entity)}
+        self._joins: list[Any] = []
+
+    def resolve(self, path: str) -> ColumnElement[Any]:
+        """Return the column that ``path`` means.
+
+        :raises DefinitionFault: if there is none, or it leads along an x:n relationship.
+        """
+        prefix, _, name = path.rpartition(".")
+        if (key := self._foreign_key(prefix, name)) is not None:
+            return key
+        mapper, entity = self._entity(prefix)
+        if name in mapper.relationships:
+            raise DefinitionFault(
+                f"{record_name(mapper)}.{name} is a relationship; compare {path}.{key_attributes(mapper)[0]}, "
+                "or use 'exist'",
+                record=record_name(mapper),
+                property=name,
+            )
+        if name not in mapper.column_attrs:
+            raise unknown_attribute(mapper, name, mapper.attrs.keys())
+        column: ColumnElement[Any] = getattr(entity, name)
+        return column
+
+    def exist(self, path: str, expression: MatchExp) -> ColumnElement[bool]:
+        """Return whether along ``path`` there is a record that fulfils ``expression``."""
+        prefix, _, name = path.rpartition(".")
+        mapper, entity = self._entity(prefix)
+        relationship = relationship_of(mapper, name)
+        related = aliased(relationship.mapper)
+        inner = Paths(relationship.mapper, related)
+        criterion = compile_match(expression, inner.resolve, inner.exist)
+        found = inner.join(select(literal(1)).select_from(related))
+        return found.where(getattr(entity, name).of_type(related), criterion).correlate(entity).exists()
+
+    def join(self, statement: Select[Any]) -> Select[Any]:
+        """Return ``statement`` with the joins that the paths so far need."""
+        for join in self._joins:
+            statement = statement.outerjoin(join)
+        return statement
+
+    def _entity(self, path: str) -> tuple[Mapper[Any], Any]:
+        if path not in self._entities:
+            prefix, _, name = path.rpartition(".")
+            mapper, entity = self._entity(prefix)
+            relationship = relationship_of(mapper, name)
+            if relationship.uselist:
+                raise DefinitionFault(
+                    f"{record_name(mapper)}.{name} leads to many records; a path through it is not available yet: "
+                    f"match by ({name!r}, ('exist', {{…}}))",
+                    record=record_name(mapper),
+                    property=name,
+                )
+            alias = aliased(relationship.mapper)
+            self._joins.append(getattr(entity, name).of_type(alias))
+            self._entities[path] = relationship.mapper, alias
+        return self._entities[path]
+
+    def _foreign_key(self, path: str, name: str) -> ColumnElement[Any] | None:
+        """Return the own column that holds ``path.name``, so that no join is needed to compare a key."""
+        if not path or path in self._entities:
+            return None
+        prefix, _, last = path.rpartition(".")
+        mapper, entity = self._entity(prefix)
+        if last not in mapper.relationships:
+            return None
+        pairs = foreign_key_pairs(mapper.relationships[last])
+        own = pairs.get(name)
+        return None if own is None else getattr(entity, own)
+
+
+def foreign_key_pairs(relationship: RelationshipProperty[Any]) -> dict[str, str]:
+    """Return by which own attributes a many-to-one refers to attributes of the other; empty for other relationships."""
+    if relationship.direction is not MANYTOONE or relationship.secondary is not None:
+        return {}
+    parent, target = relationship.parent, relationship.mapper
+    return {
+        target.get_property_by_column(remote).key: parent.get_property_by_column(local).key
+        for local, remote in relationship.local_remote_pairs or ()
+    }

@@ -1,0 +1,260 @@
+"""Records by name: plain dicts in, plain dicts out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from sqlalchemy import MetaData
+from sqlalchemy.orm import Mapper, Session, class_mapper, scoped_session, sessionmaker
+
+from ..definitions.computation import AttributeQuery, RecordRef, Where
+from ..definitions.dictionary import Dictionary
+from ..schema.dictionaries import ROW_ID, dictionary_mapper
+from ..schema.records import resolve_record
+from ..schema.schema import Schema
+from ..session.retry import run_with_transaction_retry
+from ..session.violations import with_constraint_violation
+from . import links, write
+from .attributes import Modifier, parse
+from .read import Record, find
+
+R = TypeVar("R")
+Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+SessionFactory: TypeAlias = "sessionmaker[Any] | scoped_session[Any]"
+OrderBy: TypeAlias = Mapping[str, Literal["ASC", "DESC"]]
+
+
+class Storage:
+    """Finds and writes records by name.
+
+    Records come and go as plain dicts: neighbours are nested under the name of their relationship, the link to a
+    neighbour under ``"&"``. Everything is done by mapped instances and an ordinary session, so that what is computed
+    follows.
+
+    A storage without a session uses the one of the dispatch that it is called in; elsewhere each call has a
+    transaction of its own, which is committed and, when it meets a conflict, repeated.
+
+    :param session_factory: makes sessions on which the engine listens.
+    :param schema: what is declared, or what returns it where the database is known only later.
+    :param session: the session that it is bound to.
+    :param current_session: returns the session of the dispatch that runs, or ``None``.
+
+    ::
+
+        order = storage.create("Order", {"total": 10, "customer": {"id": 1}})
+        storage.find("Order", {"customer.name": "Ann"}, attribute_query=["total", "customer.name"])
+    """
+
+    def __init__(
+        self,
+        session_factory: SessionFactory,
+        schema: Schema | Callable[[], Schema],
+        session: Session | None = None,
+        *,
+        current_session: Callable[[], Session | None] | None = None,
+    ) -> None:
+        self._session_factory = session_factory
+        self._session = session
+        self._current_session = current_session
+        self._schema = schema
+        self.dictionary = DictionaryStorage(self)
+
+    @property
+    def schema(self) -> Schema:
+        """What is declared, read-only."""
+        return self._schema if isinstance(self._schema, Schema) else self._schema()
+
+    def with_session(self, session: Session) -> Storage:
+        """Return this storage bound to ``session``; the caller commits."""
+        return Storage(self._session_factory, self._schema, session)
+
+    def joined(self) -> Storage | None:
+        """Return this storage bound to the session that a call of it would use, ``None`` if that is one of its own."""
+        if self._session is not None:
+            return self
+        session = None if self._current_session is None else self._current_session()
+        return None if session is None else self.with_session(session)
+
+    def find(
+        self,
+        record: RecordRef,
+        match: Where | None = None,
+        *,
+        attribute_query: AttributeQuery | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        order_by: OrderBy | None = None,
+    ) -> list[Record]:
+        """Return the records that fulfil ``match``.
+
+        :param match: any form of :class:`.MatchExp`; paths lead along x:1 relationships, ``exist`` along all.
+        :param attribute_query: which attributes: names, ``"*"`` for all columns, ``("customer", {"attribute_query":
+            […], "match_expression": …, "modifier": {"limit": …, "offset": …, "order_by": …}})`` for neighbours,
+            ``("&", {…})`` inside it for the link. The key is always there; without a query it is all there is.
+        :param limit: at most so many records.
+        :param offset: after leaving out so many.
+        :param order_by: ``"ASC"`` or ``"DESC"`` by attribute or x:1 path, the first one first.
+        :raises DefinitionFault: if record or attributes do not exist.
+        """
+        mapper = self._mapper(record)
+        selection = parse(mapper, attribute_query)
+        modifier = Modifier(order_by or {}, limit, offset)
+        return self.read(lambda session: find(session, selection, match, modifier))
+
+    def find_one(
+        self,
+        record: RecordRef,
+        match: Where | None = None,
+        *,
+        attribute_query: AttributeQuery | None = None,
+        order_by: OrderBy | None = None,
+    ) -> Record | None:
+        """Return the first record that :meth:`find` would return, or ``None``."""
+        found = self.find(record, match, attribute_query=attribute_query, limit=1, order_by=order_by)
+        return found[0] if found else None
+
+    def create(self, record: RecordRef, data: Mapping[str, Any]) -> Record:
+        """Insert a record.
+
+        :param data: attributes; a neighbour is a mapping, with its key alone to refer to one, else to make one. A
+            given key is kept, and the table's sequence moves past it.
+        :return: ``data`` with the keys of all records that were made.
+        :raises DefinitionFault: if an attribute or a neighbour does not exist.
+        :raises ConstraintViolationError: if the database refuses the record.
+        """
+        mapper = self._mapper(record)
+        return self.write(lambda session: write.create(session, mapper, data))
+
+    def update(self, record: RecordRef, match: Where, data: Mapping[str, Any]) -> list[Record]:
+        """Change the records that fulfil ``match``; x:n neighbours in ``data`` replace the old ones.
+
+        :return: for each its key and ``data``.
+        :raises DefinitionFault: as :meth:`create`; also for a key in ``data``, which never changes.
+        :raises ConstraintViolationError: if the database refuses the change.
+        """
+        mapper = self._mapper(record)
+        return self.write(lambda session: write.update(session, mapper, match, data))
+
+    def delete(self, record: RecordRef, match: Where) -> list[Record]:
+        """Delete the records that fulfil ``match``, and their links; return their last values.
+
+        :raises ConstraintViolationError: if other records need them.
+        """
+        mapper = self._mapper(record)
+        return self.write(lambda session: write.delete(session, mapper, match))
+
+    def add_relation(
+        self, relation: RecordRef, source_id: Any, target_id: Any, data: Mapping[str, Any] | None = None
+    ) -> Record:
+        """Relate two records.
+
+        :param data: the relation's own properties.
+        :return: both keys, under ``source`` and ``target``, and what the relation's own row has.
+        :raises DefinitionFault: if the relation or a property does not exist.
+        :raises ConstraintViolationError: if they are related already, or one may be related only once.
+        """
+        metadata = self.schema.metadata
+        return self.write(lambda session: links.add(session, metadata, relation, source_id, target_id, data or {}))
+
+    def remove_relation(self, relation: RecordRef, match: Where) -> list[Record]:
+        """End relations.
+
+        :param match: about the relation: ``{"source.id": 1, "target.id": 2}``.
+        :return: those that ended.
+        """
+        return self.write(lambda session: links.remove(session, self.schema.metadata, relation, match))
+
+    def run_in_transaction(
+        self,
+        fn: Callable[[Storage], R],
+        *,
+        name: str | None = None,
+        isolation: Isolation = "READ COMMITTED",
+    ) -> R:
+        """Run ``fn(storage)`` in one transaction; inside another one it is a part of that.
+
+        :param name: for error messages.
+        :param isolation: of a transaction of its own.
+        :return: what ``fn`` returned in the attempt that was committed.
+        :raises TransactionRetryExhaustedError: if every attempt met a conflict.
+        """
+        if (joined := self.joined()) is not None:
+            return fn(joined)
+
+        def work(session: Session) -> R:
+            set_isolation(session, isolation)
+            return fn(self.with_session(session))
+
+        work.__name__ = name or str(getattr(fn, "__name__", "transaction"))
+        with translated_errors(self.schema.metadata):
+            return run_with_transaction_retry(plain_factory(self._session_factory), work)
+
+    def _mapper(self, record: RecordRef) -> Mapper[Any]:
+        # configured: a class that was never used yet has no relationships
+        return class_mapper(resolve_record(self.schema.metadata, record).class_)
+
+    def read(self, work: Callable[[Session], R]) -> R:
+        """Run ``work`` on the session in use, or on one of its own."""
+        if (joined := self.joined()) is not None:
+            assert joined._session is not None
+            return work(joined._session)
+        with plain_factory(self._session_factory)() as session:
+            return work(session)
+
+    def write(self, work: Callable[[Session], R]) -> R:
+        """Run ``work`` on the session in use, or in a transaction of its own.
+
+        :raises ConstraintViolationError: in place of the database's error, if there is one.
+        """
+        with translated_errors(self.schema.metadata):
+            return self.run_in_transaction(lambda storage: storage.read(work))
+
+
+class DictionaryStorage:
+    """The values of dictionaries: ``storage.dictionary``."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def get(self, dictionary: str | Dictionary) -> Any:
+        """Return a value.
+
+        :raises DefinitionFault: if there is no such dictionary.
+        """
+        mapper = dictionary_mapper(self._storage.schema.metadata, dictionary)
+        found = self._storage.find_one(mapper, {"id": ROW_ID}, attribute_query=["value"])
+        return None if found is None else found["value"]
+
+    def set(self, dictionary: str | Dictionary, value: Any) -> None:
+        """Change a value; a computed one is refused.
+
+        :raises DefinitionFault: if there is no such dictionary.
+        """
+        mapper = dictionary_mapper(self._storage.schema.metadata, dictionary)
+        if not self._storage.update(mapper, {"id": ROW_ID}, {"value": value}):
+            self._storage.create(mapper, {"id": ROW_ID, "value": value})
+
+
+def set_isolation(session: Session, isolation: Isolation) -> None:
+    """Give the transaction that ``session`` is about to begin an isolation level; it must not have done anything."""
+    if isolation != "READ COMMITTED" and session.get_bind().dialect.name != "sqlite":
+        session.connection(execution_options={"isolation_level": isolation})
+
+
+@contextmanager
+def translated_errors(metadata: MetaData) -> Generator[None]:
+    """Raise the violation of a constraint in place of the database's error."""
+    try:
+        yield
+    except Exception as error:
+        translated = with_constraint_violation(error, metadata)
+        if translated is error:
+            raise
+        raise translated from error
+
+
+def plain_factory(factory: SessionFactory) -> sessionmaker[Any]:
+    """Return what makes a new session each time, also behind a ``scoped_session``."""
+    return factory.session_factory if isinstance(factory, scoped_session) else factory

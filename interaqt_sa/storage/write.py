@@ -1,0 +1,303 @@
+"""Records are written as mapped instances, so that the session's events see every change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import inspect
+from sqlalchemy.orm import Mapper, RelationshipProperty, Session
+
+from ..definitions.computation import Where
+from ..errors import DefinitionFault
+from ..schema.keys import NoKeyError, key_value
+from ..schema.records import record_name
+from .attributes import LINK, key_attributes, link_of, unknown_attribute
+from .ids import move_sequence_past
+from .paths import foreign_key_pairs
+from .read import Record, matching
+
+
+def create(session: Session, mapper: Mapper[Any], data: Mapping[str, Any]) -> Record:
+    """Insert a record, and new neighbours that ``data`` nests in it.
+
+    :return: the data with the keys of everything that was inserted.
+    """
+    _require_mapping(mapper, data)
+    writer = _Writer(session)
+    instance = writer.make(mapper, data)
+    session.flush()
+    return writer.answer(mapper, instance, data)
+
+
+def update(session: Session, mapper: Mapper[Any], match: Where, data: Mapping[str, Any]) -> list[Record]:
+    """Change the records that fulfil ``match``; answer the key and the data of each."""
+    _require_mapping(mapper, data)
+    for name in key_attributes(mapper):
+        if name in data:
+            raise DefinitionFault(
+                f"{record_name(mapper)}.{name} is the key and never changes; create another record instead",
+                record=record_name(mapper),
+                property=name,
+            )
+    # each has a writer, because new neighbours in the data are made for each
+    written = [(instance, _Writer(session)) for instance in _fresh(session, mapper, match)]
+    for instance, writer in written:
+        writer.assign(mapper, instance, data)
+    session.flush()
+    return [writer.answer(mapper, instance, data) for instance, writer in written]
+
+
+def delete(session: Session, mapper: Mapper[Any], match: Where) -> list[Record]:
+    """Delete the records that fulfil ``match``; answer the last values of each."""
+    instances = _fresh(session, mapper, match)
+    last = [{name: getattr(instance, name) for name in mapper.column_attrs.keys()} for instance in instances]  # noqa: SIM118
+    _break_loops(session, mapper, instances)
+    for instance in instances:
+        session.delete(instance)
+    session.flush()
+    return last
+
+
+def _break_loops(session: Session, mapper: Mapper[Any], instances: Sequence[Any]) -> None:
+    """Let those that refer to each other in a circle let go: the unit of work finds no order to delete them in."""
+    keys = {inspect(instance).identity: instance for instance in instances}
+    for relationship in mapper.relationships:
+        pairs = foreign_key_pairs(relationship)
+        if not pairs or relationship.mapper.base_mapper is not mapper.base_mapper:
+            continue
+        names = [pairs[name] for name in key_attributes(relationship.mapper) if name in pairs]
+        following = {key: tuple(getattr(instance, name) for name in names) for key, instance in keys.items()}
+        for start, instance in keys.items():
+            key, passed = following.get(start), {start}
+            while key in following and key not in passed:
+                passed.add(key)
+                key = following[key]
+            if key == start:
+                following[start] = ()
+                _let_go(session, instance, relationship, names)
+    session.flush()
+
+
+def _let_go(session: Session, instance: Any, relationship: RelationshipProperty[Any], names: Iterable[str]) -> None:
+    # by its columns: the unit of work cannot take a row out of a relationship to itself
+    session.expire(instance, [relationship.key])
+    for name in names:
+        setattr(instance, name, None)
+
+
+def _require_mapping(mapper: Mapper[Any], data: Any) -> None:
+    if not hasattr(data, "keys") or not all(isinstance(name, str) for name in data):
+        raise DefinitionFault(
+            f"{record_name(mapper)}: the data of a record is a mapping with the names of attributes, not {data!r}",
+            record=record_name(mapper),
+        )
+
+
+def _fresh(session: Session, mapper: Mapper[Any], match: Where) -> Sequence[Any]:
+    """Return the instances that fulfil ``match``, as the database has them.
+
+    :raises DefinitionFault: if there is no match: what was looked for and not found must not become everything.
+    """
+    if match is None:
+        raise DefinitionFault(
+            f"{record_name(mapper)}: say which records are meant; for all of them give lambda cls: sqlalchemy.true()",
+            record=record_name(mapper),
+        )
+    session.flush()
+    # an instance that was loaded long ago may already look as if it had the new values, and would not be written
+    statement = matching(mapper, match).execution_options(populate_existing=True)
+    return session.scalars(statement).unique().all()
+
+
+class _Writer:
+    """Turns nested data into instances of one session.
+
+    :ivar _made: instances that were made for nested data, by the data's identity.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._made: dict[int, Any] = {}
+
+    def make(self, mapper: Mapper[Any], data: Mapping[str, Any]) -> Any:
+        """Return a new instance with ``data``, added to the session; as in loading, its constructor is not called."""
+        instance = mapper.class_manager.new_instance()
+        self._made[id(data)] = instance
+        # added after its values are there: relationships to instances of the session would flush it half made
+        with self._session.no_autoflush:
+            self.assign(mapper, instance, data)
+            self._session.add(instance)
+        for name in key_attributes(mapper):
+            if name in data:
+                move_sequence_past(self._session, mapper, getattr(instance, name))
+        return instance
+
+    def assign(self, mapper: Mapper[Any], instance: Any, data: Mapping[str, Any]) -> None:
+        """Set attributes and neighbours of ``instance``."""
+        for name, value in data.items():
+            if name in mapper.relationships:
+                with self._session.no_autoflush:
+                    self._relate(mapper, instance, mapper.relationships[name], value)
+            elif name in mapper.column_attrs:
+                column = mapper.column_attrs[name].columns[0]
+                setattr(instance, name, _key(mapper, name, value) if _is_key(column) else value)
+            else:
+                raise unknown_attribute(mapper, name, mapper.attrs.keys())
+
+    def _relate(self, mapper: Mapper[Any], instance: Any, relationship: RelationshipProperty[Any], value: Any) -> None:
+        values: list[Any] = list(value) if relationship.uselist and value is not None else [value]
+        if relationship.uselist and value is None:
+            values = []
+        for part in values:
+            if not isinstance(part, Mapping) and (part is not None or relationship.uselist):
+                raise DefinitionFault(
+                    f"{record_name(mapper)}.{relationship.key}: give a neighbour as a mapping, by its key to refer to "
+                    f"one or without to make one, not {part!r}",
+                    record=record_name(mapper),
+                    property=relationship.key,
+                )
+        link = link_of(relationship)
+        if link is not None:
+            self._relate_by_links(mapper, instance, relationship, link, [part for part in values if part is not None])
+        elif relationship.uselist:
+            setattr(instance, relationship.key, [self._neighbour(relationship, part) for part in values])
+        elif not self._set_foreign_key(instance, relationship, values[0]):
+            neighbour = None if values[0] is None else self._neighbour(relationship, values[0])
+            setattr(instance, relationship.key, neighbour)
+
+    def _set_foreign_key(self, instance: Any, relationship: RelationshipProperty[Any], value: Any) -> bool:
+        """Refer to an existing neighbour without loading it; whether that is possible."""
+        pairs = foreign_key_pairs(relationship)
+        loop = bool(pairs) and instance in self._session and self._is_loop(instance, relationship, value)
+        if loop:
+            _let_go(self._session, instance, relationship, pairs.values())
+            if value is None:
+                return True
+            if not self._is_reference(relationship.mapper, value):
+                self._session.flush()  # or what comes next would look at the old one again
+        if not pairs or value is None or not self._is_reference(relationship.mapper, value):
+            return False
+        if not loop and instance in self._session and getattr(instance, relationship.key, None) is not None:
+            # what was loaded would win over the column, so it goes first
+            setattr(instance, relationship.key, self._existing(relationship.mapper, value))
+            return True
+        for remote, local in pairs.items():
+            if remote not in value:
+                return False
+            setattr(instance, local, _key(relationship.mapper, remote, value[remote]))
+        return True
+
+    def _is_loop(self, instance: Any, relationship: RelationshipProperty[Any], value: Any) -> bool:
+        """Whether ``instance`` refers to itself, or will do."""
+        target = relationship.mapper
+        if target.base_mapper is not relationship.parent.base_mapper:
+            return False
+        if value is not None and self._is_reference(target, value):
+            identity = inspect(instance).identity
+            if identity is not None and self._key_of(target, value) == tuple(identity):
+                return True
+        return getattr(instance, relationship.key) is instance
+
+    def _relate_by_links(
+        self,
+        mapper: Mapper[Any],
+        instance: Any,
+        relationship: RelationshipProperty[Any],
+        link: Mapper[Any],
+        values: Iterable[Mapping[str, Any]],
+    ) -> None:
+        links = mapper.relationships[f"{relationship.key}_links"]
+        near = links.back_populates or ""
+        far = "target" if near == "source" else "source"
+        loaded: Any = getattr(instance, links.key)
+        old = {getattr(row, f"{far}_id"): row for row in (loaded if links.uselist else [loaded]) if row is not None}
+        fresh: list[Mapping[str, Any]] = []
+        for value in values:
+            rest = _without_link(value)
+            is_reference = self._is_reference(relationship.mapper, rest)
+            key = self._key_of(relationship.mapper, rest)[0] if is_reference else None
+            if (kept := old.pop(key, None)) is not None:
+                self.assign(link, kept, value.get(LINK, {}))
+            else:
+                fresh.append(value)
+        for gone in old.values():
+            self._session.delete(gone)
+        if old:
+            # a flush inserts before it deletes, and the new pairs may be in conflict with the old ones
+            self._session.flush()
+            self._session.expire(instance, [links.key, relationship.key])
+        for value in fresh:
+            rest = _without_link(value)
+            neighbour = self._made[id(value)] = self._neighbour(relationship, rest)
+            row = self.make(link, dict(value.get(LINK, {})))
+            setattr(row, near, instance)
+            setattr(row, far, neighbour)
+
+    def _neighbour(self, relationship: RelationshipProperty[Any], value: Mapping[str, Any]) -> Any:
+        target = relationship.mapper
+        if self._is_reference(target, value):
+            return self._existing(target, value)
+        return self.make(target, value)
+
+    def _is_reference(self, target: Mapper[Any], value: Mapping[str, Any]) -> bool:
+        keys = key_attributes(target)
+        return all(name in value for name in keys) and len(value) == len(keys)
+
+    def _key_of(self, target: Mapper[Any], value: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(_key(target, name, value[name]) for name in key_attributes(target))
+
+    def _existing(self, target: Mapper[Any], value: Mapping[str, Any]) -> Any:
+        key = self._key_of(target, value)
+        # a key without a value is that of no row
+        found = self._session.get(target.class_, key) if None not in key else None
+        if found is None:
+            raise DefinitionFault(
+                f"there is no {record_name(target)} with the key {dict(value)!r}; to make one, leave its key out",
+                record=record_name(target),
+            )
+        return found
+
+    def answer(self, mapper: Mapper[Any], instance: Any, data: Mapping[str, Any]) -> Record:
+        """Return ``data`` with the keys of ``instance`` and of what was made for nested data."""
+        found: Record = {name: getattr(instance, name) for name in key_attributes(mapper)}
+        for name, value in data.items():
+            if name not in mapper.relationships or value is None:
+                found[name] = value
+                continue
+            target = mapper.relationships[name].mapper
+            if mapper.relationships[name].uselist:
+                found[name] = [self._nested_answer(target, part) for part in value]
+            else:
+                found[name] = self._nested_answer(target, value)
+        return found
+
+    def _nested_answer(self, target: Mapper[Any], value: Mapping[str, Any]) -> Record:
+        instance = self._made.get(id(value))
+        rest = _without_link(value)
+        if instance is None:
+            return rest
+        return self.answer(target, instance, rest) | ({LINK: dict(value[LINK])} if LINK in value else {})
+
+
+def _is_key(column: Any) -> bool:
+    return bool(getattr(column, "primary_key", False) or getattr(column, "foreign_keys", ()))
+
+
+def _key(mapper: Mapper[Any], name: str, value: Any) -> Any:
+    """Return a key as its column holds it.
+
+    :raises DefinitionFault: if it cannot be one.
+    """
+    try:
+        return key_value(mapper.column_attrs[name].columns[0], value)
+    except NoKeyError as error:
+        raise DefinitionFault(
+            f"{record_name(mapper)}.{name}: {value!r} cannot be a key: {error}",
+            record=record_name(mapper),
+            property=name,
+        ) from error
+
+
+def _without_link(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in value.items() if name != LINK}

@@ -1,0 +1,1 @@
+"""What the engine costs, beside code written by hand that stores the same values."""

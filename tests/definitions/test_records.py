@@ -1,0 +1,110 @@
+"""Entities, properties, relations, dictionaries and constraints are frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+
+from interaqt_sa.definitions.aggregates import Count
+from interaqt_sa.definitions.constraints import NonNullConstraint, UniqueConstraint
+from interaqt_sa.definitions.dictionary import Dictionary
+from interaqt_sa.definitions.records import Entity, Property, Relation
+from interaqt_sa.definitions.same_row import SameRow
+from interaqt_sa.errors import ComputationProtocolError, DefinitionFault
+
+
+def double(row: Any) -> int:
+    return 2 * int(row.n)
+
+
+def relation(**kw: Any) -> Relation:
+    ends = {"source": "A", "source_property": "b", "target": "B", "target_property": "a", "type": "n:1"}
+    return Relation(**{**ends, **kw})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Property("n", int, default=3),
+        lambda: Property("n", int, computed=double),
+        lambda: Entity("E", [Property("n", int)], constraints=[UniqueConstraint("u", ["n"], where={"n": 1})]),
+        lambda: Dictionary("d", "object", default={"a": []}),
+        lambda: UniqueConstraint("u", ["a", "b"]),
+        lambda: NonNullConstraint("u", "a", violation_code="X"),
+        relation,
+    ],
+)
+def test_definitions_are_values(make: Any) -> None:
+    one, two = make(), make()
+    assert one == two
+    assert one.name == two.name
+    with pytest.raises((FrozenInstanceError, AttributeError, TypeError)):
+        one.name = "other"
+    if not isinstance(one, UniqueConstraint):
+        assert hash(one) == hash(two)
+
+
+def test_lists_are_copied() -> None:
+    properties = [Property("n", int)]
+    entity = Entity("E", properties)
+    properties.clear()
+    assert [prop.name for prop in entity.properties] == ["n"]
+
+
+def test_a_function_of_the_row_is_a_computation() -> None:
+    prop = Property("n", int, computed=double)
+    assert isinstance(prop.computation, SameRow)
+    assert prop.computation.function is double
+    assert prop != Property("n", int, computed=lambda _: 1)
+    with pytest.raises(DefinitionFault, match="'n' has both computed= and computation=; keep one"):
+        Property("n", int, computed=double, computation=Count("x"))
+
+    async def later(row: Any) -> int:
+        return 1
+
+    with pytest.raises(ComputationProtocolError, match="is async"):
+        Property("n", int, computed=later)
+
+
+def test_relations_have_a_name_from_their_ends() -> None:
+    class Customer:
+        pass
+
+    entity = Entity("Ticket")
+    assert relation(source=entity, target=Customer).name == "Ticket_b_a_Customer"
+    assert relation(source="shop.models.Order").name == "Order_b_a_B"
+    assert relation(name="Mine").name == "Mine"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a.b", "1a", "é", None, 3])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda name: Property(name, int),
+        Entity,
+        lambda name: Dictionary(name, int),
+        lambda name: UniqueConstraint(name, ["a"]),
+        lambda name: NonNullConstraint(name, "a"),
+        lambda name: relation(source_property=name),
+    ],
+)
+def test_names_can_stand_in_paths(make: Any, name: Any) -> None:
+    with pytest.raises(DefinitionFault, match="must be letters, digits and underscores"):
+        make(name)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: relation(type="n:m"), "type 'n:m' is not one of '1:1', '1:n', 'n:1', 'n:n'"),
+        (lambda: relation(is_target_reliance=True), "is_target_reliance needs one source per target"),
+        (lambda: relation(source=3), "3 is no record; give its name, its definition or its mapped class"),
+        (lambda: UniqueConstraint("u", []), "needs at least one property, each once"),
+        (lambda: UniqueConstraint("u", ["a", "a"]), "needs at least one property, each once"),
+    ],
+)
+def test_what_cannot_be(make: Any, message: str) -> None:
+    with pytest.raises(DefinitionFault, match=message):
+        make()

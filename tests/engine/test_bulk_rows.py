@@ -1,0 +1,69 @@
+"""Rows of a bulk insert into a mapped class: plain ones are handed to the database as they stand, others to the ORM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, ForeignKey, event, insert, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
+
+import interaqt_sa as iq
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Box(Base):
+    __tablename__ = "box"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    weight: Mapped[int] = iq.computed(iq.Summation("things", "weight"))
+    things: Mapped[list[Thing]] = relationship(back_populates="box")
+
+
+class Thing(Base):
+    __tablename__ = "thing"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    box_id: Mapped[int] = mapped_column(ForeignKey("box.id"), index=True)
+    weight: Mapped[int | None] = mapped_column(server_default="7")
+    colour: Mapped[str] = mapped_column("paint", default="red")
+    box: Mapped[Box] = relationship(back_populates="things")
+
+
+@pytest.fixture
+def session(engine: Engine) -> Any:
+    factory = sessionmaker(engine)
+    system = iq.System(factory, base=Base)
+    Base.metadata.create_all(engine)
+    with factory() as session:
+        session.add_all([Box(id=1), Box(id=2)])
+        session.commit()
+        yield session
+        session.commit()
+        assert system.check().ok
+
+
+CASES = {
+    "plain": ([{"box_id": 1, "weight": 2}, {"box_id": 2, "weight": 3}], [(1, 2, "red"), (2, 3, "red")]),
+    "keys": ([{"id": 9, "box_id": 1, "weight": 2}], [(1, 2, "red")]),
+    "renamed": ([{"box_id": 1, "weight": 2, "colour": "blue"}], [(1, 2, "blue")]),
+    # the ORM leaves None to the default
+    "none": ([{"box_id": 1, "weight": None}], [(1, 7, "red")]),
+    "different": ([{"box_id": 1, "weight": 2}, {"box_id": 2}], [(1, 2, "red"), (2, 7, "red")]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_kinds_of_rows(session: Session, case: str) -> None:
+    rows, stored = CASES[case]
+    session.execute(insert(Thing), rows)
+    things = session.scalars(select(Thing).order_by(Thing.box_id))
+    assert [(thing.box_id, thing.weight, thing.colour) for thing in things] == stored
+
+
+def test_listeners_of_the_application_see_every_insert(session: Session) -> None:
+    seen: list[bool] = []
+    event.listen(session, "do_orm_execute", lambda state: seen.append(state.is_insert))
+    session.execute(insert(Thing), [{"box_id": 1, "weight": 2}, {"box_id": 2, "weight": 3}])
+    assert seen == [True]

@@ -1,0 +1,1 @@
+"""What tests stand on: servers, engines, counted statements."""
