@@ -96,6 +96,8 @@ def _postgres_url(request: pytest.FixtureRequest) -> Callable[[], str]:
 
     def url() -> str:
         if not urls:
+            if not request.node.get_closest_marker("postgres"):
+                pytest.fail("uses PostgreSQL where nothing shows it: ask for `postgres_url` or mark it `postgres`")
             database, failure = request.config.stash[_DATABASE].attempt()
             if database is None:
                 pytest.fail(failure, pytrace=False)

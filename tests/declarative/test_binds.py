@@ -89,6 +89,7 @@ class Book(SplitBase):
     shelf: Mapped[Shelf] = relationship(back_populates="books")
 
 
+@pytest.mark.postgres
 def test_computations_across_two_engines_are_refused(engine_for: EngineFactory) -> None:
     one, other = engine_for("pysqlite"), engine_for("psycopg")
     SplitBase.metadata.create_all(one)

@@ -131,6 +131,7 @@ def test_the_map_of_a_session_s_own_connection(office: Engine) -> None:
     assert counts == {"north": [3, 5], "south": [4]}
 
 
+@pytest.mark.postgres
 def test_two_databases_of_one_system(engine_for: EngineFactory) -> None:
     class Plain(DeclarativeBase):
         pass

@@ -152,6 +152,7 @@ def test_sums_and_means_of_floats(plot: Kept) -> None:
     assert plot.stored(Series.id, Series.floats, Series.mean)[0] == (1, pytest.approx(0), None)
 
 
+@pytest.mark.postgres
 def test_floats_do_not_drift_where_the_database_has_decimals(engine_for: EngineFactory) -> None:
     kept = Kept(engine_for("psycopg"), Base)
     kept.run(insert(Series), [{"id": 1}])

@@ -29,7 +29,7 @@ def make_system(engine: Engine) -> MakeSystem:
 
 
 @pytest.fixture
-def make_postgres_system(engine_for: EngineFactory) -> MakeSystem:
+def make_postgres_system(engine_for: EngineFactory, postgres_url: str) -> MakeSystem:
     """Return the same for PostgreSQL alone; its transactions give up waiting for a lock after ten seconds."""
 
     def make(base: type[DeclarativeBase], **options: Any) -> iq.System:

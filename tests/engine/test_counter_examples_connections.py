@@ -66,7 +66,7 @@ def test_autocommit_is_refused_before_anything_is_written(
 
 
 @pytest.fixture(params=["REPEATABLE READ", "SERIALIZABLE"])
-def snapshots(request: pytest.FixtureRequest, engine_for: EngineFactory) -> iq.System:
+def snapshots(request: pytest.FixtureRequest, engine_for: EngineFactory, postgres_url: str) -> iq.System:
     """Return a system over a shop with one item, whose transactions see snapshots."""
     Base.metadata.create_all(engine_for("psycopg"))
     system = iq.System(engine_for("psycopg", isolation_level=request.param), base=Base)
@@ -122,6 +122,7 @@ def test_a_snapshot_that_another_writer_has_overtaken_fails_and_is_retried(snaps
     assert_true(snapshots)
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("write", WRITES)
 def test_locking_reads_go_where_writes_go(engine_for: EngineFactory, write: str) -> None:
     """Readers are a database of their own here; a lock there would keep nobody out."""
@@ -142,6 +143,7 @@ def test_locking_reads_go_where_writes_go(engine_for: EngineFactory, write: str)
     assert_true(system)
 
 
+@pytest.mark.postgres
 def test_an_engine_for_each_class(engine_for: EngineFactory) -> None:
     engine = engine_for("psycopg")
     _ledger(engine)
@@ -154,6 +156,7 @@ def test_an_engine_for_each_class(engine_for: EngineFactory) -> None:
         assert session.get_one(Account, 1).entry_count == 0
 
 
+@pytest.mark.postgres
 def test_two_engines_in_one_computation_are_refused(engine_for: EngineFactory) -> None:
     engine, other = engine_for("psycopg"), engine_for("psycopg")
     _ledger(engine)
@@ -219,6 +222,7 @@ async def test_an_async_session_class_of_the_application_takes_part(async_engine
     assert (await system.check()).ok
 
 
+@pytest.mark.postgres
 async def test_asyncpg_in_autocommit_is_refused(async_engine_for: AsyncEngineFactory) -> None:
     engine = async_engine_for("asyncpg", isolation_level="AUTOCOMMIT")
     async with engine.begin() as connection:

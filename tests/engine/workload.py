@@ -232,8 +232,9 @@ def several(session: Session, random: Random) -> None:
             raise RolledBackError
 
 
-#: SQLSTATEs of references to rows that another transaction has deleted meanwhile
-GONE = frozenset({"23503"})
+#: what no lock order spares two transactions that have both read: a reference to a row that the other has deleted
+#: meanwhile, and the tag that the other has given to the same item
+CROSSED = frozenset({"23503", "23505 item_tag_pkey"})
 
 
 def long_rounds(torture: Torture) -> int:
@@ -256,7 +257,7 @@ def transaction(writes: list[Write], seed: Any) -> Callable[[Session], None]:
 
 
 class Conflicts(Counter[str]):
-    """Counts the errors of an engine by SQLSTATE."""
+    """Counts the errors of an engine by SQLSTATE, and duplicates by constraint too."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
@@ -269,7 +270,11 @@ class Conflicts(Counter[str]):
 
     def _count(self, context: Any) -> None:
         error = context.original_exception
-        state = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None) or type(error).__name__
+        # asyncpg's own error is the cause of SQLAlchemy's
+        cause = error if hasattr(error, "diag") else error.__cause__
+        state = getattr(cause, "sqlstate", None) or type(error).__name__
+        if state == "23505":
+            state = f"{state} {getattr(cause, 'diag', cause).constraint_name}"
         self[state] += 1
         if state == "40P01":
             self.details.append(f"{error}\n{context.statement}")

@@ -148,6 +148,7 @@ def test_values_that_python_takes_for_equal(system: iq.System) -> None:
         assert repr(found["data"]) == repr(storage.dictionary.get("anything")) == repr(value)
 
 
+@pytest.mark.postgres
 def test_sums_have_all_digits_whatever_the_decimal_context(engine_for: Any) -> None:
     system = iq.System(engine_for("psycopg"), base=iq.compile_schema(MetaData(), **DEFINITIONS))
     iq.Controller(system).setup(install=True)
