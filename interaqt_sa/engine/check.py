@@ -16,11 +16,12 @@ from ..errors import DefinitionFault
 from ..schema.records import resolve_record
 from .derived_check import ROW, DerivedDifference, check_derivation, repair_derivation
 from .dialects import Lock
+from .execution import ENGINE_OPTIONS
 from .memory import Memory
 from .mutations import start_propagation
 from .plan import ComputedValue, Plan
 from .plan.reactions import Derivation
-from .propagation import ENGINE_OPTIONS, Key, Propagation
+from .propagation import Key, Propagation
 from .recompute import Fresh, Recompute, next_keys, read_same_row, restore
 from .statements import Statements
 

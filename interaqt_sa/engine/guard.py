@@ -10,10 +10,11 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from ..errors import UnmanagedWriteError
 from .dialects import Lock
+from .execution import ENGINE_OPTIONS
 from .flush import Flush
 from .links import find_links
 from .plan import Plan, Source
-from .propagation import ENGINE_OPTIONS, Key
+from .propagation import Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,6 +15,7 @@ from .computations.numbers import add_exactly, negate_exactly
 from .connection import connection_of, require_latest_rows
 from .dialects import Lock
 from .dialects.base import is_exact_key
+from .execution import is_observed, run_kept, run_statement
 from .locks import LockPass
 from .loose import lock_hosts, lock_members
 from .memory import Memory
@@ -111,12 +112,19 @@ class Propagation:
         self._steps: list[Host] = []
         # one write stays on one connection; the session looks for it anew each time it is asked
         self._connections: dict[Source, Connection] = {}
+        self._observed: dict[Connection, bool] = {}
         self._moved_in_trees: dict[Edge, dict[Key, None]] = {}
         self.settled: set[Edge] = set()
 
     def execute(self, source: Source, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
         """Run one of the engine's statements."""
-        return self.connection(source).execute(statement, parameters, execution_options=ENGINE_OPTIONS).all()
+        connection = self.connection(source)
+        if connection not in self._observed:
+            self._observed[connection] = is_observed(connection)
+        kept = None if self._observed[connection] else self.statements.text_of(statement, connection.dialect)
+        if kept is None:
+            return run_statement(connection, statement, parameters)
+        return run_kept(connection, kept, parameters)
 
     def connection(self, source: Source) -> Connection:
         found = self._connections.get(source)
@@ -455,7 +463,3 @@ def _folded(rows: list[Row], width: int, *, keep_zero: bool) -> list[Row]:
             for i, number in enumerate(row[width:]):
                 found[i] = add_exactly(found[i], number)
     return [(*key, *numbers) for key, numbers in sums.items() if keep_zero or any(numbers)]
-
-
-#: marks the engine's own statements for its guard
-ENGINE_OPTIONS = {"interaqt_sa_engine": True}

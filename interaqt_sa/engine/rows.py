@@ -12,10 +12,11 @@ from ..definitions.state_machine import StateMachine
 from ..errors import ComputationError
 from .deletes import find_dependents
 from .dialects import Lock
+from .execution import ENGINE_OPTIONS
 from .initial_values import initial_value
 from .inserted import count_inserted
 from .plan import Source
-from .propagation import ENGINE_OPTIONS, Key, Propagation, Touched
+from .propagation import Key, Propagation, Touched
 from .same_row import read_attributes, refresh_same_row, stored_attributes
 
 Values = Mapping[str, Any]

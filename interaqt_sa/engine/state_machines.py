@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, ColumnElement, Enum, String, bindparam, case, func, update
+from sqlalchemy import Column, ColumnElement, Enum, String, bindparam, case, func, or_, update
 from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapper
@@ -92,7 +92,7 @@ def _take_step(propagation: Propagation, machine: Machine, key: Key, steps: Mapp
         state = func.coalesce(value.column, machine.declaration.initial_state.name)
         names = (name for name, _ in source.key_shape)
         which = (c == bindparam(name, type_=c.type) for c, name in zip(source.key, names, strict=True))
-        statement = update(source.table).where(*which, state.in_(list(steps)))
+        statement = update(source.table).where(*which, or_(*(state == current for current in steps)))
         values = {value.column.key: case(dict(steps), value=state)}
         return statement.values(values).returning(*labelled(column for _, column in attributes))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     ClauseElement,
     Column,
     ColumnElement,
+    Dialect,
     Executable,
     FromClause,
     Numeric,
@@ -36,6 +38,7 @@ from ..schema.computed import stored_type
 from .computations.numbers import settled
 from .dialects import EngineDialect, Lock
 from .dialects.base import is_row, one_row
+from .execution import KeptText
 from .locks import edges_locked_ahead
 from .plan import Edge, Hop, Host, Plan, Source
 from .plan.expressions import replace_columns
@@ -61,6 +64,8 @@ class Statements:
         self.all_serializable = all_serializable
         self.dialect = dialect
         self._kept: dict[Hashable, Any] = {}
+        self._executables: set[Executable] = set()
+        self._texts: WeakKeyDictionary[Dialect, dict[Executable, KeptText | None]] = WeakKeyDictionary()
 
     def keep(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what ``make`` built when ``key`` was first asked for."""
@@ -68,9 +73,23 @@ class Statements:
             made: Any = make()
             if isinstance(made, ClauseElement):
                 _give_constant_cache_key(made)
+            if isinstance(made, Executable):
+                self._executables.add(made)
             self._kept[key] = made
         kept: T = self._kept[key]
         return kept
+
+    def text_of(self, statement: Executable, dialect: Dialect) -> KeptText | None:
+        """Return ``statement`` as a driver takes it; ``None`` if it is not kept, or only SQLAlchemy can run it."""
+        texts = self._texts.get(dialect)
+        if texts is None:
+            texts = self._texts[dialect] = {}
+        if statement in texts:
+            return texts[statement]
+        if statement not in self._executables:
+            return None
+        text = texts[statement] = KeptText.of(statement, dialect)
+        return text
 
     def unwatched(self, table: Table) -> Source:
         """Return a source for a table from which nothing is computed, but whose deletes reach watched rows."""

@@ -36,7 +36,9 @@ async def test_tasks_of_one_event_loop(async_engine_for: AsyncEngineFactory, tor
             attempt = transaction(writes, f"{number}.{turn}")
             try:
                 await iq.run_with_transaction_retry(
-                    system.session_factory, lambda session, attempt=attempt: session.run_sync(attempt), max_attempts=1000
+                    system.session_factory,
+                    lambda session, attempt=attempt: session.run_sync(attempt),
+                    max_attempts=1000,
                 )
             except RolledBackError:
                 continue
