@@ -23,8 +23,12 @@ def connection_of(session: Session, source: Source) -> Connection:
     bind_arguments: dict[str, Any] = {"clause": source.write}
     if source.mapper is not None:
         bind_arguments["mapper"] = source.mapper
-    connection = session.connection(bind_arguments=bind_arguments)
     transaction = SessionState.of(session).transaction
+    bind = session.get_bind(**bind_arguments)
+    if transaction.connection is not None and transaction.bind is bind and session.is_active:
+        return transaction.connection
+    connection = session.connection(bind_arguments=bind_arguments)
+    transaction.bind = bind
     if transaction.connection is connection:
         return connection
     if transaction.connection is not None and transaction.connection.engine is not connection.engine:

@@ -61,6 +61,8 @@ class KeptText:
             return None
         if compiled.post_compile_params or compiled.literal_execute_params:
             return None  # its text depends on its parameters
+        if compiled.insert_prefetch or compiled.update_prefetch:
+            return None  # columns have defaults that SQLAlchemy computes for each execution
         return cls(compiled, [column.type for column in columns])
 
     def parameters(self, given: Mapping[str, Any]) -> Any:

@@ -8,11 +8,12 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
 from sqlalchemy import Connection, MetaData, Table, event
-from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
+from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.attributes import instance_dict
 
 from ..errors import UnmanagedWriteError
 from ..session.state import SessionState, TransactionState
+from .added import add_row
 from .attachments import Attachments, session_class
 from .bulk import run_bulk
 from .deletes import leads_on
@@ -64,6 +65,10 @@ class Keeper:
     def statements_for(self, session: Session) -> Statements:
         """Return the kept statements for the database in which ``session`` keeps computed values."""
         return self.statements(_dialect_of(session, self.plan))
+
+    def add_row(self, session: Session, mapper: Mapper[Any], values: Mapping[str, Any]) -> None:
+        """Add a row, and let what is computed from it follow; see :func:`.add_row`."""
+        add_row(session, self.statements(session.get_bind(mapper).dialect), mapper, values)
 
     # -- attaching ---------------------------------------------------------------------------------------------
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Table, delete, insert, update
+from sqlalchemy import Column, ColumnElement, Table, bindparam, delete, insert, update
 from sqlalchemy.orm import Mapper, RelationshipDirection
+from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.elements import ClauseElement
 
 from ..definitions.state_machine import StateMachine
 from ..errors import ComputationError
@@ -46,16 +48,52 @@ def insert_rows(
             name = machine.value.column.key
             values = [{name: initial_value(machine, dict(row))} | row for row in values]
     columns = list(mapper.columns)
-    connection = propagation.connection(source)
     for names in dict.fromkeys(frozenset(row) for row in values):
         # one statement inserts rows with the same columns; the others get their defaults
         alike = [row for row in values if frozenset(row) == names]
-        statement = insert(table).returning(*columns)
-        found = [tuple(row) for row in connection.execute(statement, alike, execution_options=ENGINE_OPTIONS)]
+        found = _inserted(propagation, source, table, columns, alike)
         count_inserted(propagation, source, (table,), columns, found)
         if propagation.mutations is not None and propagation.mutations.wanted(mapper):
-            keys = [tuple(row[columns.index(c)] for c in source.key) for row in found]
-            propagation.mutations.created(mapper, read_attributes(propagation, source, mapper, keys).values())
+            propagation.mutations.created(mapper, _stored(propagation, source, mapper, columns, found))
+
+
+def _inserted(
+    propagation: Propagation,
+    source: Source,
+    table: Table,
+    columns: Sequence[ColumnElement[Any]],
+    rows: Sequence[Mapping[str, Any]],
+) -> list[tuple[Any, ...]]:
+    """Insert rows with the same columns; return ``columns`` of them."""
+    names = tuple(rows[0])
+    if len(rows) > 1 or not names or any(isinstance(value, ClauseElement) for value in rows[0].values()):
+        statement = insert(table).returning(*columns)
+        returned = propagation.connection(source).execute(statement, rows, execution_options=ENGINE_OPTIONS)
+        return [tuple(row) for row in returned]
+
+    def make() -> Insert:
+        given = {name: bindparam(f"v{i}", type_=table.c[name].type) for i, name in enumerate(names)}
+        return insert(table).values(given).returning(*columns)
+
+    kept = propagation.statements.keep(("insert row", table, names, tuple(columns)), make)
+    values = {f"v{i}": rows[0][name] for i, name in enumerate(names)}
+    return [tuple(row) for row in propagation.execute(source, kept, values)]
+
+
+def _stored(
+    propagation: Propagation,
+    source: Source,
+    mapper: Mapper[Any],
+    columns: Sequence[ColumnElement[Any]],
+    rows: Sequence[tuple[Any, ...]],
+) -> Iterable[Mapping[str, Any]]:
+    """Return the attributes of inserted rows."""
+    places = {column: place for place, column in enumerate(columns)}
+    attributes = stored_attributes(mapper)
+    if source.same_row or not all(column in places for _, column in attributes):
+        keys = [tuple(row[places[c]] for c in source.key) for row in rows]
+        return read_attributes(propagation, source, mapper, keys).values()
+    return [{name: row[places[column]] for name, column in attributes} for row in rows]
 
 
 def lock_and_read(

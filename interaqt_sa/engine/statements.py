@@ -91,9 +91,9 @@ class Statements:
         text = texts[statement] = KeptText.of(statement, dialect)
         return text
 
-    def unwatched(self, table: Table) -> Source:
-        """Return a source for a table from which nothing is computed, but whose deletes reach watched rows."""
-        return self.keep(("unwatched", table), lambda: Source(table, None))
+    def unwatched(self, table: Table, mapper: Mapper[Any] | None = None) -> Source:
+        """Return a source for a table from which nothing is computed, but whose rows the engine writes or locks."""
+        return self.keep(("unwatched", table, mapper), lambda: Source(table, mapper))
 
     # -- rows of sources ---------------------------------------------------------------------------------------
 

@@ -46,6 +46,7 @@ def assemble(
         system.metadata,
         sources,
         Aftermath(system.metadata, effects, open_context),
+        add_row=system._keeper.add_row,
         open_context=open_context,
         session_factory=system.session_factory,
         sleep=sleep,

@@ -10,7 +10,7 @@ in place of the transaction, there is one attempt, and what follows the commit w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import MetaData, event
@@ -42,18 +42,18 @@ class _Prepared:
     :ivar serializable: whether it runs SERIALIZABLE, because the system does or an attempt has shown that it must.
     """
 
-    __slots__ = ("event_class", "mapper", "serializable", "source")
+    __slots__ = ("mapper", "serializable", "source")
 
     def __init__(self, source: EventSource, mapper: Mapper[Any], serializable: bool) -> None:
         self.source = source
         self.mapper = mapper
-        self.event_class = mapper.class_
         self.serializable = serializable
 
 
 class Dispatcher:
     """Dispatches the event sources of one controller; inside a greenlet where that is asynchronous.
 
+    :param add_row: adds a row to a session's transaction, with what is computed from it.
     :param open_context: makes contexts, and with them sessions.
     :param session_factory: makes the synchronous sessions at work.
     :param sleep: waits so many seconds between attempts.
@@ -66,6 +66,7 @@ class Dispatcher:
         sources: Iterable[EventSource],
         aftermath: Aftermath,
         *,
+        add_row: Callable[[Session, Mapper[Any], Mapping[str, Any]], None],
         open_context: OpenContext,
         session_factory: sessionmaker[Session],
         sleep: Callable[[float], None],
@@ -75,6 +76,7 @@ class Dispatcher:
     ) -> None:
         self._metadata = metadata
         self._aftermath = aftermath
+        self._add_row = add_row
         self._open = open_context
         self._session_factory = session_factory
         self._sleep = sleep
@@ -195,8 +197,7 @@ class Dispatcher:
             values = settle(source.map_event_data(ctx, args), f"map_event_data of {source.name!r}")
             if not is_mapping(values):
                 raise TypeError(f"map_event_data of {source.name!r} must return a mapping, not {values!r}")
-        session.add(prepared.event_class(**values))
-        session.flush()
+        self._add_row(session, prepared.mapper, values)
         data = None
         if source.resolve is not None:
             data = settle(source.resolve(ctx, args), f"resolve of {source.name!r}")

@@ -10,7 +10,7 @@ from ..definitions.computation import INFO_KEY
 from ..definitions.events import MutationEvent
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.orm import Session
 
 
@@ -20,11 +20,13 @@ class TransactionState:
     :ivar events: mutation events so far, in order.
     :ivar undo: how to take back, in memory, what was done since each savepoint.
     :ivar connection: the connection on which the engine writes, once it has written.
+    :ivar bind: what the session was bound to when it gave that connection.
     :ivar connections: all connections of the transaction.
     """
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
+        self.bind: Engine | Connection | None = None
         self.connections: list[Connection] = []
         self.events: list[MutationEvent] = []
         self.undo: list[Callable[[], None]] = []
