@@ -24,7 +24,7 @@ from .mutations import start_propagation
 from .plan import Plan, Source
 from .propagation import Key, Touched
 from .protection import computed_write
-from .rekeyed import recount_rekeyed
+from .rekeyed import recount
 from .results import split_result
 from .rows import update_rows
 from .same_row import read_attributes, refresh_same_row
@@ -197,7 +197,7 @@ class Bulk:
 
     def _rekeyed(self, keys: Sequence[Key], columns: set[Column[Any]]) -> None:
         if keys and columns & self.plan.found_by(self.source):
-            recount_rekeyed(self.propagation, self.source, keys)
+            recount(self.propagation, self.source, keys)
 
     @staticmethod
     def _attribute(mapper: Mapper[Any] | None, column: Column[Any]) -> str:

@@ -22,7 +22,7 @@ from .mutations import Mutations
 from .plan import Edge, Plan, Source, Watch
 from .propagation import Key, Propagation, Touched
 from .protection import refuse_computed_write
-from .rekeyed import recount_rekeyed
+from .rekeyed import recount
 from .same_row import SameRowValues
 from .statements import Statements
 
@@ -198,7 +198,7 @@ class Flush:
         """Apply what the flush changed."""
         propagation = self.propagation
         propagation.memory = Memory(self.session, (i for i, watch in self._new if watch.computed))
-        loose: dict[Source, list[Mapping[Any, Any]]] = {}
+        loose: dict[Source, dict[Key, Mapping[Any, Any]]] = {}
         for instance, watch in self._new:
             if watch.source is None:
                 continue
@@ -208,7 +208,7 @@ class Flush:
                 propagation.contributes(watch.source, key, watch.host_keys(values, None), fresh=True)
             if watch.source.host is not None and propagation.has_loose_members(watch.source):
                 row = {c: values.get(watch.mapper.get_property_by_column(c).key) for c in watch.mapper.columns}
-                loose.setdefault(watch.source, []).append(row)
+                loose.setdefault(watch.source, {})[key] = row
         for instance, watch in self._changed:
             self._changed_row(instance, watch)
         for source, rows in loose.items():
@@ -218,7 +218,7 @@ class Flush:
         self.events.after()
         propagation.run()
         for instance, watch, source in self._rekeyed:
-            recount_rekeyed(propagation, source, [tuple(watch.mapper.primary_key_from_instance(instance))])
+            recount(propagation, source, [tuple(watch.mapper.primary_key_from_instance(instance))])
 
     def _changed_row(self, instance: Any, watch: Watch) -> None:
         state = inspect(instance)

@@ -51,7 +51,8 @@ def count_inserted(
         known = all(c in places for c in hosts)
         propagation.new_rows(edge, keys, set(_picked(returned, [places[c] for c in hosts])) if known else None)
     if propagation.has_loose_members(source):
-        propagation.new_hosts(source, [dict(zip(columns, row, strict=True)) for row in returned])
+        rows = (dict(zip(columns, row, strict=True)) for row in returned)
+        propagation.new_hosts(source, dict(zip(keys, rows, strict=True)))
     if source.same_row:
         refresh_same_row(propagation, source, keys)
     return keys

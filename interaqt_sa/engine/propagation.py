@@ -114,6 +114,7 @@ class Propagation:
         self._connections: dict[Source, Connection] = {}
         self._observed: dict[Connection, bool] = {}
         self._moved_in_trees: dict[Edge, dict[Key, None]] = {}
+        self._uncounted: dict[Source, dict[Key, None]] = {}
         self.settled: set[Edge] = set()
 
     def execute(self, source: Source, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
@@ -279,18 +280,15 @@ class Propagation:
             for host in hosts:
                 batch.expect(host)
 
-    def new_hosts(self, source: Source, rows: Sequence[Mapping[Column[Any], Any]]) -> None:
-        """Note that hosts were inserted whose members, without a foreign key, may be there already."""
+    def new_hosts(self, source: Source, rows: Mapping[Key, Mapping[Column[Any], Any]]) -> None:
+        """Note that hosts were inserted whose members, without a foreign key, may be there already.
+
+        They are counted once all else is done: what their members contribute goes to other hosts with the same key too.
+        """
         for host in {e.host for e in self.loose_edges() if e.host.source is source}:
             for edge in [e for e in host.edges if not e.has_foreign_key]:
-                keys = [tuple(row.get(c) for c in edge.host_key) for row in rows]
-                lock_hosts(self, edge, keys)
-                parameters = self.dialect.pack("ids", self.statements.host_shape(edge.host_key), keys)
-                batch = self.batch(edge)
-                for found in self.execute(edge.driver, self.statements.drivers_of(edge), parameters):
-                    batch.ids.setdefault(tuple(found))
-                for key in keys:
-                    batch.expect(key)
+                lock_hosts(self, edge, [tuple(row.get(c) for c in edge.host_key) for row in rows.values()])
+        self._uncounted.setdefault(source, {}).update(dict.fromkeys(rows))
 
     def has_loose_members(self, source: Source) -> bool:
         """Whether members of the hosts in ``source`` may exist before them."""
@@ -314,6 +312,10 @@ class Propagation:
             self._count_step(host)
             for key in dict.fromkeys(tuple(edge.host_key) for edge in batches):
                 self._apply(host, key, {e: b for e, b in batches.items() if tuple(e.host_key) == key})
+        while self._uncounted:
+            from .rekeyed import recount  # it stands on this module
+
+            recount(self, *self._uncounted.popitem())
 
     def _count_step(self, host: Host) -> None:
         self._steps.append(host)

@@ -1,8 +1,8 @@
-"""Hosts whose key changes under their members."""
+"""Hosts that come to members, or whose key changes under them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from sqlalchemy import Table
 
@@ -11,11 +11,12 @@ from .propagation import Key, Propagation
 from .recompute import restore
 
 
-def recount_rekeyed(propagation: Propagation, source: Source, keys: Sequence[Key]) -> None:
+def recount(propagation: Propagation, source: Source, keys: Iterable[Key]) -> None:
     """Count the members of hosts anew.
 
-    Without a foreign key they have others now, none of which was written; with one, the database, or with
-    ``passive_updates=False`` the session, has taken the members along, and only the former leaves no trace.
+    Without a foreign key they have members now none of which was written. With one, the database, or with
+    ``passive_updates=False`` the session, has taken the members of a host with a new key along, and only the former
+    leaves no trace.
 
     :param keys: rows of ``source`` that are locked, as they are after the write.
     """
@@ -24,4 +25,4 @@ def recount_rekeyed(propagation: Propagation, source: Source, keys: Sequence[Key
         if host.source is source and host.constant is None:
             values.setdefault(host.table, []).extend(part.value for edge in host.edges for part in edge.parts)
     for group in values.values():
-        restore(propagation, group, keys)
+        restore(propagation, group, list(keys))

@@ -252,15 +252,6 @@ class Statements:
 
         return self.keep(("readers", edge, hop), make)
 
-    def drivers_of(self, edge: Edge) -> Executable:
-        """Find the driver rows whose key equals one of given host keys."""
-
-        def make() -> Select[Any]:
-            statement = select(*labelled(list(edge.driver_key))).select_from(edge.table_join)
-            return statement.where(self.dialect.contains(edge.key, "ids", self.host_shape(edge.host_key)))
-
-        return self.keep(("drivers", edge), make)
-
     # -- hosts -------------------------------------------------------------------------------------------------
 
     def host_shape(self, edge_key: Sequence[Any]) -> Sequence[tuple[str, TypeEngine[Any]]]:

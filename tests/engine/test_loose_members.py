@@ -124,6 +124,31 @@ def _somebody_waits(engine: Engine) -> bool:
         return bool(connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar())
 
 
+def add_twin(session: Session) -> None:
+    session.add(Sensor(code="a"))
+
+
+def bulk_twin(session: Session) -> None:
+    session.execute(insert(Sensor).values(code="a"))
+
+
+@pytest.mark.parametrize("add", [add_twin, bulk_twin])
+@pytest.mark.parametrize("other", [change_member, move_member, remove_member, add_member])
+@pytest.mark.parametrize("driver", ["pysqlite", "psycopg"])
+def test_a_second_host_with_the_same_key(engine_for: EngineFactory, driver: str, add: Write, other: Write) -> None:
+    session_factory = sessionmaker(engine_for(driver))
+    system = iq.System(session_factory, base=Base)
+    Base.metadata.create_all(engine_for(driver))
+    with session_factory.begin() as session:
+        session.add_all([Sensor(code="a"), Reading(id=10**6, code="a", value=1), Reading(id=3, code="a", value=4)])
+    with session_factory.begin() as session:
+        other(session)
+        add(session)
+    with session_factory() as session:
+        assert [count for (count,) in session.execute(select(Sensor.reading_count))] != [0, 0]
+    assert not system.check().differences
+
+
 @pytest.mark.postgres
 @pytest.mark.concurrency
 def test_random_writers(engine: Engine, torture: Torture) -> None:
