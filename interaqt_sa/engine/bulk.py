@@ -22,13 +22,13 @@ from .loose import lock_rekeyed
 from .memory import Memory
 from .mutations import start_propagation
 from .plan import Plan, Source
-from .propagation import Key, Touched
 from .protection import computed_write
 from .rekeyed import recount
 from .results import split_result
 from .rows import update_rows
 from .same_row import read_attributes, refresh_same_row
 from .statements import Statements, labelled
+from .touched import Key, Touched
 from .upsert import Upsert
 
 _MANAGED = {MANAGED_OPTION: True}

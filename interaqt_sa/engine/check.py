@@ -21,9 +21,10 @@ from .memory import Memory
 from .mutations import start_propagation
 from .plan import ComputedValue, Plan
 from .plan.reactions import Derivation
-from .propagation import Key, Propagation
+from .propagation import Propagation
 from .recompute import Fresh, Recompute, next_keys, read_same_row, restore
 from .statements import Statements
+from .touched import Key
 
 _BATCH = 1000
 

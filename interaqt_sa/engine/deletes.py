@@ -9,7 +9,8 @@ from sqlalchemy import ForeignKeyConstraint, Select, Table, select, tuple_
 
 from .dialects import Lock
 from .plan import Plan, Source
-from .propagation import Key, Propagation, Touched
+from .propagation import Propagation
+from .touched import Key, Touched
 
 _ACTIONS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 

@@ -13,11 +13,12 @@ from ..definitions.events import RecordView
 from ..schema.keys import key_value
 from .dialects import Lock
 from .plan.reactions import Derivation
-from .propagation import Key, Propagation
+from .propagation import Propagation
 from .recompute import next_keys
 from .rows import column_values
 from .same_row import read_attributes
 from .state_machines import converted
+from .touched import Key
 from .transforms import derive, source_token, store_derived
 
 #: what a difference of a whole row is filed under

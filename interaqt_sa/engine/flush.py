@@ -20,11 +20,12 @@ from .loose import lock_rekeyed
 from .memory import Memory, identity_of
 from .mutations import Mutations
 from .plan import Edge, Plan, Source, Watch
-from .propagation import Key, Propagation, Touched
+from .propagation import Propagation
 from .protection import refuse_computed_write
 from .rekeyed import recount
 from .same_row import SameRowValues
 from .statements import Statements
+from .touched import Key, Touched
 
 
 class Flush:

@@ -15,7 +15,8 @@ from .same_row import is_stored_as_is, read_attributes
 
 if TYPE_CHECKING:
     from .mutations import Mutations
-    from .propagation import Key, Propagation
+    from .propagation import Propagation
+    from .touched import Key
 
 Row = dict[str, Any]
 

@@ -14,7 +14,7 @@ from .execution import ENGINE_OPTIONS
 from .flush import Flush
 from .links import find_links
 from .plan import Plan, Source
-from .propagation import Key
+from .touched import Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Column, select
 
 from .plan import Source
-from .propagation import Key, Propagation
+from .propagation import Propagation
+from .touched import Key
 
 
 def find_links(

@@ -19,7 +19,8 @@ from .dialects import Lock
 
 if TYPE_CHECKING:
     from .plan import Edge, Source
-    from .propagation import Key, Propagation, Touched
+    from .propagation import Propagation
+    from .touched import Key, Touched
 
 
 @dataclass(slots=True)

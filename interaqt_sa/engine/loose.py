@@ -16,7 +16,8 @@ from .dialects.base import LOCK_NAMES
 
 if TYPE_CHECKING:
     from .plan import Edge, Source
-    from .propagation import Key, Propagation
+    from .propagation import Propagation
+    from .touched import Key
 
 #: A database keeps locks in memory of fixed size; two keys that share one cost a wait, no more.
 _LOCKS_PER_EDGE = 16

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .memory import Memory
     from .plan import Host
     from .plan.reactions import Derivation, Machine, Reaction
-    from .propagation import Key
     from .statements import Statements
+    from .touched import Key
 
 _MAX_DEPTH = 50
 

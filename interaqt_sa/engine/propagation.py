@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sqlalchemy import Column, Connection, Executable
@@ -16,67 +15,19 @@ from .connection import connection_of, require_latest_rows
 from .dialects import Lock
 from .dialects.base import is_exact_key
 from .execution import is_observed, run_kept, run_statement
+from .fused import width
 from .locks import LockPass
 from .loose import lock_hosts, lock_members
 from .memory import Memory
 from .plan import Edge, Hop, Host, Source
 from .python_parts import evaluate_members
 from .statements import Statements
+from .touched import Batch, Key, Row, Touched, folded
 from .trees import lock_structure, refuse_cycles
-
-Key = tuple[Any, ...]
-#: host key followed by one number for each running column
-Row = tuple[Any, ...]
 
 _MAX_STEPS = 1000
 #: up to this many hosts a database whose RETURNING knows no joins may look each change up again
 _FEW_TARGETS = 4
-
-
-@dataclass
-class Touched:
-    """Rows of one table that are about to be written.
-
-    :ivar keys: rows, and how they are to be locked; ``None``: not at all.
-    :ivar columns: what may change; ``None`` if the rows go.
-    """
-
-    keys: dict[Key, Lock | None] = field(default_factory=dict)
-    columns: set[Column[Any]] | None = field(default_factory=set)
-
-    def add(self, key: Key, lock: Lock | None, columns: Iterable[Column[Any]] | None) -> None:
-        self.keys[key] = max(lock or Lock.KEY_SHARE, self.keys.get(key) or Lock.KEY_SHARE) if lock else None
-        if columns is None or self.columns is None:
-            self.columns = None
-        else:
-            self.columns.update(columns)
-
-    def reaches(self, inputs: set[Column[Any]]) -> bool:
-        """Whether something that reads ``inputs`` may change."""
-        return self.columns is None or bool(self.columns & inputs)
-
-
-@dataclass
-class Batch:
-    """What is still to be applied over one edge: NEW(ids) - OLD(ids), where OLD is in ``rows`` already.
-
-    :ivar ids: driver rows whose new contribution is read when the hosts are written.
-    :ivar rows: changes that are known in numbers.
-    :ivar keys: hosts that ``ids`` will contribute to, as far as memory knows; ``None``: not known.
-    :ivar unlocked: those of ``ids`` that were written, and may refer to neighbours that nobody has locked.
-    """
-
-    ids: dict[Key, None] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
-    keys: set[Key] | None = field(default_factory=set)
-    unlocked: dict[Key, None] = field(default_factory=dict)
-
-    def expect(self, key: Key | None) -> None:
-        """Note that some of ``ids`` will contribute to host ``key``, or that nobody knows where."""
-        if key is None:
-            self.keys = None
-        elif self.keys is not None and None not in key:
-            self.keys.add(key)
 
 
 class Listener(Protocol):
@@ -346,7 +297,7 @@ class Propagation:
                 inline[edge] = ids
                 targets |= batch.keys
         if is_exact_key(key):
-            rows = _folded(rows, len(key), keep_zero=bool(inline))
+            rows = folded(rows, len(key), keep_zero=bool(inline))
         targets.update(row[: len(key)] for row in rows)
         if targets:
             self._write(host, key, frozenset(batches), inline, rows, targets)
@@ -363,7 +314,7 @@ class Propagation:
         statements, dialect = self.statements, self.dialect
         exact = is_exact_key(key) and key == tuple(host.key)
         fused = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and _may_be_read_again(host, inline))
-        heard = self.mutations is not None and self.mutations.wanted(host.mapper)
+        heard = self._is_heard(host)
         edges, readers = statements.read_before(host, applied, fused)
         reads_before = bool(edges or readers)
         pair = len(targets) == 2 and exact and dialect.chains_updates and not reads_before
@@ -382,15 +333,53 @@ class Propagation:
         if pair:
             (first,), (second,) = sorted(targets)
             parameters |= {"first": first, "second": second}
+        above: tuple[Edge, ...] = ()
+        # a new row, by far the most frequent, costs one statement for each level, which stays legible in logs and plans
+        if rows and len(targets) == 1 and not reads_before and not self.pending:
+            above = statements.above(host)
+        heard_above = tuple(self._is_heard(edge.host) for edge in above)
         statement = statements.apply(
-            host, key, tuple(inline), rows=bool(rows), one=one, old=heard, fused=fused, pair=pair
+            host,
+            key,
+            tuple(inline),
+            rows=bool(rows),
+            one=one,
+            old=heard,
+            fused=fused,
+            pair=pair,
+            above=above,
+            old_above=heard_above,
         )
         returned = self.execute(host.source, statement, parameters)
         if host.constant is not None and not returned:
             self._require_dictionary(host)
-        for row in returned:
-            self._go_on(host, tuple(row), fused, heard)
-        self._after_hosts(host, returned, heard)
+        levels = [(host, heard), *((edge.host, told) for edge, told in zip(above, heard_above, strict=True))]
+        self._take(levels, returned, fused)
+
+    def _is_heard(self, host: Host) -> bool:
+        return self.mutations is not None and self.mutations.wanted(host.mapper)
+
+    def _take(self, levels: Sequence[tuple[Host, bool]], returned: Sequence[Row], fused: bool) -> None:
+        """Take what one statement returned, level by level.
+
+        :param levels: hosts from below, and whether their old values were returned.
+        """
+        rows: Sequence[Row | None] = returned
+        for n, (host, heard) in enumerate(levels):
+            size = width(host, self.statements.parents(host) if fused else (), heard)
+            above: list[Row | None] = [None if row is None else row[size:] for row in rows]
+            if n + 1 < len(levels):  # a level that was not reached has no key
+                above = [None if row is None or row[0] is None else row for row in above]
+            else:
+                above = [None] * len(above)
+            own: dict[Key, Row] = {}
+            for row, reached in zip(rows, above, strict=True):
+                if row is None or row[: len(host.key)] in own:
+                    continue
+                own[row[: len(host.key)]] = row[:size]
+                self._go_on(host, row, fused and reached is None, heard)
+            self._after_hosts(host, list(own.values()), heard)
+            rows = above
 
     def _lock_targets(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> list[Key]:
         ordered = sorted(targets) if is_exact_key(key) else list(targets)
@@ -452,16 +441,3 @@ class Propagation:
 def _may_be_read_again(host: Host, inline: Iterable[Edge]) -> bool:
     """Whether a subquery in RETURNING may read the new contributions: there columns go without their table's name."""
     return all(edge.own and edge.driver is not host.source for edge in inline)
-
-
-def _folded(rows: list[Row], width: int, *, keep_zero: bool) -> list[Row]:
-    """Sum up changes of the same host; changes of nothing are dropped, unless others are still to come."""
-    sums: dict[Key, list[Any]] = {}
-    for row in rows:
-        found = sums.get(row[:width])
-        if found is None:
-            sums[row[:width]] = list(row[width:])
-        else:
-            for i, number in enumerate(row[width:]):
-                found[i] = add_exactly(found[i], number)
-    return [(*key, *numbers) for key, numbers in sums.items() if keep_zero or any(numbers)]

@@ -29,10 +29,11 @@ from ..definitions.same_row import SameRow
 from .dialects import Lock, dialect_for
 from .memory import Memory
 from .plan import ComputedValue, Edge, Host, Plan, Source
-from .propagation import Key, Propagation, Touched
+from .propagation import Propagation
 from .python_parts import evaluate_members
 from .same_row import fresh_same_row, read_attributes, refresh_same_row
 from .statements import Statements, labelled
+from .touched import Key, Touched
 
 _ZERO: ColumnElement[Any] = literal_column("0")
 

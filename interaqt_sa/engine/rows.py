@@ -18,8 +18,9 @@ from .execution import ENGINE_OPTIONS
 from .initial_values import initial_value
 from .inserted import count_inserted
 from .plan import Source
-from .propagation import Key, Propagation, Touched
+from .propagation import Propagation
 from .same_row import read_attributes, refresh_same_row, stored_attributes
+from .touched import Key, Touched
 
 Values = Mapping[str, Any]
 #: values of columns

@@ -15,8 +15,9 @@ from sqlalchemy.orm.attributes import instance_dict
 from ..definitions.events import RecordView
 from ..definitions.same_row import SameRow
 from .plan import ComputedValue, Source, Watch
-from .propagation import Key, Propagation
+from .propagation import Propagation
 from .python_parts import call
+from .touched import Key
 
 _MISSING = object()
 

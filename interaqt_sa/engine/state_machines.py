@@ -23,7 +23,8 @@ from .statements import labelled
 
 if TYPE_CHECKING:
     from .plan.reactions import Machine
-    from .propagation import Key, Propagation
+    from .propagation import Propagation
+    from .touched import Key
 
 
 def run_machine(

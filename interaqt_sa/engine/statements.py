@@ -39,6 +39,7 @@ from .computations.numbers import settled
 from .dialects import EngineDialect, Lock
 from .dialects.base import is_row, one_row
 from .execution import KeptText
+from .fused import fuse, levels_above
 from .locks import edges_locked_ahead
 from .plan import Edge, Hop, Host, Plan, Source
 from .plan.expressions import replace_columns
@@ -283,6 +284,8 @@ class Statements:
         old: bool,
         fused: bool,
         pair: bool,
+        above: tuple[Edge, ...] = (),
+        old_above: tuple[bool, ...] = (),
     ) -> Executable:
         """Add to the running columns of hosts what changed, and let the computed values follow.
 
@@ -293,6 +296,8 @@ class Statements:
         :param old: whether to return the computed values before the change as well.
         :param fused: whether to return what :meth:`parents` need.
         :param pair: for exactly two hosts, parameters ``first`` and ``second``: one UPDATE after the other.
+        :param above: for one host, the edges over which the statement goes on; see :func:`.fuse`.
+        :param old_above: ``old`` for the hosts above.
 
         Returns primary key, computed values (old ones too if asked), and per parent edge of the host that reads its
         own row only: key, new contribution, old contribution.
@@ -303,16 +308,19 @@ class Statements:
             again = None
             if not self.dialect.returns_joined:
                 again = self._changes(host, key, inline, rows, one, name="changes_again")
+            if above:
+                lowest = self.update_hosts(host, key, changes, again, old, fused)
+                return fuse(self, lowest, host, above, (old, *old_above))
             if not pair:
-                return self._update(host, key, changes, again, old, fused)
+                return self.update_hosts(host, key, changes, again, old, fused)
             changes = select(*changes.c).cte("changes")
-            update_each = self._update(host, key, changes, again, old, fused)
+            update_each = self.update_hosts(host, key, changes, again, old, fused)
             first = update_each.where(key[0] == _param("first", key[0])).cte("u1")
             after_first = select(func.count()).select_from(first).scalar_subquery() >= 0
             second = update_each.where(key[0] == _param("second", key[0]), after_first).cte("u2")
             return union_all(select(*first.c), select(*second.c))
 
-        return self.keep(("apply", host, key, inline, rows, one, old, fused, pair), make)
+        return self.keep(("apply", host, key, inline, rows, one, old, fused, pair, above, old_above), make)
 
     def _changes(
         self,
@@ -337,7 +345,7 @@ class Statements:
         grouped = select(*keys, *sums).group_by(*keys)
         return grouped.having(or_(*(func.sum(each.c[f"d{i}"]) != 0 for i in range(len(sums))))).subquery(name)
 
-    def _update(
+    def update_hosts(
         self,
         host: Host,
         key: tuple[Any, ...],
@@ -346,6 +354,11 @@ class Statements:
         old: bool,
         fused: bool,
     ) -> Update:
+        """Return the UPDATE of :meth:`apply` for ``changes``, columns ``k0`` … and ``d0`` …
+
+        :param again: the same once more, for a database whose RETURNING cannot name them.
+        """
+
         def change(i: int) -> ColumnElement[Any]:
             """Return the change as RETURNING may name it."""
             if again is None:
@@ -389,6 +402,10 @@ class Statements:
     def parents(self, host: Host) -> list[Edge]:
         """Return the edges over which a change of the host's values goes on within the UPDATE's own RETURNING."""
         return self.keep(("parents", host), lambda: [e for e in self.affected(host) if e.own and self.reads(e, host)])
+
+    def above(self, host: Host) -> tuple[Edge, ...]:
+        """Return the edges over which an UPDATE of one host may go on by itself."""
+        return self.keep(("above", host), lambda: levels_above(self, host) if self.dialect.chains_updates else ())
 
     def affected(self, host: Host) -> list[Edge]:
         """Return the edges that the host's rows drive and that read what the engine writes there."""

@@ -16,7 +16,8 @@ from .rows import column_values, delete_rows, insert_rows, update_rows
 
 if TYPE_CHECKING:
     from .plan.reactions import Derivation
-    from .propagation import Key, Propagation
+    from .propagation import Propagation
+    from .touched import Key
 
 
 def run_derivation(propagation: Propagation, derivation: Derivation, event: MutationEvent) -> None:

@@ -13,7 +13,8 @@ from .dialects.base import LOCK_NAMES
 
 if TYPE_CHECKING:
     from .plan import Edge
-    from .propagation import Key, Propagation
+    from .propagation import Propagation
+    from .touched import Key
 
 
 def lock_structure(propagation: Propagation, edge: Edge) -> None:

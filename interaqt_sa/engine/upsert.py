@@ -15,8 +15,8 @@ from .dialects import Lock
 from .dialects.base import LOCK_NAMES
 from .guard import MANAGED_OPTION
 from .inserted import returned_columns
-from .propagation import Key
 from .results import WriteResult, split_result
+from .touched import Key
 
 if TYPE_CHECKING:
     from .bulk import Bulk
