@@ -10,7 +10,6 @@ Where somebody listens, everything goes through SQLAlchemy, so that logs, traces
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Executable
@@ -118,30 +117,21 @@ def run_kept(connection: Connection, kept: KeptText, given: Mapping[str, Any]) -
     :raises StatementError: as :meth:`sqlalchemy.Connection.execute` does.
     """
     dialect = connection.dialect
-    cursor = parameters = None
+    execution: Any = dialect.execution_ctx_cls
+    context = cursor = parameters = None
     try:
         parameters = kept.parameters(given)
-        cursor = connection.connection.cursor()
-        dialect.do_execute(cursor, kept.text, parameters)
+        # dialects hang on it what they do about errors and about schemas that change, as asyncpg's does
+        context = execution._init_statement(dialect, connection, connection.connection, {}, kept.text, [parameters])
+        context.pre_exec()
+        cursor = context.cursor
+        dialect.do_execute(cursor, kept.text, parameters, context)
         rows = kept.fetch(cursor, dialect)
         cursor.close()
     except BaseException as error:
-        _raise_as_sqlalchemy(connection, error, kept.text, parameters, cursor)
+        connection._handle_dbapi_exception(error, kept.text, parameters, cursor, context)
         raise
     return rows
-
-
-def _raise_as_sqlalchemy(connection: Connection, error: BaseException, text: str, parameters: Any, cursor: Any) -> None:
-    """Raise ``error`` as SQLAlchemy's own execution does: wrapped, and known to its pool and its listeners."""
-    context: Any = None
-    if parameters is not None:
-        # what some dialects do about an error, as asyncpg's about plans that DDL has made invalid, is the context's
-        execution: Any = connection.dialect.execution_ctx_cls
-        with suppress(Exception):  # from a connection that broke: it has no cursor to give
-            context = execution._init_statement(
-                connection.dialect, connection, connection.connection, {}, text, [parameters]
-            )
-    connection._handle_dbapi_exception(error, text, parameters, cursor, context)
 
 
 def run_statement(connection: Connection, statement: Executable, given: Mapping[str, Any]) -> Sequence[Any]:
