@@ -214,8 +214,11 @@ class _NewRow(_Row):
         super().__init__()
         loaded = instance_dict(instance)
         for prop in watch.mapper.column_attrs:
-            if prop.key in loaded and is_stored_as_is(loaded[prop.key], prop.columns[0]):
-                dict.__setitem__(self, prop.key, loaded[prop.key])
+            if prop.key not in loaded:
+                continue
+            value, column = loaded[prop.key], prop.columns[0]
+            if is_stored_as_is(value, column) and not (value is None and _has_default(column)):
+                dict.__setitem__(self, prop.key, value)
 
 
 class _ChangedRow(_Row):
@@ -235,6 +238,12 @@ class _ChangedRow(_Row):
                     dict.__setitem__(self, prop.key, value)
                 else:
                     dict.pop(self, prop.key, None)
+
+
+def _has_default(column: Any) -> bool:
+    """Whether a new row gets another value than None where None is assigned."""
+    defaults = (getattr(column, "default", None), getattr(column, "server_default", None))
+    return any(default is not None for default in defaults) and not column.type.should_evaluate_none
 
 
 def _caused_by_unknown(error: BaseException | None) -> bool:
