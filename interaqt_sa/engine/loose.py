@@ -6,13 +6,12 @@ key, holds it alone. The second of the two waits for the first to commit, and se
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Enum, Integer, String, Uuid
 
-from .dialects.base import LOCK_NAMES
+from .advisory import lock_names, place_of
 
 if TYPE_CHECKING:
     from .plan import Edge, Source
@@ -42,13 +41,10 @@ def lock_rekeyed(propagation: Propagation, source: Source) -> None:
 
 
 def _lock(propagation: Propagation, edge: Edge, places: Iterable[int], *, shared: bool) -> None:
-    dialect = propagation.dialect
-    statement = propagation.statements.keep(("loose locks", shared), lambda: dialect.lock_names(shared=shared))
-    first = _hash(edge.name) // _LOCKS_PER_EDGE * _LOCKS_PER_EDGE
-    names = [(first + place,) for place in sorted(set(places))]
-    if statement is not None and names:
+    names = [f"host of {edge.name} {place}" for place in places]
+    if names and propagation.dialect.has_row_locks:
         propagation.require_latest_rows(edge.driver, f"{edge.name}: without a foreign key, either side may come first")
-        propagation.execute(edge.driver, statement, dialect.pack("names", LOCK_NAMES, names))
+        lock_names(propagation, edge.driver, names, shared=shared)
 
 
 def _places(edge: Edge, keys: Iterable[Key]) -> Sequence[int]:
@@ -63,8 +59,4 @@ def _is_textual(column: Column[Any]) -> bool:
 
 def _place(key: Key) -> int:
     texts = [str(int(value)) if isinstance(value, int) else str(value) for value in key]
-    return _hash("\0".join(text.casefold().replace("-", "").strip() for text in texts)) % _LOCKS_PER_EDGE
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"interaqt_sa {text}".encode()).digest()[:8], "big", signed=True)
+    return place_of("\0".join(text.casefold().replace("-", "").strip() for text in texts), _LOCKS_PER_EDGE)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Executable, select, tuple_
 
 from ..errors import ComputationError
-from .dialects.base import LOCK_NAMES
+from .advisory import lock_names
 
 if TYPE_CHECKING:
     from .plan import Edge
@@ -22,11 +21,7 @@ def lock_structure(propagation: Propagation, edge: Edge) -> None:
 
     Two moves, each of which leaves a tree, can make a cycle together; neither sees the other's.
     """
-    statement = propagation.dialect.lock_names()
-    if statement is not None:
-        digest = hashlib.sha256(f"interaqt_sa {edge.driver.table.fullname}".encode()).digest()
-        name = int.from_bytes(digest[:8], "big", signed=True)
-        propagation.execute(edge.driver, statement, propagation.dialect.pack("names", LOCK_NAMES, [(name,)]))
+    lock_names(propagation, edge.driver, [f"tree {edge.driver.table.fullname}"])
 
 
 def refuse_cycles(propagation: Propagation, edge: Edge, moved: Sequence[Key]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,8 @@ from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.sql.elements import BindParameter
 
 from ..errors import UnmanagedWriteError
+from .advisory import lock_names, place_of
 from .dialects import Lock
-from .dialects.base import LOCK_NAMES
 from .guard import MANAGED_OPTION
 from .inserted import returned_columns
 from .results import WriteResult, split_result
@@ -92,12 +91,8 @@ class Upsert:
         Otherwise a row that another one has just inserted would be locked after, not before, the rows above it.
         """
         bulk = self._bulk
-        statement = bulk.statements.keep("take turns", bulk.propagation.dialect.lock_names)
-        if statement is not None:
-            table = bulk.table.fullname
-            names = {zlib.crc32(f"{table} {zlib.crc32(repr(key).encode()) % _TURNS}".encode()) for key in rows}
-            packed = bulk.propagation.dialect.pack("names", LOCK_NAMES, [(name,) for name in names])
-            bulk.propagation.execute(bulk.source, statement, packed)
+        names = (f"upsert {bulk.table.fullname} {place_of(repr(key), _TURNS)}" for key in rows)
+        lock_names(bulk.propagation, bulk.source, names)
 
     def _insert(self, rows: Sequence[Row], statement: Any) -> list[Key]:
         """Insert the rows that do not conflict; return their conflict keys."""
