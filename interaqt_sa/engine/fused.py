@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CTE, ColumnElement, FromClause, Select, and_, cast, func, or_, select
+from sqlalchemy import CTE, ColumnElement, FromClause, Select, and_, cast, func, literal_column, or_, select
 from sqlalchemy.sql.dml import Update
 
 if TYPE_CHECKING:
@@ -83,4 +83,4 @@ def _changes(
             for i, (total, column) in enumerate(zip(sums, edge.host.vector, strict=True))
         ),
     ).group_by(*key)
-    return key, changes.having(or_(*(total != 0 for total in sums))).subquery(name)
+    return key, changes.having(or_(*(total != literal_column("0") for total in sums))).subquery(name)

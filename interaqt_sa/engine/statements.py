@@ -343,7 +343,7 @@ class Statements:
         for i, column in enumerate(host.vector):
             sums.append(cast(func.sum(each.c[f"d{i}"]), self.dialect.number_type(column)).label(f"d{i}"))
         grouped = select(*keys, *sums).group_by(*keys)
-        return grouped.having(or_(*(func.sum(each.c[f"d{i}"]) != 0 for i in range(len(sums))))).subquery(name)
+        return grouped.having(or_(*(func.sum(each.c[f"d{i}"]) != _ZERO for i in range(len(sums))))).subquery(name)
 
     def update_hosts(
         self,

@@ -26,8 +26,8 @@ class EveryAccumulator(Accumulator):
         return (0 if answer else 1, 1) if self.computation.not_empty else (0 if answer else 1,)
 
     def result(self, running: Sequence[ColumnElement[_Any]]) -> ColumnElement[_Any]:
-        passed = running[0] == 0
-        return and_(passed, running[1] > 0) if len(running) > 1 else passed
+        passed = running[0] == _ZERO
+        return and_(passed, running[1] > _ZERO) if len(running) > 1 else passed
 
 
 @accumulates(Any)
@@ -41,4 +41,4 @@ class AnyAccumulator(Accumulator):
         return (1 if answer else 0,)
 
     def result(self, running: Sequence[ColumnElement[_Any]]) -> ColumnElement[_Any]:
-        return running[0] > 0
+        return running[0] > _ZERO
