@@ -17,7 +17,7 @@ from .initial_values import initial_value
 from .links import find_links
 from .locks import LockPass
 from .loose import lock_rekeyed
-from .memory import Memory, identity_of
+from .memory import Memory, changed_attributes, identity_of
 from .mutations import Mutations
 from .plan import Edge, Plan, Source, Watch
 from .propagation import Propagation
@@ -118,9 +118,10 @@ class Flush:
         if watch is None:
             return
         state = instance_state(instance)
-        changed = state.committed_state.keys()
-        if not watch.computed.keys().isdisjoint(changed):
-            refuse_computed_write(instance, watch, changed)
+        assigned = state.committed_state.keys()
+        if not watch.computed.keys().isdisjoint(assigned):
+            refuse_computed_write(instance, watch, assigned)
+        changed = changed_attributes(state)
         if watch.source is not None and watch.source.host is not None and changed:
             self._hosts.setdefault(watch.source, {})[identity_of(state)] = None
         if watch.source is not None and changed and watch.matters(changed):

@@ -8,6 +8,7 @@ from weakref import ref
 
 from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import instance_dict, instance_state, set_committed_value
+from sqlalchemy.sql.elements import ClauseElement
 
 from ..session.state import SessionState
 from .plan import ComputedValue
@@ -99,6 +100,22 @@ def identity_of(state: InstanceState[Any]) -> tuple[Any, ...]:
     """Return the primary key of a row as it was loaded, whatever its object holds now."""
     assert state.key is not None
     return state.key[1]
+
+
+def changed_attributes(state: InstanceState[Any]) -> set[str]:
+    """Return the attributes that a flush will write: not those that were given the value that they had."""
+    return {name for name, before in state.committed_state.items() if not _is_unchanged(state, name, before)}
+
+
+def _is_unchanged(state: InstanceState[Any], name: str, before: Any) -> bool:
+    """Decide as the unit of work does."""
+    impl: Any = state.manager[name].impl
+    now = state.dict.get(name, _ABSENT)
+    if now is _ABSENT or impl.collection or isinstance(now, ClauseElement) or hasattr(now, "__clause_element__"):
+        return False
+    if name in state.mapper.column_attrs:
+        return impl.is_equal(now, before) is True
+    return now is before
 
 
 _ABSENT = object()

@@ -148,6 +148,15 @@ def test_three_hosts_are_locked_by_one_statement(system: iq.System) -> None:
     assert statements == ["INSERT item", "SELECT order_ NO KEY UPDATE", "UPDATE order_", "WITH customer"]
 
 
+def test_values_that_were_there_already_cost_nothing(system: iq.System) -> None:
+    def assign(session: Session) -> None:
+        found = item(session, 1)
+        found.amount, found.order_id, found.order = found.amount, found.order_id, found.order
+
+    assert sent(system, assign) == []
+    assert sent(system, lambda s: s.merge(Item(id=1, order_id=1, amount=Decimal(1), done=False))) == []
+
+
 def test_irrelevant_columns_cost_nothing(system: iq.System) -> None:
     assert sent(system, lambda s: setattr(item(s, 1), "note", "x")) == ["UPDATE item"]
     assert sent(system, lambda s: setattr(s.get_one(Order, 1), "note", "x")) == ["UPDATE order_"]
