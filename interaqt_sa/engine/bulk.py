@@ -167,7 +167,7 @@ class Bulk:
         if self.rows and not self.statement._where_criteria:
             return self._update_by_key(changed)
         _refuse_keys(self.table, columns)
-        lock = Lock.UPDATE if columns & self.source.shared_inputs else Lock.NO_KEY_UPDATE
+        lock = self.source.lock_to_change(columns)
         keys = self._matching(lock)
         self.before(keys, changed, lock)
         result = self._run_restricted(keys)
@@ -178,7 +178,7 @@ class Bulk:
 
     def _update_by_key(self, changed: set[Column[Any]]) -> Result[Any]:
         mapper = self.execution.bind_mapper
-        names = [self._attribute(mapper, c) for c in self.table.primary_key.columns]
+        names = [str(self._attribute(mapper, c)) for c in self.table.primary_key.columns]
         try:
             keys = [tuple(row[name] for name in names) for row in self.rows]
         except KeyError as error:
@@ -188,7 +188,7 @@ class Bulk:
             ) from error
         columns = {c for c in self.table.columns if any(self._attribute(mapper, c) in row for row in self.rows)}
         columns -= set(self.table.primary_key.columns)
-        self.before(keys, changed, Lock.UPDATE if columns & self.source.shared_inputs else Lock.NO_KEY_UPDATE)
+        self.before(keys, changed, self.source.lock_to_change(columns))
         result = self.execution.invoke_statement(execution_options=_MANAGED)
         self.moved(keys, changed)
         self.propagation.run()
@@ -200,8 +200,11 @@ class Bulk:
             recount(self.propagation, self.source, keys)
 
     @staticmethod
-    def _attribute(mapper: Mapper[Any] | None, column: Column[Any]) -> str:
-        return column.key if mapper is None else mapper.get_property_by_column(column).key
+    def _attribute(mapper: Mapper[Any] | None, column: Column[Any]) -> str | None:
+        """Return the name under which rows give ``column``; hidden columns have none."""
+        if mapper is None:
+            return column.key
+        return mapper.get_property_by_column(column).key if mapper.columns.contains_column(column) else None
 
     def before(
         self, keys: Sequence[Key], changed: set[Column[Any]], lock: Lock, rows: Sequence[Mapping[str, Any]] = ()

@@ -82,7 +82,7 @@ def _late_rows(element: Update | Delete, parameters: Sequence[Mapping[str, Any]]
         return
     columns = {table.c[name] for row in parameters for name in row if name in table.c}
     if columns & source.inputs or source.same_row:
-        lock = Lock.UPDATE if columns & source.shared_inputs else Lock.NO_KEY_UPDATE
+        lock = source.lock_to_change(columns)
         flush.late(source, keys, columns | source.following(), lock)
 
 

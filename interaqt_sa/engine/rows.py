@@ -152,7 +152,7 @@ def _update_alike(
 ) -> None:
     dialect, mutations = propagation.dialect, propagation.mutations
     written = set(columns)
-    lock = Lock.UPDATE if written & source.shared_inputs else Lock.NO_KEY_UPDATE
+    lock = source.lock_to_change(written)
     touched: dict[Key, Lock | None] = dict.fromkeys(rows, lock if locked is None else None)
     propagation.before({source: Touched(touched, written | source.following())})
     old: Mapping[Key, Mapping[str, Any]] = {}

@@ -15,7 +15,6 @@ from sqlalchemy.sql.dml import Update
 from ..definitions.events import MutationEvent
 from ..definitions.state_machine import StateNode, StateTransfer
 from ..errors import ComputationError, ComputationProtocolError, FrameworkError
-from .dialects import Lock
 from .initial_values import value_on_entering
 from .rows import lock_and_read, update_rows
 from .same_row import stored_attributes
@@ -48,8 +47,7 @@ def run_machine(
             _take_step(propagation, machine, key, steps)
             return
     source, value = machine.source, machine.value
-    shared = source.shared_inputs & {machine.state, value.column}
-    lock = Lock.UPDATE if shared else Lock.NO_KEY_UPDATE
+    lock = source.lock_to_change({machine.state, value.column})
     changes: dict[Key, dict[Column[Any], Any]] = {}
     rows = lock_and_read(propagation, source, value.mapper, targets, lock, (machine.state, value.column))
     for key, row in rows.items():

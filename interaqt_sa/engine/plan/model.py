@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, FromClause, Table, Update, update
+from sqlalchemy import Column, ColumnElement, FromClause, Table, UniqueConstraint, Update, update
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeEngine
 
@@ -48,6 +49,21 @@ class Source:
         if self.mapper is not None:
             return tuple(column for column in self.mapper.primary_key if isinstance(column, Column))
         return tuple(self.table.primary_key.columns) or tuple(c for c in self.table.columns if c.foreign_keys)
+
+    @cached_property
+    def referable(self) -> frozenset[Column[Any]]:
+        """The columns that foreign keys could refer to: changing one takes a lock that their checks wait for."""
+        table = self.table
+        constraints = [c for c in table.constraints if isinstance(c, UniqueConstraint) and not c.deferrable]
+        whole = [i for i in table.indexes if i.unique and i.dialect_options["postgresql"]["where"] is None]
+        keys: list[Sequence[Any]] = [tuple(c.columns) for c in (table.primary_key, *constraints)]
+        keys += [tuple(index.expressions) for index in whole]
+        return frozenset(c for key in keys if all(isinstance(c, Column) for c in key) for c in key)
+
+    def lock_to_change(self, columns: AbstractSet[Column[Any]]) -> Lock:
+        """Return the lock for rows of which ``columns`` will change."""
+        is_shared = not (columns.isdisjoint(self.shared_inputs) and columns.isdisjoint(self.referable))
+        return Lock.UPDATE if is_shared else Lock.NO_KEY_UPDATE
 
     def following(self) -> set[Column[Any]]:
         """Return the columns that change without being named in an UPDATE."""

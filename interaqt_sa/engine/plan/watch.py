@@ -74,7 +74,7 @@ class Watch:
 
     :ivar source: its table, if rows of it contribute, are read, hold computed values or set something off.
     :ivar inputs: attributes (columns and many-to-one relationships) whose change matters.
-    :ivar shared_inputs: those that rows of other tables read.
+    :ivar shared_inputs: attributes that rows of other tables read, or could refer to.
     :ivar collections: to-many relationships whose members' rows the flush will write.
     :ivar computed: attributes that nobody may assign.
     :ivar same_row: values computed from the row itself.
@@ -120,7 +120,7 @@ class Watch:
             return None
         columns = {column for column in mapper.columns.values() if isinstance(column, Column)}
         inputs = source.inputs if source else set()
-        shared = source.shared_inputs if source else set()
+        shared = source.shared_inputs | source.referable if source else set()
         computed = {mapper.get_property_by_column(c).key: plan.columns[c] for c in columns if c in plan.columns}
         same_row = tuple(value for value in source.same_row if value.column in columns) if source else ()
         following = source.following() & (inputs | {value.column for value in same_row}) if source else set()
