@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Result, Select, Table, insert, select, tuple_
+from sqlalchemy import BindParameter, Column, Result, Select, Table, insert, select, tuple_
 from sqlalchemy.orm import Mapper, ORMExecuteState
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
@@ -120,7 +120,7 @@ class Bulk:
         locks = LockPass(self.propagation, touched)
         mapper = self.execution.bind_mapper or self.source.mapper
         watch = self.plan.watch(mapper.class_) if mapper is not None else None
-        for neighbour in watch.neighbours if watch is not None else ():
+        for neighbour in (*watch.neighbours, *watch.beyond) if watch is not None else ():
             names = neighbour.reference.attributes
             for row in rows:
                 key = tuple(row.get(name) for name in names)
@@ -169,12 +169,23 @@ class Bulk:
         _refuse_keys(self.table, columns)
         lock = self.source.lock_to_change(columns)
         keys = self._matching(lock)
-        self.before(keys, changed, lock)
+        self.before(keys, changed, lock, [self._literals()] if keys else ())
         result = self._run_restricted(keys)
         self.moved(keys, changed)
         self.propagation.run()
         self._rekeyed(keys, columns)
         return result
+
+    def _literals(self) -> Mapping[str, Any]:
+        """Return the values that an UPDATE gives as such, by attribute."""
+        mapper, found = self.execution.bind_mapper or self.source.mapper, dict(self.parameters)
+        pairs = (getattr(self.statement, "_values", None) or {}).items()
+        for name, value in pairs:
+            if isinstance(value, BindParameter) and mapper is not None and value.callable is None:
+                column = _column_named(self.table, mapper, getattr(name, "key", name))
+                if column is not None and column in mapper.columns.values():
+                    found[mapper.get_property_by_column(column).key] = value.value
+        return found
 
     def _update_by_key(self, changed: set[Column[Any]]) -> Result[Any]:
         mapper = self.execution.bind_mapper

@@ -98,6 +98,11 @@ class Flush:
                     unsettled.update(neighbour.edges)
                 elif None not in read:
                     locks.add_neighbour(neighbour.reference.target, read, neighbour.lock, checked=neighbour.checked)
+        for instance, watch in self._changed:
+            for neighbour in watch.beyond:
+                read = neighbour.reference.key_in(instance)
+                if read is not None and None not in read:
+                    locks.add_neighbour(neighbour.reference.target, read, neighbour.lock, checked=False)
         known = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys if edge.hops}
         self.propagation.settled = (known & self.propagation.statements.locked_ahead) - unsettled
 

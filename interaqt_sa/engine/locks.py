@@ -9,7 +9,7 @@ contributions will reach.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +18,7 @@ from sqlalchemy import Column
 from .dialects import Lock
 
 if TYPE_CHECKING:
-    from .plan import Edge, Source
+    from .plan import Edge, Hop, Source
     from .propagation import Propagation
     from .touched import Key, Touched
 
@@ -58,8 +58,13 @@ class LockPass:
     def __init__(self, propagation: Propagation, touched: Mapping[Source, Touched], top: int | None = None) -> None:
         self._propagation = propagation
         self._touched = touched
+        if propagation.dialect.has_row_locks and (ahead := _rank_ahead(touched)) is not None:
+            top = ahead if top is None else max(top, ahead)
         self._top = top
         self._rows: dict[Source, dict[Key, Wanted]] = {}
+        self._loose: dict[Edge, set[Key]] = {}
+        self._read: dict[tuple[Edge, Hop], set[Key]] = {}
+        self._done: set[Source] = set()
         for source, rows in touched.items():
             for key, lock in rows.keys.items():
                 self._want(source, key, Wanted(lock, follows=True, climbs=top is not None, checked=False))
@@ -67,7 +72,7 @@ class LockPass:
     def add_host(self, source: Source, key: Key) -> None:
         """Add a host that the write will update, or that its contributions will reach."""
         if self._top is not None and source.rank <= self._top:
-            self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, follows=False, climbs=True, checked=False))
+            self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, follows=_is_read(source), climbs=True, checked=False))
         elif source.readers:
             # others lock it for a change of what is read of it, and the check of a foreign key locks it before us
             self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, follows=False, climbs=False, checked=True))
@@ -95,11 +100,45 @@ class LockPass:
         """Take the locks, and subtract what touched rows contribute over edges that read nothing else."""
         if self._is_single_host():
             return  # no order can be wrong
-        done: set[Source] = set()
-        while waiting := [source for source in self._rows if source not in done]:
+        while waiting := [s for s in self._rows if s not in self._done] + [e.host.source for e in self._loose]:
             source = min(waiting, key=lambda s: s.rank)
-            done.add(source)
-            self._lock(source, self._rows[source])
+            for edge in [e for e in self._loose if e.host.source is source]:
+                self._propagation.lock_targets(edge.host, tuple(edge.host_key), self._loose.pop(edge))
+            if source in self._rows and source not in self._done:
+                self._done.add(source)
+                self._lock(source, self._rows[source])
+                self._want_hosts_of_readers(source, self._rows[source])
+
+    def _want_hosts_of_readers(self, source: Source, rows: Mapping[Key, Wanted]) -> None:
+        """Want the hosts of rows that read changed rows and others beside them.
+
+        Two transactions that change neighbours of one member, on different paths, must not both read its old
+        contribution. Neither can lock the other's neighbour: each holds the one that the other would ask for. What
+        they have in common, and what comes after both in the lock order, is the host.
+        """
+        if self._top is None or not self._propagation.dialect.has_row_locks:
+            return
+        touched = self._touched.get(source)
+        for edge, hop in source.readers:
+            if not edge.beside(hop) and edge.host.rank > self._top:
+                continue
+            changed = touched.keys if touched is not None and touched.reaches(hop.inputs) else ()
+            changes = source.host is not None and bool(hop.inputs & source.host.written)
+            keys = {key for key, wanted in rows.items() if key in changed or (changes and wanted.climbs)}
+            known = self._read.setdefault((edge, hop), set())
+            keys = {key for key in keys - known if None not in key}
+            if not keys:
+                continue
+            known |= keys
+            _, hosts = self._propagation.find_readers(edge, hop, list(keys))
+            if edge.host.constant is None and tuple(edge.host_key) != tuple(edge.host.source.key):
+                if hosts:
+                    self._loose.setdefault(edge, set()).update(hosts)
+                continue
+            target = edge.host.source
+            for host in hosts - self._rows.get(target, {}).keys():
+                self._want(target, host, Wanted(Lock.NO_KEY_UPDATE, _is_read(target), climbs=True, checked=False))
+                self._done.discard(target)  # a cycle of tables: once more
 
     def _lock(self, source: Source, rows: dict[Key, Wanted]) -> None:
         propagation, dialect = self._propagation, self._propagation.dialect
@@ -107,7 +146,10 @@ class LockPass:
         own = [e for e in source.edges if touched is not None and e.own and touched.reaches(e.inputs)]
         locks = [wanted.lock for wanted in rows.values() if wanted.lock is not None] if dialect.has_row_locks else []
         references = self._references(source, rows.values()) if locks else []
-        if not own and (not locks or (len(rows) == 1 and not references and all(w.checked for w in rows.values()))):
+        # what the write locks by itself comes after all of the pass, and in the order of the foreign keys
+        last = source is max(self._rows, key=lambda s: s.rank)
+        checked = last and len(rows) == 1 and all(wanted.checked for wanted in rows.values())
+        if not own and (not locks or (checked and not references)):
             return
         columns = tuple(reference.columns for reference in references)
         keys = [key for key in rows if all(part is not None for part in key)]
@@ -163,6 +205,29 @@ class LockPass:
                 self.add_host(reference.target, key)
             elif not reference.to_host and wanted.follows:
                 self.add_neighbour(reference.target, key, reference.lock, checked=False)
+
+
+def _is_read(source: Source) -> bool:
+    """Whether contributions of others read computed values of ``source``."""
+    return source.host is not None and any(hop.inputs & source.host.written for _, hop in source.readers)
+
+
+def _rank_ahead(touched: Mapping[Source, Touched]) -> int | None:
+    """Return up to which rank hosts are locked ahead for the sake of neighbours that are changed."""
+    ranks: list[int] = []
+    seen: set[Source] = set()
+
+    def visit(source: Source, reaches: Callable[[set[Column[Any]]], bool]) -> None:
+        ranks.extend(edge.host.rank for edge, hop in source.readers if edge.beside(hop) and reaches(hop.inputs))
+        for edge in source.edges:
+            host = edge.host
+            if host.source not in seen and reaches(edge.inputs):
+                seen.add(host.source)
+                visit(host.source, lambda inputs, host=host: bool(inputs & host.written))  # type: ignore[misc]
+
+    for source, rows in touched.items():
+        visit(source, rows.reaches)
+    return max(ranks, default=None)
 
 
 def _changes_with(source: Source, edge: Edge) -> bool:

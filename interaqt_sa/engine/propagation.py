@@ -112,8 +112,8 @@ class Propagation:
                     self._read_old(edge, rows.keys, () if ahead else edge.hops)
             for edge, hop in source.readers:
                 if rows.reaches(hop.inputs):
-                    # what lies beyond the changed rows was locked with them
-                    self._read_readers(edge, hop, rows.keys, edge.beside(hop))
+                    # what lies beyond the changed rows was locked with them, and the hosts of their readers too
+                    self._read_readers(edge, hop, rows.keys, (), rows.columns)
 
     def subtract_locked(self, edge: Edge, touched: Touched, found: Sequence[Any], place: int) -> int:
         """Subtract what touched rows contribute over an edge; return where the next columns of ``found`` begin.
@@ -157,19 +157,43 @@ class Propagation:
             return evaluate_members(edge, rows)
         return [tuple(r) for r in self.execute(edge.driver, self.statements.read_contributions(edge), parameters)]
 
-    def _read_readers(self, edge: Edge, hop: Hop, keys: Iterable[Key], unlocked: Sequence[Hop]) -> None:
+    def find_readers(self, edge: Edge, hop: Hop, keys: Sequence[Key]) -> tuple[list[Key], set[Key]]:
+        """Return the driver rows that read rows ``keys`` along ``hop``, and the keys of their hosts."""
+        self.require_latest_rows(edge.driver, f"{edge.name}: a change of {hop.source.table.name!r} reaches its readers")
+        parameters = self.dialect.pack("ids", hop.source.key_shape, keys)
+        found = [tuple(r) for r in self.execute(edge.driver, self.statements.find_readers(edge, hop), parameters)]
+        width = len(edge.driver.key)
+        constant = edge.host.constant
+        hosts = {row[width:] if constant is None else constant for row in found}
+        return [row[:width] for row in found], {host for host in hosts if None not in host}
+
+    def _read_readers(
+        self,
+        edge: Edge,
+        hop: Hop,
+        keys: Iterable[Key],
+        unlocked: Sequence[Hop],
+        columns: AbstractSet[Column[Any]] | None = frozenset(),
+    ) -> None:
         """Subtract the contributions that read changed rows along ``hop``.
 
-        Rows on the way from a reader to the changed row need no lock: whoever changes those locks what lies beyond
-        them, the changed row too, before it reads its own old contributions.
+        Rows beside them, on other paths, need no lock: who changes those holds the same hosts, as we do. Rows on the
+        way from a reader to the changed row need none either: whoever changes those locks what lies beyond them, the
+        changed row too, before it reads its own old contributions.
+
+        :param columns: what changed; a step that leads on from there may lead to another row after the write.
         """
         keys = list(keys)
         if not keys:
             return
-        self.require_latest_rows(edge.driver, f"{edge.name}: a change of {hop.source.table.name!r} reaches its readers")
-        parameters = self.dialect.pack("ids", hop.source.key_shape, keys)
-        found = self.execute(edge.driver, self.statements.find_readers(edge, hop), parameters)
-        self._read_old(edge, [tuple(row) for row in found], unlocked)
+        found, _ = self.find_readers(edge, hop, keys)
+        self._read_old(edge, found, unlocked)
+        if found and columns:
+            batch, names = self.batch(edge), {column.key for column in columns}
+            for further in edge.hops:
+                if further.parent is hop and any(getattr(c, "key", None) in names for c in further.local):
+                    for step in (further, *edge.beyond(further)):
+                        batch.beyond.setdefault(step, {}).update(dict.fromkeys(found))
 
     def _lock_neighbours(self, edge: Edge, ids: Sequence[Key], hops: Iterable[Hop]) -> None:
         """Keep rows still that contributions read along paths."""
@@ -290,6 +314,9 @@ class Propagation:
                 # the check of a foreign key has locked the first step of written rows just as well
                 hops = [hop for hop in edge.hops if not (hop.checked and edge.neighbour_lock(hop) is Lock.KEY_SHARE)]
                 self._lock_neighbours(edge, list(batch.unlocked), hops)
+            for hop in edge.hops if batch.beyond else ():
+                if hop in batch.beyond:
+                    self._lock_neighbours(edge, list(batch.beyond[hop]), (hop,))
             if edge.python or batch.keys is None:
                 rows += [row for row in self._contributions(edge, ids) if None not in row[: len(key)]]
             else:
@@ -319,11 +346,13 @@ class Propagation:
         reads_before = bool(edges or readers)
         pair = len(targets) == 2 and exact and dialect.chains_updates and not reads_before
         if reads_before or (len(targets) > 1 and not pair and dialect.has_row_locks):
-            keys = self._lock_targets(host, key, targets)
+            if dialect.has_row_locks and any(edge.beside(hop) for edge, hop in readers):
+                self._lock_ahead(host, key, targets, readers)
+            keys = self.lock_targets(host, key, targets)
             for edge in edges:
                 self._read_old(edge, keys, edge.hops)
             for edge, hop in readers:
-                self._read_readers(edge, hop, keys, [*edge.beside(hop), *edge.beyond(hop)])
+                self._read_readers(edge, hop, keys, edge.beyond(hop))
         parameters: dict[str, Any] = {}
         one = (not rows or (len(rows) == 1 and is_exact_key(key))) and all(len(ids) == 1 for ids in inline.values())
         for n, (edge, ids) in enumerate(inline.items()):
@@ -381,7 +410,30 @@ class Propagation:
             self._after_hosts(host, list(own.values()), heard)
             rows = above
 
-    def _lock_targets(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> list[Key]:
+    def _lock_ahead(
+        self, host: Host, key: tuple[Column[Any], ...], targets: set[Key], readers: Sequence[tuple[Edge, Hop]]
+    ) -> None:
+        """Lock hosts together with those of their readers, and on the way all hosts that are known to change."""
+        top = max(edge.host.rank for edge, hop in readers if edge.beside(hop))
+        locks = LockPass(self, {}, top)
+        if key != tuple(host.source.key):
+            targets = set(self.lock_targets(host, key, targets))
+        for target in targets:
+            locks.add_host(host.source, target)
+        for other, batches in self.pending.items():
+            for edge, batch in batches.items() if other.rank <= top else ():
+                if tuple(edge.host_key) != tuple(other.source.key):
+                    continue
+                found = {row[: len(edge.key)] for row in batch.rows} | (batch.keys or set())
+                if batch.keys is None and not edge.python:
+                    found |= {row[: len(edge.key)] for row in self._contributions(edge, list(batch.ids))}
+                for target in found:
+                    if None not in target:
+                        locks.add_host(other.source, target)
+        locks.run()
+
+    def lock_targets(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> list[Key]:
+        """Lock hosts by the columns that their members name; return their primary keys."""
         ordered = sorted(targets) if is_exact_key(key) else list(targets)
         parameters = self.dialect.pack("ids", self.statements.host_shape(key), ordered)
         return [tuple(row) for row in self.execute(host.source, self.statements.lock_hosts(host, key), parameters)]

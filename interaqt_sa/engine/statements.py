@@ -244,11 +244,12 @@ class Statements:
         return self.keep(("neighbours", edge, hop, lock), make)
 
     def find_readers(self, edge: Edge, hop: Hop) -> Executable:
-        """Find the driver rows whose path ``hop`` leads to given rows."""
+        """Find the driver rows whose path ``hop`` leads to given rows, and the keys of their hosts."""
 
         def make() -> Select[Any]:
             keys = [hop.alias.c[c.key] for c in hop.table.primary_key.columns]
-            statement = select(*labelled(list(edge.driver_key))).select_from(self.joined(edge)).distinct()
+            found = [*edge.driver_key, *(edge.key if edge.host.constant is None else ())]
+            statement = select(*labelled(found)).select_from(self.joined(edge)).distinct()
             return statement.where(self.dialect.contains(keys, "ids", hop.source.key_shape))
 
         return self.keep(("readers", edge, hop), make)

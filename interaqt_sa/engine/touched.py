@@ -10,6 +10,7 @@ from sqlalchemy import Column
 
 from .computations.numbers import add_exactly
 from .dialects import Lock
+from .plan import Hop
 
 Key = tuple[Any, ...]
 #: host key followed by one number for each running column
@@ -47,12 +48,14 @@ class Batch:
     :ivar rows: changes that are known in numbers.
     :ivar keys: hosts that ``ids`` will contribute to, as far as memory knows; ``None``: not known.
     :ivar unlocked: those of ``ids`` that were written, and may refer to neighbours that nobody has locked.
+    :ivar beyond: steps behind a row that was written, and those of ``ids`` that go this way.
     """
 
     ids: dict[Key, None] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     keys: set[Key] | None = field(default_factory=set)
     unlocked: dict[Key, None] = field(default_factory=dict)
+    beyond: dict[Hop, dict[Key, None]] = field(default_factory=dict)
 
     def expect(self, key: Key | None) -> None:
         """Note that some of ``ids`` will contribute to host ``key``, or that nobody knows where."""

@@ -83,6 +83,7 @@ class Watch:
     :ivar found_by: attributes by which members find their host.
     :ivar host_references: how rows refer to their hosts.
     :ivar neighbours: rows of other tables that its contributions read.
+    :ivar beyond: rows of other tables that contributions of others read through its rows.
     :ivar initial: state machines that compute the value of a new row.
     :ivar whole_rows: whether mutation events of the class have listeners, who see whole rows.
     """
@@ -100,6 +101,7 @@ class Watch:
     initial: tuple[Machine, ...]
     edge_keys: tuple[tuple[Edge, tuple[str, ...]], ...]
     neighbours: tuple[Neighbour, ...]
+    beyond: tuple[Neighbour, ...]
     host_references: tuple[RowReference, ...]
 
     @classmethod
@@ -142,6 +144,7 @@ class Watch:
             ),
             edge_keys=_edge_keys(mapper, source) if source else (),
             neighbours=_neighbours(mapper, source) if source else (),
+            beyond=_beyond(mapper, source) if source else (),
             host_references=_host_references(mapper, source) if source else (),
         )
 
@@ -229,6 +232,22 @@ def _neighbours(mapper: Mapper[Any], source: Source) -> tuple[Neighbour, ...]:
                 lock, checked = max(lock, held.lock), checked and held.checked
             edges = (*held.edges, edge) if held is not None else (edge,)
             found[hop.source, reference.attributes] = Neighbour(reference, lock, edges, checked)
+    return tuple(found.values())
+
+
+def _beyond(mapper: Mapper[Any], source: Source) -> tuple[Neighbour, ...]:
+    found: dict[tuple[Source, tuple[str, ...]], Neighbour] = {}
+    for edge, hop in source.readers:
+        for further in edge.hops:
+            if further.parent is not hop or further.same_row or tuple(further.remote) != tuple(further.source.key):
+                continue
+            local = [hop.table.c.get(getattr(c, "key", "")) for c in further.local]
+            if any(column is None or column not in mapper.columns.values() for column in local):
+                continue
+            reference = _row_reference(mapper, further.source, local)
+            held = found.get((further.source, reference.attributes))
+            lock = max(edge.neighbour_lock(further), held.lock if held is not None else Lock.KEY_SHARE)
+            found[further.source, reference.attributes] = Neighbour(reference, lock, (), checked=False)
     return tuple(found.values())
 
 
