@@ -59,6 +59,7 @@ def _takes_part(session: Session, mapper: Mapper[Any]) -> bool:
         or heard.pending_to_persistent
         or mapper.dispatch.before_insert
         or mapper.dispatch.after_insert
+        or any(mapper.class_manager[prop.key].dispatch.set for prop in mapper.column_attrs)
         or len(of_class.init) > 1  # one is the mapper's
     )
 
@@ -87,7 +88,6 @@ def _plain_columns(mapper: Mapper[Any]) -> dict[str, bool]:
         or manager.original_init is not mapper.registry.constructor
         or mapper.validators
         or mapper.version_id_col is not None
-        or any(getattr(mapper.class_, prop.key).dispatch.set for prop in mapper.column_attrs)
     ):
         return {}
     columns = {prop.key: prop.columns[0] for prop in mapper.column_attrs if len(prop.columns) == 1}

@@ -25,10 +25,12 @@ def connection_of(session: Session, source: Source) -> Connection:
         bind_arguments["mapper"] = source.mapper
     transaction = SessionState.of(session).transaction
     bind = session.get_bind(**bind_arguments)
-    if transaction.connection is not None and transaction.bind is bind and session.is_active:
+    # a savepoint of the session begins when it is asked for its connection
+    within = session.get_nested_transaction() or session.get_transaction()
+    if transaction.connection is not None and transaction.asked == (bind, within) and session.is_active:
         return transaction.connection
     connection = session.connection(bind_arguments=bind_arguments)
-    transaction.bind = bind
+    transaction.asked = (bind, session.get_nested_transaction() or session.get_transaction())
     if transaction.connection is connection:
         return connection
     if transaction.connection is not None and transaction.connection.engine is not connection.engine:

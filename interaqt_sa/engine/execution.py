@@ -116,13 +116,13 @@ def run_kept(connection: Connection, kept: KeptText, given: Mapping[str, Any]) -
 
     :raises StatementError: as :meth:`sqlalchemy.Connection.execute` does.
     """
-    dialect = connection.dialect
+    dialect, raw = connection.dialect, connection.connection
     execution: Any = dialect.execution_ctx_cls
     context = cursor = parameters = None
     try:
         parameters = kept.parameters(given)
         # dialects hang on it what they do about errors and about schemas that change, as asyncpg's does
-        context = execution._init_statement(dialect, connection, connection.connection, {}, kept.text, [parameters])
+        context = execution._init_statement(dialect, connection, raw, {}, kept.text, [parameters])
         context.pre_exec()
         cursor = context.cursor
         dialect.do_execute(cursor, kept.text, parameters, context)

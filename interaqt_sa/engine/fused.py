@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import CTE, ColumnElement, FromClause, Select, and_, cast, func, literal_column, or_, select
 from sqlalchemy.sql.dml import Update
 
+from .dialects.base import named
+
 if TYPE_CHECKING:
     from .plan import Edge, Host
     from .statements import Statements
@@ -48,7 +50,7 @@ def fuse(statements: Statements, first: Update, host: Host, edges: Sequence[Edge
     columns: list[ColumnElement[Any]] = list(below.c)
     joined: FromClause = below
     for n, edge in enumerate(edges, 1):
-        key, changes = _changes(statements, below, host, edge, old[n - 1], f"changes_{n}")
+        key, changes = _changes(statements, below, host, edge, old[n - 1], named(f"changes_{n}"))
         host = edge.host
         level = statements.update_hosts(host, tuple(host.key), changes, None, old[n], fused=True).cte(f"level_{n}")
         level_key = list(level.c)[: len(host.key)]

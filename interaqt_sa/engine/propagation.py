@@ -13,7 +13,7 @@ from ..errors import ComputationError, SchedulerError
 from .computations.numbers import add_exactly, negate_exactly
 from .connection import connection_of, require_latest_rows
 from .dialects import Lock
-from .dialects.base import is_exact_key
+from .dialects.base import is_exact_key, named
 from .execution import is_observed, run_kept, run_statement
 from .fused import width
 from .locks import LockPass
@@ -361,7 +361,7 @@ class Propagation:
             parameters |= dialect.pack_some("rows", statements.row_shape(host, key), rows, one=one)
         if pair:
             (first,), (second,) = sorted(targets)
-            parameters |= {"first": first, "second": second}
+            parameters |= {named("first"): first, named("second"): second}
         above: tuple[Edge, ...] = ()
         # a new row, by far the most frequent, costs one statement for each level, which stays legible in logs and plans
         if rows and len(targets) == 1 and not reads_before and not self.pending:

@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 
 from ..definitions.same_row import SameRow
 from .dialects import Lock, dialect_for
+from .dialects.base import named
 from .memory import Memory
 from .plan import ComputedValue, Edge, Host, Plan, Source
 from .propagation import Propagation
@@ -160,13 +161,13 @@ class Recompute:
             parts.append(statement)
         if python and any(edge.python for edge in edges):
             parts.append(select(*self._dialect.row_set(f"rows{n}", self._statements.row_shape(host, key)).c))
-        each = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery(f"each{n}")
+        each = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery(named(f"each{n}"))
         keys = [each.c[f"k{i}"] for i in range(width)]
         sums = [
             cast(func.sum(each.c[f"d{i}"]), self._dialect.number_type(c)).label(f"d{i}")
             for i, c in enumerate(host.vector)
         ]
-        return select(*keys, *sums).group_by(*keys).subquery(f"sums{n}")
+        return select(*keys, *sums).group_by(*keys).subquery(named(f"sums{n}"))
 
     def _python_rows(self, keys: Sequence[Key]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         """Evaluate callbacks for the members of ``keys``; return their rows as parameters."""

@@ -14,6 +14,7 @@ from ..definitions.state_machine import StateMachine
 from ..errors import ComputationError
 from .deletes import find_dependents
 from .dialects import Lock
+from .dialects.base import named
 from .execution import ENGINE_OPTIONS
 from .initial_values import initial_value
 from .inserted import count_inserted
@@ -42,13 +43,13 @@ def insert_rows(
     assert isinstance(table, Table)
     values = [column_values(mapper, row) | dict(more) for row, more in zip(rows, hidden, strict=True)]
     discriminator = mapper.polymorphic_on
-    if isinstance(discriminator, Column):
+    if isinstance(discriminator, Column) and mapper.polymorphic_identity is not None:
         values = [{discriminator.key: mapper.polymorphic_identity} | row for row in values]
     for machine in propagation.statements.plan.machines:
         if mapper.isa(machine.value.mapper) and machine.declaration.initial_state.compute_value is not None:
             name = machine.value.column.key
             values = [{name: initial_value(machine, dict(row))} | row for row in values]
-    columns = list(mapper.columns)
+    columns = list(dict.fromkeys(column for _, column in stored_attributes(mapper)))
     for names in dict.fromkeys(frozenset(row) for row in values):
         # one statement inserts rows with the same columns; the others get their defaults
         alike = [row for row in values if frozenset(row) == names]
@@ -67,17 +68,19 @@ def _inserted(
 ) -> list[tuple[Any, ...]]:
     """Insert rows with the same columns; return ``columns`` of them."""
     names = tuple(rows[0])
-    if len(rows) > 1 or not names or any(isinstance(value, ClauseElement) for value in rows[0].values()):
+    # functions that make defaults see the parameters of the statement by the names of the columns
+    has_defaults = any(c.default is not None and c.key not in rows[0] for c in table.columns)
+    if len(rows) > 1 or not names or has_defaults or any(isinstance(v, ClauseElement) for v in rows[0].values()):
         statement = insert(table).returning(*columns)
         returned = propagation.connection(source).execute(statement, rows, execution_options=ENGINE_OPTIONS)
         return [tuple(row) for row in returned]
 
     def make() -> Insert:
-        given = {name: bindparam(f"v{i}", type_=table.c[name].type) for i, name in enumerate(names)}
+        given = {name: bindparam(named(f"v{i}"), type_=table.c[name].type) for i, name in enumerate(names)}
         return insert(table).values(given).returning(*columns)
 
     kept = propagation.statements.keep(("insert row", table, names, tuple(columns)), make)
-    values = {f"v{i}": rows[0][name] for i, name in enumerate(names)}
+    values = {named(f"v{i}"): rows[0][name] for i, name in enumerate(names)}
     return [tuple(row) for row in propagation.execute(source, kept, values)]
 
 

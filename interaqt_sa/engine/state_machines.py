@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, ColumnElement, Enum, String, bindparam, case, func, or_, update
+from sqlalchemy import Column, ColumnElement, Enum, String, case, func, or_, update
 from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapper
@@ -15,6 +15,7 @@ from sqlalchemy.sql.dml import Update
 from ..definitions.events import MutationEvent
 from ..definitions.state_machine import StateNode, StateTransfer
 from ..errors import ComputationError, ComputationProtocolError, FrameworkError
+from .dialects.base import is_row
 from .initial_values import value_on_entering
 from .rows import lock_and_read, update_rows
 from .same_row import stored_attributes
@@ -89,14 +90,14 @@ def _take_step(propagation: Propagation, machine: Machine, key: Key, steps: Mapp
 
     def make() -> Update:
         state = func.coalesce(value.column, machine.declaration.initial_state.name)
-        names = (name for name, _ in source.key_shape)
-        which = (c == bindparam(name, type_=c.type) for c, name in zip(source.key, names, strict=True))
-        statement = update(source.table).where(*which, or_(*(state == current for current in steps)))
+        statement = update(source.table).where(
+            is_row(source.key, "row", source.key_shape), or_(*(state == current for current in steps))
+        )
         values = {value.column.key: case(dict(steps), value=state)}
         return statement.values(values).returning(*labelled(column for _, column in attributes))
 
     statement = propagation.statements.keep(("step", machine, tuple(steps.items()), heard), make)
-    parameters = {name: part for (name, _), part in zip(source.key_shape, key, strict=True)}
+    parameters = propagation.dialect.pack_some("row", source.key_shape, [key], one=True)
     for row in propagation.execute(source, statement, parameters):
         new = dict(zip((name for name, _ in attributes), row, strict=True))
         propagation.memory.refresh_attributes(value.mapper, key, {value.attribute: new[value.attribute]})

@@ -37,7 +37,7 @@ from sqlalchemy.types import TypeEngine
 from ..schema.computed import stored_type
 from .computations.numbers import settled
 from .dialects import EngineDialect, Lock
-from .dialects.base import is_row, one_row
+from .dialects.base import is_row, named, one_row
 from .execution import KeptText
 from .fused import fuse, levels_above
 from .locks import edges_locked_ahead
@@ -308,13 +308,13 @@ class Statements:
             changes: FromClause = self._changes(host, key, inline, rows, one)
             again = None
             if not self.dialect.returns_joined:
-                again = self._changes(host, key, inline, rows, one, name="changes_again")
+                again = self._changes(host, key, inline, rows, one, name=named("changes_again"))
             if above:
                 lowest = self.update_hosts(host, key, changes, again, old, fused)
                 return fuse(self, lowest, host, above, (old, *old_above))
             if not pair:
                 return self.update_hosts(host, key, changes, again, old, fused)
-            changes = select(*changes.c).cte("changes")
+            changes = select(*changes.c).cte(named("changes"))
             update_each = self.update_hosts(host, key, changes, again, old, fused)
             first = update_each.where(key[0] == _param("first", key[0])).cte("u1")
             after_first = select(func.count()).select_from(first).scalar_subquery() >= 0
@@ -330,7 +330,7 @@ class Statements:
         inline: tuple[Edge, ...],
         rows: bool,
         one: bool,
-        name: str = "changes",
+        name: str = named("changes"),
     ) -> Subquery:
         parts: list[Select[Any]] = [
             self._of_drivers(edge, self.contributions(edge), f"ids_{n}", one=one) for n, edge in enumerate(inline)
@@ -380,7 +380,8 @@ class Statements:
                 values[value.column] = result
                 before = value.result([old_values[c] for c in value.running])
                 assert before is not None
-                old_values[value.column] = before
+                # as it was stored: that is what it contributed
+                old_values[value.column] = cast(before, value.column.type)
         returned: list[ColumnElement[Any]] = [*host.key, *(value.column for value in host.values)]
         if old:
             returned += [old_values[value.column] for value in host.values]
@@ -459,7 +460,7 @@ def _when(condition: ColumnElement[bool], value: ColumnElement[Any]) -> ColumnEl
 
 
 def _param(name: str, column: Column[Any]) -> ColumnElement[Any]:
-    return bindparam(name, type_=column.type)
+    return bindparam(named(name), type_=column.type)
 
 
 def labelled(columns: Iterable[ColumnElement[Any]]) -> list[ColumnElement[Any]]:

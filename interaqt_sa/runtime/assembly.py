@@ -46,7 +46,7 @@ def assemble(
         system.metadata,
         sources,
         Aftermath(system.metadata, effects, open_context),
-        add_row=system._keeper.add_row,
+        add_row=system._keeper.add_row,  # pyright: ignore[reportPrivateUsage]  # both are of this package
         open_context=open_context,
         session_factory=system.session_factory,
         sleep=sleep,

@@ -11,7 +11,7 @@ from ..definitions.events import MutationEvent
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
-    from sqlalchemy.orm import Session
+    from sqlalchemy.orm import Session, SessionTransaction
 
 
 class TransactionState:
@@ -20,13 +20,13 @@ class TransactionState:
     :ivar events: mutation events so far, in order.
     :ivar undo: how to take back, in memory, what was done since each savepoint.
     :ivar connection: the connection on which the engine writes, once it has written.
-    :ivar bind: what the session was bound to when it gave that connection.
+    :ivar asked: the bind for which, and the transaction or savepoint in which, the session last gave that connection.
     :ivar connections: all connections of the transaction.
     """
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
-        self.bind: Engine | Connection | None = None
+        self.asked: tuple[Engine | Connection, SessionTransaction | None] | None = None
         self.connections: list[Connection] = []
         self.events: list[MutationEvent] = []
         self.undo: list[Callable[[], None]] = []

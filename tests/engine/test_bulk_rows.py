@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, ForeignKey, event, insert, select
+from sqlalchemy import Engine, ForeignKey, event, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
 
 import interaqt_sa as iq
@@ -67,3 +67,28 @@ def test_listeners_of_the_application_see_every_insert(session: Session) -> None
     event.listen(session, "do_orm_execute", lambda state: seen.append(state.is_insert))
     session.execute(insert(Thing), [{"box_id": 1, "weight": 2}, {"box_id": 2, "weight": 3}])
     assert seen == [True]
+
+
+class Judged(Base):
+    """A class with hidden columns."""
+
+    __tablename__ = "judged"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    stars: Mapped[float] = iq.computed(iq.Average("verdicts", "stars"))
+    verdicts: Mapped[list[Verdict]] = relationship()
+
+
+class Verdict(Base):
+    __tablename__ = "verdict"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    judged_id: Mapped[int] = mapped_column(ForeignKey("judged.id"))
+    stars: Mapped[int]
+
+
+def test_update_by_key_of_a_class_with_hidden_columns(session: Session) -> None:
+    session.add(Judged(id=1, title="a", verdicts=[Verdict(id=1, stars=3), Verdict(id=2, stars=4)]))
+    session.flush()
+    session.execute(update(Judged), [{"id": 1, "title": "b"}])
+    session.execute(update(Verdict), [{"id": 1, "stars": 5}])
+    assert session.execute(select(Judged.title, Judged.stars)).all() == [("b", 4.5)]

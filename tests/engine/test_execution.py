@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, ForeignKey, event, select, text
+from sqlalchemy import Engine, ForeignKey, event, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
@@ -236,3 +237,64 @@ def test_columns_that_an_update_sets_by_itself(engine_for: EngineFactory) -> Non
     assert found[3] == ("new", False)
     # the same whether somebody listens or not
     assert found[1][1] == found[2][1]
+
+
+class Odd(DeclarativeBase):
+    """Names that the engine's statements use too."""
+
+
+class Changes(Odd):
+    __tablename__ = "changes"
+    first: Mapped[int] = mapped_column(primary_key=True)
+    rows: Mapped[int] = mapped_column(default=0)
+    rows_d0: Mapped[int] = mapped_column(default=0)
+    ids_0_p0: Mapped[int] = mapped_column(default=0)
+    second: Mapped[int] = iq.computed(iq.Summation("members", "d0"))
+    members: Mapped[list[Sums]] = relationship()
+
+
+class Sums(Odd):
+    __tablename__ = "sums0"
+    k0: Mapped[int] = mapped_column(primary_key=True)
+    first: Mapped[int] = mapped_column(ForeignKey("changes.first"))
+    d0: Mapped[int] = mapped_column(default=1)
+
+
+@pytest.mark.parametrize("observed", [False, True])
+def test_names_of_the_application_are_its_own(make_system: MakeSystem, observed: bool) -> None:
+    system = make_system(Odd)
+    with ExitStack() as stack:
+        if observed:
+            stack.enter_context(count_statements(engine_of(system)))
+        with system.session_factory.begin() as session:
+            session.add_all([Changes(first=n) for n in (1, 2, 3)])
+            session.flush()
+            session.add_all([Sums(k0=n, first=1 + n % 2) for n in range(4)])
+        with system.session_factory.begin() as session:
+            session.get_one(Sums, 0).d0 = 7
+            session.get_one(Sums, 1).first = 3
+        with system.session_factory.begin() as session:
+            session.get_one(Sums, 2).d0 = 9
+        with system.session_factory.begin() as session:
+            session.execute(update(Sums).values(d0=Sums.d0 + 1))
+            session.delete(session.get_one(Sums, 3))
+    assert_true(system)
+
+
+def test_a_savepoint_begins_before_the_engine_s_statements(make_postgres_system: MakeSystem) -> None:
+    system = make_postgres_system(Base)
+    with system.session_factory.begin() as session:
+        session.add(Shelf(id=1, books=[Book(id=1, pages=10), Book(id=2, pages=1)]))
+    with system.session_factory() as holder, system.session_factory.begin() as session:
+        holder.execute(select(Book).where(Book.id == 1).with_for_update()).all()
+        session.execute(text("SET LOCAL lock_timeout = '50ms'"))
+        books = {book.id: book for book in session.scalars(select(Book))}
+        books[2].pages = 5
+        session.flush()
+        savepoint = session.begin_nested()
+        books[1].pages = 99
+        with pytest.raises(OperationalError):
+            session.flush()  # the engine's lock is the first statement that the savepoint sees
+        savepoint.rollback()
+        books[2].pages = 6
+    assert_true(system)

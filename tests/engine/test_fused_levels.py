@@ -284,3 +284,47 @@ def test_many_writers_of_one_chain(postgres_chain: iq.System, torture: Torture) 
             future.result()
     assert_true(postgres_chain)
     assert not conflicts, (conflicts, conflicts.details)
+
+
+class Means(DeclarativeBase):
+    pass
+
+
+class Upper(Means):
+    __tablename__ = "upper"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mean: Mapped[float] = iq.computed(iq.Average("middles", "mean"))
+    middles: Mapped[list[Middle]] = relationship()
+
+
+class Middle(Means):
+    __tablename__ = "middle"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    upper_id: Mapped[int] = mapped_column(ForeignKey("upper.id"))
+    mean: Mapped[float] = iq.computed(iq.Average("lowers", "amount"))
+    lowers: Mapped[list[Lower]] = relationship()
+
+
+class Lower(Means):
+    __tablename__ = "lower"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    middle_id: Mapped[int] = mapped_column(ForeignKey("middle.id"))
+    amount: Mapped[int]
+
+
+def test_a_mean_of_means_contributes_what_is_stored(make_system: MakeSystem) -> None:
+    system = make_system(Means)
+    with system.session_factory.begin() as session:
+        session.add(Upper(id=1))
+        session.flush()
+        session.add(Middle(id=1, upper_id=1))
+        session.flush()
+        session.add_all([Lower(id=n, middle_id=1, amount=amount) for n, amount in enumerate([1, 1, 0])])
+    for amounts in ([1, 1, 1], [1, 1, 0], [1, 0, 0], [0, 0, 0]):
+        for n, amount in enumerate(amounts):
+            with system.session_factory.begin() as session:
+                session.get_one(Lower, n).amount = amount
+    with system.session_factory() as session:
+        assert session.get_one(Upper, 1).mean == 0
+    if engine_of(system).dialect.name == "postgresql":  # elsewhere sums of floats are floats
+        assert_true(system)

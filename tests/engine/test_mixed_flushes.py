@@ -7,7 +7,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import ForeignKey, select
+from sqlalchemy import ForeignKey, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
 
@@ -91,3 +91,47 @@ def _change_several_levels(session: Session, chance: random.Random) -> None:
         if chance.random() < 0.5:
             chance.choice(items).order = chance.choice(orders)
         session.add(Item(order=chance.choice(orders), amount=3))
+
+
+class Shelves(DeclarativeBase):
+    pass
+
+
+class Book(Shelves):
+    __tablename__ = "book"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(unique=True)
+    n: Mapped[int] = iq.computed(iq.Count("reviews"))
+    reviews: Mapped[list[Review]] = relationship()
+
+
+class Review(Shelves):
+    __tablename__ = "review"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    book_id: Mapped[int] = mapped_column(ForeignKey("book.id"))
+
+
+@pytest.mark.postgres
+@pytest.mark.concurrency
+def test_a_unique_column_changes_while_members_come(engine_for: EngineFactory, torture: Torture) -> None:
+    """PostgreSQL locks such a row as if it were deleted: a weaker lock before it would let foreign keys in between."""
+    engine = engine_for("psycopg", pool_size=torture.workers, connect_args={"options": "-c deadlock_timeout=50ms"})
+    Shelves.metadata.create_all(engine)
+    session_factory = sessionmaker(engine)
+    system = iq.System(session_factory, base=Shelves)
+    with session_factory.begin() as session:
+        session.add(Book(id=1, title="a"))
+
+    def work(number: int) -> None:
+        for turn in range(torture.rounds):
+            with session_factory.begin() as session:
+                if number % 4:
+                    session.add(Review(book_id=1))
+                elif turn % 2:
+                    session.execute(update(Book).where(Book.id == 1).values(title=f"{number}.{turn}"))
+                else:
+                    session.get_one(Book, 1).title = f"{number}.{turn}"
+
+    with ThreadPoolExecutor(torture.workers) as pool:
+        list(pool.map(work, range(torture.workers)))
+    assert system.check().ok

@@ -16,6 +16,7 @@ from sqlalchemy.orm import (
     Mapped,
     MappedAsDataclass,
     Session,
+    column_property,
     mapped_column,
     relationship,
     sessionmaker,
@@ -115,6 +116,29 @@ class Special(Plain):
     extra: Mapped[int]
 
 
+class Derived(Base):
+    """Its defaults depend on what else is given, its columns are called like parameters, it has an SQL attribute."""
+
+    __tablename__ = "derived"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    v0: Mapped[int]
+    double: Mapped[int] = mapped_column(default=lambda context: context.get_current_parameters()["v0"] * 2)
+    kind: Mapped[str] = mapped_column(default="plain")
+    owner_id: Mapped[int] = mapped_column(ForeignKey("owner.id"))
+    owners_happenings: Mapped[int] = column_property(
+        select(Owner.happenings).where(Owner.id == owner_id).scalar_subquery()
+    )
+    __mapper_args__ = {"polymorphic_on": kind}
+
+
+class Named(Base):
+    __tablename__ = "named"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    v0: Mapped[int]
+    rows: Mapped[int]
+    name: Mapped[int] = mapped_column("iq name", default=4)
+
+
 class Kept(MappedAsDataclass, Base, kw_only=True):
     """Its default is the constructor's."""
 
@@ -165,6 +189,8 @@ CASES: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "version": (Versioned, {"note": "x"}),
     "two tables": (Special, {"note": "x", "extra": 4}),
     "dataclass": (Kept, {}),
+    "derived": (Derived, {"v0": 4, "owner_id": 1}),
+    "names": (Named, {"v0": 4, "rows": 5}),
 }
 
 
@@ -248,6 +274,32 @@ def test_listeners_of_a_class_see_the_event(engine: Engine, name: str) -> None:
     finally:
         event.remove(Plain, name, listen)
     assert [type(instance) for instance in seen] == [Plain]
+
+
+def test_listeners_of_an_attribute_take_part_from_then_on(engine: Engine) -> None:
+    controller = controller_of(engine, Plain, {"note": "x"})
+    controller.dispatch("happen", {})
+
+    def louder(target: Any, value: Any, *_: Any) -> Any:
+        return value.upper()
+
+    event.listen(Plain.note, "set", louder, retval=True)
+    try:
+        controller.dispatch("happen", {})
+    finally:
+        event.remove(Plain.note, "set", louder)
+    with controller.system.session_factory() as session:
+        assert session.scalars(select(Plain.note).order_by(Plain.id)).all() == ["x", "X"]
+
+
+@pytest.mark.parametrize("record", [Named, Derived])
+def test_who_traces_changes_nothing(engine: Engine, record: type[Any]) -> None:
+    controller = controller_of(engine, record, {"v0": 4, **({"rows": 5} if record is Named else {"owner_id": 1})})
+    controller.dispatch("happen", {})
+    with count_statements(engine):
+        controller.dispatch("happen", {})
+    with controller.system.session_factory() as session:
+        assert session.scalars(select(record.v0)).all() == [4, 4]
 
 
 def test_what_a_guard_has_added_comes_first(engine: Engine) -> None:

@@ -82,7 +82,7 @@ class EngineDialect(ABC):
         if not one:
             return self.pack(name, shape, rows)
         (row,) = rows
-        return {f"{name}_{field}": value for (field, _), value in zip(shape, row, strict=True)}
+        return {named(f"{name}_{field}"): value for (field, _), value in zip(shape, row, strict=True)}
 
     @abstractmethod
     def contains(
@@ -109,6 +109,14 @@ class EngineDialect(ABC):
         return Numeric(asdecimal=True) if self.has_decimals else Numeric(asdecimal=False)
 
 
+def named(name: str) -> str:
+    """Return a name for a parameter or a derived table of the engine that no column and no table has.
+
+    SQLAlchemy takes a parameter that is called like a column for a value of it.
+    """
+    return f"iq__{name}"
+
+
 def is_exact_key(columns: Iterable[Column[Any]]) -> bool:
     """Whether Python and the database agree on equality and order of these keys."""
     types = [column.type for column in columns]
@@ -130,10 +138,11 @@ def parameter(name: str, type_: TypeEngine[Any], values: Mapping[str, Any]) -> C
 
 def one_row(name: str, shape: RowShape) -> FromClause:
     """Return a FROM element over the one row of parameters ``name``; for types that every driver tells the database."""
-    return select(*(bindparam(f"{name}_{field}", type_=type_).label(field) for field, type_ in shape)).subquery(name)
+    fields = (bindparam(named(f"{name}_{field}"), type_=type_).label(field) for field, type_ in shape)
+    return select(*fields).subquery(name)
 
 
 def is_row(columns: Sequence[ColumnElement[Any]], name: str, shape: RowShape) -> ColumnElement[bool]:
     """Return the criterion that ``columns`` equal the one row of parameters ``name``."""
-    fields = (bindparam(f"{name}_{field}", type_=type_) for field, type_ in shape)
+    fields = (bindparam(named(f"{name}_{field}"), type_=type_) for field, type_ in shape)
     return and_(*(column == field for column, field in zip(columns, fields, strict=True)))

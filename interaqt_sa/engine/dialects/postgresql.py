@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from .base import LOCK_NAMES, NO_VALUES, EngineDialect, Lock, RowShape, parameter
+from .base import LOCK_NAMES, NO_VALUES, EngineDialect, Lock, RowShape, named, parameter
 
 _LOCKS = {
     Lock.KEY_SHARE: {"read": True, "key_share": True},
@@ -43,7 +43,7 @@ class PostgreSQLDialect(EngineDialect):
         return isinstance(dialect, PGDialect)
 
     def row_set(self, name: str, shape: RowShape, values: Mapping[str, Any] = NO_VALUES) -> FromClause:
-        arrays = [parameter(f"{name}_{field}", ARRAY(type_), values) for field, type_ in shape]
+        arrays = [parameter(named(f"{name}_{field}"), ARRAY(type_), values) for field, type_ in shape]
         return (
             func.unnest(*arrays)
             .table_valued(*(column(field, type_) for field, type_ in shape))
@@ -51,7 +51,7 @@ class PostgreSQLDialect(EngineDialect):
         )
 
     def pack(self, name: str, shape: RowShape, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
-        return {f"{name}_{field}": [row[i] for row in rows] for i, (field, _) in enumerate(shape)}
+        return {named(f"{name}_{field}"): [row[i] for row in rows] for i, (field, _) in enumerate(shape)}
 
     def contains(
         self,
@@ -62,7 +62,7 @@ class PostgreSQLDialect(EngineDialect):
     ) -> ColumnElement[bool]:
         if len(columns) == 1:
             ((field, type_),) = shape
-            return columns[0] == any_(parameter(f"{name}_{field}", ARRAY(type_), values))
+            return columns[0] == any_(parameter(named(f"{name}_{field}"), ARRAY(type_), values))
         rows = self.row_set(name, shape, values)
         return tuple_(*columns).in_(select(*rows.c))
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect as SQLAlchemySQLiteDialect
 
-from .base import NO_VALUES, EngineDialect, Lock, RowShape, parameter
+from .base import NO_VALUES, EngineDialect, Lock, RowShape, named, parameter
 
 
 class SQLiteDialect(EngineDialect):
@@ -36,7 +36,9 @@ class SQLiteDialect(EngineDialect):
         return isinstance(dialect, SQLAlchemySQLiteDialect)
 
     def row_set(self, name: str, shape: RowShape, values: Mapping[str, Any] = NO_VALUES) -> FromClause:
-        rows = func.json_each(parameter(name, String(), values)).table_valued(column("value"), name=f"{name}_json")
+        rows = func.json_each(parameter(named(name), String(), values)).table_valued(
+            column("value"), name=f"{name}_json"
+        )
         fields = [
             type_coerce(func.json_extract(rows.c.value, f"$[{i}]"), type_).label(field)
             for i, (field, type_) in enumerate(shape)
@@ -49,9 +51,9 @@ class SQLiteDialect(EngineDialect):
             type_.dialect_impl(self.sqlalchemy_dialect).bind_processor(self.sqlalchemy_dialect) for _, type_ in shape
         ]
         if not any(convert):
-            return {name: json.dumps([tuple(row) for row in rows])}
+            return {named(name): json.dumps([tuple(row) for row in rows])}
         packed = [[f(v) if f and v is not None else v for f, v in zip(convert, row, strict=True)] for row in rows]
-        return {name: json.dumps(packed)}
+        return {named(name): json.dumps(packed)}
 
     def contains(
         self,

@@ -64,6 +64,7 @@ class EdgeBuilder:
                 self._over_secondary(relationship)
             case _:
                 self._over_one(relationship)
+        _refuse_converted_keys([*self.edge.key, *self.edge.host_key, *self.edge.driver_key, *self._host.key])
         return self
 
     def _over_many(self, relationship: RelationshipProperty[Any]) -> None:
@@ -344,3 +345,12 @@ def flatten_attributes(query: Any, mapper: Mapper[Any], prefix: str = "") -> Ite
             query_of = nested["attribute_query"] if isinstance(nested, Mapping) else nested
             below = relationship_named(mapper, name).mapper
             yield from flatten_attributes(query_of, below, f"{prefix}{name}.")
+
+
+def _refuse_converted_keys(columns: Iterable[ColumnElement[Any]]) -> None:
+    for column in columns:
+        if column.type._has_bind_expression or column.type._has_column_expression:
+            raise DefinitionFault(
+                f"{column} is a key whose type converts values in SQL (bind_expression), which arrays of keys pass by; "
+                "convert them in process_bind_param() and process_result_value()"
+            )
