@@ -19,6 +19,7 @@ from sqlalchemy import (
     Numeric,
     String,
     Table,
+    TypeDecorator,
     create_engine,
     func,
     literal_column,
@@ -313,3 +314,33 @@ def test_where_a_computation_belongs() -> None:
         System(Session())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="base must be a DeclarativeBase, registry, MetaData or Schema"):
         System(create_engine("sqlite://"), base=object())
+
+
+class Shouted(TypeDecorator[str]):
+    """Converted by SQL, not in Python."""
+
+    impl = String
+    cache_ok = True
+
+    def bind_expression(self, bindparam: Any) -> Any:
+        return func.upper(bindparam, type_=self)
+
+
+def test_keys_that_sql_converts() -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Box(Base):
+        __tablename__ = "box"
+        code: Mapped[str] = mapped_column(Shouted, primary_key=True)
+        size: Mapped[int] = computed(Count("things"))
+        things: Mapped[list[Any]] = relationship("Thing")
+
+    class Thing(Base):
+        __tablename__ = "thing"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        box_code: Mapped[str] = mapped_column(ForeignKey(Box.code), index=True)
+
+    (fault,) = faults_of(Base)
+    assert "Box.size: " in fault
+    assert "process_bind_param()" in fault
