@@ -183,8 +183,9 @@ class Bulk:
         for name, value in pairs:
             if isinstance(value, BindParameter) and mapper is not None and value.callable is None:
                 column = _column_named(self.table, mapper, getattr(name, "key", name))
-                if column is not None and column in mapper.columns.values():
-                    found[mapper.get_property_by_column(column).key] = value.value
+                attribute = self._attribute(mapper, column) if column is not None else None
+                if attribute is not None:
+                    found[attribute] = value.value
         return found
 
     def _update_by_key(self, changed: set[Column[Any]]) -> Result[Any]:

@@ -93,11 +93,10 @@ def _stored(
 ) -> Iterable[Mapping[str, Any]]:
     """Return the attributes of inserted rows."""
     places = {column: place for place, column in enumerate(columns)}
-    attributes = stored_attributes(mapper)
-    if source.same_row or not all(column in places for _, column in attributes):
+    if source.same_row:  # computed after the INSERT
         keys = [tuple(row[places[c]] for c in source.key) for row in rows]
         return read_attributes(propagation, source, mapper, keys).values()
-    return [{name: row[places[column]] for name, column in attributes} for row in rows]
+    return [{name: row[places[column]] for name, column in stored_attributes(mapper)} for row in rows]
 
 
 def lock_and_read(
