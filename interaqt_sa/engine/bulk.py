@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, Result, Select, Table, insert, select, tuple_
+from sqlalchemy import Column, Result, Select, Table, insert, select, tuple_
 from sqlalchemy.orm import Mapper, ORMExecuteState
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
@@ -14,10 +14,11 @@ from ..schema.computed import STATE_KEY
 from ..session.state import SessionState
 from .deletes import find_dependents
 from .dialects import Lock
+from .given import Given
 from .guard import MANAGED_OPTION
 from .initial_values import initial_value
 from .inserted import count_inserted, returned_columns
-from .locks import LockPass
+from .locks import has_hosts_below
 from .loose import lock_rekeyed
 from .memory import Memory
 from .mutations import start_propagation
@@ -88,7 +89,8 @@ class Bulk:
     def insert(self) -> Result[Any]:
         """Insert, and let the new rows contribute."""
         mapper = self.execution.bind_mapper
-        self._locks(self.rows, {}).run()
+        given = Given(self)
+        given.locks({}, given.inserted()).run()
         columns = returned_columns(self.propagation, self.source, self.tables)
         # the ORM would add nothing but the work of each row
         plain = insert(self.table) if mapper is not None and self._is_plain(mapper) else self.statement
@@ -114,19 +116,6 @@ class Bulk:
         if mapper is None or len(self.tables) == 1:
             return columns
         return [mapper.get_property_by_column(column).class_attribute for column in columns]
-
-    def _locks(self, rows: Sequence[Mapping[str, Any]], touched: Mapping[Source, Touched]) -> LockPass:
-        """Return locks on what rows will refer to: the checks of foreign keys would take them in the rows' order."""
-        locks = LockPass(self.propagation, touched)
-        mapper = self.execution.bind_mapper or self.source.mapper
-        watch = self.plan.watch(mapper.class_) if mapper is not None else None
-        for neighbour in (*watch.neighbours, *watch.beyond) if watch is not None else ():
-            names = neighbour.reference.attributes
-            for row in rows:
-                key = tuple(row.get(name) for name in names)
-                if None not in key:
-                    locks.add_neighbour(neighbour.reference.target, key, neighbour.lock, checked=neighbour.checked)
-        return locks
 
     def _is_plain(self, mapper: Mapper[Any]) -> bool:
         """Whether it is a bare ``insert(Class)``, with rows that are columns of one table just as they stand."""
@@ -168,25 +157,13 @@ class Bulk:
             return self._update_by_key(changed)
         _refuse_keys(self.table, columns)
         lock = self.source.lock_to_change(columns)
-        keys = self._matching(lock)
-        self.before(keys, changed, lock, [self._literals()] if keys else ())
+        keys = self._matching(lock, changed)
+        self.before(keys, changed, lock, Given(self).updated(keys) if keys else ())
         result = self._run_restricted(keys)
         self.moved(keys, changed)
         self.propagation.run()
         self._rekeyed(keys, columns)
         return result
-
-    def _literals(self) -> Mapping[str, Any]:
-        """Return the values that an UPDATE gives as such, by attribute."""
-        mapper, found = self.execution.bind_mapper or self.source.mapper, dict(self.parameters)
-        pairs = (getattr(self.statement, "_values", None) or {}).items()
-        for name, value in pairs:
-            if isinstance(value, BindParameter) and mapper is not None and value.callable is None:
-                column = _column_named(self.table, mapper, getattr(name, "key", name))
-                attribute = self._attribute(mapper, column) if column is not None else None
-                if attribute is not None:
-                    found[attribute] = value.value
-        return found
 
     def _update_by_key(self, changed: set[Column[Any]]) -> Result[Any]:
         mapper = self.execution.bind_mapper
@@ -200,7 +177,7 @@ class Bulk:
             ) from error
         columns = {c for c in self.table.columns if any(self._attribute(mapper, c) in row for row in self.rows)}
         columns -= set(self.table.primary_key.columns)
-        self.before(keys, changed, self.source.lock_to_change(columns))
+        self.before(keys, changed, self.source.lock_to_change(columns), Given(self).updated_by_key())
         result = self.execution.invoke_statement(execution_options=_MANAGED)
         self.moved(keys, changed)
         self.propagation.run()
@@ -223,12 +200,12 @@ class Bulk:
     ) -> None:
         """Lock rows that will be updated, and read what they contribute.
 
-        :param rows: new rows, and new values, that will be written with them.
+        :param rows: new rows, and new values, that will be written with them; see :class:`.Given`.
         """
         if keys and changed & self.plan.found_by(self.source):
             lock_rekeyed(self.propagation, self.source)
         touched = {self.source: Touched(dict.fromkeys(keys, lock), changed)} if keys else {}
-        locks = self._locks(rows, touched)
+        locks = Given(self).locks(touched, rows)
         if locks:
             self.propagation.before(touched, locks)
         if keys:
@@ -265,7 +242,7 @@ class Bulk:
 
     def delete(self) -> Result[Any]:
         """Lock the rows that match and what goes with them, delete just those, and let the difference follow."""
-        keys = self._matching(Lock.UPDATE)
+        keys = self._matching(Lock.UPDATE, None)
         if keys:
             touched: dict[Source, Touched] = {}
             if self.table in self.plan.sources:
@@ -281,11 +258,15 @@ class Bulk:
 
     # -- rows that match ---------------------------------------------------------------------------------------
 
-    def _matching(self, lock: Lock) -> list[Key]:
-        """Return the rows that the statement's WHERE matches, locked; each once, however many joined rows match."""
+    def _matching(self, lock: Lock, columns: set[Column[Any]] | None) -> list[Key]:
+        """Return the rows that the statement's WHERE matches; each once, however many joined rows match.
+
+        They are locked, unless other rows must be locked first.
+
+        :param columns: what changes; ``None`` if the rows go.
+        """
         key = list(self.table.primary_key.columns)
-        # the WHERE as it was built, and what the ORM adds to it for a class that shares its table
-        criteria = [*self.statement._where_criteria, *self._inheritance()]
+        criteria = self.criteria()
         statement: Select[Any] = select(*labelled(key)).order_by(*key)
         matching = select(*key).where(*criteria)
         if {*matching.get_final_froms()} != {self.table}:
@@ -293,14 +274,21 @@ class Bulk:
             statement = statement.where(_in(key, matching.correlate(None)))
         else:
             statement = statement.where(*criteria)
-        if len(self.rows) < 2:  # several are locked together, in order, when all are known
+        # several are locked together, in order, when all are known
+        if len(self.rows) < 2 and not has_hosts_below(self.source, Touched({}, columns)):
             statement = self.propagation.dialect.lock(statement, lock, self.table)
-        connection = self.propagation.connection(self.source)
         found: dict[Key, None] = {}
         for parameters in self.rows or [self.parameters]:
-            rows = connection.execute(statement, parameters, execution_options=_MANAGED)
-            found |= dict.fromkeys(tuple(row) for row in rows)
+            found |= dict.fromkeys(tuple(row) for row in self.read(statement, parameters))
         return list(found)
+
+    def criteria(self) -> list[Any]:
+        """Return the WHERE as it was built, and what the ORM adds to it for a class that shares its table."""
+        return [*self.statement._where_criteria, *self._inheritance()]
+
+    def read(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Iterable[Any]:
+        """Run a SELECT made of parts of the statement, with parameters of the statement."""
+        return self.propagation.connection(self.source).execute(statement, parameters, execution_options=_MANAGED)
 
     def _inheritance(self) -> Iterator[Any]:
         mapper = self.execution.bind_mapper

@@ -61,24 +61,14 @@ class Flush:
             self.propagation.connection(source)  # refuses what cannot be kept true before anything is written
         if self._deleted:
             find_dependents(self.propagation, self._deleted, self._touched)
-        locks = LockPass(self.propagation, self._touched, self._top())
+        edges = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys}
+        locks = LockPass(self.propagation, self._touched, written=self._hosts, edges=edges)
         self._add_known(locks)
         if self._touched or locks:
             self.propagation.before(self._touched, locks)
             self._seen.update((source, key) for source, rows in self._touched.items() for key in rows.keys)
         self.same_row.before_flush(self._new, self._changed)
         self.events.before()
-
-    def _top(self) -> int | None:
-        """Return the highest level at which rows will be locked, or written by the unit of work, before deltas are.
-
-        The unit of work updates parents before children, the engine locks children before parents. So hosts that
-        contributions will reach below that level must be locked in the engine's order before.
-        """
-        ranks = [source.rank for source in (*self._touched, *self._hosts)]
-        edges = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys}
-        ranks += [hop.source.rank for edge in edges for hop in edge.hops]
-        return max(ranks, default=None)
 
     def _add_known(self, locks: LockPass) -> None:
         """Add the rows to which new and changed objects refer, as far as memory knows."""

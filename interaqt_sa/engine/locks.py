@@ -9,7 +9,7 @@ contributions will reach.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,6 +38,15 @@ class Wanted:
     climbs: bool
     checked: bool
 
+    def with_(self, other: Wanted) -> Wanted:
+        """Return what serves both."""
+        return Wanted(
+            max((lock for lock in (other.lock, self.lock) if lock is not None), default=None),
+            self.follows or other.follows,
+            self.climbs or other.climbs,
+            self.checked and other.checked,
+        )
+
 
 class Reference(NamedTuple):
     """Columns of a table that refer to a row of another."""
@@ -52,22 +61,31 @@ class LockPass:
     """The locks of one write.
 
     :param touched: rows that will be written.
-    :param top: up to which rank hosts are locked too: what is locked ahead must not overtake what is locked later.
+    :param written: other tables whose rows will be.
+    :param edges: over which written rows contribute, besides those of ``touched``.
+    :param top: up to which rank hosts are locked in any case.
     """
 
-    def __init__(self, propagation: Propagation, touched: Mapping[Source, Touched], top: int | None = None) -> None:
+    def __init__(
+        self,
+        propagation: Propagation,
+        touched: Mapping[Source, Touched],
+        *,
+        written: Iterable[Source] = (),
+        edges: Iterable[Edge] = (),
+        top: int | None = None,
+    ) -> None:
         self._propagation = propagation
         self._touched = touched
-        if propagation.dialect.has_row_locks and (ahead := _rank_ahead(touched)) is not None:
-            top = ahead if top is None else max(top, ahead)
-        self._top = top
-        self._rows: dict[Source, dict[Key, Wanted]] = {}
+        ranks = [source.rank for source in written] + [hop.source.rank for edge in edges for hop in edge.hops]
+        self._top: int | None = max((*ranks, *_ranks_ahead(touched), *([] if top is None else [top])), default=None)
+        self._waiting: dict[Source, dict[Key, Wanted]] = {}
+        self._locked: dict[Source, dict[Key, Wanted]] = {}
         self._loose: dict[Edge, set[Key]] = {}
-        self._read: dict[tuple[Edge, Hop], set[Key]] = {}
-        self._done: set[Source] = set()
+        self._read: dict[tuple[Edge, Hop, bool], set[Key]] = {}
         for source, rows in touched.items():
             for key, lock in rows.keys.items():
-                self._want(source, key, Wanted(lock, follows=True, climbs=top is not None, checked=False))
+                self._want(source, key, Wanted(lock, follows=True, climbs=self._top is not None, checked=False))
 
     def add_host(self, source: Source, key: Key) -> None:
         """Add a host that the write will update, or that its contributions will reach."""
@@ -82,63 +100,65 @@ class LockPass:
         self._want(source, key, Wanted(lock, follows=True, climbs=False, checked=checked))
 
     def _want(self, source: Source, key: Key, wanted: Wanted) -> None:
-        rows = self._rows.setdefault(source, {})
-        held = rows.get(key)
-        if held is not None:
-            wanted = Wanted(
-                max((lock for lock in (held.lock, wanted.lock) if lock is not None), default=None),
-                held.follows or wanted.follows,
-                held.climbs or wanted.climbs,
-                held.checked and wanted.checked,
-            )
-        rows[key] = wanted
+        waiting, locked = self._waiting.get(source, {}).get(key), self._locked.get(source, {}).get(key)
+        for held in (waiting, locked):
+            wanted = wanted.with_(held) if held is not None else wanted
+        if wanted != locked:
+            self._waiting.setdefault(source, {})[key] = wanted
 
     def __bool__(self) -> bool:
-        return bool(self._rows)
+        return bool(self._waiting)
 
     def run(self) -> None:
         """Take the locks, and subtract what touched rows contribute over edges that read nothing else."""
         if self._is_single_host():
             return  # no order can be wrong
-        while waiting := [s for s in self._rows if s not in self._done] + [e.host.source for e in self._loose]:
+        while waiting := [*self._waiting, *(edge.host.source for edge in self._loose)]:
             source = min(waiting, key=lambda s: s.rank)
             for edge in [e for e in self._loose if e.host.source is source]:
                 self._propagation.lock_targets(edge.host, tuple(edge.host_key), self._loose.pop(edge))
-            if source in self._rows and source not in self._done:
-                self._done.add(source)
-                self._lock(source, self._rows[source])
-                self._want_hosts_of_readers(source, self._rows[source])
+            if source in self._waiting and not self._want_hosts_of_readers(source, self._waiting[source], below=True):
+                rows = self._waiting.pop(source)
+                self._locked.setdefault(source, {}).update(rows)
+                self._lock(source, rows)
+                self._want_hosts_of_readers(source, rows, below=False)
 
-    def _want_hosts_of_readers(self, source: Source, rows: Mapping[Key, Wanted]) -> None:
-        """Want the hosts of rows that read changed rows and others beside them.
+    def _want_hosts_of_readers(self, source: Source, rows: Mapping[Key, Wanted], *, below: bool) -> bool:
+        """Want the hosts of rows that read changed rows and others beside them; return whether there are any.
 
         Two transactions that change neighbours of one member, on different paths, must not both read its old
         contribution. Neither can lock the other's neighbour: each holds the one that the other would ask for. What
         they have in common, and what comes after both in the lock order, is the host.
+
+        :param below: only hosts that themselves refer to the changed rows, and so come before them. Those that come to
+            read a row before it is locked are found after it, and locked out of order.
         """
         if self._top is None or not self._propagation.dialect.has_row_locks:
-            return
-        touched = self._touched.get(source)
+            return False
+        touched, found = self._touched.get(source), False
         for edge, hop in source.readers:
+            if below and edge.host.rank >= source.rank:
+                continue
             if not edge.beside(hop) and edge.host.rank > self._top:
                 continue
             changed = touched.keys if touched is not None and touched.reaches(hop.inputs) else ()
             changes = source.host is not None and bool(hop.inputs & source.host.written)
             keys = {key for key, wanted in rows.items() if key in changed or (changes and wanted.climbs)}
-            known = self._read.setdefault((edge, hop), set())
+            known = self._read.setdefault((edge, hop, below), set())
             keys = {key for key in keys - known if None not in key}
             if not keys:
                 continue
             known |= keys
             _, hosts = self._propagation.find_readers(edge, hop, list(keys))
+            found = found or bool(hosts)
             if edge.host.constant is None and tuple(edge.host_key) != tuple(edge.host.source.key):
                 if hosts:
                     self._loose.setdefault(edge, set()).update(hosts)
                 continue
             target = edge.host.source
-            for host in hosts - self._rows.get(target, {}).keys():
+            for host in hosts:
                 self._want(target, host, Wanted(Lock.NO_KEY_UPDATE, _is_read(target), climbs=True, checked=False))
-                self._done.discard(target)  # a cycle of tables: once more
+        return found
 
     def _lock(self, source: Source, rows: dict[Key, Wanted]) -> None:
         propagation, dialect = self._propagation, self._propagation.dialect
@@ -147,7 +167,7 @@ class LockPass:
         locks = [wanted.lock for wanted in rows.values() if wanted.lock is not None] if dialect.has_row_locks else []
         references = self._references(source, rows.values()) if locks else []
         # what the write locks by itself comes after all of the pass, and in the order of the foreign keys
-        last = source is max(self._rows, key=lambda s: s.rank)
+        last = all(source.rank > other.rank for other in self._waiting)
         checked = last and len(rows) == 1 and all(wanted.checked for wanted in rows.values())
         if not own and (not locks or (checked and not references)):
             return
@@ -161,11 +181,11 @@ class LockPass:
             assert touched is not None
             place = propagation.subtract_locked(edge, touched, found, place)
         for reference in references:
-            self._follow(source, reference, found, place)
+            self._follow(source, rows, reference, found, place)
             place += len(reference.columns)
 
     def _is_single_host(self) -> bool:
-        rows = [wanted for rows in self._rows.values() for wanted in rows.values()]
+        rows = [wanted for rows in self._waiting.values() for wanted in rows.values()]
         return len(rows) == 1 and not self._touched and not rows[0].follows
 
     def _references(self, source: Source, rows: Collection[Wanted]) -> list[Reference]:
@@ -194,8 +214,10 @@ class LockPass:
                 references.append(Reference(host, columns, Lock.NO_KEY_UPDATE, to_host=True))
         return references
 
-    def _follow(self, source: Source, reference: Reference, found: Sequence[Any], place: int) -> None:
-        rows, width = self._rows[source], len(source.key)
+    def _follow(
+        self, source: Source, rows: Mapping[Key, Wanted], reference: Reference, found: Sequence[Any], place: int
+    ) -> None:
+        width = len(source.key)
         for row in found:
             wanted = rows.get(tuple(row[:width]))
             key = tuple(row[place : place + len(reference.columns)])
@@ -207,27 +229,42 @@ class LockPass:
                 self.add_neighbour(reference.target, key, reference.lock, checked=False)
 
 
+def has_hosts_below(source: Source, rows: Touched) -> bool:
+    """Whether hosts of those who read changed rows must be locked before these rows."""
+    return any(edge.host.rank < source.rank and rows.reaches(hop.inputs) for edge, hop in source.readers)
+
+
 def _is_read(source: Source) -> bool:
     """Whether contributions of others read computed values of ``source``."""
     return source.host is not None and any(hop.inputs & source.host.written for _, hop in source.readers)
 
 
-def _rank_ahead(touched: Mapping[Source, Touched]) -> int | None:
-    """Return up to which rank hosts are locked ahead for the sake of neighbours that are changed."""
-    ranks: list[int] = []
+def _ranks_ahead(touched: Mapping[Source, Touched]) -> Iterator[int]:
+    """Give the levels at which rows are locked, or written, before the deltas of a write are applied.
+
+    What is written goes from parents to children, and what contributions read is locked before they are read, but the
+    engine locks from the bottom up. So hosts that contributions will reach below the highest of these levels must be
+    locked in their turn, ahead. For neighbours that are changed see :meth:`LockPass._want_hosts_of_readers`.
+    """
     seen: set[Source] = set()
 
-    def visit(source: Source, reaches: Callable[[set[Column[Any]]], bool]) -> None:
-        ranks.extend(edge.host.rank for edge, hop in source.readers if edge.beside(hop) and reaches(hop.inputs))
+    def visit(source: Source, reaches: Callable[[set[Column[Any]]], bool]) -> Iterator[int]:
+        for edge, hop in source.readers:
+            if edge.beside(hop) and reaches(hop.inputs):
+                yield edge.host.rank
         for edge in source.edges:
             host = edge.host
             if host.source not in seen and reaches(edge.inputs):
                 seen.add(host.source)
-                visit(host.source, lambda inputs, host=host: bool(inputs & host.written))  # type: ignore[misc]
+                yield from visit(host.source, lambda inputs, host=host: bool(inputs & host.written))  # type: ignore[misc]
 
     for source, rows in touched.items():
-        visit(source, rows.reaches)
-    return max(ranks, default=None)
+        yield source.rank
+        yield from (hop.source.rank for edge in source.edges if rows.reaches(edge.inputs) for hop in edge.hops)
+        for edge, hop in source.readers:
+            if rows.reaches(hop.inputs):
+                yield from (further.source.rank for further in edge.beyond(hop))
+        yield from visit(source, rows.reaches)
 
 
 def _changes_with(source: Source, edge: Edge) -> bool:

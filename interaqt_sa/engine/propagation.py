@@ -346,7 +346,7 @@ class Propagation:
         reads_before = bool(edges or readers)
         pair = len(targets) == 2 and exact and dialect.chains_updates and not reads_before
         if reads_before or (len(targets) > 1 and not pair and dialect.has_row_locks):
-            if dialect.has_row_locks and any(edge.beside(hop) for edge, hop in readers):
+            if dialect.has_row_locks and any(_before_readers(edge, hop) for edge, hop in readers):
                 self._lock_ahead(host, key, targets, readers)
             keys = self.lock_targets(host, key, targets)
             for edge in edges:
@@ -414,8 +414,8 @@ class Propagation:
         self, host: Host, key: tuple[Column[Any], ...], targets: set[Key], readers: Sequence[tuple[Edge, Hop]]
     ) -> None:
         """Lock hosts together with those of their readers, and on the way all hosts that are known to change."""
-        top = max(edge.host.rank for edge, hop in readers if edge.beside(hop))
-        locks = LockPass(self, {}, top)
+        top = max(host.rank, *(edge.host.rank for edge, hop in readers if edge.beside(hop)))
+        locks = LockPass(self, {}, top=top)
         if key != tuple(host.source.key):
             targets = set(self.lock_targets(host, key, targets))
         for target in targets:
@@ -488,6 +488,11 @@ class Propagation:
                 "controller.setup(install=True), or run the pending migrations",
                 record=name,
             )
+
+
+def _before_readers(edge: Edge, hop: Hop) -> bool:
+    """Whether the hosts of rows that read a changed row are locked before these rows are read."""
+    return bool(edge.beside(hop)) or edge.host.rank < hop.source.rank
 
 
 def _may_be_read_again(host: Host, inline: Iterable[Edge]) -> bool:

@@ -2,6 +2,6 @@
 
 from .model import ComputedValue, Edge, Hop, Host, Part, Source
 from .plan import Plan
-from .watch import Watch
+from .watch import RowReference, Watch
 
-__all__ = ["ComputedValue", "Edge", "Hop", "Host", "Part", "Plan", "Source", "Watch"]
+__all__ = ["ComputedValue", "Edge", "Hop", "Host", "Part", "Plan", "RowReference", "Source", "Watch"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import MetaData, Table
 
 from .plan import Plan
@@ -11,19 +13,24 @@ from .sources import Sources
 def assign_ranks(metadata: MetaData, sources: Sources, plan: Plan) -> None:
     """Give every source its place: a table before those that its rows contribute or refer to, dictionaries last.
 
-    Inside a cycle of tables the order is that of their names; rows of one table are locked in the order of their keys.
+    What contributions read comes before what they are added to, unless the host itself refers to it. Inside a cycle of
+    tables the order is that of their names; rows of one table are locked in the order of their keys.
     """
     above: dict[Table, set[Table]] = {table: set() for table in metadata.tables.values()}
     for table in list(above):
         above[table].update(fk.column.table for fk in table.foreign_keys if _resolves(fk))
+    read: dict[Table, set[Table]] = {}
     for host in plan.hosts.values():
         for edge in host.edges:
             above.setdefault(edge.driver.table, set()).add(host.source.table)
             for hop in edge.hops:
                 if hop.source.table is not host.source.table:
                     above[edge.driver.table].add(hop.source.table)
-                    # what contributions read is locked before what they are added to
-                    above[hop.source.table].add(host.source.table)
+                    read.setdefault(hop.source.table, set()).add(host.source.table)
+    for table in sorted(read, key=lambda t: t.fullname):
+        for host_table in sorted(read[table], key=lambda t: t.fullname):
+            if table not in _reachable(above, host_table):
+                above[table].add(host_table)
     heights: dict[Table, int] = {}
 
     def height(table: Table, path: tuple[Table, ...]) -> int:
@@ -37,6 +44,15 @@ def assign_ranks(metadata: MetaData, sources: Sources, plan: Plan) -> None:
     places = {table: place for place, table in enumerate(ordered)}
     for source in sources.distinct():
         source.rank = places[source.table]
+
+
+def _reachable(above: Mapping[Table, set[Table]], start: Table) -> set[Table]:
+    found, waiting = {start}, [start]
+    while waiting:
+        new = above.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found
 
 
 def _resolves(foreign_key: object) -> bool:

@@ -1,0 +1,162 @@
+"""What rows will refer to once a DML statement has run: it is locked before, in the lock order.
+
+The checks of foreign keys would lock it too, but row by row and in the order of the columns; and what contributions
+read along the new references would be locked only after the write, when hosts are locked already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BindParameter, ColumnElement, Select, TextClause, select
+from sqlalchemy.orm import Mapper
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.elements import ColumnClause
+
+from .locks import LockPass
+from .plan import RowReference, Source, Watch
+from .touched import Key, Touched
+
+if TYPE_CHECKING:
+    from .bulk import Bulk
+
+#: values of one row by attribute; a ColumnElement stands for what only the database knows
+Values = Mapping[str, Any]
+
+
+class Given:
+    """The values that a DML statement gives to references of its rows."""
+
+    # The parts of a DML statement have no public accessors: _values, _ordered_values, _multi_values.
+
+    def __init__(self, bulk: Bulk) -> None:
+        self._bulk = bulk
+        self._mapper: Mapper[Any] | None = bulk.execution.bind_mapper or bulk.source.mapper
+        self._watch: Watch | None = bulk.plan.watch(self._mapper.class_) if self._mapper is not None else None
+
+    def locks(self, touched: Mapping[Source, Touched], rows: Sequence[Values]) -> LockPass:
+        """Return the locks of the write.
+
+        :param rows: from one of the methods below, or rows by attribute.
+        """
+        watch = self._watch
+        edges = [edge for edge, _ in watch.edge_keys] if watch is not None else []
+        locks = LockPass(self._bulk.propagation, touched, edges=edges)
+        if watch is None:
+            return locks
+        for reference in watch.host_references:
+            for key in _keys(reference, rows):
+                locks.add_host(reference.target, key)
+        for neighbour in (*watch.neighbours, *watch.beyond):
+            for key in _keys(neighbour.reference, rows):
+                locks.add_neighbour(neighbour.reference.target, key, neighbour.lock, checked=neighbour.checked)
+        return locks
+
+    def inserted(self) -> Sequence[Values]:
+        """Return what an INSERT gives; nothing is known of ``INSERT … SELECT``."""
+        statement, bulk = self._bulk.statement, self._bulk
+        fixed = self._values()
+        rows = [row for rows in statement._multi_values for row in rows] or bulk.rows or [bulk.parameters]
+        named = self._by_attribute(rows)
+        return [fixed | row for row in named] if fixed else named
+
+    def updated_by_key(self) -> Sequence[Values]:
+        """Return what an UPDATE with a list of rows, each with its key, gives."""
+        return self._by_attribute(self._bulk.rows)
+
+    def updated(self, keys: Sequence[Key]) -> Sequence[Values]:
+        """Return what an UPDATE gives to rows, which are locked unless there are several parameter sets.
+
+        What it gives by an expression is asked of the database: of one's own locked row it has the latest version. An
+        expression that reads other rows may have another value by the time of the write; what it refers to then is
+        locked after the write, in no order.
+        """
+        bulk = self._bulk
+        rows: list[dict[str, Any]] = [
+            self._values() | row for row in self._by_attribute(bulk.rows or [bulk.parameters])
+        ]
+        unknown = self._unknown(rows[0])
+        if not unknown or not keys or not bulk.propagation.dialect.has_row_locks:
+            return rows
+        dialect, key = bulk.propagation.dialect, list(bulk.table.primary_key.columns)
+        shape = tuple((f"p{i}", column.type) for i, column in enumerate(key))
+        labels = [expression.label(f"v{i}") for i, expression in enumerate(unknown.values())]
+        statement: Select[Any] = select(*labels).where(*bulk.criteria()).distinct()
+        statement = statement.where(dialect.contains(key, "locked", shape, dialect.pack("locked", shape, keys)))
+        found: list[dict[str, Any]] = []
+        for row, parameters in zip(rows, bulk.rows or [bulk.parameters], strict=True):
+            found += [row | dict(zip(unknown, values, strict=True)) for values in bulk.read(statement, parameters)]
+        return found
+
+    def _unknown(self, row: Values) -> dict[str, ColumnElement[Any]]:
+        """Return expressions for those attributes of changed references whose values ``row`` does not say."""
+        found: dict[str, ColumnElement[Any]] = {}
+        for reference in self._references():
+            if not row.keys() & set(reference.attributes):
+                continue  # it stays as it is: what it refers to is read from the row
+            for name in reference.attributes:
+                value = row[name] if name in row else self._column(name)
+                if isinstance(value, ColumnElement) and _is_expression(value):
+                    found[name] = value
+        return found
+
+    def _references(self) -> Iterator[RowReference]:
+        if self._watch is not None:
+            yield from self._watch.host_references
+            for neighbour in (*self._watch.neighbours, *self._watch.beyond):
+                yield neighbour.reference
+
+    def _column(self, attribute: str) -> Any:
+        assert self._mapper is not None
+        column = self._mapper.column_attrs[attribute].columns[0]
+        return self._bulk.table.c.get(column.key)
+
+    def _values(self) -> dict[str, Any]:
+        """Return what the statement gives to all of its rows."""
+        statement = self._bulk.statement
+        pairs: Iterable[tuple[Any, Any]] = getattr(statement, "_ordered_values", None) or ()
+        pairs = [*pairs, *(getattr(statement, "_values", None) or {}).items()]
+        return {self._attribute(name): _known(value) for name, value in pairs}
+
+    def _by_attribute(self, rows: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+        references = {name for reference in self._references() for name in reference.attributes}
+        if not references:
+            return [{}]
+        names = {name: self._attribute(name) for row in rows[:1] for name in row}
+        if rows and any(row.keys() != names.keys() for row in rows):
+            names = {name: self._attribute(name) for row in rows for name in row}
+        wanted = [(name, attribute) for name, attribute in names.items() if attribute in references]
+        return [{attribute: _known(row[name]) for name, attribute in wanted if name in row} for row in rows]
+
+    def _attribute(self, name: Any) -> str:
+        """Return the attribute that a statement or its parameters call ``name``."""
+        key = str(getattr(name, "key", name))
+        if self._mapper is None or (self._bulk.execution.is_orm_statement and key in self._mapper.column_attrs):
+            return key
+        column = self._bulk.table.c.get(key)
+        if column is None or not self._mapper.columns.contains_column(column):
+            return key
+        return self._mapper.get_property_by_column(column).key
+
+
+def _keys(reference: RowReference, rows: Sequence[Values]) -> Collection[Key]:
+    """Return the keys of rows to which ``rows`` refer, as far as they say."""
+    names = reference.attributes
+    found = {tuple(row.get(name) for name in names): None for row in rows}
+    return [key for key in found if not any(part is None or isinstance(part, ColumnElement) for part in key)]
+
+
+def _known(value: Any) -> Any:
+    """Return a value that a statement holds as a parameter as such."""
+    if hasattr(value, "__clause_element__"):
+        value = value.__clause_element__()
+    if isinstance(value, BindParameter) and value.callable is None and not value.required:
+        return value.value
+    return value
+
+
+def _is_expression(value: ColumnElement[Any]) -> bool:
+    """Whether a SELECT may evaluate ``value``: text may hold what only SET takes."""
+    parts = visitors.iterate(value)
+    return not any(isinstance(p, TextClause) or (isinstance(p, ColumnClause) and p.is_literal) for p in parts)
