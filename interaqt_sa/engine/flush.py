@@ -19,6 +19,7 @@ from .locks import LockPass
 from .loose import lock_rekeyed
 from .memory import Memory, changed_attributes, identity_of
 from .mutations import Mutations
+from .others import Others
 from .plan import Edge, Plan, Source, Watch
 from .propagation import Propagation
 from .protection import refuse_computed_write
@@ -46,6 +47,7 @@ class Flush:
         self._rekeyed: list[tuple[Any, Watch, Source]] = []
         self._seen: set[tuple[Source, Key]] = set()
         self._links: list[tuple[Source, list[Any], list[dict[str, Any]]]] = []
+        self._others = Others(self.propagation)
 
     # -- before ------------------------------------------------------------------------------------------------
 
@@ -62,8 +64,12 @@ class Flush:
         if self._deleted:
             find_dependents(self.propagation, self._deleted, self._touched)
         edges = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys}
-        locks = LockPass(self.propagation, self._touched, written=self._hosts, edges=edges)
+        watched = [*self._touched, *self._hosts, *(edge.driver for edge in edges)]
+        written = (*self._hosts, *self._others.sources) if watched else ()
+        locks = LockPass(self.propagation, self._touched, written=written, edges=edges)
         self._add_known(locks)
+        if watched:
+            self._others.add_to(locks, watched)
         if self._touched or locks:
             self.propagation.before(self._touched, locks)
             self._seen.update((source, key) for source, rows in self._touched.items() for key in rows.keys)
@@ -97,6 +103,7 @@ class Flush:
         self.propagation.settled = (known & self.propagation.statements.locked_ahead) - unsettled
 
     def _collect_new(self, instance: object) -> None:
+        self._others.refers(instance)
         watch = self.plan.watch(type(instance))
         if watch is None:
             return
@@ -109,10 +116,12 @@ class Flush:
         self._collect_members(instance, watch, loaded)
 
     def _collect_dirty(self, instance: object) -> None:
-        watch = self.plan.watch(type(instance))
+        watch, state = self.plan.watch(type(instance)), instance_state(instance)
         if watch is None:
+            if changed_attributes(state):
+                self._others.updated(instance)
+                self._others.refers(instance)
             return
-        state = instance_state(instance)
         assigned = state.committed_state.keys()
         if not watch.computed.keys().isdisjoint(assigned):
             refuse_computed_write(instance, watch, assigned)
@@ -123,6 +132,10 @@ class Flush:
             lock = Lock.NO_KEY_UPDATE if watch.shared_inputs.isdisjoint(changed) else Lock.UPDATE
             self._touch(watch.source, identity_of(state), lock, watch.changed_columns(changed))
             self._changed.append((instance, watch))
+        elif changed:
+            self._others.updated(instance)
+        if changed:
+            self._others.refers(instance)
         if watch.source is not None and not watch.found_by.isdisjoint(changed):
             lock_rekeyed(self.propagation, watch.source)
             self._rekeyed.append((instance, watch, watch.source))
@@ -130,6 +143,8 @@ class Flush:
 
     def _collect_deleted(self, instance: object) -> None:
         watch = self.plan.watch(type(instance))
+        if watch is None or watch.source is None:
+            self._others.deleted(instance)
         if watch is None:
             return
         key = identity_of(instance_state(instance))

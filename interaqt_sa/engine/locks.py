@@ -99,6 +99,18 @@ class LockPass:
         """Add a row that written rows will refer to, and that their contributions read."""
         self._want(source, key, Wanted(lock, follows=True, climbs=False, checked=checked))
 
+    def add_referred(self, source: Source, key: Key) -> None:
+        """Add a row that written rows will refer to; the check of a foreign key will lock it."""
+        self._want(source, key, Wanted(Lock.KEY_SHARE, follows=False, climbs=False, checked=True))
+
+    def add_written(self, source: Source, rows: Mapping[Key, Lock]) -> None:
+        """Add rows of one table that the unit of work will write, and from which nothing is computed."""
+        ordered = len(rows) == 1 or Lock.UPDATE not in rows.values()
+        if ordered and source.rank == self._top and source not in self._waiting:
+            return  # it locks them in order, after all others
+        for key, lock in rows.items():
+            self._want(source, key, Wanted(lock, follows=False, climbs=False, checked=False))
+
     def _want(self, source: Source, key: Key, wanted: Wanted) -> None:
         waiting, locked = self._waiting.get(source, {}).get(key), self._locked.get(source, {}).get(key)
         for held in (waiting, locked):

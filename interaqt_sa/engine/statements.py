@@ -94,7 +94,8 @@ class Statements:
 
     def unwatched(self, table: Table, mapper: Mapper[Any] | None = None) -> Source:
         """Return a source for a table from which nothing is computed, but whose rows the engine writes or locks."""
-        return self.keep(("unwatched", table, mapper), lambda: Source(table, mapper))
+        rank = self.plan.places.get(table, len(self.plan.places))
+        return self.keep(("unwatched", table, mapper), lambda: Source(table, mapper, rank))
 
     # -- rows of sources ---------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import MetaData, Table
 
+from .model import Hop
 from .plan import Plan
 from .sources import Sources
 
@@ -13,37 +14,59 @@ from .sources import Sources
 def assign_ranks(metadata: MetaData, sources: Sources, plan: Plan) -> None:
     """Give every source its place: a table before those that its rows contribute or refer to, dictionaries last.
 
-    What contributions read comes before what they are added to, unless the host itself refers to it. Inside a cycle of
-    tables the order is that of their names; rows of one table are locked in the order of their keys.
+    What contributions read comes before what they are added to, unless they read it through that very host. Where foreign
+    keys say otherwise, contributions win; in a cycle, what comes first by name.
     """
     above: dict[Table, set[Table]] = {table: set() for table in metadata.tables.values()}
-    for table in list(above):
-        above[table].update(fk.column.table for fk in table.foreign_keys if _resolves(fk))
-    read: dict[Table, set[Table]] = {}
-    for host in plan.hosts.values():
-        for edge in host.edges:
-            above.setdefault(edge.driver.table, set()).add(host.source.table)
-            for hop in edge.hops:
-                if hop.source.table is not host.source.table:
-                    above[edge.driver.table].add(hop.source.table)
-                    read.setdefault(hop.source.table, set()).add(host.source.table)
-    for table in sorted(read, key=lambda t: t.fullname):
-        for host_table in sorted(read[table], key=lambda t: t.fullname):
-            if table not in _reachable(above, host_table):
-                above[table].add(host_table)
+    for lower, higher in (*_by_contributions(plan), *_by_foreign_keys(metadata)):
+        if lower not in _reachable(above, higher):
+            above[lower].add(higher)
     heights: dict[Table, int] = {}
 
-    def height(table: Table, path: tuple[Table, ...]) -> int:
+    def height(table: Table) -> int:
         if table not in heights:
-            below = [t for t in sorted(above.get(table, ()), key=lambda t: t.fullname) if t not in (*path, table)]
-            heights[table] = 1 + max((height(t, (*path, table)) for t in below), default=0)
+            heights[table] = 1 + max(map(height, above[table]), default=0)
         return heights[table]
 
     dictionaries = {host.source.table for host in plan.hosts.values() if host.constant is not None}
-    ordered = sorted(above, key=lambda t: (t in dictionaries, -height(t, ()), t.fullname))
-    places = {table: place for place, table in enumerate(ordered)}
+    ordered = sorted(above, key=lambda t: (t in dictionaries, -height(t), t.fullname))
+    plan.places.update((table, place) for place, table in enumerate(ordered))
     for source in sources.distinct():
-        source.rank = places[source.table]
+        source.rank = plan.places[source.table]
+
+
+def _by_contributions(plan: Plan) -> list[tuple[Table, Table]]:
+    """Return pairs of tables, the lower one first: strict ones, then those that may give way."""
+    members: set[tuple[Table, Table]] = set()
+    paths: set[tuple[Table, Table]] = set()
+    reads: set[tuple[Table, Table]] = set()
+    for edge in [edge for host in plan.hosts.values() for edge in host.edges]:
+        table, driver = edge.host.source.table, edge.driver.table
+        members.add((driver, table))
+        for hop in edge.hops:
+            paths.add((hop.parent.source.table if hop.parent is not None else driver, hop.source.table))
+            if table not in _tables_before(hop):
+                reads.add((hop.source.table, table))
+    return [pair for pairs in (members, paths, reads) for pair in sorted(pairs, key=_names) if pair[0] is not pair[1]]
+
+
+def _tables_before(hop: Hop) -> set[Table]:
+    found, step = {hop.source.table}, hop.parent
+    while step is not None:
+        found.add(step.source.table)
+        step = step.parent
+    return found
+
+
+def _by_foreign_keys(metadata: MetaData) -> list[tuple[Table, Table]]:
+    pairs = {
+        (table, fk.column.table) for table in metadata.tables.values() for fk in table.foreign_keys if _resolves(fk)
+    }
+    return sorted((pair for pair in pairs if pair[0] is not pair[1]), key=_names)
+
+
+def _names(pair: tuple[Table, Table]) -> tuple[str, str]:
+    return pair[0].fullname, pair[1].fullname
 
 
 def _reachable(above: Mapping[Table, set[Table]], start: Table) -> set[Table]:

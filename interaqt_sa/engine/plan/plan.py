@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table
+from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table, inspect
 from sqlalchemy.orm import RelationshipDirection, RelationshipProperty
 
 from ...schema.catalog import Catalog
 from .model import ComputedValue, Host, Source
-from .watch import Watch
+from .watch import RowReference, Watch, checked_references
 
 if TYPE_CHECKING:
     from .reactions import Derivation, Machine, Reaction
@@ -26,6 +26,7 @@ class Plan:
     :ivar reactions: what mutation events of a table set off.
     :ivar children: foreign keys by the table that they refer to.
     :ivar secondaries: tables whose rows the unit of work writes for many-to-many relationships.
+    :ivar places: every table of the MetaData in the lock order.
     :ivar nullified: those that the unit of work sets to NULL when it deletes a parent.
     """
 
@@ -42,7 +43,9 @@ class Plan:
         self.children: dict[Table, list[ForeignKeyConstraint]] = {}
         self.secondaries: set[Table] = set()
         self.nullified: set[ForeignKeyConstraint] = set()
+        self.places: dict[Table, int] = {}
         self._watches: dict[type[Any], Watch | None] = {}
+        self._references: dict[type[Any], tuple[RowReference, ...]] = {}
 
     @classmethod
     def of(cls, metadata: MetaData) -> Plan:
@@ -80,6 +83,12 @@ class Plan:
         if cls not in self._watches:
             self._watches[cls] = Watch.of(self, cls)
         return self._watches[cls]
+
+    def references(self, cls: type[Any]) -> tuple[RowReference, ...]:
+        """Return how instances of ``cls`` refer to rows whose changes wait for the checks of foreign keys."""
+        if cls not in self._references:
+            self._references[cls] = tuple(checked_references(inspect(cls), self.sources))
+        return self._references[cls]
 
 
 def _nullified_by(relationship: RelationshipProperty[Any]) -> Iterator[ForeignKeyConstraint]:

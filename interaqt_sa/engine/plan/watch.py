@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -197,6 +197,18 @@ def _host_references(mapper: Mapper[Any], source: Source) -> tuple[RowReference,
         for edge in source.edges
         if edge.refers_by_own_columns and edge.host.constant is None
     )
+
+
+def checked_references(mapper: Mapper[Any], sources: Mapping[Table, Source]) -> Iterator[RowReference]:
+    """Give the foreign keys of ``mapper`` to rows of which others read more than that they are there."""
+    for table in mapper.tables:
+        for constraint in getattr(table, "foreign_key_constraints", ()):
+            target = sources.get(constraint.referred_table)
+            columns = list(constraint.columns)
+            if target is None or not target.readers or not all(mapper.columns.contains_column(c) for c in columns):
+                continue
+            if [element.column for element in constraint.elements] == list(target.key):
+                yield _row_reference(mapper, target, columns)
 
 
 def _row_reference(mapper: Mapper[Any], target: Source, key: Iterable[Any]) -> RowReference:

@@ -1,0 +1,76 @@
+"""Rows that the unit of work writes beside those that matter to computed values.
+
+It writes them in an order of its own, some before and some after hosts are updated. To write a row is to lock it, so they
+have their place in the lock order too: as soon as a flush takes other locks, these rows are locked with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlalchemy import Table
+from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.attributes import instance_state
+
+from .dialects import Lock
+from .locks import LockPass
+from .memory import identity_of
+from .plan import Plan, RowReference, Source
+from .propagation import Propagation
+from .touched import Key
+
+
+class Others:
+    """The rows of one flush that nothing is computed from."""
+
+    def __init__(self, propagation: Propagation) -> None:
+        self._propagation = propagation
+        self._plan: Plan = propagation.statements.plan
+        self._rows: dict[Source, dict[Key, Lock]] = {}
+        self._references: dict[RowReference, dict[Key, None]] = {}
+
+    def updated(self, instance: object) -> None:
+        """Note a row that will be updated."""
+        self._add(instance, Lock.NO_KEY_UPDATE)
+
+    def deleted(self, instance: object) -> None:
+        """Note a row that will be deleted."""
+        self._add(instance, Lock.UPDATE)
+
+    def refers(self, instance: object) -> None:
+        """Note what a new or updated row refers to, and the check of a foreign key will lock."""
+        for reference in self._plan.references(type(instance)):
+            key = reference.key_in(instance)
+            if key is not None and None not in key:
+                self._references.setdefault(reference, {})[key] = None
+
+    def _add(self, instance: object, lock: Lock) -> None:
+        state = instance_state(instance)
+        mapper: Mapper[Any] = state.mapper.base_mapper
+        table = mapper.local_table
+        if isinstance(table, Table) and table in self._plan.places and state.key is not None:
+            source = self._plan.sources.get(table) or self._propagation.statements.unwatched(table, mapper)
+            self._rows.setdefault(source, {})[identity_of(state)] = lock
+
+    @property
+    def sources(self) -> Iterator[Source]:
+        """The tables that will be written, or looked up by the checks of foreign keys."""
+        yield from self._rows
+        for reference in self._references:
+            yield reference.target
+
+    def add_to(self, locks: LockPass, watched: Iterable[Source]) -> None:
+        """Add them to the locks of a flush.
+
+        :param watched: a table that the flush will write for sure.
+        """
+        for reference, keys in self._references.items():
+            for key in keys:
+                locks.add_referred(reference.target, key)
+        engine = None
+        for source, rows in self._rows.items():
+            bind = self._propagation.session.get_bind(mapper=source.mapper, clause=source.write)
+            engine = engine or next((self._propagation.connection(s).engine for s in watched), None)
+            if bind.engine is engine:
+                locks.add_written(source, rows)
