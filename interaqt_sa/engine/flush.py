@@ -64,7 +64,7 @@ class Flush:
         if self._deleted:
             find_dependents(self.propagation, self._deleted, self._touched)
         edges = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys}
-        watched = [*self._touched, *self._hosts, *(edge.driver for edge in edges)]
+        watched = [*self._touched, *self._hosts, *(edge.driver for edge in edges), *self._others.watched]
         written = (*self._hosts, *self._others.sources) if watched else ()
         locks = LockPass(self.propagation, self._touched, written=written, edges=edges)
         self._add_known(locks)

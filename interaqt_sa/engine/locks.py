@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from .touched import Key, Touched
 
 
+_SAVEPOINT = "iq__locks"
+#: how often locks are given back and taken anew, until their order is right; the last time any order will do
+_MAX_ATTEMPTS = 10
+
+
 @dataclass(slots=True)
 class Wanted:
     """One row of the pass.
@@ -81,6 +86,7 @@ class LockPass:
         self._top: int | None = max((*ranks, *_ranks_ahead(touched), *([] if top is None else [top])), default=None)
         self._waiting: dict[Source, dict[Key, Wanted]] = {}
         self._locked: dict[Source, dict[Key, Wanted]] = {}
+        self._late: dict[Source, dict[Key, Wanted]] | None = None
         self._loose: dict[Edge, set[Key]] = {}
         self._read: dict[tuple[Edge, Hop, bool], set[Key]] = {}
         for source, rows in touched.items():
@@ -115,8 +121,11 @@ class LockPass:
         waiting, locked = self._waiting.get(source, {}).get(key), self._locked.get(source, {}).get(key)
         for held in (waiting, locked):
             wanted = wanted.with_(held) if held is not None else wanted
-        if wanted != locked:
-            self._waiting.setdefault(source, {})[key] = wanted
+        if wanted == locked:
+            return
+        self._waiting.setdefault(source, {})[key] = wanted
+        if self._late is not None and any(source.rank <= other.rank for other in self._locked):
+            self._late.setdefault(source, {})[key] = wanted
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -125,6 +134,27 @@ class LockPass:
         """Take the locks, and subtract what touched rows contribute over edges that read nothing else."""
         if self._is_single_host():
             return  # no order can be wrong
+        if not self._propagation.dialect.has_row_locks or not self._may_be_late():
+            self._run()
+            return
+        wanted = {source: dict(rows) for source, rows in self._waiting.items()}
+        connection = self._propagation.connection(next(iter(wanted)))
+        for again in reversed(range(_MAX_ATTEMPTS)):
+            connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
+            self._late = {} if again else None
+            self._run()
+            if not self._late:
+                break
+            connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+            for source, rows in self._late.items():
+                wanted.setdefault(source, {}).update(rows)
+            self._waiting = {source: dict(rows) for source, rows in wanted.items()}
+            self._locked, self._loose, self._read = {}, {}, {}
+        connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+
+    def _run(self) -> None:
+        while any(self._want_hosts_of_readers(s, rows, below=True) for s, rows in [*self._waiting.items()]):
+            pass  # who comes first must be known before the first lock
         while waiting := [*self._waiting, *(edge.host.source for edge in self._loose)]:
             source = min(waiting, key=lambda s: s.rank)
             for edge in [e for e in self._loose if e.host.source is source]:
@@ -134,6 +164,25 @@ class LockPass:
                 self._locked.setdefault(source, {}).update(rows)
                 self._lock(source, rows)
                 self._want_hosts_of_readers(source, rows, below=False)
+            if self._late:
+                return
+
+    def _may_be_late(self) -> bool:
+        """Whether rows may turn out to be needed after those that come behind them were locked."""
+        seen: set[Source] = set()
+        waiting = [*self._waiting]
+        while waiting:
+            source = waiting.pop()
+            if source in seen:
+                continue
+            seen.add(source)
+            touched = self._touched.get(source)
+            for edge, hop in source.readers:
+                reached = touched is not None and touched.reaches(hop.inputs)
+                if edge.host.rank < source.rank and (reached or _is_read(source)):
+                    return True
+            waiting += [edge.host.source for edge in source.edges]
+        return False
 
     def _want_hosts_of_readers(self, source: Source, rows: Mapping[Key, Wanted], *, below: bool) -> bool:
         """Want the hosts of rows that read changed rows and others beside them; return whether there are any.
@@ -142,8 +191,8 @@ class LockPass:
         contribution. Neither can lock the other's neighbour: each holds the one that the other would ask for. What
         they have in common, and what comes after both in the lock order, is the host.
 
-        :param below: only hosts that themselves refer to the changed rows, and so come before them. Those that come to
-            read a row before it is locked are found after it, and locked out of order.
+        :param below: only hosts that come before the changed rows, which they refer to. Another transaction may add
+            to them until the changed rows are locked; so they are looked for again then.
         """
         if self._top is None or not self._propagation.dialect.has_row_locks:
             return False
@@ -176,6 +225,7 @@ class LockPass:
         propagation, dialect = self._propagation, self._propagation.dialect
         touched = self._touched.get(source)
         own = [e for e in source.edges if touched is not None and e.own and touched.reaches(e.inputs)]
+        own = own if self._late is None else []  # the lock may be given back
         locks = [wanted.lock for wanted in rows.values() if wanted.lock is not None] if dialect.has_row_locks else []
         references = self._references(source, rows.values()) if locks else []
         # what the write locks by itself comes after all of the pass, and in the order of the foreign keys

@@ -1,7 +1,7 @@
 """Rows that the unit of work writes beside those that matter to computed values.
 
-It writes them in an order of its own, some before and some after hosts are updated. To write a row is to lock it, so they
-have their place in the lock order too: as soon as a flush takes other locks, these rows are locked with them.
+It writes them in an order of its own, parents first. To write a row is to lock it, so they have their place in the lock
+order too: as soon as a flush takes other locks, these rows are locked with them.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ class Others:
         if isinstance(table, Table) and table in self._plan.places and state.key is not None:
             source = self._plan.sources.get(table) or self._propagation.statements.unwatched(table, mapper)
             self._rows.setdefault(source, {})[identity_of(state)] = lock
+
+    @property
+    def watched(self) -> Iterator[Source]:
+        """Those tables among them whose other columns do matter."""
+        return (source for source in self._rows if source.table in self._plan.sources)
 
     @property
     def sources(self) -> Iterator[Source]:

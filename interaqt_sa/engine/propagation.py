@@ -107,7 +107,7 @@ class Propagation:
         for source in sorted(touched, key=lambda s: s.rank):
             rows = touched[source]
             for edge in source.edges:
-                if rows.reaches(edge.inputs) and not edge.own:
+                if rows.reaches(edge.inputs):
                     ahead = edge in self.statements.locked_ahead
                     self._read_old(edge, rows.keys, () if ahead else edge.hops)
             for edge, hop in source.readers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sqlalchemy import MetaData, Table
+from sqlalchemy.schema import sort_tables
 
 from .model import Hop
 from .plan import Plan
@@ -14,8 +15,10 @@ from .sources import Sources
 def assign_ranks(metadata: MetaData, sources: Sources, plan: Plan) -> None:
     """Give every source its place: a table before those that its rows contribute or refer to, dictionaries last.
 
-    What contributions read comes before what they are added to, unless they read it through that very host. Where foreign
-    keys say otherwise, contributions win; in a cycle, what comes first by name.
+    What contributions read comes before what they are added to, unless they read it through that very host. Where
+    foreign keys say otherwise, contributions win; in a cycle, what comes first by name. Tables that nothing is computed
+    from come before all others, parents first: so the unit of work writes them, and so it may go on where it writes
+    nothing else.
     """
     above: dict[Table, set[Table]] = {table: set() for table in metadata.tables.values()}
     for lower, higher in (*_by_contributions(plan), *_by_foreign_keys(metadata)):
@@ -29,10 +32,17 @@ def assign_ranks(metadata: MetaData, sources: Sources, plan: Plan) -> None:
         return heights[table]
 
     dictionaries = {host.source.table for host in plan.hosts.values() if host.constant is not None}
-    ordered = sorted(above, key=lambda t: (t in dictionaries, -height(t), t.fullname))
-    plan.places.update((table, place) for place, table in enumerate(ordered))
+    watched = {source.table for source in sources.distinct()}
+    ordered = sorted(watched, key=lambda t: (t in dictionaries, -height(t), t.fullname))
+    plan.places.update((table, place) for place, table in enumerate((*_unwatched(metadata, watched), *ordered)))
     for source in sources.distinct():
         source.rank = plan.places[source.table]
+
+
+def _unwatched(metadata: MetaData, watched: set[Table]) -> list[Table]:
+    """Return the other tables, parents first."""
+    rest = [table for table in metadata.tables.values() if table not in watched]
+    return list(sort_tables(rest, skip_fn=lambda fk: not _resolves(fk)))
 
 
 def _by_contributions(plan: Plan) -> list[tuple[Table, Table]]:
