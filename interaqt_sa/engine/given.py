@@ -40,9 +40,15 @@ class Given:
 
         :param rows: from one of the methods below, or rows by attribute.
         """
-        watch = self._watch
+        watch, plan = self._watch, self._bulk.plan
         edges = [edge for edge, _ in watch.edge_keys] if watch is not None else []
-        locks = LockPass(self._bulk.propagation, touched, edges=edges)
+        checked = plan.references(self._mapper.class_) if self._mapper is not None else ()
+        referred = {reference: keys for reference in checked if (keys := _keys(reference, rows))}
+        written = [reference.target for reference in referred]
+        locks = LockPass(self._bulk.propagation, touched, written=written, edges=edges)
+        for reference, keys in referred.items():
+            for key in keys:
+                locks.add_referred(reference.target, key)
         if watch is None:
             return locks
         for reference in watch.host_references:
@@ -102,6 +108,8 @@ class Given:
         return found
 
     def _references(self) -> Iterator[RowReference]:
+        if self._mapper is not None:
+            yield from self._bulk.plan.references(self._mapper.class_)
         if self._watch is not None:
             yield from self._watch.host_references
             for neighbour in (*self._watch.neighbours, *self._watch.beyond):

@@ -86,6 +86,7 @@ class LockPass:
         self._top: int | None = max((*ranks, *_ranks_ahead(touched), *([] if top is None else [top])), default=None)
         self._waiting: dict[Source, dict[Key, Wanted]] = {}
         self._locked: dict[Source, dict[Key, Wanted]] = {}
+        self._is_followed = False
         self._late: dict[Source, dict[Key, Wanted]] | None = None
         self._loose: dict[Edge, set[Key]] = {}
         self._read: dict[tuple[Edge, Hop, bool], set[Key]] = {}
@@ -113,6 +114,7 @@ class LockPass:
         """Add rows of one table that the unit of work will write, and from which nothing is computed."""
         ordered = len(rows) == 1 or Lock.UPDATE not in rows.values()
         if ordered and source.rank == self._top and source not in self._waiting:
+            self._is_followed = True
             return  # it locks them in order, after all others
         for key, lock in rows.items():
             self._want(source, key, Wanted(lock, follows=False, climbs=False, checked=False))
@@ -248,7 +250,7 @@ class LockPass:
 
     def _is_single_host(self) -> bool:
         rows = [wanted for rows in self._waiting.values() for wanted in rows.values()]
-        return len(rows) == 1 and not self._touched and not rows[0].follows
+        return len(rows) == 1 and not self._touched and not self._is_followed and not rows[0].follows
 
     def _references(self, source: Source, rows: Collection[Wanted]) -> list[Reference]:
         """Return along which columns of ``source`` the pass goes on."""
