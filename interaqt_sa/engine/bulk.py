@@ -275,7 +275,8 @@ class Bulk:
         else:
             statement = statement.where(*criteria)
         # several are locked together, in order, when all are known
-        if len(self.rows) < 2 and not has_hosts_below(self.source, Touched({}, columns)):
+        others_first = has_hosts_below(self.source, Touched({}, columns)) or Given(self).refers_below(columns or set())
+        if len(self.rows) < 2 and not others_first:
             statement = self.propagation.dialect.lock(statement, lock, self.table)
         found: dict[Key, None] = {}
         for parameters in self.rows or [self.parameters]:

@@ -7,9 +7,10 @@ read along the new references would be locked only after the write, when hosts a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, ColumnElement, Select, TextClause, select
+from sqlalchemy import BindParameter, Column, ColumnElement, Select, TextClause, select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ColumnClause
@@ -58,6 +59,15 @@ class Given:
             for key in _keys(neighbour.reference, rows):
                 locks.add_neighbour(neighbour.reference.target, key, neighbour.lock, checked=neighbour.checked)
         return locks
+
+    def refers_below(self, columns: AbstractSet[Column[Any]]) -> bool:
+        """Whether a change of ``columns`` leads to rows that must be locked before the changed ones."""
+        names = {c.key for c in columns}
+        return any(
+            reference.target.rank < self._bulk.source.rank
+            and not names.isdisjoint(map(self._key, reference.attributes))
+            for reference in self._references()
+        )
 
     def inserted(self) -> Sequence[Values]:
         """Return what an INSERT gives; nothing is known of ``INSERT … SELECT``."""
@@ -115,10 +125,12 @@ class Given:
             for neighbour in (*self._watch.neighbours, *self._watch.beyond):
                 yield neighbour.reference
 
-    def _column(self, attribute: str) -> Any:
+    def _key(self, attribute: str) -> str:
         assert self._mapper is not None
-        column = self._mapper.column_attrs[attribute].columns[0]
-        return self._bulk.table.c.get(column.key)
+        return str(self._mapper.column_attrs[attribute].columns[0].key)
+
+    def _column(self, attribute: str) -> Any:
+        return self._bulk.table.c.get(self._key(attribute))
 
     def _values(self) -> dict[str, Any]:
         """Return what the statement gives to all of its rows."""
