@@ -44,6 +44,7 @@ class Flush:
         self._changed: list[tuple[Any, Watch]] = []
         self._new: list[tuple[Any, Watch]] = []
         self._hosts: dict[Source, dict[Key, None]] = {}
+        self._changed_hosts: list[object] = []
         self._rekeyed: list[tuple[Any, Watch, Source]] = []
         self._seen: set[tuple[Source, Key]] = set()
         self._links: list[tuple[Source, list[Any], list[dict[str, Any]]]] = []
@@ -64,6 +65,8 @@ class Flush:
         if self._deleted:
             find_dependents(self.propagation, self._deleted, self._touched)
         edges = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys}
+        for instance in self._changed_hosts if edges or self._touched else ():
+            self._others.refers_still(instance)
         watched = [*self._touched, *self._hosts, *(edge.driver for edge in edges), *self._others.watched]
         written = (*self._hosts, *self._others.sources) if watched else ()
         locks = LockPass(self.propagation, self._touched, written=written, edges=edges)
@@ -128,6 +131,7 @@ class Flush:
         changed = changed_attributes(state)
         if watch.source is not None and watch.source.host is not None and changed:
             self._hosts.setdefault(watch.source, {})[identity_of(state)] = None
+            self._changed_hosts.append(instance)
         if watch.source is not None and changed and watch.matters(changed):
             lock = Lock.NO_KEY_UPDATE if watch.shared_inputs.isdisjoint(changed) else Lock.UPDATE
             self._touch(watch.source, identity_of(state), lock, watch.changed_columns(changed))

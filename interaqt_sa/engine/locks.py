@@ -231,7 +231,7 @@ class LockPass:
         locks = [wanted.lock for wanted in rows.values() if wanted.lock is not None] if dialect.has_row_locks else []
         references = self._references(source, rows.values()) if locks else []
         # what the write locks by itself comes after all of the pass, and in the order of the foreign keys
-        last = all(source.rank > other.rank for other in self._waiting)
+        last = not self._is_followed and all(source.rank > other.rank for other in self._waiting)
         checked = last and len(rows) == 1 and all(wanted.checked for wanted in rows.values())
         if not own and (not locks or (checked and not references)):
             return

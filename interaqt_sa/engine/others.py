@@ -45,6 +45,13 @@ class Others:
             if key is not None and None not in key:
                 self._references.setdefault(reference, {})[key] = None
 
+    def refers_still(self, instance: object) -> None:
+        """Note what a row refers to that will be updated twice: PostgreSQL then checks all its foreign keys again."""
+        for reference in self._plan.references(type(instance)):
+            key = reference.key_held(instance)
+            if key is not None and None not in key:
+                self._references.setdefault(reference, {})[key] = None
+
     def _add(self, instance: object, lock: Lock) -> None:
         state = instance_state(instance)
         mapper: Mapper[Any] = state.mapper.base_mapper

@@ -47,11 +47,16 @@ class RowReference:
             identity = instance_state(related).key
             # a new row is nobody else's: it needs no lock
             return identity[1] if identity is not None else (None,)
-        key = tuple(loaded.get(name, _UNKNOWN) for name in self.attributes)
-        if all(type(part) in _EXACT_KEYS for part in key):
+        key = self.key_held(instance)
+        if key is not None:
             return key
-        is_unset = state.key is None and all(part is _UNKNOWN for part in key)
+        is_unset = state.key is None and all(name not in loaded for name in self.attributes)
         return (None,) if is_unset and not self.has_default else None
+
+    def key_held(self, instance: Any) -> tuple[Any, ...] | None:
+        """Return the key in the attributes of ``instance``, new or not; ``None`` if it is not there as such."""
+        key = tuple(instance_dict(instance).get(name, _UNKNOWN) for name in self.attributes)
+        return key if all(type(part) in _EXACT_KEYS for part in key) else None
 
 
 @dataclass(frozen=True)
