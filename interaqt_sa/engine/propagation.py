@@ -414,7 +414,7 @@ class Propagation:
         self, host: Host, key: tuple[Column[Any], ...], targets: set[Key], readers: Sequence[tuple[Edge, Hop]]
     ) -> None:
         """Lock hosts together with those of their readers, and on the way all hosts that are known to change."""
-        top = max(host.rank, *(edge.host.rank for edge, hop in readers if edge.beside(hop)))
+        top = max([host.rank, *(edge.host.rank for edge, hop in readers if edge.beside(hop))])
         locks = LockPass(self, {}, top=top)
         if key != tuple(host.source.key):
             targets = set(self.lock_targets(host, key, targets))
