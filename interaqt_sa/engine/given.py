@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, Column, ColumnElement, Select, TextClause, select
+from sqlalchemy import BindParameter, Column, ColumnElement, Select, Table, TextClause, select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ColumnClause
@@ -73,7 +73,7 @@ class Given:
         """Return what an INSERT gives; nothing is known of ``INSERT … SELECT``."""
         statement, bulk = self._bulk.statement, self._bulk
         fixed = self._values()
-        rows = [row for rows in statement._multi_values for row in rows] or bulk.rows or [bulk.parameters]
+        rows = rows_of_values(bulk.table, statement) or bulk.rows or [bulk.parameters]
         named = self._by_attribute(rows)
         return [fixed | row for row in named] if fixed else named
 
@@ -158,6 +158,12 @@ class Given:
         if column is None or not self._mapper.columns.contains_column(column):
             return key
         return self._mapper.get_property_by_column(column).key
+
+
+def rows_of_values(table: Table, statement: Any) -> list[Mapping[Any, Any]]:
+    """Return the rows of ``insert(…).values([…])``; those without names give the columns in order."""
+    rows = [row for rows in statement._multi_values for row in rows]
+    return [row if isinstance(row, Mapping) else dict(zip(table.columns, row, strict=False)) for row in rows]
 
 
 def _keys(reference: RowReference, rows: Sequence[Values]) -> Collection[Key]:

@@ -141,8 +141,8 @@ class LockPass:
             return
         wanted = {source: dict(rows) for source, rows in self._waiting.items()}
         connection = self._propagation.connection(next(iter(wanted)))
+        connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
         for again in reversed(range(_MAX_ATTEMPTS)):
-            connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
             self._late = {} if again else None
             self._run()
             if not self._late:
@@ -171,6 +171,8 @@ class LockPass:
 
     def _may_be_late(self) -> bool:
         """Whether rows may turn out to be needed after those that come behind them were locked."""
+        if not self._propagation.statements.has_hosts_below:
+            return False
         seen: set[Source] = set()
         waiting = [*self._waiting]
         while waiting:

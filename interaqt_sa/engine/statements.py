@@ -139,6 +139,13 @@ class Statements:
         sources = self.plan.sources.values()
         return self.keep("locked ahead", lambda: edges_locked_ahead(e for s in sources for e in s.edges if e.hops))
 
+    @property
+    def has_hosts_below(self) -> bool:
+        """Whether some host comes before rows that its members read, because it refers to them."""
+        sources = self.plan.sources.values()
+        below = (edge.host.rank <= source.rank for source in sources for edge, _ in source.readers)
+        return self.keep("has hosts below", lambda: any(below))
+
     def lock_and_read(self, source: Source, lock: Lock, columns: Sequence[Column[Any]]) -> Executable:
         """Lock rows by key, in key order; returns keys, then columns of their own table."""
 

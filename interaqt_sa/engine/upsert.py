@@ -12,6 +12,7 @@ from sqlalchemy.sql.elements import BindParameter
 from ..errors import UnmanagedWriteError
 from .advisory import lock_names, place_of
 from .dialects import Lock
+from .given import rows_of_values
 from .guard import MANAGED_OPTION
 from .inserted import returned_columns
 from .results import WriteResult, split_result
@@ -156,7 +157,7 @@ class Upsert:
             )
         given = {self._name(k): v for k, v in (statement._values or {}).items()}
         fixed = {k: v.value for k, v in given.items() if isinstance(v, BindParameter)}
-        rows = [{self._name(k): v for k, v in row.items()} for rows in statement._multi_values for row in rows]
+        rows = [{self._name(k): v for k, v in row.items()} for row in rows_of_values(table, statement)]
         rows = rows or [dict(row) for row in self._bulk.rows] or [dict(self._bulk.parameters)]
         bare = statement._generate()
         bare._multi_values = ()
