@@ -284,6 +284,23 @@ def bulk_items(session: Session, shop: Shop, kind: str, chance: Random) -> None:
     session.execute(statement, execution_options=_UNSYNCHRONIZED)
 
 
+def bulk_shift(session: Session, shop: Shop, kind: str, chance: Random) -> None:
+    """Move items to where only an expression says."""
+    item = shop.item
+    values = {"product_id": item.product_id % PRODUCTS + 1, "warehouse_id": item.warehouse_id % WAREHOUSES + 1}
+    statement = update(item).where(item.order_id == chance.randint(1, ORDERS)).values(values)
+    session.execute(statement, execution_options=_UNSYNCHRONIZED)
+
+
+def bulk_by_key(session: Session, shop: Shop, kind: str, chance: Random) -> None:
+    """Move items by a list of rows, in no order."""
+    keys = list(session.scalars(select(shop.item.id).limit(9)))
+    chance.shuffle(keys)
+    rows = [{"id": key, "product_id": chance.randint(1, 3), "warehouse_id": chance.randint(1, 3)} for key in keys[:3]]
+    if rows:
+        session.execute(update(shop.item), rows)
+
+
 def bulk_remove(session: Session, shop: Shop, kind: str, chance: Random) -> None:
     some = [item.id for item in [_some_item(session, shop, chance)] if item]
     session.execute(delete(shop.item).where(shop.item.id.in_(some)), execution_options=_UNSYNCHRONIZED)
@@ -305,6 +322,19 @@ def bulk_middle(session: Session, shop: Shop, kind: str, chance: Random) -> None
     product = shop.product
     statement = update(product).where(product.id != chance.randint(2, 4)).values(supplier_id=chance.randint(1, 3))
     session.execute(statement, execution_options=_UNSYNCHRONIZED)
+
+
+def bulk_middle_shift(session: Session, shop: Shop, kind: str, chance: Random) -> None:
+    product = shop.product
+    statement = update(product).where(product.id != chance.randint(2, 4))
+    statement = statement.values(supplier_id=product.supplier_id % 3 + 1)
+    session.execute(statement, execution_options=_UNSYNCHRONIZED)
+
+
+def bulk_middle_by_key(session: Session, shop: Shop, kind: str, chance: Random) -> None:
+    keys = list(range(1, PRODUCTS + 1))
+    chance.shuffle(keys)
+    session.execute(update(shop.product), [{"id": key, "supplier_id": chance.randint(1, 3)} for key in keys])
 
 
 def third(session: Session, shop: Shop, kind: str, chance: Random) -> None:
@@ -329,6 +359,8 @@ RANDOM: list[Write] = [add, bulk_add, move, move, move_order, change_amount, rem
 #: those of `RANDOM` without the neighbours that are changed
 NEIGHBOURS: list[Write] = [change_left, change_left, change_right, change_right, change_both, bulk_left, bulk_right]
 FAR_NEIGHBOURS: list[Write] = [*NEIGHBOURS, middle_left, middle_right, bulk_middle, third]
+#: statements that say where references go by an expression, or by a list of rows
+MOVES: list[Write] = [bulk_shift, bulk_by_key, bulk_middle_shift, bulk_middle_by_key]
 
 
 class First(Random):

@@ -205,9 +205,17 @@ MIXES: Mapping[str, Callable[[str], list[Write]]] = {
         neighbours.bulk_items,
         neighbours.bulk_remove,
     ],
+    "moves": lambda kind: [*neighbours.MOVES, *(FAR_NEIGHBOURS if kind.startswith("far") else NEIGHBOURS)],
     "all": lambda kind: [*RANDOM, *(FAR_NEIGHBOURS if kind.startswith("far") else NEIGHBOURS)],
 }
-CASES = [("one value", "all"), ("two values", "neighbours"), ("both computed", "all"), ("far computed", "all")]
+CASES = [
+    ("one value", "all"),
+    ("one value", "moves"),
+    ("two values", "neighbours"),
+    ("both computed", "all"),
+    ("far computed", "all"),
+    ("far computed", "moves"),
+]
 
 
 @pytest.mark.parametrize(("kind", "mix"), [(kind, mix) for kind in KINDS for mix in MIXES] if FULL else CASES)

@@ -1,0 +1,213 @@
+"""Schemas made by chance: a few tables that refer to each other, with computed values over them, and writes to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any, TypeAlias
+
+from sqlalchemy import ForeignKey, delete, func, insert, select, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, configure_mappers, mapped_column, relationship
+
+import interaqt_sa as iq
+from interaqt_sa.engine.plan import Plan
+
+#: rows of each table that everybody fights for
+ROWS = 3
+
+Write: TypeAlias = Callable[[Session, Random], None]
+Attributes: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RandomSchema:
+    """Some mapped classes, those that are referred to first.
+
+    :ivar parents: to which of the classes before it each class refers.
+    :ivar text: what it computes, for messages.
+    """
+
+    base: type[DeclarativeBase]
+    classes: tuple[Any, ...]
+    parents: tuple[tuple[int, ...], ...]
+    text: str
+
+    def references(self, place: int, chance: Random) -> dict[str, int]:
+        """Return values for the foreign keys of a new row."""
+        return {f"f{parent}": chance.randint(1, ROWS) for parent in self.parents[place]}
+
+    def is_watched(self, mapped: Any) -> bool:
+        return mapped.__table__ in Plan.of(self.base.metadata).sources
+
+    def fill(self, session: Session, chance: Random) -> None:
+        for place, mapped in enumerate(self.classes):
+            for _ in range(ROWS):
+                session.add(mapped(v=chance.randint(1, 9), **self.references(place, chance)))
+            session.flush()
+
+
+# -- declaring --------------------------------------------------------------------------------------------------------
+
+
+def random_schema(seed: int) -> RandomSchema:
+    """Declare three to five tables; their names are shuffled, since names decide where nothing else does."""
+    chance = Random(seed)
+    count = chance.randint(3, 5)
+    names = [f"t{n}" for n in range(count)]
+    chance.shuffle(names)
+    parents = tuple(
+        tuple(sorted(chance.sample(range(n), min(n, chance.randint(1, 2))))) if n else () for n in range(count)
+    )
+    computed = _Computed(chance, parents)
+    computed.choose()
+
+    class Base(DeclarativeBase):
+        pass
+
+    classes = tuple(_declare(Base, n, names, parents, computed.of[n]) for n in range(count))
+    configure_mappers()
+    return RandomSchema(Base, classes, parents, f"seed {seed}: tables {names}, parents {parents}, {computed.texts}")
+
+
+class _Computed:
+    """Chooses what is computed, from the members up."""
+
+    def __init__(self, chance: Random, parents: tuple[tuple[int, ...], ...]) -> None:
+        self.chance = chance
+        self.parents = parents
+        self.of: dict[int, Attributes] = {}
+        self.texts: dict[int, dict[str, str]] = {}
+
+    def choose(self) -> None:
+        for host in reversed(range(len(self.parents))):
+            found: Attributes = {}
+            self.texts[host] = {}
+            for member in [n for n, parents in enumerate(self.parents) if host in parents]:
+                for number in range(self.chance.choice([0, 1, 1, 2])):
+                    self._add(found, host, member, f"c{member}_{number}")
+            self.of[host] = found  # only now: no value reads itself
+
+    def _add(self, found: Attributes, host: int, member: int, name: str) -> None:
+        chance = self.chance
+        options: dict[str, Any] = {"where": {self._criterion(member): True}} if chance.random() < 0.5 else {}
+        if chance.random() < 0.25:
+            found[name] = iq.computed(iq.Count(f"k{member}", **options))
+            self.texts[host][name] = f"Count(k{member}, {options})"
+        else:
+            path = self._path(member)
+            found[name] = iq.computed(iq.Summation(f"k{member}", path, **options))
+            self.texts[host][name] = f"Summation(k{member}, {path}, {options})"
+
+    def _path(self, start: int, steps: int = 0) -> str:
+        to = self.chance.choice([None, None, *self.parents[start]])
+        if to is not None and steps < 2:
+            return f"p{to}.{self._path(to, steps + 1)}"
+        values = list(self.of.get(start, ()))
+        return "v" if not values or self.chance.random() < 0.6 else self.chance.choice(values)
+
+    def _criterion(self, start: int) -> str:
+        near = [f"p{parent}." for parent in self.parents[start]]
+        far = [f"p{parent}.p{further}." for parent in self.parents[start] for further in self.parents[parent]]
+        return self.chance.choice(["", *near, *far]) + "on"
+
+
+def _declare(
+    base: type[DeclarativeBase],
+    place: int,
+    names: list[str],
+    parents: tuple[tuple[int, ...], ...],
+    computed: Attributes,
+) -> Any:
+    attributes: Attributes = {
+        "__tablename__": names[place],
+        "__module__": __name__,
+        "id": mapped_column(primary_key=True),
+        "v": mapped_column(default=1),
+        "on": mapped_column(default=True),
+        "note": mapped_column(default=0),  # nothing reads it
+        **computed,
+    }
+    annotations: dict[str, Any] = {"id": Mapped[int], "v": Mapped[int], "on": Mapped[bool], "note": Mapped[int]}
+    annotations |= dict.fromkeys(computed, Mapped[int])
+    for parent in parents[place]:
+        annotations[f"f{parent}"] = Mapped[int]
+        key = attributes[f"f{parent}"] = mapped_column(ForeignKey(f"{names[parent]}.id"), index=True)
+        attributes[f"p{parent}"] = relationship(f"C{parent}", foreign_keys=[key], back_populates=f"k{place}")
+    for member in [n for n, others in enumerate(parents) if place in others]:
+        attributes[f"k{member}"] = relationship(f"C{member}", back_populates=f"p{place}")
+    return type(f"C{place}", (base,), {**attributes, "__annotations__": annotations})
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+class RandomWrites:
+    """Transactions of one flush or one statement each."""
+
+    def __init__(self, schema: RandomSchema) -> None:
+        self.schema = schema
+        self.last = len(schema.classes) - 1
+        self.all: list[Write] = [
+            *[self.change_one] * 4,
+            *[self.change_several] * 4,
+            *[self.bulk_update] * 3,
+            self.bulk_insert,
+            self.remove,
+            self.bulk_delete,
+        ]
+
+    def change_one(self, session: Session, chance: Random) -> None:
+        schema, place = self.schema, chance.randrange(self.last + 1)
+        mapped, parents = schema.classes[place], schema.parents[place]
+        row = session.get_one(mapped, chance.randint(1, ROWS))
+        match chance.choice(["v", "v", "on", "on", "note", "move", "move", "add"]):
+            case "add" if place:
+                session.add(mapped(v=chance.randint(1, 9), **schema.references(place, chance)))
+            case "move" if parents:
+                setattr(row, f"f{chance.choice(parents)}", chance.randint(1, ROWS))
+            case "on":
+                row.on = not row.on
+            case "note":
+                row.note = chance.randint(1, 99)
+            case _:
+                row.v = chance.randint(1, 99)
+
+    def change_several(self, session: Session, chance: Random) -> None:
+        with session.no_autoflush:
+            for _ in range(chance.randint(2, 4)):
+                self.change_one(session, chance)
+
+    def bulk_update(self, session: Session, chance: Random) -> None:
+        place = chance.randrange(self.last + 1)
+        mapped, parents = self.schema.classes[place], self.schema.parents[place]
+        # where nothing is computed the database locks rows as it meets them
+        several = mapped.id % chance.randint(1, 3) == 0
+        statement = update(mapped).where(several if self.schema.is_watched(mapped) else mapped.id == 1)
+        match chance.choice(["v", "on", "move", "shift"]):
+            case "move" if parents:
+                values = {f"f{chance.choice(parents)}": chance.randint(1, ROWS)}
+            case "shift" if parents:
+                name = f"f{chance.choice(parents)}"
+                values = {name: getattr(mapped, name) % ROWS + 1}
+            case "on":
+                values = {"on": ~mapped.on}
+            case _:
+                values = {"v": mapped.v + 1}
+        session.execute(statement.values(values), execution_options={"synchronize_session": False})
+
+    def bulk_insert(self, session: Session, chance: Random) -> None:
+        place = chance.randint(1, self.last)
+        rows = [{"v": chance.randint(1, 9), **self.schema.references(place, chance)} for _ in range(3)]
+        session.execute(insert(self.schema.classes[place]), rows)
+
+    def remove(self, session: Session, chance: Random) -> None:
+        mapped = self.schema.classes[self.last]
+        row = session.scalar(select(mapped).where(mapped.id > ROWS).order_by(func.random()).limit(1))
+        if row is not None:
+            session.delete(row)
+
+    def bulk_delete(self, session: Session, chance: Random) -> None:
+        mapped = self.schema.classes[self.last]
+        some = delete(mapped).where(mapped.id > ROWS, mapped.id % 7 == chance.randrange(7))
+        session.execute(some, execution_options={"synchronize_session": False})
