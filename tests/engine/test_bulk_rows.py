@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, ForeignKey, event, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
 
 import interaqt_sa as iq
@@ -60,6 +61,17 @@ def test_all_kinds_of_rows(session: Session, case: str) -> None:
     session.execute(insert(Thing), rows)
     things = session.scalars(select(Thing).order_by(Thing.box_id))
     assert [(thing.box_id, thing.weight, thing.colour) for thing in things] == stored
+
+
+def test_rows_without_names(session: Session) -> None:
+    session.execute(insert(Thing).values([(1, 1, 2, "red"), (2, 2, 3, "red")]))
+    session.execute(insert(Thing).values((3, 1, 4, "red")))
+    dialect = session.get_bind().dialect.name
+    upsert = postgresql.insert(Thing) if dialect == "postgresql" else sqlite.insert(Thing)
+    statement = upsert.values([(1, 1, 5, "blue"), (4, 2, 6, "blue")])
+    given = {"weight": statement.excluded.weight}
+    session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=given))
+    assert list(session.scalars(select(Box.weight).order_by(Box.id))) == [9, 9]
 
 
 def test_listeners_of_the_application_see_every_insert(session: Session) -> None:
