@@ -90,6 +90,7 @@ class LockPass:
         self._late: dict[Source, dict[Key, Wanted]] | None = None
         self._loose: dict[Edge, set[Key]] = {}
         self._read: dict[tuple[Edge, Hop, bool], set[Key]] = {}
+        self._found: dict[tuple[Edge, Hop], dict[Key, None]] = {}
         for source, rows in touched.items():
             for key, lock in rows.keys.items():
                 self._want(source, key, Wanted(lock, follows=True, climbs=self._top is not None, checked=False))
@@ -151,8 +152,16 @@ class LockPass:
             for source, rows in self._late.items():
                 wanted.setdefault(source, {}).update(rows)
             self._waiting = {source: dict(rows) for source, rows in wanted.items()}
-            self._locked, self._loose, self._read = {}, {}, {}
+            self._locked, self._loose, self._read, self._found = {}, {}, {}, {}
         connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+
+    def readers(self, edge: Edge, hop: Hop, keys: Collection[Key]) -> list[Key] | None:
+        """Return who reads rows ``keys``, which are locked, along ``hop``; ``None`` if nobody has looked for just them.
+
+        As long as they are locked nobody comes to read them, or ceases to.
+        """
+        known = self._read.get((edge, hop, False))
+        return list(self._found[edge, hop]) if known is not None and known == set(keys) else None
 
     def _run(self) -> None:
         while any(self._want_hosts_of_readers(s, rows, below=True) for s, rows in [*self._waiting.items()]):
@@ -214,8 +223,10 @@ class LockPass:
             if not keys:
                 continue
             known |= keys
-            _, hosts = self._propagation.find_readers(edge, hop, list(keys))
+            drivers, hosts = self._propagation.find_readers(edge, hop, list(keys))
             found = found or bool(hosts)
+            if not below:
+                self._found.setdefault((edge, hop), {}).update(dict.fromkeys(drivers))
             if edge.host.constant is None and tuple(edge.host_key) != tuple(edge.host.source.key):
                 if hosts:
                     self._loose.setdefault(edge, set()).update(hosts)

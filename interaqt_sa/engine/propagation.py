@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Column, Connection, Executable
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import Session
 
 from ..errors import ComputationError, SchedulerError
 from .computations.numbers import add_exactly, negate_exactly
@@ -16,6 +16,7 @@ from .dialects import Lock
 from .dialects.base import is_exact_key, named
 from .execution import is_observed, run_kept, run_statement
 from .fused import width
+from .listener import Listener
 from .locks import LockPass
 from .loose import lock_hosts, lock_members
 from .memory import Memory
@@ -28,21 +29,6 @@ from .trees import lock_structure, refuse_cycles
 _MAX_STEPS = 1000
 #: up to this many hosts a database whose RETURNING knows no joins may look each change up again
 _FEW_TARGETS = 4
-
-
-class Listener(Protocol):
-    """Hears what happened to rows; see :class:`.Mutations`."""
-
-    def wanted(self, mapper: Mapper[Any]) -> bool: ...
-    def has_reactions(self, mapper: Mapper[Any]) -> bool: ...
-    def created(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None: ...
-    def updated(self, mapper: Mapper[Any], pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None: ...
-    def deleted(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None: ...
-    def changed(
-        self, mapper: Mapper[Any], old: Mapping[Key, Mapping[str, Any]], new: Mapping[Key, Mapping[str, Any]]
-    ) -> None: ...
-    def written(self, host: Host, rows: Sequence[tuple[Key, Sequence[Any], Sequence[Any]]]) -> None: ...
-    def react(self) -> bool: ...
 
 
 class Propagation:
@@ -103,7 +89,8 @@ class Propagation:
                 if edge.recursive and rows.reaches({c for c in edge.key if isinstance(c, Column)}):
                     lock_structure(self, edge)
                     self._moved_in_trees.setdefault(edge, {}).update(dict.fromkeys(rows.keys))
-        (locks or LockPass(self, touched)).run()
+        locks = locks or LockPass(self, touched)
+        locks.run()
         for source in sorted(touched, key=lambda s: s.rank):
             rows = touched[source]
             for edge in source.edges:
@@ -113,7 +100,7 @@ class Propagation:
             for edge, hop in source.readers:
                 if rows.reaches(hop.inputs):
                     # what lies beyond the changed rows was locked with them, and the hosts of their readers too
-                    self._read_readers(edge, hop, rows.keys, (), rows.columns)
+                    self._read_readers(edge, hop, rows.keys, (), rows.columns, locks.readers(edge, hop, rows.keys))
 
     def subtract_locked(self, edge: Edge, touched: Touched, found: Sequence[Any], place: int) -> int:
         """Subtract what touched rows contribute over an edge; return where the next columns of ``found`` begin.
@@ -174,6 +161,7 @@ class Propagation:
         keys: Iterable[Key],
         unlocked: Sequence[Hop],
         columns: AbstractSet[Column[Any]] | None = frozenset(),
+        found: Sequence[Key] | None = None,
     ) -> None:
         """Subtract the contributions that read changed rows along ``hop``.
 
@@ -182,11 +170,11 @@ class Propagation:
         changed row too, before it reads its own old contributions.
 
         :param columns: what changed; a step that leads on from there may lead to another row after the write.
+        :param found: who reads them, if that is known.
         """
-        keys = list(keys)
-        if not keys:
-            return
-        found, _ = self.find_readers(edge, hop, keys)
+        if found is None:
+            keys = list(keys)
+            found = self.find_readers(edge, hop, keys)[0] if keys else []
         self._read_old(edge, found, unlocked)
         if found and columns:
             batch, names = self.batch(edge), {column.key for column in columns}

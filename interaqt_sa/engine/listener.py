@@ -1,0 +1,27 @@
+"""Who hears what happened to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sqlalchemy.orm import Mapper
+
+if TYPE_CHECKING:
+    from .plan import Host
+    from .touched import Key
+
+
+class Listener(Protocol):
+    """Hears what happened to rows; see :class:`.Mutations`."""
+
+    def wanted(self, mapper: Mapper[Any]) -> bool: ...
+    def has_reactions(self, mapper: Mapper[Any]) -> bool: ...
+    def created(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None: ...
+    def updated(self, mapper: Mapper[Any], pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None: ...
+    def deleted(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None: ...
+    def changed(
+        self, mapper: Mapper[Any], old: Mapping[Key, Mapping[str, Any]], new: Mapping[Key, Mapping[str, Any]]
+    ) -> None: ...
+    def written(self, host: Host, rows: Sequence[tuple[Key, Sequence[Any], Sequence[Any]]]) -> None: ...
+    def react(self) -> bool: ...
