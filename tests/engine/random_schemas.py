@@ -25,17 +25,23 @@ class RandomSchema:
     """Some mapped classes, those that are referred to first.
 
     :ivar parents: to which of the classes before it each class refers.
+    :ivar cascades: whether rows of all tables are deleted, and those that refer to them too.
     :ivar text: what it computes, for messages.
     """
 
     base: type[DeclarativeBase]
     classes: tuple[Any, ...]
     parents: tuple[tuple[int, ...], ...]
+    cascades: bool
     text: str
+
+    def key(self, chance: Random) -> int:
+        """Return the key of a row; where rows are deleted it may be gone."""
+        return chance.randint(1, ROWS + 3 * self.cascades)
 
     def references(self, place: int, chance: Random) -> dict[str, int]:
         """Return values for the foreign keys of a new row."""
-        return {f"f{parent}": chance.randint(1, ROWS) for parent in self.parents[place]}
+        return {f"f{parent}": self.key(chance) for parent in self.parents[place]}
 
     def is_watched(self, mapped: Any) -> bool:
         return mapped.__table__ in Plan.of(self.base.metadata).sources
@@ -43,14 +49,15 @@ class RandomSchema:
     def fill(self, session: Session, chance: Random) -> None:
         for place, mapped in enumerate(self.classes):
             for _ in range(ROWS):
-                session.add(mapped(v=chance.randint(1, 9), **self.references(place, chance)))
+                keys = {f"f{parent}": chance.randint(1, ROWS) for parent in self.parents[place]}
+                session.add(mapped(v=chance.randint(1, 9), **keys))
             session.flush()
 
 
 # -- declaring --------------------------------------------------------------------------------------------------------
 
 
-def random_schema(seed: int) -> RandomSchema:
+def random_schema(seed: int, *, cascades: bool = False) -> RandomSchema:
     """Declare three to five tables; their names are shuffled, since names decide where nothing else does."""
     chance = Random(seed)
     count = chance.randint(3, 5)
@@ -65,9 +72,12 @@ def random_schema(seed: int) -> RandomSchema:
     class Base(DeclarativeBase):
         pass
 
-    classes = tuple(_declare(Base, n, names, parents, computed.of[n]) for n in range(count))
+    ondelete = "CASCADE" if cascades else None
+    classes = tuple(_declare(Base, n, names, parents, computed.of[n], ondelete) for n in range(count))
     configure_mappers()
-    return RandomSchema(Base, classes, parents, f"seed {seed}: tables {names}, parents {parents}, {computed.texts}")
+    return RandomSchema(
+        Base, classes, parents, cascades, f"seed {seed}: tables {names}, parents {parents}, {computed.texts}"
+    )
 
 
 class _Computed:
@@ -118,6 +128,7 @@ def _declare(
     names: list[str],
     parents: tuple[tuple[int, ...], ...],
     computed: Attributes,
+    ondelete: str | None,
 ) -> Any:
     attributes: Attributes = {
         "__tablename__": names[place],
@@ -132,10 +143,10 @@ def _declare(
     annotations |= dict.fromkeys(computed, Mapped[int])
     for parent in parents[place]:
         annotations[f"f{parent}"] = Mapped[int]
-        key = attributes[f"f{parent}"] = mapped_column(ForeignKey(f"{names[parent]}.id"), index=True)
+        key = attributes[f"f{parent}"] = mapped_column(ForeignKey(f"{names[parent]}.id", ondelete=ondelete), index=True)
         attributes[f"p{parent}"] = relationship(f"C{parent}", foreign_keys=[key], back_populates=f"k{place}")
     for member in [n for n, others in enumerate(parents) if place in others]:
-        attributes[f"k{member}"] = relationship(f"C{member}", back_populates=f"p{place}")
+        attributes[f"k{member}"] = relationship(f"C{member}", back_populates=f"p{place}", passive_deletes=True)
     return type(f"C{place}", (base,), {**attributes, "__annotations__": annotations})
 
 
@@ -160,12 +171,14 @@ class RandomWrites:
     def change_one(self, session: Session, chance: Random) -> None:
         schema, place = self.schema, chance.randrange(self.last + 1)
         mapped, parents = schema.classes[place], schema.parents[place]
-        row = session.get_one(mapped, chance.randint(1, ROWS))
+        row = session.get(mapped, chance.randint(1, ROWS))
+        if row is None:
+            return
         match chance.choice(["v", "v", "on", "on", "note", "move", "move", "add"]):
             case "add" if place:
                 session.add(mapped(v=chance.randint(1, 9), **schema.references(place, chance)))
             case "move" if parents:
-                setattr(row, f"f{chance.choice(parents)}", chance.randint(1, ROWS))
+                setattr(row, f"f{chance.choice(parents)}", schema.key(chance))
             case "on":
                 row.on = not row.on
             case "note":
@@ -186,7 +199,7 @@ class RandomWrites:
         statement = update(mapped).where(several if self.schema.is_watched(mapped) else mapped.id == 1)
         match chance.choice(["v", "on", "move", "shift"]):
             case "move" if parents:
-                values = {f"f{chance.choice(parents)}": chance.randint(1, ROWS)}
+                values = {f"f{chance.choice(parents)}": self.schema.key(chance)}
             case "shift" if parents:
                 name = f"f{chance.choice(parents)}"
                 values = {name: getattr(mapped, name) % ROWS + 1}
@@ -202,12 +215,15 @@ class RandomWrites:
         session.execute(insert(self.schema.classes[place]), rows)
 
     def remove(self, session: Session, chance: Random) -> None:
-        mapped = self.schema.classes[self.last]
+        mapped = self._to_delete(chance)
         row = session.scalar(select(mapped).where(mapped.id > ROWS).order_by(func.random()).limit(1))
         if row is not None:
             session.delete(row)
 
     def bulk_delete(self, session: Session, chance: Random) -> None:
-        mapped = self.schema.classes[self.last]
+        mapped = self._to_delete(chance)
         some = delete(mapped).where(mapped.id > ROWS, mapped.id % 7 == chance.randrange(7))
         session.execute(some, execution_options={"synchronize_session": False})
+
+    def _to_delete(self, chance: Random) -> Any:
+        return self.schema.classes[chance.randint(0, self.last) if self.schema.cascades else self.last]
