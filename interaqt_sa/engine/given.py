@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, Column, ColumnElement, Select, Table, TextClause, select
+from sqlalchemy import BindParameter, ClauseElement, Column, ColumnElement, Select, Table, TextClause, select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ColumnClause
@@ -22,7 +22,7 @@ from .touched import Key, Touched
 if TYPE_CHECKING:
     from .bulk import Bulk
 
-#: values of one row by attribute; a ColumnElement stands for what only the database knows
+#: values of one row by attribute; a ClauseElement stands for what only the database knows
 Values = Mapping[str, Any]
 
 
@@ -170,7 +170,7 @@ def _keys(reference: RowReference, rows: Sequence[Values]) -> Collection[Key]:
     """Return the keys of rows to which ``rows`` refer, as far as they say."""
     names = reference.attributes
     found = {tuple(row.get(name) for name in names): None for row in rows}
-    return [key for key in found if not any(part is None or isinstance(part, ColumnElement) for part in key)]
+    return [key for key in found if not any(part is None or isinstance(part, ClauseElement) for part in key)]
 
 
 def _known(value: Any) -> Any:
