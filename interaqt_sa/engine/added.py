@@ -41,8 +41,7 @@ def add_row(session: Session, statements: Statements, mapper: Mapper[Any], value
 
 def _shares_engine(session: Session, statements: Statements, mapper: Mapper[Any]) -> bool:
     """Whether the row goes where computed values are kept."""
-    watched = next((source.mapper for source in statements.plan.sources.values() if source.mapper is not None), mapper)
-    return session.get_bind(watched) is session.get_bind(mapper)
+    return session.get_bind(statements.plan.mapper or mapper) is session.get_bind(mapper)
 
 
 def _takes_part(session: Session, mapper: Mapper[Any]) -> bool:

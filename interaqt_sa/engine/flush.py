@@ -72,7 +72,7 @@ class Flush:
         locks = LockPass(self.propagation, self._touched, written=written, edges=edges)
         self._add_known(locks)
         if watched:
-            self._others.add_to(locks, watched)
+            self._others.add_to(locks)
         if self._touched or locks:
             self.propagation.before(self._touched, locks)
             self._seen.update((source, key) for source, rows in self._touched.items() for key in rows.keys)

@@ -64,7 +64,7 @@ class Keeper:
 
     def statements_for(self, session: Session) -> Statements:
         """Return the kept statements for the database in which ``session`` keeps computed values."""
-        return self.statements(_dialect_of(session, self.plan))
+        return self.statements(session.get_bind(self.plan.mapper).dialect)
 
     def add_row(self, session: Session, mapper: Mapper[Any], values: Mapping[str, Any]) -> None:
         """Add a row, and let what is computed from it follow; see :func:`.add_row`."""
@@ -219,8 +219,3 @@ class Keeper:
 def _plain(table: Any) -> Any:
     """Return the table itself for the annotated copy of it that ``insert(MappedClass)`` and the like carry."""
     return table.metadata.tables.get(table.key, table) if isinstance(table, Table) else table
-
-
-def _dialect_of(session: Session, plan: Plan) -> Any:
-    mapper = next((source.mapper for source in plan.sources.values() if source.mapper is not None), None)
-    return session.get_bind(mapper).dialect

@@ -6,7 +6,7 @@ order too: as soon as a flush takes other locks, these rows are locked with them
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Table
@@ -27,6 +27,7 @@ class Others:
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
         self._plan: Plan = propagation.statements.plan
+        self._is_idle = not propagation.dialect.has_row_locks
         self._rows: dict[Source, dict[Key, Lock]] = {}
         self._references: dict[RowReference, dict[Key, None]] = {}
 
@@ -40,19 +41,21 @@ class Others:
 
     def refers(self, instance: object) -> None:
         """Note what a new or updated row refers to, and the check of a foreign key will lock."""
-        for reference in self._plan.references(type(instance)):
+        for reference in () if self._is_idle else self._plan.references(type(instance)):
             key = reference.key_in(instance)
             if key is not None and None not in key:
                 self._references.setdefault(reference, {})[key] = None
 
     def refers_still(self, instance: object) -> None:
         """Note what a row refers to that will be updated twice: PostgreSQL then checks all its foreign keys again."""
-        for reference in self._plan.references(type(instance)):
+        for reference in () if self._is_idle else self._plan.references(type(instance)):
             key = reference.key_held(instance)
             if key is not None and None not in key:
                 self._references.setdefault(reference, {})[key] = None
 
     def _add(self, instance: object, lock: Lock) -> None:
+        if self._is_idle:
+            return
         state = instance_state(instance)
         mapper: Mapper[Any] = state.mapper.base_mapper
         table = mapper.local_table
@@ -72,17 +75,12 @@ class Others:
         for reference in self._references:
             yield reference.target
 
-    def add_to(self, locks: LockPass, watched: Iterable[Source]) -> None:
-        """Add them to the locks of a flush.
-
-        :param watched: a table that the flush will write for sure.
-        """
+    def add_to(self, locks: LockPass) -> None:
+        """Add them to the locks of a flush."""
         for reference, keys in self._references.items():
             for key in keys:
                 locks.add_referred(reference.target, key)
-        engine = None
+        session = self._propagation.session
         for source, rows in self._rows.items():
-            bind = self._propagation.session.get_bind(mapper=source.mapper, clause=source.write)
-            engine = engine or next((self._propagation.connection(s).engine for s in watched), None)
-            if bind.engine is engine:
+            if session.get_bind(source.mapper).engine is session.get_bind(self._plan.mapper).engine:
                 locks.add_written(source, rows)

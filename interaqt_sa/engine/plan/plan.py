@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table, inspect
-from sqlalchemy.orm import RelationshipDirection, RelationshipProperty
+from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
 from ...schema.catalog import Catalog
 from .model import ComputedValue, Host, Source
@@ -72,6 +72,11 @@ class Plan:
                 if isinstance(relationship.secondary, Table) and not relationship.viewonly:
                     self.secondaries.add(relationship.secondary)
                 self.nullified.update(_nullified_by(relationship))
+
+    @property
+    def mapper(self) -> Mapper[Any] | None:
+        """A class that is watched; all of them are bound to one engine."""
+        return next((source.mapper for source in self.sources.values() if source.mapper is not None), None)
 
     def found_by(self, source: Source) -> set[Column[Any]]:
         """Return the columns of ``source`` by which members find their host."""
