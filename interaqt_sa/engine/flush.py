@@ -67,12 +67,17 @@ class Flush:
         edges = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys}
         for instance in self._changed_hosts if edges or self._touched else ():
             self._others.refers_still(instance)
-        watched = [*self._touched, *self._hosts, *(edge.driver for edge in edges), *self._others.watched]
-        written = (*self._hosts, *self._others.sources) if watched else ()
-        locks = LockPass(self.propagation, self._touched, written=written, edges=edges)
+        others = self._others if self._touched or self._hosts or edges or any(self._others.watched) else None
+        locks = LockPass(
+            self.propagation,
+            self._touched,
+            written=(*self._hosts, *others.written) if others else self._hosts,
+            referred=others.referred if others else (),
+            edges=edges,
+        )
         self._add_known(locks)
-        if watched:
-            self._others.add_to(locks)
+        if others is not None:
+            others.add_to(locks)
         if self._touched or locks:
             self.propagation.before(self._touched, locks)
             self._seen.update((source, key) for source, rows in self._touched.items() for key in rows.keys)

@@ -44,10 +44,10 @@ class Given:
         watch, plan = self._watch, self._bulk.plan
         edges = [edge for edge, _ in watch.edge_keys] if watch is not None else []
         checked = plan.references(self._mapper.class_) if self._mapper is not None else ()
-        referred = {reference: keys for reference in checked if (keys := _keys(reference, rows))}
-        written = [reference.target for reference in referred]
-        locks = LockPass(self._bulk.propagation, touched, written=written, edges=edges)
-        for reference, keys in referred.items():
+        found = {reference: keys for reference in checked if (keys := _keys(reference, rows))}
+        referred = [reference.target for reference in found]
+        locks = LockPass(self._bulk.propagation, touched, referred=referred, edges=edges)
+        for reference, keys in found.items():
             for key in keys:
                 locks.add_referred(reference.target, key)
         if watch is None:

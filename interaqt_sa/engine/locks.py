@@ -36,12 +36,14 @@ class Wanted:
     :ivar follows: whether contributions over the row are read, so that its neighbours must keep still too.
     :ivar climbs: whether hosts above it are locked as well.
     :ivar checked: whether the write itself will lock it just so, by the check of a foreign key.
+    :ivar updated: whether its computed values will change.
     """
 
     lock: Lock | None
-    follows: bool
-    climbs: bool
-    checked: bool
+    follows: bool = False
+    climbs: bool = False
+    checked: bool = False
+    updated: bool = False
 
     def with_(self, other: Wanted) -> Wanted:
         """Return what serves both."""
@@ -50,6 +52,7 @@ class Wanted:
             self.follows or other.follows,
             self.climbs or other.climbs,
             self.checked and other.checked,
+            self.updated or other.updated,
         )
 
 
@@ -67,6 +70,7 @@ class LockPass:
 
     :param touched: rows that will be written.
     :param written: other tables whose rows will be.
+    :param referred: tables whose rows the checks of foreign keys will lock.
     :param edges: over which written rows contribute, besides those of ``touched``.
     :param top: up to which rank hosts are locked in any case.
     """
@@ -77,12 +81,14 @@ class LockPass:
         touched: Mapping[Source, Touched],
         *,
         written: Iterable[Source] = (),
+        referred: Iterable[Source] = (),
         edges: Iterable[Edge] = (),
         top: int | None = None,
     ) -> None:
         self._propagation = propagation
         self._touched = touched
         ranks = [source.rank for source in written] + [hop.source.rank for edge in edges for hop in edge.hops]
+        ranks += [source.rank - 1 for source in referred]  # a row is not locked before itself
         self._top: int | None = max((*ranks, *_ranks_ahead(touched), *([] if top is None else [top])), default=None)
         self._waiting: dict[Source, dict[Key, Wanted]] = {}
         self._locked: dict[Source, dict[Key, Wanted]] = {}
@@ -93,32 +99,32 @@ class LockPass:
         self._found: dict[tuple[Edge, Hop], dict[Key, None]] = {}
         for source, rows in touched.items():
             for key, lock in rows.keys.items():
-                self._want(source, key, Wanted(lock, follows=True, climbs=self._top is not None, checked=False))
+                self._want(source, key, Wanted(lock, follows=True, climbs=self._top is not None))
 
     def add_host(self, source: Source, key: Key) -> None:
         """Add a host that the write will update, or that its contributions will reach."""
         if self._top is not None and source.rank <= self._top:
-            self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, follows=_is_read(source), climbs=True, checked=False))
+            self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, follows=_is_read(source), climbs=True, updated=True))
         elif source.readers:
             # others lock it for a change of what is read of it, and the check of a foreign key locks it before us
-            self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, follows=False, climbs=False, checked=True))
+            self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, checked=True))
 
     def add_neighbour(self, source: Source, key: Key, lock: Lock, *, checked: bool) -> None:
         """Add a row that written rows will refer to, and that their contributions read."""
-        self._want(source, key, Wanted(lock, follows=True, climbs=False, checked=checked))
+        self._want(source, key, Wanted(lock, follows=True, checked=checked))
 
     def add_referred(self, source: Source, key: Key) -> None:
         """Add a row that written rows will refer to; the check of a foreign key will lock it."""
-        self._want(source, key, Wanted(Lock.KEY_SHARE, follows=False, climbs=False, checked=True))
+        self._want(source, key, Wanted(Lock.KEY_SHARE, checked=True))
 
     def add_written(self, source: Source, rows: Mapping[Key, Lock]) -> None:
         """Add rows of one table that the unit of work will write, and from which nothing is computed."""
         ordered = len(rows) == 1 or Lock.UPDATE not in rows.values()
-        if ordered and source.rank == self._top and source not in self._waiting:
+        if ordered and source.rank == self._top and all(source.rank > other.rank for other in self._waiting):
             self._is_followed = True
             return  # it locks them in order, after all others
         for key, lock in rows.items():
-            self._want(source, key, Wanted(lock, follows=False, climbs=False, checked=False))
+            self._want(source, key, Wanted(lock))
 
     def _want(self, source: Source, key: Key, wanted: Wanted) -> None:
         waiting, locked = self._waiting.get(source, {}).get(key), self._locked.get(source, {}).get(key)
@@ -217,7 +223,7 @@ class LockPass:
                 continue
             changed = touched.keys if touched is not None and touched.reaches(hop.inputs) else ()
             changes = source.host is not None and bool(hop.inputs & source.host.written)
-            keys = {key for key, wanted in rows.items() if key in changed or (changes and wanted.climbs)}
+            keys = {key for key, wanted in rows.items() if key in changed or (changes and wanted.updated)}
             known = self._read.setdefault((edge, hop, below), set())
             keys = {key for key in keys - known if None not in key}
             if not keys:
@@ -233,7 +239,7 @@ class LockPass:
                 continue
             target = edge.host.source
             for host in hosts:
-                self._want(target, host, Wanted(Lock.NO_KEY_UPDATE, _is_read(target), climbs=True, checked=False))
+                self._want(target, host, Wanted(Lock.NO_KEY_UPDATE, _is_read(target), climbs=True, updated=True))
         return found
 
     def _lock(self, source: Source, rows: dict[Key, Wanted]) -> None:
@@ -283,7 +289,8 @@ class LockPass:
         for edge in source.edges:
             host = edge.host.source
             columns = tuple(column for column in edge.key if isinstance(column, Column))
-            changes = touched.reaches(edge.inputs) if touched is not None else _changes_with(source, edge)
+            changes = touched is not None and touched.reaches(edge.inputs)
+            changes = changes or (_changes_with(source, edge) and any(row.updated for row in rows))
             ahead = climbs and self._top is not None and host.rank <= self._top
             # a row that moves has the key of its new host checked, and locked, before the hosts' own turn
             moves = touched is not None and touched.columns is not None and not touched.columns.isdisjoint(columns)

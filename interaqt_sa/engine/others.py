@@ -6,7 +6,7 @@ order too: as soon as a flush takes other locks, these rows are locked with them
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Table
@@ -69,11 +69,14 @@ class Others:
         return (source for source in self._rows if source.table in self._plan.sources)
 
     @property
-    def sources(self) -> Iterator[Source]:
-        """The tables that will be written, or looked up by the checks of foreign keys."""
-        yield from self._rows
-        for reference in self._references:
-            yield reference.target
+    def written(self) -> Iterable[Source]:
+        """The tables that will be written."""
+        return self._rows
+
+    @property
+    def referred(self) -> Iterator[Source]:
+        """The tables whose rows the checks of foreign keys will lock."""
+        return (reference.target for reference in self._references)
 
     def add_to(self, locks: LockPass) -> None:
         """Add them to the locks of a flush."""

@@ -211,7 +211,8 @@ class RandomWrites:
 
     def bulk_insert(self, session: Session, chance: Random) -> None:
         place = chance.randint(1, self.last)
-        rows = [{"v": chance.randint(1, 9), **self.schema.references(place, chance)} for _ in range(3)]
+        count = 3 if self.schema.is_watched(self.schema.classes[place]) else 1  # see bulk_update
+        rows = [{"v": chance.randint(1, 9), **self.schema.references(place, chance)} for _ in range(count)]
         session.execute(insert(self.schema.classes[place]), rows)
 
     def remove(self, session: Session, chance: Random) -> None:
