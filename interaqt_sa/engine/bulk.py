@@ -158,7 +158,7 @@ class Bulk:
         _refuse_keys(self.table, columns)
         lock = self.source.lock_to_change(columns)
         keys = self._matching(lock, changed)
-        self.before(keys, changed, lock, Given(self).updated(keys) if keys else ())
+        self.before(keys, changed, lock, Given(self).updated(keys))
         result = self._run_restricted(keys)
         self.moved(keys, changed)
         self.propagation.run()

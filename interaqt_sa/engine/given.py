@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BindParameter, ClauseElement, Column, ColumnElement, Select, Table, TextClause, select
@@ -74,12 +75,11 @@ class Given:
         statement, bulk = self._bulk.statement, self._bulk
         fixed = self._values()
         rows = rows_of_values(bulk.table, statement) or bulk.rows or [bulk.parameters]
-        named = self._by_attribute(rows)
-        return [fixed | row for row in named] if fixed else named
+        return [fixed | row for row in self._distinct(rows)]
 
     def updated_by_key(self) -> Sequence[Values]:
         """Return what an UPDATE with a list of rows, each with its key, gives."""
-        return self._by_attribute(self._bulk.rows)
+        return self._distinct(self._bulk.rows)
 
     def updated(self, keys: Sequence[Key]) -> Sequence[Values]:
         """Return what an UPDATE gives to rows, which are locked unless there are several parameter sets.
@@ -89,11 +89,12 @@ class Given:
         locked after the write, in no order.
         """
         bulk = self._bulk
-        rows: list[dict[str, Any]] = [
-            self._values() | row for row in self._by_attribute(bulk.rows or [bulk.parameters])
-        ]
+        if not keys or not bulk.propagation.dialect.has_row_locks:
+            return []
+        fixed, parameter_sets = self._values(), bulk.rows or [bulk.parameters]
+        rows = [fixed | self._by_attribute(row) for row in parameter_sets]
         unknown = self._unknown(rows[0])
-        if not unknown or not keys or not bulk.propagation.dialect.has_row_locks:
+        if not unknown:
             return rows
         dialect, key = bulk.propagation.dialect, list(bulk.table.primary_key.columns)
         shape = tuple((f"p{i}", column.type) for i, column in enumerate(key))
@@ -101,7 +102,7 @@ class Given:
         statement: Select[Any] = select(*labels).where(*bulk.criteria()).distinct()
         statement = statement.where(dialect.contains(key, "locked", shape, dialect.pack("locked", shape, keys)))
         found: list[dict[str, Any]] = []
-        for row, parameters in zip(rows, bulk.rows or [bulk.parameters], strict=True):
+        for row, parameters in zip(rows, parameter_sets, strict=True):
             found += [row | dict(zip(unknown, values, strict=True)) for values in bulk.read(statement, parameters)]
         return found
 
@@ -139,15 +140,24 @@ class Given:
         pairs = [*pairs, *(getattr(statement, "_values", None) or {}).items()]
         return {self._attribute(name): _known(value) for name, value in pairs}
 
-    def _by_attribute(self, rows: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:
-        references = {name for reference in self._references() for name in reference.attributes}
-        if not references:
-            return [{}]
-        names = {name: self._attribute(name) for row in rows[:1] for name in row}
-        if rows and any(row.keys() != names.keys() for row in rows):
-            names = {name: self._attribute(name) for row in rows for name in row}
+    def _by_attribute(self, row: Mapping[Any, Any]) -> dict[str, Any]:
+        return {self._attribute(name): _known(value) for name, value in row.items()}
+
+    def _distinct(self, rows: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+        """Return what different values rows give to references; there may be many rows."""
+        has_locks = self._bulk.propagation.dialect.has_row_locks
+        references = {name for r in self._references() for name in r.attributes} if has_locks else ()
+        names = {name: self._attribute(name) for name in set[Any]().union(*rows)} if references else {}
         wanted = [(name, attribute) for name, attribute in names.items() if attribute in references]
-        return [{attribute: _known(row[name]) for name, attribute in wanted if name in row} for row in rows]
+        if not wanted:
+            return []
+        # a second name, so that what is got is always a tuple
+        get = itemgetter(*(name for name, _ in wanted), wanted[0][0])
+        try:
+            found = set(map(get, rows))
+        except KeyError:  # some rows leave it to the database
+            found = {tuple(row.get(name) for name, _ in wanted) for row in rows}
+        return [dict(zip((a for _, a in wanted), map(_known, values), strict=False)) for values in found]
 
     def _attribute(self, name: Any) -> str:
         """Return the attribute that a statement or its parameters call ``name``."""
