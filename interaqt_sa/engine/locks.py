@@ -170,13 +170,18 @@ class LockPass:
         return list(self._found[edge, hop]) if known is not None and known == set(keys) else None
 
     def _run(self) -> None:
-        while any(self._want_hosts_of_readers(s, rows, below=True) for s, rows in [*self._waiting.items()]):
+        has_below = self._propagation.statements.has_hosts_below
+        while has_below and any(
+            self._want_hosts_of_readers(s, rows, below=True) for s, rows in [*self._waiting.items()]
+        ):
             pass  # who comes first must be known before the first lock
         while waiting := [*self._waiting, *(edge.host.source for edge in self._loose)]:
             source = min(waiting, key=lambda s: s.rank)
             for edge in [e for e in self._loose if e.host.source is source]:
                 self._propagation.lock_targets(edge.host, tuple(edge.host_key), self._loose.pop(edge))
-            if source in self._waiting and not self._want_hosts_of_readers(source, self._waiting[source], below=True):
+            if source not in self._waiting:
+                continue
+            if not has_below or not self._want_hosts_of_readers(source, self._waiting[source], below=True):
                 rows = self._waiting.pop(source)
                 self._locked.setdefault(source, {}).update(rows)
                 self._lock(source, rows)

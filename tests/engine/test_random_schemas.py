@@ -24,7 +24,7 @@ WORKERS, ROUNDS = 10, 25
 
 
 @pytest.mark.parametrize("cascades", [False, True])
-@pytest.mark.parametrize("seed", range(300 if FULL else 10))
+@pytest.mark.parametrize("seed", range(300 if FULL else 6))
 @pytest.mark.parametrize("driver", ["pysqlite", pytest.param("psycopg", marks=pytest.mark.postgres)])
 def test_one_write_after_another(engine_for: EngineFactory, driver: str, seed: int, cascades: bool) -> None:
     """After each transaction every value equals its recompute."""
@@ -59,7 +59,7 @@ def _transaction(write: Write, seed: str) -> Callable[[Session], None]:
 # two transactions that delete one row: the second finds nothing, which is no news here
 @pytest.mark.filterwarnings("ignore:DELETE statement on table:sqlalchemy.exc.SAWarning")
 # values drifted with the first four; each has had deadlocks in every second transaction and more
-@pytest.mark.parametrize("seed", range(300) if FULL else [0, 6, 10, 18, 16, 25])
+@pytest.mark.parametrize("seed", range(300) if FULL else [0, 6, 10, 18, 25])
 def test_many_writers(engine_for: EngineFactory, seed: int) -> None:
     """Nothing drifts. Who must look twice for the rows to lock may lose, but hardly ever."""
     conflicts = _fight(engine_for, random_schema(seed))
