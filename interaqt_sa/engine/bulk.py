@@ -70,6 +70,7 @@ class Bulk:
         self.source: Source = self.plan.sources.get(table) or statements.unwatched(self.table)
         self.propagation = start_propagation(execution.session, statements, Memory(execution.session))
         self.propagation.connection(self.source)  # refuses what cannot be kept true before anything is written
+        self._given = Given(self)
         self._old: dict[Mapper[Any], dict[Key, dict[str, Any]]] = {}
 
     @property
@@ -89,8 +90,7 @@ class Bulk:
     def insert(self) -> Result[Any]:
         """Insert, and let the new rows contribute."""
         mapper = self.execution.bind_mapper
-        given = Given(self)
-        given.locks({}, given.inserted()).run()
+        self._given.locks({}, self._given.inserted()).run()
         columns = returned_columns(self.propagation, self.source, self.tables)
         # the ORM would add nothing but the work of each row
         plain = insert(self.table) if mapper is not None and self._is_plain(mapper) else self.statement
@@ -158,7 +158,7 @@ class Bulk:
         _refuse_keys(self.table, columns)
         lock = self.source.lock_to_change(columns)
         keys = self._matching(lock, changed)
-        self.before(keys, changed, lock, Given(self).updated(keys))
+        self.before(keys, changed, lock, self._given.updated(keys))
         result = self._run_restricted(keys)
         self.moved(keys, changed)
         self.propagation.run()
@@ -177,7 +177,7 @@ class Bulk:
             ) from error
         columns = {c for c in self.table.columns if any(self._attribute(mapper, c) in row for row in self.rows)}
         columns -= set(self.table.primary_key.columns)
-        self.before(keys, changed, self.source.lock_to_change(columns), Given(self).updated_by_key())
+        self.before(keys, changed, self.source.lock_to_change(columns), self._given.updated_by_key())
         result = self.execution.invoke_statement(execution_options=_MANAGED)
         self.moved(keys, changed)
         self.propagation.run()
@@ -205,7 +205,7 @@ class Bulk:
         if keys and changed & self.plan.found_by(self.source):
             lock_rekeyed(self.propagation, self.source)
         touched = {self.source: Touched(dict.fromkeys(keys, lock), changed)} if keys else {}
-        locks = Given(self).locks(touched, rows)
+        locks = self._given.locks(touched, rows)
         if locks:
             self.propagation.before(touched, locks)
         if keys:
@@ -275,7 +275,7 @@ class Bulk:
         else:
             statement = statement.where(*criteria)
         # several are locked together, in order, when all are known
-        others_first = has_hosts_below(self.source, Touched({}, columns)) or Given(self).refers_below(columns or set())
+        others_first = has_hosts_below(self.source, Touched({}, columns)) or self._given.refers_below(columns or set())
         if len(self.rows) < 2 and not others_first:
             statement = self.propagation.dialect.lock(statement, lock, self.table)
         found: dict[Key, None] = {}

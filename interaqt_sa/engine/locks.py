@@ -203,7 +203,7 @@ class LockPass:
             touched = self._touched.get(source)
             for edge, hop in source.readers:
                 reached = touched is not None and touched.reaches(hop.inputs)
-                if edge.host.rank <= source.rank and (reached or _is_read(source)):
+                if edge.comes_before(hop) and (reached or _is_read(source)):
                     return True
             waiting += [edge.host.source for edge in source.edges]
         return False
@@ -222,7 +222,7 @@ class LockPass:
             return False
         touched, found = self._touched.get(source), False
         for edge, hop in source.readers:
-            if below and edge.host.rank > source.rank:
+            if below and not edge.comes_before(hop):
                 continue
             if not edge.beside(hop) and edge.host.rank > self._top:
                 continue
@@ -320,7 +320,7 @@ class LockPass:
 
 def has_hosts_below(source: Source, rows: Touched) -> bool:
     """Whether hosts of those who read changed rows must be locked before these rows."""
-    return any(edge.host.rank <= source.rank and rows.reaches(hop.inputs) for edge, hop in source.readers)
+    return any(edge.comes_before(hop) and rows.reaches(hop.inputs) for edge, hop in source.readers)
 
 
 def _is_read(source: Source) -> bool:

@@ -6,7 +6,7 @@ order too: as soon as a flush takes other locks, these rows are locked with them
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Table
@@ -41,15 +41,15 @@ class Others:
 
     def refers(self, instance: object) -> None:
         """Note what a new or updated row refers to, and the check of a foreign key will lock."""
-        for reference in () if self._is_idle else self._plan.references(type(instance)):
-            key = reference.key_in(instance)
-            if key is not None and None not in key:
-                self._references.setdefault(reference, {})[key] = None
+        self._refer(instance, RowReference.key_in)
 
     def refers_still(self, instance: object) -> None:
         """Note what a row refers to that will be updated twice: PostgreSQL then checks all its foreign keys again."""
+        self._refer(instance, RowReference.key_held)
+
+    def _refer(self, instance: object, key_of: Callable[[RowReference, object], Key | None]) -> None:
         for reference in () if self._is_idle else self._plan.references(type(instance)):
-            key = reference.key_held(instance)
+            key = key_of(reference, instance)
             if key is not None and None not in key:
                 self._references.setdefault(reference, {})[key] = None
 

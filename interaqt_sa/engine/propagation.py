@@ -480,7 +480,7 @@ class Propagation:
 
 def _before_readers(edge: Edge, hop: Hop) -> bool:
     """Whether the hosts of rows that read a changed row are locked before these rows are read."""
-    return bool(edge.beside(hop)) or edge.host.rank <= hop.source.rank
+    return bool(edge.beside(hop)) or edge.comes_before(hop)
 
 
 def _may_be_read_again(host: Host, inline: Iterable[Edge]) -> bool:

@@ -142,9 +142,8 @@ class Statements:
     @property
     def has_hosts_below(self) -> bool:
         """Whether some host comes before rows that its members read, because it refers to them."""
-        sources = self.plan.sources.values()
-        below = (edge.host.rank <= source.rank for source in sources for edge, _ in source.readers)
-        return self.keep("has hosts below", lambda: any(below))
+        readers = (pair for source in self.plan.sources.values() for pair in source.readers)
+        return self.keep("has hosts below", lambda: any(edge.comes_before(hop) for edge, hop in readers))
 
     def lock_and_read(self, source: Source, lock: Lock, columns: Sequence[Column[Any]]) -> Executable:
         """Lock rows by key, in key order; returns keys, then columns of their own table."""

@@ -179,6 +179,10 @@ class Edge:
             step = step.parent
         return [other for other in self.hops if other not in known]
 
+    def comes_before(self, hop: Hop) -> bool:
+        """Whether the host comes before what is read along ``hop``, or beside it, because it refers to it itself."""
+        return self.host.rank <= hop.source.rank
+
     def neighbour_lock(self, hop: Hop) -> Lock:
         """Return the weakest lock under which what is read along ``hop`` stays as it is."""
         host = hop.source.host
