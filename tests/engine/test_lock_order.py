@@ -221,6 +221,59 @@ def test_a_new_member_beside_a_row_that_nobody_reads_costs_no_lock(make_postgres
     assert_true(system)
 
 
+class Billing(DeclarativeBase):
+    pass
+
+
+class Payer(Billing):
+    __tablename__ = "payer"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    discount: Mapped[int] = mapped_column(default=1)
+
+
+class Bill(Billing):
+    """It refers to payers, whose discount its entries read without it."""
+
+    __tablename__ = "bill"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    payer_id: Mapped[int] = mapped_column(ForeignKey("payer.id"), index=True)
+    note: Mapped[str] = mapped_column(default="")
+    total: Mapped[int] = iq.computed(iq.Summation("entries", "payer.discount"))
+    entries: Mapped[list[Entry]] = relationship()
+
+
+class Entry(Billing):
+    __tablename__ = "entry"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    bill_id: Mapped[int] = mapped_column(ForeignKey("bill.id"), index=True)
+    payer_id: Mapped[int] = mapped_column(ForeignKey("payer.id"), index=True)
+    payer: Mapped[Payer] = relationship()
+
+
+def test_what_a_host_refers_to_is_locked_if_the_host_is_updated_twice(make_postgres_system: MakeSystem) -> None:
+    """PostgreSQL checks its foreign keys again at the second update, when the host itself is locked already."""
+    system = make_postgres_system(Billing)
+    with system.session_factory.begin() as session:
+        session.add_all([Payer(id=1), Payer(id=2)])
+        session.flush()
+        session.add(Bill(id=1, payer_id=1))
+    locked: list[Any] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "OF payer" in statement:
+            locked.append(parameters)
+
+    event.listen(engine_of(system), "before_cursor_execute", note)
+    try:
+        with system.session_factory.begin() as session:
+            session.get_one(Bill, 1).note = "new"
+            session.add(Entry(bill_id=1, payer_id=2))
+    finally:
+        event.remove(engine_of(system), "before_cursor_execute", note)
+    assert sorted(next(iter(locked[0].values()))) == [1, 2]
+    assert_true(system)
+
+
 # -- hosts that others read -------------------------------------------------------------------------------------------
 
 
