@@ -193,10 +193,13 @@ class Flush:
 
     # -- while -------------------------------------------------------------------------------------------------
 
+    def unseen(self, source: Source, keys: Iterable[Key]) -> list[Key]:
+        """Return the rows that are not locked and read yet."""
+        return [key for key in keys if (source, key) not in self._seen]
+
     def late(self, source: Source, keys: Iterable[Key], columns: set[Any] | None, lock: Lock) -> None:
         """Lock and read rows that the unit of work writes although nothing announced it."""
-        unseen = [key for key in keys if (source, key) not in self._seen]
-        if unseen:
+        if unseen := self.unseen(source, keys):
             self.propagation.before({source: Touched(dict.fromkeys(unseen, lock), columns)})
             self._seen.update((source, key) for key in unseen)
 

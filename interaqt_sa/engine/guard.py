@@ -25,28 +25,29 @@ UnmanagedDML = Literal["raise", "warn", "allow"]
 MANAGED_OPTION = "interaqt_sa_managed"
 
 
+def is_watched(element: Any, options: Mapping[str, Any], plan: Plan) -> bool:
+    """Whether a statement writes to a managed table, and is not the engine's own."""
+    if not isinstance(element, (Insert, Update, Delete)) or element.table not in plan.sources:
+        return False
+    return not ENGINE_OPTIONS.keys() <= options.keys()
+
+
 def watch_statement(
-    element: Any,
+    element: Insert | Update | Delete,
     parameters: Sequence[Mapping[str, Any]],
     options: Mapping[str, Any],
     plan: Plan,
     flush: Flush | None,
-    managed: bool,
     refuse: Callable[[UnmanagedWriteError], None],
 ) -> None:
     """Take part in a statement of the unit of work, or refuse one that the engine cannot follow.
 
+    :param element: a statement that :func:`is_watched`.
     :param flush: the running flush, if one runs.
-    :param managed: whether the statement is run by the bulk handler.
     :param refuse: raises, warns, or does nothing, as the system was told.
     """
-    if not isinstance(element, (Insert, Update, Delete)) or not isinstance(element.table, Table):
-        return
-    source = plan.sources.get(element.table)
-    if source is None or ENGINE_OPTIONS.keys() <= options.keys():
-        return
-    if managed:
-        return
+    assert isinstance(element.table, Table)
+    source = plan.sources[element.table]
     if flush is None:
         refuse(unmanaged_write(element.table, type(element).__name__.lower()))
     elif element.table in plan.secondaries and not _of_object(source, options):
@@ -76,7 +77,9 @@ def _late_rows(element: Update | Delete, parameters: Sequence[Mapping[str, Any]]
     table = element.table
     assert isinstance(table, Table)
     key = list(table.primary_key.columns)
-    keys = [k for row in parameters if (k := _key_of(key, row)) is not None]
+    keys = flush.unseen(source, [k for row in parameters if (k := _key_of(key, row)) is not None])
+    if not keys:
+        return
     if isinstance(element, Delete):
         flush.late(source, keys, None, Lock.UPDATE)
         return

@@ -19,7 +19,7 @@ from .bulk import run_bulk
 from .deletes import leads_on
 from .dialects import dialect_for
 from .flush import Flush
-from .guard import MANAGED_OPTION, UnmanagedDML, watch_statement
+from .guard import MANAGED_OPTION, UnmanagedDML, is_watched, watch_statement
 from .plan import Plan
 from .statements import Statements
 
@@ -202,12 +202,14 @@ class Keeper:
         params: Mapping[str, Any],
         options: Mapping[str, Any],
     ) -> None:
+        if not is_watched(element, options, self.plan):
+            return
         session = self._session_of(connection)
         if session is None:
             return
         state = SessionState.of(session)
-        rows = multiparams or [params]
-        watch_statement(element, rows, options, self.plan, state.flushes.get(self), state.is_managed, self._refuse)
+        if not state.is_managed:
+            watch_statement(element, multiparams or [params], options, self.plan, state.flushes.get(self), self._refuse)
 
     def _refuse(self, error: UnmanagedWriteError) -> None:
         if self._unmanaged_dml == "raise":

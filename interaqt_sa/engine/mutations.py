@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Table
 from sqlalchemy.orm import Mapper, Session
 
 from ..definitions.events import MutationEvent, RecordView
@@ -44,7 +43,7 @@ class Mutations:
 
     def has_reactions(self, mapper: Mapper[Any]) -> bool:
         """Whether events of ``mapper`` may set something off, so that they must hold whole rows."""
-        return bool(self._plan.reactions) and any(table in self._plan.reactions for table in mapper.tables)
+        return bool(self._plan.reactions_to(mapper))
 
     # -- what happened -----------------------------------------------------------------------------------------
 
@@ -115,9 +114,8 @@ class Mutations:
     def _fired(self, mapper: Mapper[Any], event: MutationEvent) -> dict[Machine | Derivation, list[Reaction]]:
         """Return each effect once, with the reactions that call for it."""
         fired: dict[Machine | Derivation, list[Reaction]] = {}
-        tables = [table for table in mapper.tables if isinstance(table, Table)]
-        for reaction in dict.fromkeys(r for table in tables for r in self._plan.reactions.get(table, ())):
-            if reaction.fires(mapper, event):
+        for reaction in self._plan.reactions_to(mapper):
+            if reaction.fires(event):
                 fired.setdefault(reaction.effect, []).append(reaction)
         return fired
 

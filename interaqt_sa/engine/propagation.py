@@ -57,12 +57,16 @@ class Propagation:
     def execute(self, source: Source, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
         """Run one of the engine's statements."""
         connection = self.connection(source)
-        if connection not in self._observed:
-            self._observed[connection] = is_observed(connection)
-        kept = None if self._observed[connection] else self.statements.text_of(statement, connection.dialect)
+        kept = None if self._is_observed(connection) else self.statements.text_of(statement, connection.dialect)
         if kept is None:
             return run_statement(connection, statement, parameters)
         return run_kept(connection, kept, parameters)
+
+    def _is_observed(self, connection: Connection) -> bool:
+        found = self._observed.get(connection)
+        if found is None:
+            found = self._observed[connection] = is_observed(connection)
+        return found
 
     def connection(self, source: Source) -> Connection:
         found = self._connections.get(source)
@@ -351,8 +355,9 @@ class Propagation:
             (first,), (second,) = sorted(targets)
             parameters |= {named("first"): first, named("second"): second}
         above: tuple[Edge, ...] = ()
-        # a new row, by far the most frequent, costs one statement for each level, which stays legible in logs and plans
-        if rows and len(targets) == 1 and not reads_before and not self.pending:
+        # who listens sees one plain statement for each level
+        heard_of = self._is_observed(self.connection(host.source))
+        if len(targets) == 1 and not reads_before and not self.pending and not heard_of:
             above = statements.above(host)
         heard_above = tuple(self._is_heard(edge.host) for edge in above)
         statement = statements.apply(

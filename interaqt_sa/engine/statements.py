@@ -347,11 +347,14 @@ class Statements:
             parts.append(select(*row_set("rows", self.row_shape(host, key)).c))
         each = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("each_change")
         keys = [each.c[f"k{i}"] for i in range(len(key))]
+        numbers = [each.c[f"d{i}"] for i in range(len(host.vector))]
+        if one and len(parts) == 1:
+            return select(*keys, *numbers).where(or_(*(number != _ZERO for number in numbers))).subquery(name)
         sums = []
-        for i, column in enumerate(host.vector):
-            sums.append(cast(func.sum(each.c[f"d{i}"]), self.dialect.number_type(column)).label(f"d{i}"))
+        for i, (number, column) in enumerate(zip(numbers, host.vector, strict=True)):
+            sums.append(cast(func.sum(number), self.dialect.number_type(column)).label(f"d{i}"))
         grouped = select(*keys, *sums).group_by(*keys)
-        return grouped.having(or_(*(func.sum(each.c[f"d{i}"]) != _ZERO for i in range(len(sums))))).subquery(name)
+        return grouped.having(or_(*(func.sum(number) != _ZERO for number in numbers))).subquery(name)
 
     def update_hosts(
         self,

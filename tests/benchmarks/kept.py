@@ -18,7 +18,6 @@ from tests.benchmarks.models import (
     TRANSITIONS,
     UPDATE,
     Base,
-    Customer,
     Event,
     Item,
     Order,
@@ -108,12 +107,15 @@ def _event(name: str, **payload: Any) -> Event:
 
 
 def _nested(order: Order) -> dict[str, Any]:
+    customer = order.customer
     return {
-        **_columns(order, "id", "no", "item_count", "items_total", "all_done", "any_done", "status"),
-        "customer": _columns(order.customer, "id", "no", "name", "total"),
-        "items": [_columns(item, "id", "order_id", "amount", "done") for item in order.items],
+        "id": order.id,
+        "no": order.no,
+        "item_count": order.item_count,
+        "items_total": order.items_total,
+        "all_done": order.all_done,
+        "any_done": order.any_done,
+        "status": order.status,
+        "customer": {"id": customer.id, "no": customer.no, "name": customer.name, "total": customer.total},
+        "items": [{"id": i.id, "order_id": i.order_id, "amount": i.amount, "done": i.done} for i in order.items],
     }
-
-
-def _columns(row: Customer | Order | Item, *names: str) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in names}

@@ -1,4 +1,4 @@
-"""Changes and deletes that go up several levels in one statement: exact where it waits, and told as any other."""
+"""Writes that go up several levels in one statement: exact where it waits, and told as any other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import interaqt_sa as iq
 from tests.engine.conftest import MakeSystem
 from tests.engine.schedules import assert_true, engine_of, in_background, wait_until_blocked
 from tests.engine.workload import Conflicts
-from tests.support.statements import count_statements
+from tests.support.statements import count_at_the_driver, count_statements
 from tests.support.torture import Torture
 
 
@@ -112,19 +112,35 @@ def remove_in_bulk(session: Session) -> None:
     session.execute(delete(Item).where(Item.order_id == 1))
 
 
-WRITES = [change, remove, change_in_bulk, remove_in_bulk]
+def add(session: Session) -> None:
+    session.add(Item(order_id=1, amount=70, done=True))
+
+
+def add_in_bulk(session: Session) -> None:
+    session.execute(insert(Item), [{"order_id": 1, "amount": n} for n in range(3)])
+
+
+WRITES = [change, remove, change_in_bulk, remove_in_bulk, add, add_in_bulk]
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_three_levels_follow_in_one_statement(postgres_chain: iq.System, write: Write) -> None:
-    with (
-        postgres_chain.session_factory.begin() as session,
-        count_statements(engine_of(postgres_chain)) as statements,
-    ):
+def test_all_levels_follow_in_one_statement(postgres_chain: iq.System, write: Write) -> None:
+    engine = engine_of(postgres_chain)
+    with count_at_the_driver(engine) as statements, postgres_chain.session_factory.begin() as session:
         write(session)
         session.flush()
-    assert [s.split()[0] for s in statements if "order_" in s].count("WITH") == 1
-    assert not [s for s in statements if s.startswith(("UPDATE customer", "UPDATE region"))]
+    written = [s for s in statements if any(f"UPDATE {host}" in s for host in ("order_", "customer", "region"))]
+    assert len(written) == 1, statements
+    assert_true(postgres_chain)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_who_listens_sees_each_level(postgres_chain: iq.System, write: Write) -> None:
+    with count_statements(engine_of(postgres_chain)) as statements, postgres_chain.session_factory.begin() as session:
+        write(session)
+        session.flush()
+    begin = [s.split()[:2] for s in statements[-3:]]
+    assert begin == [["UPDATE", host] for host in ("order_", "customer", "region")]
     assert_true(postgres_chain)
 
 

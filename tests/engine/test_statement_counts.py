@@ -14,7 +14,7 @@ import interaqt_sa as iq
 from interaqt_sa.engine import keeper
 from tests.engine.conftest import MakeSystem
 from tests.engine.schedules import assert_true, engine_of
-from tests.support.statements import count_statements
+from tests.support.statements import count_at_the_driver, count_statements
 
 
 class Base(DeclarativeBase):
@@ -94,8 +94,6 @@ def _short(statement: str) -> str:
 
 
 LEVELS = ["UPDATE order_", "UPDATE customer"]
-#: both levels in one statement
-FUSED = ["WITH order_"]
 
 
 def item(session: Session, key: int) -> Item:
@@ -105,6 +103,14 @@ def item(session: Session, key: int) -> Item:
 def test_a_new_row_costs_one_statement_for_each_level(system: iq.System) -> None:
     statements = sent(system, lambda s: s.add(Item(order_id=1, amount=Decimal("2.50"))))
     assert statements == ["INSERT item", *LEVELS]
+
+
+@pytest.mark.parametrize("rows", [1, 1000])
+def test_where_nobody_listens_the_levels_are_one_statement(system: iq.System, rows: int) -> None:
+    with count_at_the_driver(engine_of(system)) as statements, system.session_factory.begin() as session:
+        session.add_all([Item(order_id=1, amount=Decimal(2)) for _ in range(rows)])
+    assert [_short(statement) for statement in statements] == ["INSERT item", "WITH order_"]
+    assert_true(system)
 
 
 def test_a_thousand_new_rows_cost_the_same(system: iq.System) -> None:
@@ -118,7 +124,7 @@ def test_a_new_row_of_no_amount_ends_at_the_first_level(system: iq.System) -> No
 
 def test_an_update_locks_its_row_first(system: iq.System) -> None:
     statements = sent(system, lambda s: setattr(item(s, 1), "amount", Decimal(50)))
-    assert statements == ["SELECT item NO KEY UPDATE", "UPDATE item", *FUSED]
+    assert statements == ["SELECT item NO KEY UPDATE", "UPDATE item", *LEVELS]
 
 
 def test_a_change_that_no_sum_feels_ends_there(system: iq.System) -> None:
@@ -129,7 +135,7 @@ def test_a_change_that_no_sum_feels_ends_there(system: iq.System) -> None:
 
 def test_a_delete_locks_its_row_first(system: iq.System) -> None:
     statements = sent(system, lambda s: s.delete(item(s, 1)))
-    assert statements == ["SELECT item UPDATE", "DELETE item", *FUSED]
+    assert statements == ["SELECT item UPDATE", "DELETE item", *LEVELS]
 
 
 def test_a_row_that_changes_its_host_needs_no_lock_for_two(system: iq.System) -> None:
@@ -168,9 +174,9 @@ def test_bulk_statements_cost_the_same_for_any_number_of_rows(system: iq.System)
     change = update(Item).where(Item.order_id == 1).values(amount=Item.amount + 1)
     change = change.execution_options(synchronize_session=False)
     locks = ["SELECT item NO KEY UPDATE"] * 2  # which rows match; what they contribute
-    assert sent(system, lambda s: s.execute(change)) == [*locks, "UPDATE item", *FUSED]
+    assert sent(system, lambda s: s.execute(change)) == [*locks, "UPDATE item", *LEVELS]
     gone = delete(Item).where(Item.order_id == 1).execution_options(synchronize_session=False)
-    assert sent(system, lambda s: s.execute(gone)) == ["SELECT item UPDATE"] * 2 + ["DELETE item", *FUSED]
+    assert sent(system, lambda s: s.execute(gone)) == ["SELECT item UPDATE"] * 2 + ["DELETE item", *LEVELS]
 
 
 def test_sessions_that_touch_nothing_managed_pay_nothing(system: iq.System, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+from psycopg import Cursor
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -39,6 +40,28 @@ def count_statements(engine: Engine | AsyncEngine) -> Generator[list[str]]:
         yield statements
     finally:
         event.remove(target, "before_cursor_execute", collect)
+
+
+@contextmanager
+def count_at_the_driver(engine: Engine) -> Generator[list[str]]:
+    """Collect the same where psycopg gets it: the engine does not know that somebody listens."""
+    statements: list[str] = []
+
+    class Counting(Cursor[Any]):
+        def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+            statements.append(query)
+            return super().execute(query, *args, **kwargs)
+
+    def connected(connection: Any, _: Any) -> None:
+        connection.cursor_factory = Counting
+
+    engine.dispose()
+    event.listen(engine, "connect", connected)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "connect", connected)
+        engine.dispose()
 
 
 def _controls_transaction(statement: str) -> bool:

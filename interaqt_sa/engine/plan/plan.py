@@ -45,6 +45,7 @@ class Plan:
         self.nullified: set[ForeignKeyConstraint] = set()
         self.places: dict[Table, int] = {}
         self._watches: dict[type[Any], Watch | None] = {}
+        self._reactions_to: dict[Mapper[Any], tuple[Reaction, ...]] = {}
         self._references: dict[type[Any], tuple[RowReference, ...]] = {}
 
     @classmethod
@@ -88,6 +89,15 @@ class Plan:
         if cls not in self._watches:
             self._watches[cls] = Watch.of(self, cls)
         return self._watches[cls]
+
+    def reactions_to(self, mapper: Mapper[Any]) -> tuple[Reaction, ...]:
+        """Return what mutation events of ``mapper`` may set off."""
+        found = self._reactions_to.get(mapper)
+        if found is None:
+            tables = [table for table in mapper.tables if isinstance(table, Table)]
+            listed = dict.fromkeys(reaction for table in tables for reaction in self.reactions.get(table, ()))
+            found = self._reactions_to[mapper] = tuple(r for r in listed if mapper.isa(r.mapper))
+        return found
 
     def references(self, cls: type[Any]) -> tuple[RowReference, ...]:
         """Return how instances of ``cls`` refer to rows whose changes wait for the checks of foreign keys."""

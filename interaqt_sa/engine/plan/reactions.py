@@ -62,8 +62,9 @@ class Reaction:
     effect: Machine | Derivation
     transfer: StateTransfer | None = None
 
-    def fires(self, mapper: Mapper[Any], event: MutationEvent) -> bool:
-        return mapper.isa(self.mapper) and (self.trigger is None or self.trigger.matches(event))
+    def fires(self, event: MutationEvent) -> bool:
+        """Whether an event of the record, or of a subclass, is one that it waits for."""
+        return self.trigger is None or self.trigger.matches(event)
 
 
 def add_state_machine(plan: Plan, sources: Sources, value: ComputedValue) -> None:
