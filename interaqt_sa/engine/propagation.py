@@ -336,6 +336,7 @@ class Propagation:
         heard = self._is_heard(host)
         edges, readers = statements.read_before(host, applied, fused)
         reads_before = bool(edges or readers)
+        before = {edge: self.batch(edge).mark() for edge in (*edges, *(edge for edge, _ in readers))}
         pair = len(targets) == 2 and exact and dialect.chains_updates and not reads_before
         if reads_before or (len(targets) > 1 and not pair and dialect.has_row_locks):
             if dialect.has_row_locks and any(_before_readers(edge, hop) for edge, hop in readers):
@@ -375,6 +376,8 @@ class Propagation:
         returned = self.execute(host.source, statement, parameters)
         if host.constant is not None and not returned:
             self._require_dictionary(host)
+        for edge, mark in before.items() if not returned else ():
+            self.batch(edge).back_to(mark)  # nothing changed: or values of one row, each read for the other, never end
         levels = [(host, heard), *((edge.host, told) for edge, told in zip(above, heard_above, strict=True))]
         self._take(levels, returned, fused)
 

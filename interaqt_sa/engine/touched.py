@@ -64,6 +64,17 @@ class Batch:
         elif self.keys is not None and None not in key:
             self.keys.add(key)
 
+    def mark(self) -> tuple[int, int]:
+        """Return how much there is now; see :meth:`back_to`."""
+        return len(self.ids), len(self.rows)
+
+    def back_to(self, mark: tuple[int, int]) -> None:
+        """Forget the rows, and what they contributed, that were added since :meth:`mark`."""
+        ids, rows = mark
+        for key in list(self.ids)[ids:]:
+            del self.ids[key]
+        del self.rows[rows:]
+
 
 def folded(rows: list[Row], width: int, *, keep_zero: bool) -> list[Row]:
     """Sum up changes of the same host; changes of nothing are dropped, unless others are still to come."""

@@ -29,6 +29,7 @@ from .model import ComputedValue, Edge, Host, Part
 from .order import assign_ranks
 from .plan import Plan
 from .reactions import add_state_machine, add_transform
+from .self_reading import find_self_reading
 from .sources import Sources
 
 _ZERO: ColumnElement[Any] = literal_column("0")
@@ -46,6 +47,7 @@ def build_plan(metadata: MetaData) -> Plan:
     generation = catalog.generation
     for mapper in builder.mappers:
         builder.add_mapper(mapper)
+    builder.faults += find_self_reading(builder.plan.hosts.values(), builder.plan.columns)
     if builder.faults:
         raise DefinitionError("the declarations cannot be compiled", builder.faults)
     assign_ranks(metadata, builder.sources, builder.plan)
