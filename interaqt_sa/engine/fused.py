@@ -60,23 +60,13 @@ def fuse(statements: Statements, first: Update, host: Host, edges: Sequence[Edge
     return select(*(column.label(f"c{i}") for i, column in enumerate(columns))).select_from(joined)
 
 
-def width(host: Host, parents: Sequence[Edge], old: bool) -> int:
-    """Return how many columns the UPDATE of a host returns."""
-    above = sum(len(edge.key) + 2 * len(edge.host.vector) for edge in parents)
-    return len(host.key) + len(host.values) * (2 if old else 1) + above
-
-
 def _changes(
     statements: Statements, below: CTE, host: Host, edge: Edge, old: bool, name: str
 ) -> tuple[Sequence[ColumnElement[Any]], FromClause]:
     """Return the key over ``edge`` in what ``below`` returned, and the changes by that key."""
-    start, numbers = width(host, (), old), len(edge.host.vector)
-    returned = list(below.c)[start:]
-    key, new, before = (
-        returned[: len(edge.key)],
-        returned[len(edge.key) : len(edge.key) + numbers],
-        returned[len(edge.key) + numbers :],
-    )
+    columns = list(below.c)
+    (contribution,) = statements.returned(host, old, fused=True).contributions
+    key, new, before = columns[contribution.key], columns[contribution.new], columns[contribution.old]
     sums = [func.sum(n - b) for n, b in zip(new, before, strict=True)]
     changes = select(
         *(k.label(f"k{i}") for i, k in enumerate(key)),

@@ -9,13 +9,12 @@ from typing import Any
 from sqlalchemy import Column, Connection, Executable
 from sqlalchemy.orm import Session
 
-from ..errors import ComputationError, SchedulerError
-from .computations.numbers import add_exactly, negate_exactly
+from ..errors import SchedulerError
+from . import execution
+from .computations.numbers import negate_exactly
 from .connection import connection_of, require_latest_rows
-from .dialects import Lock
-from .dialects.base import is_exact_key, named
-from .execution import is_observed, run_kept, run_statement
-from .fused import width
+from .dialects.base import is_exact_key
+from .hosts import HostUpdates
 from .listener import Listener
 from .locks import LockPass
 from .loose import lock_hosts, lock_members
@@ -23,12 +22,10 @@ from .memory import Memory
 from .plan import Edge, Hop, Host, Source
 from .python_parts import evaluate_members
 from .statements import Statements
-from .touched import Batch, Key, Row, Touched, folded
+from .touched import Batch, Key, Row, Touched
 from .trees import lock_structure, refuse_cycles
 
 _MAX_STEPS = 1000
-#: up to this many hosts a database whose RETURNING knows no joins may look each change up again
-_FEW_TARGETS = 4
 
 
 class Propagation:
@@ -53,19 +50,21 @@ class Propagation:
         self._moved_in_trees: dict[Edge, dict[Key, None]] = {}
         self._uncounted: dict[Source, dict[Key, None]] = {}
         self.settled: set[Edge] = set()
+        self._hosts = HostUpdates(self)
 
     def execute(self, source: Source, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
         """Run one of the engine's statements."""
         connection = self.connection(source)
-        kept = None if self._is_observed(connection) else self.statements.text_of(statement, connection.dialect)
+        kept = None if self.is_observed(connection) else self.statements.text_of(statement, connection.dialect)
         if kept is None:
-            return run_statement(connection, statement, parameters)
-        return run_kept(connection, kept, parameters)
+            return execution.run_statement(connection, statement, parameters)
+        return execution.run_kept(connection, kept, parameters)
 
-    def _is_observed(self, connection: Connection) -> bool:
+    def is_observed(self, connection: Connection) -> bool:
+        """Whether somebody listens to the statements of ``connection``."""
         found = self._observed.get(connection)
         if found is None:
-            found = self._observed[connection] = is_observed(connection)
+            found = self._observed[connection] = execution.is_observed(connection)
         return found
 
     def connection(self, source: Source) -> Connection:
@@ -100,11 +99,11 @@ class Propagation:
             for edge in source.edges:
                 if rows.reaches(edge.inputs):
                     ahead = edge in self.statements.locked_ahead
-                    self._read_old(edge, rows.keys, () if ahead else edge.hops)
+                    self.read_old(edge, rows.keys, () if ahead else edge.hops)
             for edge, hop in source.readers:
                 if rows.reaches(hop.inputs):
                     # what lies beyond the changed rows was locked with them, and the hosts of their readers too
-                    self._read_readers(edge, hop, rows.keys, (), rows.columns, locks.readers(edge, hop, rows.keys))
+                    self.read_readers(edge, hop, rows.keys, (), rows.columns, locks.readers(edge, hop, rows.keys))
 
     def subtract_locked(self, edge: Edge, touched: Touched, found: Sequence[Any], place: int) -> int:
         """Subtract what touched rows contribute over an edge; return where the next columns of ``found`` begin.
@@ -126,7 +125,7 @@ class Propagation:
         if None not in key:
             batch.rows.append((*key, *map(negate_exactly, row[width:])))
 
-    def _read_old(self, edge: Edge, keys: Iterable[Key], unlocked: Sequence[Hop]) -> None:
+    def read_old(self, edge: Edge, keys: Iterable[Key], unlocked: Sequence[Hop]) -> None:
         """Subtract what rows contribute over an edge.
 
         :param unlocked: steps of its paths whose rows nobody has locked yet.
@@ -135,12 +134,13 @@ class Propagation:
         ids = [key for key in keys if key not in batch.ids]
         if not ids:
             return
-        self._lock_neighbours(edge, ids, unlocked)
-        for row in self._contributions(edge, ids):
+        self.lock_neighbours(edge, ids, unlocked)
+        for row in self.contributions(edge, ids):
             self._subtract(batch, row, len(edge.key))
         batch.ids.update(dict.fromkeys(ids))
 
-    def _contributions(self, edge: Edge, ids: Sequence[Key]) -> list[Row]:
+    def contributions(self, edge: Edge, ids: Sequence[Key]) -> list[Row]:
+        """Return what rows contribute over an edge, the hosts' keys first."""
         lock_members(self, edge, None)
         parameters = self.dialect.pack("ids", edge.driver.key_shape, ids)
         if edge.python:
@@ -158,7 +158,7 @@ class Propagation:
         hosts = {row[width:] if constant is None else constant for row in found}
         return [row[:width] for row in found], {host for host in hosts if None not in host}
 
-    def _read_readers(
+    def read_readers(
         self,
         edge: Edge,
         hop: Hop,
@@ -179,7 +179,7 @@ class Propagation:
         if found is None:
             keys = list(keys)
             found = self.find_readers(edge, hop, keys)[0] if keys else []
-        self._read_old(edge, found, unlocked)
+        self.read_old(edge, found, unlocked)
         if found and columns:
             batch, names = self.batch(edge), {column.key for column in columns}
             for further in edge.hops:
@@ -187,7 +187,7 @@ class Propagation:
                     for step in (further, *edge.beyond(further)):
                         batch.beyond.setdefault(step, {}).update(dict.fromkeys(found))
 
-    def _lock_neighbours(self, edge: Edge, ids: Sequence[Key], hops: Iterable[Hop]) -> None:
+    def lock_neighbours(self, edge: Edge, ids: Sequence[Key], hops: Iterable[Hop]) -> None:
         """Keep rows still that contributions read along paths."""
         if not self.dialect.has_row_locks:
             return
@@ -278,7 +278,7 @@ class Propagation:
             batches = self.pending.pop(host)
             self._count_step(host)
             for key in dict.fromkeys(tuple(edge.host_key) for edge in batches):
-                self._apply(host, key, {e: b for e, b in batches.items() if tuple(e.host_key) == key})
+                self._hosts.apply(host, key, {e: b for e, b in batches.items() if tuple(e.host_key) == key})
         while self._uncounted:
             from .rekeyed import recount  # it stands on this module
 
@@ -293,204 +293,8 @@ class Propagation:
                 path=[h.table.name for h in self._steps],
             )
 
-    def _apply(self, host: Host, key: tuple[Column[Any], ...], batches: Mapping[Edge, Batch]) -> None:
-        rows: list[Row] = []
-        inline: dict[Edge, list[Key]] = {}
-        targets: set[Key] = set()
-        for edge, batch in batches.items():
-            rows += batch.rows
-            if not batch.ids:
-                continue
-            ids = list(batch.ids)
-            if batch.unlocked:
-                # the check of a foreign key has locked the first step of written rows just as well
-                hops = [hop for hop in edge.hops if not (hop.checked and edge.neighbour_lock(hop) is Lock.KEY_SHARE)]
-                self._lock_neighbours(edge, list(batch.unlocked), hops)
-            for hop in edge.hops if batch.beyond else ():
-                if hop in batch.beyond:
-                    self._lock_neighbours(edge, list(batch.beyond[hop]), (hop,))
-            if edge.python or batch.keys is None:
-                rows += [row for row in self._contributions(edge, ids) if None not in row[: len(key)]]
-            else:
-                lock_members(self, edge, batch.keys)
-                inline[edge] = ids
-                targets |= batch.keys
-        if is_exact_key(key):
-            rows = folded(rows, len(key), keep_zero=bool(inline))
-        targets.update(row[: len(key)] for row in rows)
-        if targets:
-            self._write(host, key, frozenset(batches), inline, rows, targets)
-
-    def _write(
-        self,
-        host: Host,
-        key: tuple[Column[Any], ...],
-        applied: frozenset[Edge],
-        inline: Mapping[Edge, list[Key]],
-        rows: list[Row],
-        targets: set[Key],
-    ) -> None:
-        statements, dialect = self.statements, self.dialect
-        exact = is_exact_key(key) and key == tuple(host.key)
-        fused = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and _may_be_read_again(host, inline))
-        heard = self._is_heard(host)
-        edges, readers = statements.read_before(host, applied, fused)
-        reads_before = bool(edges or readers)
-        before = {edge: self.batch(edge).mark() for edge in (*edges, *(edge for edge, _ in readers))}
-        pair = len(targets) == 2 and exact and dialect.chains_updates and not reads_before
-        if reads_before or (len(targets) > 1 and not pair and dialect.has_row_locks):
-            if dialect.has_row_locks and any(_before_readers(edge, hop) for edge, hop in readers):
-                self._lock_ahead(host, key, targets, readers)
-            keys = self.lock_targets(host, key, targets)
-            for edge in edges:
-                self._read_old(edge, keys, edge.hops)
-            for edge, hop in readers:
-                self._read_readers(edge, hop, keys, edge.beyond(hop))
-        parameters: dict[str, Any] = {}
-        one = (not rows or (len(rows) == 1 and is_exact_key(key))) and all(len(ids) == 1 for ids in inline.values())
-        for n, (edge, ids) in enumerate(inline.items()):
-            parameters |= dialect.pack_some(f"ids_{n}", edge.driver.key_shape, ids, one=one)
-        if rows:
-            parameters |= dialect.pack_some("rows", statements.row_shape(host, key), rows, one=one)
-        if pair:
-            (first,), (second,) = sorted(targets)
-            parameters |= {named("first"): first, named("second"): second}
-        above: tuple[Edge, ...] = ()
-        # who listens sees one plain statement for each level
-        heard_of = self._is_observed(self.connection(host.source))
-        if len(targets) == 1 and not reads_before and not self.pending and not heard_of:
-            above = statements.above(host)
-        heard_above = tuple(self._is_heard(edge.host) for edge in above)
-        statement = statements.apply(
-            host,
-            key,
-            tuple(inline),
-            rows=bool(rows),
-            one=one,
-            old=heard,
-            fused=fused,
-            pair=pair,
-            above=above,
-            old_above=heard_above,
-        )
-        returned = self.execute(host.source, statement, parameters)
-        if host.constant is not None and not returned:
-            self._require_dictionary(host)
-        for edge, mark in before.items() if not returned else ():
-            self.batch(edge).back_to(mark)  # nothing changed: or values of one row, each read for the other, never end
-        levels = [(host, heard), *((edge.host, told) for edge, told in zip(above, heard_above, strict=True))]
-        self._take(levels, returned, fused)
-
-    def _is_heard(self, host: Host) -> bool:
-        return self.mutations is not None and self.mutations.wanted(host.mapper)
-
-    def _take(self, levels: Sequence[tuple[Host, bool]], returned: Sequence[Row], fused: bool) -> None:
-        """Take what one statement returned, level by level.
-
-        :param levels: hosts from below, and whether their old values were returned.
-        """
-        rows: Sequence[Row | None] = returned
-        for n, (host, heard) in enumerate(levels):
-            size = width(host, self.statements.parents(host) if fused else (), heard)
-            above: list[Row | None] = [None if row is None else row[size:] for row in rows]
-            if n + 1 < len(levels):  # a level that was not reached has no key
-                above = [None if row is None or row[0] is None else row for row in above]
-            else:
-                above = [None] * len(above)
-            own: dict[Key, Row] = {}
-            for row, reached in zip(rows, above, strict=True):
-                if row is None or row[: len(host.key)] in own:
-                    continue
-                own[row[: len(host.key)]] = row[:size]
-                self._go_on(host, row, fused and reached is None, heard)
-            self._after_hosts(host, list(own.values()), heard)
-            rows = above
-
-    def _lock_ahead(
-        self, host: Host, key: tuple[Column[Any], ...], targets: set[Key], readers: Sequence[tuple[Edge, Hop]]
-    ) -> None:
-        """Lock hosts together with those of their readers, and on the way all hosts that are known to change."""
-        top = max([host.rank, *(edge.host.rank for edge, hop in readers if edge.beside(hop))])
-        locks = LockPass(self, {}, top=top)
-        if key != tuple(host.source.key):
-            targets = set(self.lock_targets(host, key, targets))
-        for target in targets:
-            locks.add_host(host.source, target)
-        for other, batches in self.pending.items():
-            for edge, batch in batches.items() if other.rank <= top else ():
-                if tuple(edge.host_key) != tuple(other.source.key):
-                    continue
-                found = {row[: len(edge.key)] for row in batch.rows} | (batch.keys or set())
-                if batch.keys is None and not edge.python:
-                    found |= {row[: len(edge.key)] for row in self._contributions(edge, list(batch.ids))}
-                for target in found:
-                    if None not in target:
-                        locks.add_host(other.source, target)
-        locks.run()
-
     def lock_targets(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> list[Key]:
         """Lock hosts by the columns that their members name; return their primary keys."""
         ordered = sorted(targets) if is_exact_key(key) else list(targets)
         parameters = self.dialect.pack("ids", self.statements.host_shape(key), ordered)
         return [tuple(row) for row in self.execute(host.source, self.statements.lock_hosts(host, key), parameters)]
-
-    def _go_on(self, host: Host, row: Row, fused: bool, heard: bool) -> None:
-        """Take one row of an UPDATE's RETURNING: into memory, and on to the next level."""
-        width = len(host.key)
-        key = row[:width]
-        end = width + len(host.values)
-        self.memory.refresh(host.values, key, row[width:end])
-        end += len(host.values) if heard else 0
-        for edge in self.statements.parents(host) if fused else ():
-            start, size, numbers = end, len(edge.key), len(edge.host.vector)
-            end = start + size + 2 * numbers
-            target = row[start : start + size]
-            if None in target:
-                continue
-            batch = self.batch(edge)
-            if key in batch.ids:
-                continue  # its new contribution is still to be read, and holds this change
-            new, old = row[start + size : start + size + numbers], row[start + size + numbers : end]
-            change = tuple(add_exactly(n, negate_exactly(o)) for n, o in zip(new, old, strict=True))
-            if any(change):
-                batch.rows.append((*target, *change))
-
-    def _after_hosts(self, host: Host, returned: Sequence[Any], heard: bool) -> None:
-        """Let same-row values of hosts follow, and tell who listens."""
-        width, count = len(host.key), len(host.values)
-        keys = [tuple(row[:width]) for row in returned]
-        if host.source.same_row and keys:
-            self.refresh_same_row(host.source, keys)
-        if heard and self.mutations is not None:
-            rows = [
-                (key, row[width + count : width + 2 * count], row[width : width + count])
-                for key, row in zip(keys, returned, strict=True)
-            ]
-            self.mutations.written(host, rows)
-
-    def refresh_same_row(self, source: Source, keys: Sequence[Key]) -> None:
-        """Compute same-row values of stored rows anew."""
-        from .same_row import refresh_same_row  # it stands on this module
-
-        refresh_same_row(self, source, keys)
-
-    def _require_dictionary(self, host: Host) -> None:
-        assert host.constant is not None
-        packed = self.dialect.pack("ids", self.statements.host_shape(host.key), [host.constant])
-        if not self.execute(host.source, self.statements.lock_hosts(host, tuple(host.key)), packed):
-            name = host.values[0].record
-            raise ComputationError(
-                f"dictionary {name!r} has no row; create its table with MetaData.create_all() or "
-                "controller.setup(install=True), or run the pending migrations",
-                record=name,
-            )
-
-
-def _before_readers(edge: Edge, hop: Hop) -> bool:
-    """Whether the hosts of rows that read a changed row are locked before these rows are read."""
-    return bool(edge.beside(hop)) or edge.comes_before(hop)
-
-
-def _may_be_read_again(host: Host, inline: Iterable[Edge]) -> bool:
-    """Whether a subquery in RETURNING may read the new contributions: there columns go without their table's name."""
-    return all(edge.own and edge.driver is not host.source for edge in inline)

@@ -44,6 +44,7 @@ from .locks import edges_locked_ahead
 from .plan import Edge, Hop, Host, Plan, Source
 from .plan.expressions import replace_columns
 from .qualified import qualified
+from .returned import Returned
 
 T = TypeVar("T")
 
@@ -414,6 +415,11 @@ class Statements:
     def parents(self, host: Host) -> list[Edge]:
         """Return the edges over which a change of the host's values goes on within the UPDATE's own RETURNING."""
         return self.keep(("parents", host), lambda: [e for e in self.affected(host) if e.own and self.reads(e, host)])
+
+    def returned(self, host: Host, has_old: bool, fused: bool) -> Returned:
+        """Return what :meth:`apply` returns of one host, column by column."""
+        parents = self.parents(host) if fused else ()
+        return self.keep(("returned", host, has_old, fused), lambda: Returned(host, parents, has_old))
 
     def above(self, host: Host) -> tuple[Edge, ...]:
         """Return the edges over which an UPDATE of one host may go on by itself."""

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 import interaqt_sa as iq
-from interaqt_sa.engine import propagation
+from interaqt_sa.engine import execution
 from tests.engine.conftest import MakeSystem
 from tests.engine.schedules import assert_true, engine_of
 from tests.support.engines import AsyncEngineFactory, EngineFactory
@@ -61,8 +61,8 @@ def by_cursor(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(kept.text)
         return original(connection, kept, given)
 
-    original = propagation.run_kept
-    monkeypatch.setattr(propagation, "run_kept", run)
+    original = execution.run_kept
+    monkeypatch.setattr(execution, "run_kept", run)
     return seen
 
 
