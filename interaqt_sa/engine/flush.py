@@ -167,12 +167,13 @@ class Flush:
         for name in watch.collections.intersection(changed):
             relationship = watch.mapper.relationships[name]
             history = get_history(instance, name, passive=PASSIVE_NO_INITIALIZE)
-            for member in (*history.added, *history.deleted):
+            members = [*((m, False) for m in history.added), *((m, True) for m in history.deleted)]
+            for member, is_removed in members:
                 state = instance_state(member) if member is not None else None
                 member_watch = self.plan.watch(type(member)) if state is not None and state.key else None
                 if state is None or member_watch is None or member_watch.source is None:
                     continue
-                leaves = relationship.cascade.delete_orphan and member in history.deleted
+                leaves = relationship.cascade.delete_orphan and is_removed
                 columns = None if leaves else set(relationship.remote_side)
                 self._touch(
                     member_watch.source, identity_of(state), Lock.UPDATE if leaves else Lock.NO_KEY_UPDATE, columns

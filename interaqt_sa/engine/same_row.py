@@ -35,7 +35,8 @@ class SameRowValues:
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
-        self._later: dict[Source, dict[Mapper[Any], dict[Any, None]]] = {}
+        # by id: classes may define equality, and objects that are equal are different rows all the same
+        self._later: dict[Source, dict[Mapper[Any], dict[int, Any]]] = {}
 
     def before_flush(self, new: Iterable[tuple[Any, Watch]], changed: Iterable[tuple[Any, Watch]]) -> None:
         """Assign the values that can be told from memory."""
@@ -53,13 +54,13 @@ class SameRowValues:
         """Compute the rest from the rows as they are stored."""
         for source, by_mapper in self._later.items():
             for mapper, instances in by_mapper.items():
-                keys = [tuple(mapper.primary_key_from_instance(i)) for i in instances]
+                keys = [tuple(mapper.primary_key_from_instance(i)) for i in instances.values()]
                 refresh_same_row(self._propagation, source, keys)
         self._later.clear()
 
     def _defer(self, instance: Any, watch: Watch) -> None:
         assert watch.source is not None
-        self._later.setdefault(watch.source, {}).setdefault(watch.mapper, {})[instance] = None
+        self._later.setdefault(watch.source, {}).setdefault(watch.mapper, {})[id(instance)] = instance
 
     def _stored_rows(self, changed: Sequence[tuple[Any, Watch]]) -> dict[tuple[Mapper[Any], Key], Mapping[str, Any]]:
         """Read the locked rows as they are before the flush: memory may be stale."""
