@@ -98,10 +98,10 @@ def is_observed(connection: Connection) -> bool:
     heard: Any = connection.dispatch
     return bool(
         connection._echo
-        or heard.before_cursor_execute
+        or len(heard.before_cursor_execute) > 1  # one is the engine's own
         or heard.after_cursor_execute
         or heard.after_execute
-        or len(heard.before_execute) > 1  # one is the engine's own
+        or len(heard.before_execute) > 1
         or "schema_translate_map" in connection.get_execution_options()
         or _changes_execution(connection.dialect)
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Column, Table
+from sqlalchemy.orm import FromStatement
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from ..errors import UnmanagedWriteError
+from .deletes import leads_on
 from .dialects import Lock
 from .execution import ENGINE_OPTIONS
 from .flush import Flush
@@ -64,6 +66,51 @@ def unmanaged_write(table: Table, verb: str) -> UnmanagedWriteError:
         "System(unmanaged_dml='allow') and run system.repair() afterwards",
         table=table.fullname,
     )
+
+
+def may_hold_writes(context: Any) -> bool:
+    """Whether a statement may hold another one that writes.
+
+    It is asked about every statement, but only once it is compiled: to look for CTEs in what is not takes too long.
+    """
+    compiled = context.compiled
+    return compiled is not None and (
+        bool(getattr(compiled, "ctes", None)) or isinstance(compiled.statement, FromStatement)
+    )
+
+
+def inner_writes(context: Any, plan: Plan) -> Iterator[UnmanagedWriteError]:
+    """Yield the errors for writes inside another statement, of which nobody knows what they write.
+
+    :param context: of a statement that :func:`may_hold_writes`.
+    """
+    compiled, options = context.compiled, context.execution_options
+    if ENGINE_OPTIONS.keys() <= options.keys():
+        return
+    # the bulk handler asks by a statement of its own which rows match, and must not write by that
+    only_asks = MANAGED_OPTION in options and not (context.isinsert or context.isupdate or context.isdelete)
+    parts = [cte.element for cte in compiled.ctes or ()]
+    if isinstance(compiled.statement, FromStatement):
+        parts.append(compiled.statement.element)
+    for part in parts:
+        if isinstance(part, (Insert, Update, Delete)):
+            table = plain_table(part.table)
+            if only_asks or table in plan.sources or (isinstance(part, Delete) and leads_on(plan, table)):
+                yield _inner_write(table, type(part).__name__.lower())
+
+
+def _inner_write(table: Table, verb: str) -> UnmanagedWriteError:
+    return UnmanagedWriteError(
+        f"this {verb} on {table.fullname!r} is part of another statement, so that computed values cannot follow it; "
+        f"run it by itself with session.execute({verb}(...).returning(...)) and go on with what that returns, or give "
+        "System(unmanaged_dml='allow') and run system.repair() afterwards",
+        table=table.fullname,
+    )
+
+
+def plain_table(table: Any) -> Any:
+    """Return the table itself for the annotated copy of it that ``insert(MappedClass)`` and the like carry."""
+    return table.metadata.tables.get(table.key, table) if isinstance(table, Table) else table
 
 
 def _of_object(source: Source, options: Mapping[str, Any]) -> bool:

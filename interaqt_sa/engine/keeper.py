@@ -19,7 +19,7 @@ from .bulk import run_bulk
 from .deletes import leads_on
 from .dialects import dialect_for
 from .flush import Flush
-from .guard import MANAGED_OPTION, UnmanagedDML, is_watched, watch_statement
+from .guard import MANAGED_OPTION, UnmanagedDML, inner_writes, is_watched, may_hold_writes, plain_table, watch_statement
 from .plan import Plan
 from .statements import Statements
 
@@ -114,6 +114,7 @@ class Keeper:
             return
         self._engines.add(engine)
         event.listen(engine, "before_execute", self._before_execute)
+        event.listen(engine, "before_cursor_execute", self._before_cursor_execute)
         event.listen(engine, "savepoint", self._savepoint)
         event.listen(engine, "rollback_savepoint", self._rollback_savepoint)
 
@@ -183,7 +184,7 @@ class Keeper:
             return None
         if MANAGED_OPTION in execution.execution_options:
             return None
-        table = _plain(getattr(execution.statement, "table", None))
+        table = plain_table(getattr(execution.statement, "table", None))
         plan = self.plan
         if table not in plan.sources and not (
             execution.is_delete and isinstance(table, Table) and leads_on(plan, table)
@@ -211,13 +212,15 @@ class Keeper:
         if not state.is_managed:
             watch_statement(element, multiparams or [params], options, self.plan, state.flushes.get(self), self._refuse)
 
+    def _before_cursor_execute(
+        self, connection: Connection, cursor: Any, text: str, parameters: Any, context: Any, executemany: bool
+    ) -> None:
+        if may_hold_writes(context) and self._session_of(connection) is not None:
+            for error in inner_writes(context, self.plan):
+                self._refuse(error)
+
     def _refuse(self, error: UnmanagedWriteError) -> None:
         if self._unmanaged_dml == "raise":
             raise error
         if self._unmanaged_dml == "warn":
             warnings.warn(str(error), stacklevel=4)
-
-
-def _plain(table: Any) -> Any:
-    """Return the table itself for the annotated copy of it that ``insert(MappedClass)`` and the like carry."""
-    return table.metadata.tables.get(table.key, table) if isinstance(table, Table) else table
