@@ -11,12 +11,12 @@ from sqlalchemy import Column, select
 
 from ..definitions.events import RecordView
 from ..schema.keys import key_value
+from .classes import read_instances
 from .dialects import Lock
 from .plan.reactions import Derivation
 from .propagation import Propagation
 from .recompute import next_keys
 from .rows import column_values
-from .same_row import read_attributes
 from .state_machines import converted
 from .touched import Key
 from .transforms import derive, source_token, store_derived
@@ -85,7 +85,7 @@ def _expected(
 ) -> dict[str, list[Mapping[str, Any] | None]]:
     assert derivation.origin is not None
     source = propagation.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
-    rows = read_attributes(propagation, source, derivation.origin, keys)
+    rows = read_instances(propagation, source, derivation.origin, keys)
     return {
         source_token(derivation, row): derive(derivation, RecordView({n: row[n] for n in derivation.attributes}))
         for row in rows.values()
@@ -144,7 +144,7 @@ def _left_over(propagation: Propagation, derivation: Derivation, batch: int) -> 
         rows = propagation.execute(target, propagation.statements.read_rows(target, [source_column]), packed)
         tokens = {row[-1] for row in rows if row[-1] is not None}
         readable = [key for token in tokens if (key := source_key(derivation, token)) is not None]
-        there = read_attributes(propagation, source, derivation.origin, readable)
+        there = read_instances(propagation, source, derivation.origin, readable)
         gone = tokens - {source_token(derivation, row) for row in there.values()}
         for row in rows:
             if row[-1] in gone:

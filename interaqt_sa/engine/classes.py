@@ -1,0 +1,35 @@
+"""Of which class rows are: with inheritance also of subclasses of the one by which they are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy.orm import Mapper
+
+from .plan import Source
+from .propagation import Propagation
+from .same_row import read_attributes
+from .touched import Key
+
+
+def classes_of(
+    propagation: Propagation, source: Source, mapper: Mapper[Any], keys: Iterable[Key]
+) -> dict[Key, Mapper[Any]]:
+    """Return the classes of rows of ``mapper`` by their discriminator; of the base class where it says nothing."""
+    discriminator = mapper.polymorphic_on
+    assert discriminator is not None
+    statement = propagation.statements.read_rows(source, [discriminator], mapper)
+    rows = propagation.execute(source, statement, propagation.dialect.pack("ids", source.key_shape, list(keys)))
+    return {tuple(row[:-1]): mapper.polymorphic_map.get(row[-1], mapper.base_mapper) for row in rows}
+
+
+def read_instances(
+    propagation: Propagation, source: Source, mapper: Mapper[Any], keys: Iterable[Key]
+) -> dict[Key, dict[str, Any]]:
+    """Return the stored column attributes of those rows that are of the class of ``mapper`` or of a subclass."""
+    found = read_attributes(propagation, source, mapper, keys)
+    if not mapper.single or mapper.polymorphic_on is None or not found:
+        return found
+    classes = classes_of(propagation, source, mapper, found)
+    return {key: row for key, row in found.items() if classes[key].isa(mapper)}
