@@ -12,6 +12,7 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 from ..errors import UnmanagedWriteError
 from ..schema.computed import STATE_KEY
 from ..session.state import SessionState
+from .classes import read_by_class
 from .deletes import find_dependents
 from .dialects import Lock
 from .given import Given
@@ -135,9 +136,10 @@ class Bulk:
         """Let new rows contribute, and tell who listens."""
         keys = count_inserted(self.propagation, self.source, self.tables, columns, returned)
         self._start_machines(keys)
-        mapper = self._heard()
-        if mapper is not None and keys and self.propagation.mutations is not None:
-            self.propagation.mutations.created(mapper, self._read(mapper, keys).values())
+        mapper, mutations = self._heard(), self.propagation.mutations
+        if mapper is not None and keys and mutations is not None:
+            for own, rows in self._read_by_class(mapper, keys).items():
+                mutations.created(own, rows.values())
 
     def _start_machines(self, keys: Sequence[Key]) -> None:
         """Give new rows the values that state machines compute for them."""
@@ -218,8 +220,10 @@ class Bulk:
             refresh_same_row(self.propagation, self.source, keys)
         if self._old:
             assert self.propagation.mutations is not None
-            for mapper, old in self._old.items():
-                self.propagation.mutations.changed(mapper, old, self._read(mapper, old))
+            mapper = self._heard()
+            assert mapper is not None
+            known = [key for rows in self._old.values() for key in rows]
+            self.propagation.mutations.changed(self._old, self._read_by_class(mapper, known))
             self._old = {}
 
     # -- mutation events ---------------------------------------------------------------------------------------
@@ -233,10 +237,14 @@ class Bulk:
     def _read(self, mapper: Mapper[Any], keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
         return read_attributes(self.propagation, self.source, mapper, keys)
 
+    def _read_by_class(self, mapper: Mapper[Any], keys: Iterable[Key]) -> dict[Mapper[Any], dict[Key, dict[str, Any]]]:
+        return read_by_class(self.propagation, self.source, mapper, keys)
+
     def _read_old(self, keys: Sequence[Key]) -> None:
         mapper = self._heard()
         if mapper is not None and keys:
-            self._old[mapper] = self._old.get(mapper, {}) | self._read(mapper, keys)
+            for own, rows in self._read_by_class(mapper, keys).items():
+                self._old.setdefault(own, {}).update(rows)
 
     # -- DELETE ------------------------------------------------------------------------------------------------
 

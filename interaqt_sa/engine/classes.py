@@ -24,6 +24,18 @@ def classes_of(
     return {tuple(row[:-1]): mapper.polymorphic_map.get(row[-1], mapper.base_mapper) for row in rows}
 
 
+def read_by_class(
+    propagation: Propagation, source: Source, mapper: Mapper[Any], keys: Iterable[Key]
+) -> dict[Mapper[Any], dict[Key, dict[str, Any]]]:
+    """Return the stored column attributes of rows, by their own class where events of it set off more."""
+    if not propagation.statements.plan.is_narrowed(mapper):
+        return {mapper: read_attributes(propagation, source, mapper, keys)}
+    alike: dict[Mapper[Any], list[Key]] = {}
+    for key, own in classes_of(propagation, source, mapper, keys).items():
+        alike.setdefault(own, []).append(key)
+    return {own: read_attributes(propagation, source, own, listed) for own, listed in alike.items()}
+
+
 def read_instances(
     propagation: Propagation, source: Source, mapper: Mapper[Any], keys: Iterable[Key]
 ) -> dict[Key, dict[str, Any]]:

@@ -42,7 +42,7 @@ class FlushEvents:
         deleted = set(map(id, self._session.deleted))
         for instance, mapper in self._written():
             state = instance_state(instance)
-            if self._mutations.has_reactions(mapper):
+            if self._plan.reactions_to(mapper):
                 keys.setdefault(mapper, []).append(identity_of(state))
             else:
                 row = _loaded(mapper, {**state.dict, **state.committed_state})
@@ -55,7 +55,7 @@ class FlushEvents:
         for mapper, instances in self._new().items():
             self._mutations.created(mapper, self._created_rows(mapper, instances))
         for mapper, old in self._stored.items():
-            self._mutations.changed(mapper, old, self._read(mapper, list(old)))
+            self._mutations.changed({mapper: old}, {mapper: self._read(mapper, list(old))})
         for mapper, remembered in self._remembered.items():
             pairs = [(row, {**row, **_loaded(mapper, instance_dict(i))}) for i, row, gone in remembered if not gone]
             self._mutations.updated(mapper, pairs)
@@ -81,7 +81,7 @@ class FlushEvents:
 
     def _created_rows(self, mapper: Mapper[Any], instances: list[Any]) -> list[Row]:
         rows = [_loaded(mapper, instance_dict(instance)) for instance in instances]
-        if not self._mutations.has_reactions(mapper) or all(_is_whole(mapper, row) for row in rows):
+        if not self._plan.reactions_to(mapper) or all(_is_whole(mapper, row) for row in rows):
             return rows
         keys = [tuple(mapper.primary_key_from_instance(instance)) for instance in instances]
         stored = self._read(mapper, keys)

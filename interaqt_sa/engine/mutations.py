@@ -12,12 +12,13 @@ from ..definitions.events import MutationEvent, RecordView
 from ..errors import SchedulerError
 from ..schema.records import record_name
 from ..session.state import SessionState
+from .classes import read_by_class
 from .propagation import Propagation
-from .same_row import read_attributes
 from .state_machines import run_machine
 from .transforms import run_derivation
 
 if TYPE_CHECKING:
+    from .listener import RowsByClass
     from .memory import Memory
     from .plan import Host
     from .plan.reactions import Derivation, Machine, Reaction
@@ -38,12 +39,12 @@ class Mutations:
         self._depth = 0
 
     def wanted(self, mapper: Mapper[Any]) -> bool:
-        """Whether somebody waits for events of ``mapper``."""
+        """Whether somebody waits for events of ``mapper`` or of a subclass."""
         return self._state.collect_events or self.has_reactions(mapper)
 
     def has_reactions(self, mapper: Mapper[Any]) -> bool:
-        """Whether events of ``mapper`` may set something off, so that they must hold whole rows."""
-        return bool(self._plan.reactions_to(mapper))
+        """Whether events of ``mapper`` or of a subclass may set something off, so that they must hold whole rows."""
+        return self._plan.is_narrowed(mapper) or bool(self._plan.reactions_to(mapper))
 
     # -- what happened -----------------------------------------------------------------------------------------
 
@@ -64,33 +65,39 @@ class Mutations:
         for row in rows:
             self._add(mapper, MutationEvent("delete", record_name(mapper), RecordView(row)))
 
-    def changed(
-        self, mapper: Mapper[Any], old: Mapping[Key, Mapping[str, Any]], new: Mapping[Key, Mapping[str, Any]]
-    ) -> None:
-        """Note what became of rows: those that are not in ``new`` are gone."""
-        self.updated(mapper, [(row, new[key]) for key, row in old.items() if key in new])
-        self.deleted(mapper, [row for key, row in old.items() if key not in new])
+    def changed(self, old: RowsByClass, new: RowsByClass) -> None:
+        """Note what became of rows: those that are not in ``new`` are gone, or are now of another class."""
+        for mapper, rows in old.items():
+            now = new.get(mapper, {})
+            self.updated(mapper, [(row, now[key]) for key, row in rows.items() if key in now])
+            self.deleted(mapper, [row for key, row in rows.items() if key not in now])
+        for mapper, rows in new.items():
+            before = old.get(mapper, {})
+            self.created(mapper, [row for key, row in rows.items() if key not in before])
 
     def written(self, host: Host, rows: Sequence[tuple[Key, Sequence[Any], Sequence[Any]]]) -> None:
         """Note computed values of hosts as they were and as they are."""
         if not rows:
             return
         names = [value.attribute for value in host.values]
-        whole: Mapping[Key, Mapping[str, Any]] = {}
+        keys = [key for key, _, _ in rows]
+        found: RowsByClass
         if self.has_reactions(host.mapper):
-            keys = [key for key, _, _ in rows]
-            whole = read_attributes(self._propagation, host.source, host.mapper, keys)
-        identity = [host.mapper.get_property_by_column(column).key for column in host.mapper.primary_key]
-        pairs = []
-        for key, old, new in rows:
-            base = whole.get(key) or dict(zip(identity, key, strict=True))
-            before = {**base, **dict(zip(names, old, strict=True))}
-            pairs.append((before, {**base, **dict(zip(names, new, strict=True))}))
-        self.updated(host.mapper, pairs)
+            found = read_by_class(self._propagation, host.source, host.mapper, keys)
+        else:
+            identity = [host.mapper.get_property_by_column(column).key for column in host.mapper.primary_key]
+            found = {host.mapper: {key: dict(zip(identity, key, strict=True)) for key in keys}}
+        for mapper, whole in found.items():
+            pairs = []
+            for key, old, new in rows:
+                if key in whole:
+                    before = {**whole[key], **dict(zip(names, old, strict=True))}
+                    pairs.append((before, {**whole[key], **dict(zip(names, new, strict=True))}))
+            self.updated(mapper, pairs)
 
     def _add(self, mapper: Mapper[Any], event: MutationEvent) -> None:
         self._state.transaction.events.append(event)
-        if self.has_reactions(mapper):
+        if self._plan.reactions_to(mapper):
             self._queue.append((mapper, event, self._depth + 1))
 
     # -- what it sets off --------------------------------------------------------------------------------------

@@ -12,12 +12,14 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from ..definitions.state_machine import StateMachine
 from ..errors import ComputationError
+from .classes import read_by_class
 from .deletes import find_dependents
 from .dialects import Lock
 from .dialects.base import named
 from .execution import ENGINE_OPTIONS
 from .initial_values import initial_value
 from .inserted import count_inserted
+from .listener import RowsByClass
 from .plan import Source
 from .propagation import Propagation
 from .same_row import read_attributes, refresh_same_row, stored_attributes
@@ -157,12 +159,12 @@ def _update_alike(
     lock = source.lock_to_change(written)
     touched: dict[Key, Lock | None] = dict.fromkeys(rows, lock if locked is None else None)
     propagation.before({source: Touched(touched, written | source.following())})
-    old: Mapping[Key, Mapping[str, Any]] = {}
+    old: RowsByClass = {}
     if mutations is not None and mutations.wanted(mapper):
-        if locked is None:
-            old = read_attributes(propagation, source, mapper, rows)
+        if locked is None or propagation.statements.plan.is_narrowed(mapper):
+            old = read_by_class(propagation, source, mapper, rows)
         else:
-            old = _attributes(mapper, rows, locked)
+            old = {mapper: _attributes(mapper, rows, locked)}
     table = columns[0].table
     assert isinstance(table, Table)
     key = tuple(table.primary_key.columns)
@@ -185,13 +187,14 @@ def _update_alike(
         )
     if source.same_row and found:
         refresh_same_row(propagation, source, found)
-    if old and mutations is not None:
+    if mutations is not None and any(old.values()):
         whole = mutations.has_reactions(mapper) or source.same_row or any(c.onupdate is not None for c in table.columns)
         if whole:
-            new = read_attributes(propagation, source, mapper, old)
+            new = read_by_class(propagation, source, mapper, [key for alike in old.values() for key in alike])
         else:  # nobody computes from these events: what was written will do
-            new = {k: {**old[k], **_attributes(mapper, (k,), rows)[k]} for k in found if k in old}
-        mutations.changed(mapper, old, new)
+            before = old[mapper]
+            new = {mapper: {k: {**before[k], **_attributes(mapper, (k,), rows)[k]} for k in found if k in before}}
+        mutations.changed(old, new)
 
 
 def _attributes(mapper: Mapper[Any], keys: Iterable[Key], rows: Mapping[Key, Row]) -> dict[Key, dict[str, Any]]:

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, insert, update
+from sqlalchemy import ForeignKey, delete, insert, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from interaqt_sa import StateMachine, StateNode, StateTransfer, Summation, Transform, Trigger, computed
+from interaqt_sa.session.state import SessionState
 from tests.declarative.kept import Keep, Kept
 
 CALM, ALARMED = StateNode("calm"), StateNode("alarmed")
@@ -111,3 +112,105 @@ def test_check_and_repair_know_the_class(bank: Bank) -> None:
     assert {d.property for d in bank.kept.system.check().differences} == {"(row)"}
     bank.kept.system.repair()
     assert bank.statements == [(0, 0, 7)]
+
+
+def test_a_value_of_the_base_class_changes(bank: Bank) -> None:
+    with bank.kept.begin() as session:
+        session.add(bank.models.Item(account_id=1, amount=3))
+    assert (bank.statements, bank.mood) == ([(0, 0, 7)], "calm")
+    with bank.kept.begin() as session:
+        session.add(bank.models.Item(account_id=2, amount=5))
+    assert (bank.statements, bank.mood) == ([(5, 0, 7)], "alarmed")
+    bank.kept.run(update(bank.models.Item).values(amount=6))
+    assert bank.statements == [(6, 0, 7)]
+    bank.kept.run(delete(bank.models.Item))
+    assert bank.statements == [(0, 0, 7)]
+
+
+def test_events_name_each_row_by_its_class(bank: Bank) -> None:
+    with bank.kept.begin() as session:
+        session.add_all([bank.models.Item(account_id=1, amount=3), bank.models.Item(account_id=2, amount=5)])
+        session.flush()
+        events = SessionState.of(session).transaction.events
+        updates = {(e.record_name, e.record["id"], e.record["total"]) for e in events if e.keys == {"total"}}
+    assert {("Account", 1, 3), ("Savings", 2, 5)} <= updates
+
+
+@pytest.mark.parametrize("core", [False, True], ids=["class", "table"])
+def test_bulk_updates_of_the_base_class(bank: Bank, core: bool) -> None:
+    account = bank.models.Account
+    statement = update(account.__table__ if core else account)
+    assert bank.kept.run(statement.values(note=8)) == 2
+    assert bank.statements == [(0, 8, 7)]
+    if not core:
+        with bank.kept.begin() as session:
+            session.execute(update(account), [{"id": 1, "note": 4}, {"id": 2, "note": 5}])
+        assert bank.statements == [(0, 5, 7)]
+
+
+@pytest.fixture
+def shared(keep: Keep) -> Bank:
+    return Bank(keep(MODELS["single"].Base), MODELS["single"])
+
+
+def test_rows_of_a_subclass_in_the_table_of_the_base_class(shared: Bank) -> None:
+    account = shared.models.Account
+    shared.kept.run(insert(account).values(id=3, kind="savings", note=1))
+    shared.kept.run(insert(account), [{"id": 4, "kind": "savings"}, {"id": 5, "kind": "account"}])
+    shared.kept.run(insert(account.__table__).values(id=6, kind="savings", note=2))
+    assert shared.statements == [(0, 0, 7), (0, 1, None), (0, 0, None), (0, 2, None)]
+    shared.kept.run(delete(account).where(account.id.in_([1, 2, 3])))
+    assert shared.statements == [(0, 0, None), (0, 2, None)]
+
+
+def test_a_row_becomes_one_of_the_subclass_and_ceases_to_be(shared: Bank) -> None:
+    account = shared.models.Account
+    shared.kept.run(update(account).where(account.id == 1).values(kind="savings", note=3))
+    assert shared.statements == [(0, 0, 7), (0, 3, None)]
+    shared.kept.run(update(account).where(account.id == 2).values(kind="account"))
+    assert shared.statements == [(0, 3, None)]
+
+
+def test_a_machine_of_the_base_class_moves(keep: Keep) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Bell(Base):
+        __tablename__ = "bell"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class Door(Base):
+        __tablename__ = "door"
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "door"}
+        id: Mapped[int] = mapped_column(primary_key=True)
+        kind: Mapped[str]
+        mood: Mapped[str] = computed(
+            StateMachine(
+                states=[CALM, ALARMED],
+                initial_state=CALM,
+                transfers=[
+                    StateTransfer(
+                        current=CALM,
+                        next=ALARMED,
+                        trigger=Trigger(Bell, "create"),
+                        compute_target=lambda _, event: event.record["id"],
+                    )
+                ],
+            )
+        )
+
+    class Gate(Door):
+        __mapper_args__ = {"polymorphic_identity": "gate"}
+
+    class Report(Base):
+        __tablename__ = "report"
+        __computation__ = Transform(Gate, lambda gate: {"mood": gate.mood})
+        id: Mapped[int] = mapped_column(primary_key=True)
+        mood: Mapped[str]
+
+    kept = keep(Base)
+    with kept.begin() as session:
+        session.add_all([Door(id=1), Gate(id=2)])
+    with kept.begin() as session:
+        session.add_all([Bell(id=1), Bell(id=2)])
+    assert kept.stored(Report.mood) == [("alarmed",)]

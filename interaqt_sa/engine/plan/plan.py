@@ -46,6 +46,7 @@ class Plan:
         self.places: dict[Table, int] = {}
         self._watches: dict[type[Any], Watch | None] = {}
         self._reactions_to: dict[Mapper[Any], tuple[Reaction, ...]] = {}
+        self._is_narrowed: dict[Mapper[Any], bool] = {}
         self._references: dict[type[Any], tuple[RowReference, ...]] = {}
 
     @classmethod
@@ -97,6 +98,17 @@ class Plan:
             tables = [table for table in mapper.tables if isinstance(table, Table)]
             listed = dict.fromkeys(reaction for table in tables for reaction in self.reactions.get(table, ()))
             found = self._reactions_to[mapper] = tuple(r for r in listed if mapper.isa(r.mapper))
+        return found
+
+    def is_narrowed(self, mapper: Mapper[Any]) -> bool:
+        """Whether events of a row of ``mapper`` set off more if it is of a certain subclass."""
+        found = self._is_narrowed.get(mapper)
+        if found is None:
+            own = self.reactions_to(mapper)
+            below = mapper.self_and_descendants if mapper.polymorphic_on is not None else ()
+            found = self._is_narrowed[mapper] = any(
+                self.reactions_to(m) != own for m in below if mapper.local_table in m.tables
+            )
         return found
 
     def references(self, cls: type[Any]) -> tuple[RowReference, ...]:
