@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Session
@@ -19,6 +19,7 @@ class Attachments:
 
     def __init__(self) -> None:
         self._owners: WeakKeyDictionary[type[Session], object] = WeakKeyDictionary()
+        self._released: WeakSet[type[Session]] = WeakSet()
 
     @classmethod
     def of(cls, metadata: MetaData) -> Attachments:
@@ -47,9 +48,16 @@ class Attachments:
         self._owners[target] = owner
         return related
 
+    def covers(self, sessions: type[Session]) -> bool:
+        """Whether somebody keeps the values in sessions of this class, or has been told to leave them alone."""
+        return any(issubclass(sessions, held) for held in (*self._owners, *self._released))
+
     def release(self, target: type[Session], owner: object) -> bool:
         """Forget ``target``, and tell whether it was the owner's."""
-        return self._owners.get(target) is owner and self._owners.pop(target, None) is not None
+        if self._owners.get(target) is not owner:
+            return False
+        self._released.add(target)
+        return self._owners.pop(target, None) is not None
 
 
 def session_class(target: Any) -> type[Session]:

@@ -92,10 +92,10 @@ class Flush:
                     locks.add_host(source, key)
         unsettled: set[Edge] = set()
         for instance, watch in (*self._new, *self._changed):
-            for reference in watch.host_references:
+            for edge, reference in watch.host_references:
                 host = reference.key_in(instance)
                 if host is not None and None not in host:
-                    locks.add_host(reference.target, host)
+                    locks.add_host_over(edge, host)
             for neighbour in watch.neighbours:
                 read = neighbour.reference.key_in(instance)
                 if read is None:

@@ -53,9 +53,9 @@ class Given:
                 locks.add_referred(reference.target, key)
         if watch is None:
             return locks
-        for reference in watch.host_references:
+        for edge, reference in watch.host_references:
             for key in _keys(reference, rows):
-                locks.add_host(reference.target, key)
+                locks.add_host_over(edge, key)
         for neighbour in (*watch.neighbours, *watch.beyond):
             for key in _keys(neighbour.reference, rows):
                 locks.add_neighbour(neighbour.reference.target, key, neighbour.lock, checked=neighbour.checked)
@@ -122,7 +122,7 @@ class Given:
         if self._mapper is not None:
             yield from self._bulk.plan.references(self._mapper.class_)
         if self._watch is not None:
-            yield from self._watch.host_references
+            yield from (reference for _, reference in self._watch.host_references)
             for neighbour in (*self._watch.neighbours, *self._watch.beyond):
                 yield neighbour.reference
 

@@ -80,7 +80,8 @@ class HostUpdates:
         reads_before = bool(edges or readers)
         marks = {edge: propagation.batch(edge).mark() for edge in (*edges, *(edge for edge, _ in readers))}
         pair = len(targets) == 2 and is_exact and key == tuple(host.key) and dialect.chains_updates and not reads_before
-        if reads_before or (len(targets) > 1 and not pair and dialect.has_row_locks):
+        is_one = len(targets) == 1 and host.is_known_by(key)
+        if reads_before or (not is_one and not pair and dialect.has_row_locks):
             self._lock_and_read(host, key, targets, edges, readers)
         parameters: dict[str, Any] = {}
         one = (not rows or (len(rows) == 1 and is_exact)) and all(len(ids) == 1 for ids in inline.values())
@@ -94,7 +95,7 @@ class HostUpdates:
         above: tuple[Edge, ...] = ()
         # who listens sees one plain statement for each level
         is_observed = propagation.is_observed(propagation.connection(host.source))
-        if len(targets) == 1 and not reads_before and not propagation.pending and not is_observed:
+        if is_one and not reads_before and not propagation.pending and not is_observed:
             above = statements.above(host)
         heard_above = tuple(self._is_heard(edge.host) for edge in above)
         statement = statements.apply(
@@ -154,14 +155,12 @@ class HostUpdates:
             locks.add_host(host.source, target)
         for other, batches in propagation.pending.items():
             for edge, batch in batches.items() if other.rank <= top else ():
-                if tuple(edge.host_key) != tuple(other.source.key):
-                    continue
                 found = {row[: len(edge.key)] for row in batch.rows} | (batch.keys or set())
                 if batch.keys is None and not edge.python:
                     found |= {row[: len(edge.key)] for row in propagation.contributions(edge, list(batch.ids))}
                 for target in found:
                     if None not in target:
-                        locks.add_host(other.source, target)
+                        locks.add_host_over(edge, target)
         locks.run()
 
     # -- after -------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from .flush import Flush
 from .guard import MANAGED_OPTION, UnmanagedDML, inner_writes, is_watched, may_hold_writes, plain_table, watch_statement
 from .plan import Plan
 from .statements import Statements
+from .strays import refuse_stray
 
 
 class Keeper:
@@ -41,6 +42,7 @@ class Keeper:
         self._statements: dict[str, Statements] = {}
         self._sessions: WeakKeyDictionary[Connection, ref[Session]] = WeakKeyDictionary()
         self._engines: WeakSet[Any] = WeakSet()
+        self._seen: WeakSet[type[object]] = WeakSet()
         # not event.contains(): it goes by id(), also by that of a factory that is gone
         self._attachments = Attachments.of(metadata)
 
@@ -164,6 +166,10 @@ class Keeper:
     def _before_flush(self, session: Session, context: Any, instances: Any) -> None:
         plan = self.plan
         watched = (*session.new, *session.dirty, *session.deleted)
+        for mapped in {*map(type, watched)}:
+            if mapped not in self._seen:
+                refuse_stray(session, self.metadata, mapped)
+                self._seen.add(mapped)
         state = SessionState.of(session)
         if not state.collect_events and all(plan.watch(type(instance)) is None for instance in watched):
             return

@@ -62,7 +62,7 @@ class Reference(NamedTuple):
     target: Source
     columns: tuple[Column[Any], ...]
     lock: Lock
-    to_host: bool
+    to_host: Edge | None = None
 
 
 class LockPass:
@@ -109,6 +109,13 @@ class LockPass:
             # others lock it for a change of what is read of it, and the check of a foreign key locks it before us
             self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, checked=True))
 
+    def add_host_over(self, edge: Edge, key: Key) -> None:
+        """Add a host by the columns that ``edge`` knows it by."""
+        if edge.refers_by_primary_key:
+            self.add_host(edge.host.source, key)
+        elif self._top is not None and edge.host.rank <= self._top and self._propagation.dialect.has_row_locks:
+            self._loose.setdefault(edge, set()).add(key)
+
     def add_neighbour(self, source: Source, key: Key, lock: Lock, *, checked: bool) -> None:
         """Add a row that written rows will refer to, and that their contributions read."""
         self._want(source, key, Wanted(lock, follows=True, checked=checked))
@@ -137,7 +144,7 @@ class LockPass:
             self._late.setdefault(source, {})[key] = wanted
 
     def __bool__(self) -> bool:
-        return bool(self._waiting)
+        return bool(self._waiting or self._loose)
 
     def run(self) -> None:
         """Take the locks, and subtract what touched rows contribute over edges that read nothing else."""
@@ -147,6 +154,7 @@ class LockPass:
             self._run()
             return
         wanted = {source: dict(rows) for source, rows in self._waiting.items()}
+        loose = {edge: set(keys) for edge, keys in self._loose.items()}
         connection = self._propagation.connection(next(iter(wanted)))
         connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
         for again in reversed(range(_MAX_ATTEMPTS)):
@@ -158,7 +166,8 @@ class LockPass:
             for source, rows in self._late.items():
                 wanted.setdefault(source, {}).update(rows)
             self._waiting = {source: dict(rows) for source, rows in wanted.items()}
-            self._locked, self._loose, self._read, self._found = {}, {}, {}, {}
+            self._loose = {edge: set(keys) for edge, keys in loose.items()}
+            self._locked, self._read, self._found = {}, {}, {}
         connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
 
     def readers(self, edge: Edge, hop: Hop, keys: Collection[Key]) -> list[Key] | None:
@@ -178,7 +187,9 @@ class LockPass:
         while waiting := [*self._waiting, *(edge.host.source for edge in self._loose)]:
             source = min(waiting, key=lambda s: s.rank)
             for edge in [e for e in self._loose if e.host.source is source]:
-                self._propagation.lock_targets(edge.host, tuple(edge.host_key), self._loose.pop(edge))
+                found = self._propagation.lock_targets(edge.host, tuple(edge.host_key), self._loose.pop(edge))
+                for key in found if self._climbs_from(source) else ():
+                    self.add_host(source, key)
             if source not in self._waiting:
                 continue
             if not has_below or not self._want_hosts_of_readers(source, self._waiting[source], below=True):
@@ -238,7 +249,7 @@ class LockPass:
             found = found or bool(hosts)
             if not below:
                 self._found.setdefault((edge, hop), {}).update(dict.fromkeys(drivers))
-            if edge.host.constant is None and tuple(edge.host_key) != tuple(edge.host.source.key):
+            if edge.host.constant is None and not edge.refers_by_primary_key:
                 if hosts:
                     self._loose.setdefault(edge, set()).update(hosts)
                 continue
@@ -274,7 +285,12 @@ class LockPass:
 
     def _is_single_host(self) -> bool:
         rows = [wanted for rows in self._waiting.values() for wanted in rows.values()]
-        return len(rows) == 1 and not self._touched and not self._is_followed and not rows[0].follows
+        count = len(rows) + sum(map(len, self._loose.values()))
+        return count == 1 and not self._touched and not self._is_followed and not any(row.follows for row in rows)
+
+    def _climbs_from(self, source: Source) -> bool:
+        """Whether hosts of ``source`` lead on to others that the pass locks."""
+        return any(self._top is not None and edge.host.rank <= self._top for edge in source.edges)
 
     def _references(self, source: Source, rows: Collection[Wanted]) -> list[Reference]:
         """Return along which columns of ``source`` the pass goes on."""
@@ -299,8 +315,8 @@ class LockPass:
             ahead = climbs and self._top is not None and host.rank <= self._top
             # a row that moves has the key of its new host checked, and locked, before the hosts' own turn
             moves = touched is not None and touched.columns is not None and not touched.columns.isdisjoint(columns)
-            if changes and edge.refers_by_own_columns and (ahead or (moves and host.readers)):
-                references.append(Reference(host, columns, Lock.NO_KEY_UPDATE, to_host=True))
+            if changes and edge.holds_key and (ahead or (moves and host.readers and edge.refers_by_primary_key)):
+                references.append(Reference(host, columns, Lock.NO_KEY_UPDATE, edge))
         return references
 
     def _follow(
@@ -312,9 +328,9 @@ class LockPass:
             key = tuple(row[place : place + len(reference.columns)])
             if wanted is None or None in key:
                 continue
-            if reference.to_host and (wanted.climbs or reference.target.readers):
-                self.add_host(reference.target, key)
-            elif not reference.to_host and wanted.follows:
+            if reference.to_host is not None and (wanted.climbs or reference.target.readers):
+                self.add_host_over(reference.to_host, key)
+            elif reference.to_host is None and wanted.follows:
                 self.add_neighbour(reference.target, key, reference.lock, checked=False)
 
 
@@ -373,7 +389,7 @@ def _add(
     if len(columns) != len(remote) or tuple(remote) != tuple(target.key):
         return  # a row of a lower table of joined inheritance refers to it: it is locked after the write
     known = found.get((target, columns))
-    found[target, columns] = Reference(target, columns, max(lock, known.lock) if known else lock, to_host=False)
+    found[target, columns] = Reference(target, columns, max(lock, known.lock) if known else lock)
 
 
 def edges_locked_ahead(edges: Iterable[Edge]) -> set[Edge]:

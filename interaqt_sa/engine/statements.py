@@ -393,7 +393,7 @@ class Statements:
                 assert before is not None
                 # as it was stored: that is what it contributed
                 old_values[value.column] = cast(before, value.column.type)
-        returned: list[ColumnElement[Any]] = [*host.key, *(value.column for value in host.values)]
+        returned: list[ColumnElement[Any]] = [*host.key, *(self.dialect.returned(v.column) for v in host.values)]
         if old:
             returned += [old_values[value.column] for value in host.values]
         for edge in self.parents(host) if fused else ():

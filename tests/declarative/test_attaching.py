@@ -247,6 +247,22 @@ def test_a_system_knows_only_its_own_models(shop: Engine) -> None:
     assert {record.name for record in system.schema.records} == {"Bed", "Room"}
 
 
+@pytest.mark.parametrize("base", [None, DeclarativeBase])
+def test_what_a_system_would_not_keep_is_refused(shop: Engine, base: type[DeclarativeBase] | None) -> None:
+    """A forgotten base, and a wrong one, would leave all values as they are, in silence."""
+    other = None if base is None else type("Other", (base,), {})
+    sessions = sessionmaker(shop)
+    System(sessions, base=other)
+    for written in (Order(), Customer(name="x")):
+        with sessions() as session:
+            session.add(written)
+            with pytest.raises(FrameworkError, match=r"give the base to it: System\(…, base=Base\)"):
+                session.flush()
+    System(sessions, base=Base)
+    add_customer(sessions())
+    assert order_counts(shop) == [1]
+
+
 def test_registries_that_share_a_metadata_share_a_system(keep: Keep) -> None:
     class One(DeclarativeBase):
         pass

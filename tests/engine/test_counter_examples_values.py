@@ -181,3 +181,100 @@ def test_keys_that_only_the_database_finds_equal_are_one_host(make_postgres_syst
         assert session.get_one(Meter, "b   ").level == 3.0
     assert_true(system)
     assert isinstance(Meter.__table__.c["_level__sum"].type, Numeric)
+
+
+class LedgerBase(DeclarativeBase):
+    pass
+
+
+class Holder(LedgerBase):
+    """Two exact sums, each over members of its own."""
+
+    __tablename__ = "holder"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    paid: Mapped[Decimal] = iq.computed(iq.Summation("payments", "amount"), Numeric(20, 2))
+    mean: Mapped[float] = iq.computed(iq.Average("charges", "units"))
+    payments: Mapped[list[Payment]] = relationship(back_populates="holder")
+    charges: Mapped[list[Charge]] = relationship(back_populates="holder")
+
+
+class Payment(LedgerBase):
+    __tablename__ = "payment"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    holder_id: Mapped[int] = mapped_column(ForeignKey("holder.id"))
+    amount: Mapped[Decimal] = mapped_column(Numeric(20, 2))
+    holder: Mapped[Holder] = relationship(back_populates="payments")
+
+
+class Charge(LedgerBase):
+    __tablename__ = "charge"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    holder_id: Mapped[int] = mapped_column(ForeignKey("holder.id"))
+    units: Mapped[Decimal] = mapped_column(Numeric(20, 2))
+    holder: Mapped[Holder] = relationship(back_populates="charges")
+
+
+def test_members_of_two_relationships_change_in_one_flush(make_system: MakeSystem) -> None:
+    """What one of them does not change is a plain 0 among the decimals of the other."""
+    system = make_system(LedgerBase)
+    with system.session_factory.begin() as session:
+        session.add_all([Holder(id=n) for n in (1, 2, 3)])
+        session.flush()
+        session.add_all([Payment(id=1, holder_id=1, amount=Decimal(1)), Charge(id=1, holder_id=2, units=Decimal(5))])
+    with system.session_factory.begin() as session:
+        payment, charge = session.get_one(Payment, 1), session.get_one(Charge, 1)
+        payment.amount, charge.units = Decimal("7.25"), Decimal(8)
+    assert_true(system)
+    with system.session_factory.begin() as session:
+        for gone in (session.get_one(Payment, 1), session.get_one(Charge, 1)):
+            session.delete(gone)
+    assert_true(system)
+
+
+def test_a_whole_mean_is_a_float_in_memory_too(make_system: MakeSystem) -> None:
+    system = make_system(LedgerBase)
+    with system.session_factory.begin() as session:
+        holder = Holder(id=1, charges=[Charge(units=Decimal(4)), Charge(units=Decimal(4))])
+        session.add(holder)
+        session.flush()
+        fresh = holder.mean
+        session.expire(holder)
+        assert (type(fresh), fresh) == (type(holder.mean), holder.mean) == (float, 4.0)
+
+
+class ScaleBase(DeclarativeBase):
+    pass
+
+
+class Upper(ScaleBase):
+    __tablename__ = "upper"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    high: Mapped[int] = iq.computed(iq.Count("middles", where={"mean": (">", 1.222222222222222)}))
+    middles: Mapped[list[Middle]] = relationship()
+
+
+class Middle(ScaleBase):
+    __tablename__ = "middle"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    upper_id: Mapped[int] = mapped_column(ForeignKey("upper.id"))
+    mean: Mapped[float] = iq.computed(iq.Average("lowers", "amount"))
+    lowers: Mapped[list[Lower]] = relationship()
+
+
+class Lower(ScaleBase):
+    __tablename__ = "lower"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    middle_id: Mapped[int] = mapped_column(ForeignKey("middle.id"))
+    amount: Mapped[float] = mapped_column(Double)
+
+
+def test_a_mean_does_not_depend_on_how_many_places_its_sum_shows(make_postgres_system: MakeSystem) -> None:
+    """The mean before the change must be the one that was stored: 11/9, to as many places."""
+    system = make_postgres_system(ScaleBase)
+    with system.session_factory.begin() as session:
+        session.add(Upper(id=1, middles=[Middle(id=1)]))
+        session.flush()
+        session.add_all([Lower(middle_id=1, amount=amount) for amount in [2.0] * 2 + [1.0] * 7])
+    with system.session_factory.begin() as session:
+        session.add(Lower(middle_id=1, amount=1e-20))
+    assert_true(system)

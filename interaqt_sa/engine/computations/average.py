@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, case, literal, literal_column, null
 
 from ...definitions.aggregates import Average
 from .accumulator import Accumulator, Resolve, Test, accumulates
-from .numbers import as_number, is_number
+from .numbers import as_number, is_number, trimmed
 
 
 @accumulates(Average)
@@ -26,6 +26,5 @@ class AverageAccumulator(Accumulator):
         total, count = running
         empty = self.computation.empty
         # "* 1.0" keeps SQLite from dividing integers
-        return case(
-            (count == 0, null() if empty is None else literal(empty)), else_=total * literal_column("1.0") / count
-        )
+        quotient = trimmed(total * literal_column("1.0")) / count
+        return case((count == 0, null() if empty is None else literal(empty)), else_=quotient)

@@ -94,6 +94,29 @@ def _settled_postgresql(element: settled, compiler: SQLCompiler, **kw: Any) -> s
     return compiler.process(value, **kw)
 
 
+class trimmed(FunctionElement[Any]):  # noqa: N801
+    """A decimal without zeros at its end: PostgreSQL divides to more places if a dividend shows more of them."""
+
+    name = "trimmed"
+    inherit_cache = True
+
+    def __init__(self, value: ColumnElement[Any]) -> None:
+        super().__init__(value)
+        self.type = value.type
+
+
+@compiles(trimmed)
+def _trimmed(element: trimmed, compiler: SQLCompiler, **kw: Any) -> str:
+    (value,) = element.clauses
+    return compiler.process(value, **kw)
+
+
+@compiles(trimmed, "postgresql")
+def _trimmed_postgresql(element: trimmed, compiler: SQLCompiler, **kw: Any) -> str:
+    (value,) = element.clauses
+    return f"trim_scale({compiler.process(value, **kw)})"
+
+
 def is_number(value: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return the criterion that ``value`` is neither NULL nor, where its type has them, NaN or an infinity."""
     present: ColumnElement[bool] = value.is_not(None)

@@ -98,6 +98,10 @@ class EngineDialect(ABC):
     def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:
         """Return ``statement`` with a row lock on ``of``."""
 
+    def returned(self, column: Column[Any]) -> ColumnElement[Any]:
+        """Return ``column`` as RETURNING names it to get the value that a SELECT would."""
+        return column
+
     def lock_names(self, *, shared: bool = False) -> Executable | None:
         """Return a statement that locks what :meth:`pack` gave for ``names``, in order, until the transaction ends."""
         return None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Dialect,
     Executable,
+    Float,
     FromClause,
+    Numeric,
     Select,
     any_,
     column,
@@ -19,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.types import TypeEngine
 
 from .base import LOCK_NAMES, NO_VALUES, EngineDialect, Lock, RowShape, named, parameter
 
@@ -28,6 +32,14 @@ _LOCKS = {
     Lock.NO_KEY_UPDATE: {"key_share": True},
     Lock.UPDATE: {},
 }
+
+
+def _is_decimal(type_: TypeEngine[Any]) -> bool:
+    return isinstance(type_, Numeric) and type_.asdecimal and not isinstance(type_, Float)
+
+
+def _decimal(value: Any) -> Any:
+    return Decimal(value) if type(value) is int else value
 
 
 class PostgreSQLDialect(EngineDialect):
@@ -51,7 +63,12 @@ class PostgreSQLDialect(EngineDialect):
         )
 
     def pack(self, name: str, shape: RowShape, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
-        return {named(f"{name}_{field}"): [row[i] for row in rows] for i, (field, _) in enumerate(shape)}
+        packed: dict[str, Any] = {}
+        for i, (field, type_) in enumerate(shape):
+            values = [row[i] for row in rows]
+            # zeros of SQL and of Python are ints among them, and psycopg wants one type in an array
+            packed[named(f"{name}_{field}")] = list(map(_decimal, values)) if _is_decimal(type_) else values
+        return packed
 
     def contains(
         self,

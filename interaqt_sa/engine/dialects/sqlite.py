@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Dialect,
+    Float,
     FromClause,
     Select,
     String,
+    cast,
     column,
     func,
     select,
@@ -20,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect as SQLAlchemySQLiteDialect
 
+from ...schema.computed import stored_type
 from .base import NO_VALUES, EngineDialect, Lock, RowShape, named, parameter
 
 
@@ -54,6 +58,10 @@ class SQLiteDialect(EngineDialect):
             return {named(name): json.dumps([tuple(row) for row in rows])}
         packed = [[f(v) if f and v is not None else v for f, v in zip(convert, row, strict=True)] for row in rows]
         return {named(name): json.dumps(packed)}
+
+    def returned(self, column: Column[Any]) -> ColumnElement[Any]:
+        # it keeps 4.0 as 4, which RETURNING gives away
+        return cast(column, column.type) if isinstance(stored_type(column.type), Float) else column
 
     def contains(
         self,

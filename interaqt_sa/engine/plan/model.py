@@ -51,14 +51,19 @@ class Source:
         return tuple(self.table.primary_key.columns) or tuple(c for c in self.table.columns if c.foreign_keys)
 
     @cached_property
-    def referable(self) -> frozenset[Column[Any]]:
-        """The columns that foreign keys could refer to: changing one takes a lock that their checks wait for."""
+    def unique_keys(self) -> Sequence[frozenset[Column[Any]]]:
+        """The sets of columns by which there is one row at most."""
         table = self.table
         constraints = [c for c in table.constraints if isinstance(c, UniqueConstraint) and not c.deferrable]
         whole = [i for i in table.indexes if i.unique and i.dialect_options["postgresql"]["where"] is None]
         keys: list[Sequence[Any]] = [tuple(c.columns) for c in (table.primary_key, *constraints)]
         keys += [tuple(index.expressions) for index in whole]
-        return frozenset(c for key in keys if all(isinstance(c, Column) for c in key) for c in key)
+        return [frozenset(key) for key in keys if all(isinstance(c, Column) for c in key)]
+
+    @cached_property
+    def referable(self) -> frozenset[Column[Any]]:
+        """The columns that foreign keys could refer to: changing one takes a lock that their checks wait for."""
+        return frozenset(c for key in self.unique_keys for c in key)
 
     def lock_to_change(self, columns: AbstractSet[Column[Any]]) -> Lock:
         """Return the lock for rows of which ``columns`` will change."""
@@ -148,10 +153,14 @@ class Edge:
         return self.has_foreign_key and not any(hop.required for hop in self.hops)
 
     @property
-    def refers_by_own_columns(self) -> bool:
-        """Whether the driver's base table holds the primary key of the host."""
-        held = all(isinstance(key, Column) and key.table is self.driver.table for key in self.key)
-        return held and tuple(self.host_key) == tuple(self.host.source.key)
+    def holds_key(self) -> bool:
+        """Whether the driver's base table holds the columns by which it knows the host."""
+        return all(isinstance(key, Column) and key.table is self.driver.table for key in self.key)
+
+    @property
+    def refers_by_primary_key(self) -> bool:
+        """Whether these are the primary key of the host."""
+        return tuple(self.host_key) == tuple(self.host.source.key)
 
     @property
     def recursive(self) -> bool:
@@ -272,6 +281,11 @@ class Host:
     def key(self) -> Sequence[Column[Any]]:
         """Primary key."""
         return tuple(self.table.primary_key.columns)
+
+    def is_known_by(self, key: Iterable[Column[Any]]) -> bool:
+        """Whether no two rows share values of these columns."""
+        columns = set(key)
+        return columns >= set(self.key) or any(unique <= columns for unique in self.source.unique_keys)
 
     @property
     def written(self) -> set[Column[Any]]:

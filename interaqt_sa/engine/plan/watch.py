@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -27,12 +27,14 @@ class RowReference:
     :ivar attributes: the attributes that hold its key.
     :ivar relationship: the many-to-one relationship that sets them, if there is one.
     :ivar has_default: whether a new row without a key may get one all the same.
+    :ivar remote: the attributes of the other row that it equals; its primary key if there are none.
     """
 
     target: Source
     attributes: tuple[str, ...]
     relationship: str | None
     has_default: bool
+    remote: tuple[str, ...] = ()
 
     def key_in(self, instance: Any) -> tuple[Any, ...] | None:
         """Return the key that ``instance`` will refer to anew; with ``None`` parts for no row, ``None``: nobody knows.
@@ -45,8 +47,12 @@ class RowReference:
         related = loaded.get(self.relationship) if self.relationship else None
         if related is not None:
             identity = instance_state(related).key
-            # a new row is nobody else's: it needs no lock
-            return identity[1] if identity is not None else (None,)
+            if identity is None:
+                return (None,)  # a new row is nobody else's: it needs no lock
+            if not self.remote:
+                return identity[1]
+            held = instance_dict(related)
+            return tuple(held[name] for name in self.remote) if all(name in held for name in self.remote) else None
         key = self.key_held(instance)
         if key is not None:
             return key
@@ -56,7 +62,9 @@ class RowReference:
     def key_held(self, instance: Any) -> tuple[Any, ...] | None:
         """Return the key in the attributes of ``instance``, new or not; ``None`` if it is not there as such."""
         key = tuple(instance_dict(instance).get(name, _UNKNOWN) for name in self.attributes)
-        return key if all(type(part) in _EXACT_KEYS for part in key) else None
+        # where nothing but the database compares them, text will do
+        known = (*_EXACT_KEYS, str) if self.remote else _EXACT_KEYS
+        return key if all(type(part) in known for part in key) else None
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ class Watch:
     :ivar following: columns that any UPDATE may change, through ``onupdate`` or a function of the row.
     :ivar edge_keys: the edges that its rows drive, with the attributes that say which host they contribute to.
     :ivar found_by: attributes by which members find their host.
-    :ivar host_references: how rows refer to their hosts.
+    :ivar host_references: over which edges, and how, rows refer to their hosts.
     :ivar neighbours: rows of other tables that its contributions read.
     :ivar beyond: rows of other tables that contributions of others read through its rows.
     :ivar initial: state machines that compute the value of a new row.
@@ -107,7 +115,7 @@ class Watch:
     edge_keys: tuple[tuple[Edge, tuple[str, ...]], ...]
     neighbours: tuple[Neighbour, ...]
     beyond: tuple[Neighbour, ...]
-    host_references: tuple[RowReference, ...]
+    host_references: tuple[tuple[Edge, RowReference], ...]
 
     @classmethod
     def of(cls, plan: Plan, mapped: type[Any]) -> Watch | None:
@@ -196,12 +204,17 @@ _UNKNOWN = object()
 _EXACT_KEYS = (int, UUID, NoneType)
 
 
-def _host_references(mapper: Mapper[Any], source: Source) -> tuple[RowReference, ...]:
-    return tuple(
-        _row_reference(mapper, edge.host.source, edge.key)
-        for edge in source.edges
-        if edge.refers_by_own_columns and edge.host.constant is None
-    )
+def _host_references(mapper: Mapper[Any], source: Source) -> tuple[tuple[Edge, RowReference], ...]:
+    found: list[tuple[Edge, RowReference]] = []
+    for edge in source.edges:
+        if not edge.holds_key or edge.host.constant is not None:
+            continue
+        reference = _row_reference(mapper, edge.host.source, edge.key)
+        if not edge.refers_by_primary_key:
+            of_host = edge.host.mapper.get_property_by_column
+            reference = replace(reference, remote=tuple(of_host(column).key for column in edge.host_key))
+        found.append((edge, reference))
+    return tuple(found)
 
 
 def checked_references(mapper: Mapper[Any], sources: Mapping[Table, Source]) -> Iterator[RowReference]:
