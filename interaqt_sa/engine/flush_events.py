@@ -10,10 +10,12 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_dict, instance_state
 from sqlalchemy.sql.elements import ClauseElement
 
+from .classes import read_by_class
 from .memory import identity_of
 from .same_row import is_stored_as_is, read_attributes
 
 if TYPE_CHECKING:
+    from .listener import RowsByClass
     from .mutations import Mutations
     from .propagation import Propagation
     from .touched import Key
@@ -34,7 +36,7 @@ class FlushEvents:
         self._session = propagation.session
         self._plan = propagation.statements.plan
         self._remembered: dict[Mapper[Any], list[tuple[Any, Row, bool]]] = {}
-        self._stored: dict[Mapper[Any], dict[Key, Row]] = {}
+        self._stored: dict[Mapper[Any], tuple[list[Key], RowsByClass]] = {}
 
     def before(self) -> None:
         """Take the old rows; those that computations wait for are locked already."""
@@ -42,20 +44,22 @@ class FlushEvents:
         deleted = set(map(id, self._session.deleted))
         for instance, mapper in self._written():
             state = instance_state(instance)
-            if self._plan.reactions_to(mapper):
+            if _changes_class(mapper, state.committed_state) and self._mutations.has_reactions(mapper.base_mapper):
+                keys.setdefault(mapper.base_mapper, []).append(identity_of(state))
+            elif self._plan.reactions_to(mapper):
                 keys.setdefault(mapper, []).append(identity_of(state))
             else:
                 row = _loaded(mapper, {**state.dict, **state.committed_state})
                 self._remembered.setdefault(mapper, []).append((instance, row, id(instance) in deleted))
         for mapper, listed in keys.items():
-            self._stored[mapper] = self._read(mapper, listed)
+            self._stored[mapper] = listed, self._read_by_class(mapper, listed)
 
     def after(self) -> None:
         """Say what happened."""
         for mapper, instances in self._new().items():
             self._mutations.created(mapper, self._created_rows(mapper, instances))
-        for mapper, old in self._stored.items():
-            self._mutations.changed({mapper: old}, {mapper: self._read(mapper, list(old))})
+        for mapper, (listed, old) in self._stored.items():
+            self._mutations.changed(old, self._read_by_class(mapper, listed))
         for mapper, remembered in self._remembered.items():
             pairs = [(row, {**row, **_loaded(mapper, instance_dict(i))}) for i, row, gone in remembered if not gone]
             self._mutations.updated(mapper, pairs)
@@ -90,6 +94,17 @@ class FlushEvents:
     def _read(self, mapper: Mapper[Any], keys: list[Key]) -> dict[Key, Row]:
         source = self._plan.sources[mapper.local_table]  # type: ignore[index]  # reactions stand on tables
         return read_attributes(self._propagation, source, mapper, keys)
+
+    def _read_by_class(self, mapper: Mapper[Any], keys: list[Key]) -> RowsByClass:
+        source = self._plan.sources[mapper.local_table]  # type: ignore[index]
+        return read_by_class(self._propagation, source, mapper, keys)
+
+
+def _changes_class(mapper: Mapper[Any], changed: Mapping[str, Any]) -> bool:
+    discriminator = mapper.polymorphic_on
+    if not isinstance(discriminator, Column) or discriminator not in mapper.columns.values():
+        return False
+    return mapper.get_property_by_column(discriminator).key in changed
 
 
 def _loaded(mapper: Mapper[Any], values: Mapping[str, Any]) -> Row:

@@ -28,10 +28,13 @@ MANAGED_OPTION = "interaqt_sa_managed"
 
 
 def is_watched(element: Any, options: Mapping[str, Any], plan: Plan) -> bool:
-    """Whether a statement writes to a managed table, and is not the engine's own."""
-    if not isinstance(element, (Insert, Update, Delete)) or element.table not in plan.sources:
+    """Whether a statement writes to a managed table, if only by a cascade, and is not the engine's own."""
+    if not isinstance(element, (Insert, Update, Delete)) or ENGINE_OPTIONS.keys() <= options.keys():
         return False
-    return not ENGINE_OPTIONS.keys() <= options.keys()
+    table = element.table
+    return table in plan.sources or (
+        isinstance(element, Delete) and isinstance(table, Table) and bool(leads_on(plan, table))
+    )
 
 
 def watch_statement(
@@ -49,9 +52,11 @@ def watch_statement(
     :param refuse: raises, warns, or does nothing, as the system was told.
     """
     assert isinstance(element.table, Table)
-    source = plan.sources[element.table]
+    source = plan.sources.get(element.table)
     if flush is None:
         refuse(unmanaged_write(element.table, type(element).__name__.lower()))
+    elif source is None:
+        return  # the rows that go with it were found before the flush
     elif element.table in plan.secondaries and not _of_object(source, options):
         _link_rows(element, parameters, source, flush)
     elif not isinstance(element, Insert):

@@ -77,12 +77,16 @@ class HostUpdates:
         fused = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and _may_be_read_again(host, inline))
         heard = self._is_heard(host)
         edges, readers = statements.read_before(host, applied, fused)
-        reads_before = bool(edges or readers)
+        mutations = propagation.mutations
+        remembers = heard and mutations is not None and mutations.reads_before(host)
+        reads_before = bool(edges or readers or remembers)
         marks = {edge: propagation.batch(edge).mark() for edge in (*edges, *(edge for edge, _ in readers))}
         pair = len(targets) == 2 and is_exact and key == tuple(host.key) and dialect.chains_updates and not reads_before
         is_one = len(targets) == 1 and host.is_known_by(key)
         if reads_before or (not is_one and not pair and dialect.has_row_locks):
-            self._lock_and_read(host, key, targets, edges, readers)
+            keys = self._lock_and_read(host, key, targets, edges, readers)
+            if remembers and mutations is not None:
+                mutations.before(host, keys)
         parameters: dict[str, Any] = {}
         one = (not rows or (len(rows) == 1 and is_exact)) and all(len(ids) == 1 for ids in inline.values())
         for n, (edge, ids) in enumerate(inline.items()):
@@ -131,8 +135,8 @@ class HostUpdates:
         targets: set[Key],
         edges: Iterable[Edge],
         readers: Sequence[tuple[Edge, Hop]],
-    ) -> None:
-        """Lock hosts, and read what contributions that read them are before the change."""
+    ) -> list[Key]:
+        """Lock hosts, and read what contributions that read them are before the change; return their primary keys."""
         propagation = self._propagation
         if self._dialect.has_row_locks and any(edge.beside(hop) or edge.comes_before(hop) for edge, hop in readers):
             self._lock_ahead(host, key, targets, readers)
@@ -141,6 +145,7 @@ class HostUpdates:
             propagation.read_old(edge, keys, edge.hops)
         for edge, hop in readers:
             propagation.read_readers(edge, hop, keys, edge.beyond(hop))
+        return keys
 
     def _lock_ahead(
         self, host: Host, key: tuple[Column[Any], ...], targets: set[Key], readers: Sequence[tuple[Edge, Hop]]

@@ -37,6 +37,7 @@ class Mutations:
         self._state = SessionState.of(propagation.session)
         self._queue: deque[tuple[Mapper[Any], MutationEvent, int]] = deque()
         self._depth = 0
+        self._before: RowsByClass = {}
 
     def wanted(self, mapper: Mapper[Any]) -> bool:
         """Whether somebody waits for events of ``mapper`` or of a subclass."""
@@ -75,12 +76,25 @@ class Mutations:
             before = old.get(mapper, {})
             self.created(mapper, [row for key, row in rows.items() if key not in before])
 
+    def reads_before(self, host: Host) -> bool:
+        """Whether rows are read before a change of their values: functions of the row will change others."""
+        return bool(host.source.same_row) and self.has_reactions(host.mapper)
+
+    def before(self, host: Host, keys: Sequence[Key]) -> None:
+        """Take hosts, which are locked, as they are before their values change."""
+        self._before = read_by_class(self._propagation, host.source, host.mapper, keys)
+
     def written(self, host: Host, rows: Sequence[tuple[Key, Sequence[Any], Sequence[Any]]]) -> None:
         """Note computed values of hosts as they were and as they are."""
         if not rows:
             return
         names = [value.attribute for value in host.values]
         keys = [key for key, _, _ in rows]
+        if self.reads_before(host):
+            now = read_by_class(self._propagation, host.source, host.mapper, keys)
+            was = {mapper: {k: row for k, row in old.items() if k in keys} for mapper, old in self._before.items()}
+            self.changed(was, now)
+            return
         found: RowsByClass
         if self.has_reactions(host.mapper):
             found = read_by_class(self._propagation, host.source, host.mapper, keys)

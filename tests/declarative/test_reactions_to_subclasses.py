@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import ForeignKey, delete, insert, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from interaqt_sa import StateMachine, StateNode, StateTransfer, Summation, Transform, Trigger, computed
+from interaqt_sa import Count, StateMachine, StateNode, StateTransfer, Summation, Transform, Trigger, computed
 from interaqt_sa.session.state import SessionState
 from tests.declarative.kept import Keep, Kept
 
@@ -169,6 +169,49 @@ def test_a_row_becomes_one_of_the_subclass_and_ceases_to_be(shared: Bank) -> Non
     assert shared.statements == [(0, 0, 7), (0, 3, None)]
     shared.kept.run(update(account).where(account.id == 2).values(kind="account"))
     assert shared.statements == [(0, 3, None)]
+
+
+def test_an_object_becomes_one_of_the_subclass_and_ceases_to_be(shared: Bank) -> None:
+    account = shared.models.Account
+    for key, kind in ((1, "savings"), (2, "account")):
+        with shared.kept.begin() as session:
+            session.get_one(account, key).kind = kind
+    assert shared.statements == [(0, 0, None)]
+
+
+def test_a_function_of_the_row_follows_an_aggregate(keep: Keep) -> None:
+    """The event of the host names what the function changed too."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Basket(Base):
+        __tablename__ = "basket"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        eggs: Mapped[int] = computed(Count("contents"))
+        label: Mapped[str] = computed(lambda basket: "full" if basket.eggs > 1 else "empty")
+        contents: Mapped[list[Egg]] = relationship()
+
+    class Egg(Base):
+        __tablename__ = "egg"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        basket_id: Mapped[int] = mapped_column(ForeignKey("basket.id"))
+
+    class Sticker(Base):
+        __tablename__ = "sticker"
+        __computation__ = Transform(Basket, lambda b: {"text": b.label}, attribute_query=["label"])
+        id: Mapped[int] = mapped_column(primary_key=True)
+        text: Mapped[str]
+
+    kept = keep(Base)
+    with kept.begin() as session:
+        session.add(Basket(id=1))
+    for eggs, text in ((1, "empty"), (2, "full")):
+        with kept.begin() as session:
+            session.add(Egg(basket_id=1))
+        assert kept.stored(Sticker.text) == [(text,)], eggs
+    kept.run(delete(Egg))
+    assert kept.stored(Sticker.text) == [("empty",)]
 
 
 def test_a_machine_of_the_base_class_moves(keep: Keep) -> None:

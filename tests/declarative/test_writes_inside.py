@@ -138,3 +138,16 @@ def test_as_the_system_was_told(keep: Keep) -> None:
         session.scalars(inner).all()
     system.repair()
     kept.verify()
+
+
+def test_a_delete_past_the_session_that_takes_watched_rows_along(keep: Keep) -> None:
+    """The table itself is nobody's business, but its members go with its rows."""
+    kept = fill(keep(Base))
+    with kept.begin() as session:
+        connection = session.connection()
+        with pytest.raises(UnmanagedWriteError, match="'person'"):
+            connection.execute(delete(Person))
+        connection.execute(delete(Note))
+    with kept.begin() as session:
+        session.delete(session.get_one(Person, 1))
+    assert kept.stored(Club.member_count) == [(0,)]
