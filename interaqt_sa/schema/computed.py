@@ -33,6 +33,7 @@ from ..definitions.computation import INFO_KEY, Computation, computation_of
 from ..definitions.same_row import SameRow
 from ..definitions.state_machine import StateMachine
 from ..definitions.transform import Transform
+from ..errors import DefinitionFault
 from . import merging as merging  # noqa: PLC0414  its listener goes with this module's
 from .catalog import Catalog
 from .naming import fit_identifier
@@ -44,6 +45,8 @@ T = TypeVar("T")
 STATE_KEY = f"{INFO_KEY}.state"
 #: Key of ``Table.info``: the :class:`.Transform` that derives the table's rows.
 TRANSFORM_KEY = f"{INFO_KEY}.transform"
+#: The hidden columns of derived rows, by role.
+_TRANSFORM_STATE = {"source": "_transform__source", "index": "_transform__index"}
 
 
 @overload
@@ -177,7 +180,7 @@ def prepare_table(table: Table, transform: Transform | None = None) -> set[Colum
         if computation is None:
             continue
         for role, state in state_columns(computation, column).items():
-            _append_state(table, fit_identifier(f"_{column.name}__{role}"), state, (column.name, role))
+            _append_state(table, _state_name(column, role), state, (column.name, role))
         empty = empty_value(computation)
         if empty is None and not column.nullable:
             empty = _placeholder(column)
@@ -186,14 +189,37 @@ def prepare_table(table: Table, transform: Transform | None = None) -> set[Colum
     if transform is not None:
         table.info[TRANSFORM_KEY] = transform
         if transform.record is not None:
-            _append_state(table, "_transform__source", Column(String, nullable=True), (None, "source"))
-            _append_state(table, "_transform__index", Column(Integer, nullable=True), (None, "index"))
+            _append_state(table, _TRANSFORM_STATE["source"], Column(String, nullable=True), (None, "source"))
+            _append_state(table, _TRANSFORM_STATE["index"], Column(Integer, nullable=True), (None, "index"))
             _append_unique_place(table)
     return {column for column in table.columns if STATE_KEY in column.info}
 
 
+def _state_name(column: Column[Any], role: str) -> str:
+    return fit_identifier(f"_{column.name}__{role}")
+
+
+def check_state(table: Table, computation: Computation[Any], column: Column[Any] | None) -> None:
+    """Refuse a column of the application's own that stands where a hidden one belongs.
+
+    :param column: the computed column; ``None`` for a Transform.
+    :raises DefinitionFault: naming it.
+    """
+    if column is None:
+        owner, names = None, _TRANSFORM_STATE
+    else:
+        owner, names = column.name, {role: _state_name(column, role) for role in state_columns(computation, column)}
+    for role, name in names.items():
+        if any(c.name == name and c.info.get(STATE_KEY) != (owner, role) for c in table.columns):
+            raise DefinitionFault(
+                f"{type(computation).__name__} keeps its state in a column {name!r}, but table {table.fullname!r} "
+                "declares one of that name; rename that property or column"
+            )
+
+
 def _append_state(table: Table, name: str, column: Column[Any], info: tuple[str | None, str]) -> None:
-    if name not in table.columns:
+    # what is there may be another's: check_state() tells, together with all other faults
+    if all(known.name != name for known in table.columns):
         column.name = column.key = name
         column.info[STATE_KEY] = info
         table.append_column(column)
@@ -203,7 +229,8 @@ def _append_unique_place(table: Table) -> None:
     """Let no source row have two derived rows in one place, whoever writes them."""
     name = fit_identifier(f"uq_{table.name}__transform")
     if not any(index.name == name for index in table.indexes):
-        Index(name, table.c["_transform__source"], table.c["_transform__index"], unique=True)
+        found = {column.name: column for column in table.columns}
+        Index(name, *(found[column] for column in _TRANSFORM_STATE.values()), unique=True)
 
 
 def _set_server_default(column: Column[Any], default: Any) -> None:

@@ -40,12 +40,17 @@ from interaqt_sa import (
     Average,
     Computation,
     ComputationProtocolError,
+    Controller,
     Count,
     DefinitionError,
     DefinitionFault,
+    Entity,
     Every,
+    Property,
+    Relation,
     Summation,
     System,
+    Transform,
     computed,
 )
 from tests.declarative.test_types import Cents
@@ -172,6 +177,54 @@ def test_columns_that_cannot_hold_the_value(
     computation: Computation[Any], arguments: Any, options: dict[str, Any], text: str
 ) -> None:
     assert re.search(text, fault_of(computation, *arguments, **options))
+
+
+def test_a_column_where_the_hidden_one_belongs() -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Host(Base):
+        __tablename__ = "host"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        mean: Mapped[float] = computed(Average("members", "n"))
+        _mean__sum: Mapped[float | None]
+        every: Mapped[bool] = computed(Every("members", expression={"n": 1}))
+        other: Mapped[int | None] = mapped_column("_every__unmatched", key="other")
+        members: Mapped[list[Any]] = relationship("Member")
+
+    class Member(Base):
+        __tablename__ = "member"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        host_id: Mapped[int] = mapped_column(ForeignKey("host.id"))
+        n: Mapped[int]
+
+    class Copy(Base):
+        __tablename__ = "copy"
+        __computation__ = Transform(Member, lambda row: {"n": row.n}, attribute_query=["n"])
+        id: Mapped[int] = mapped_column(primary_key=True)
+        n: Mapped[int]
+        _transform__index: Mapped[int]
+
+    found = sorted(faults_of(Base))
+    for fault, (value, column) in zip(
+        found,
+        [("Copy", "_transform__index"), ("Host.every", "_every__unmatched"), ("Host.mean", "_mean__sum")],
+        strict=True,
+    ):
+        assert fault.startswith(f"{value}: ")
+        assert f"keeps its state in a column {column!r}, but table" in fault
+
+
+def test_a_property_where_the_hidden_column_belongs() -> None:
+    host = Entity("Host", [Property("mean", float, computation=Average("members", "n")), Property("_mean__sum", float)])
+    members = Relation(source=host, source_property="members", target="Member", target_property="host", type="1:n")
+    engine = create_engine("sqlite://")
+    member = Entity("Member", [Property("n", int)])
+    controller = Controller(System(engine), entities=[host, member], relations=[members])
+    with count_statements(engine) as statements, pytest.raises(DefinitionError, match=r"Host\.mean: .*'_mean__sum'"):
+        controller.setup(install=True)
+    assert statements == []
+    engine.dispose()
 
 
 def test_all_faults_of_several_models_come_at_once() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from ...definitions.aggregates import Any as AnyOf
 from ...definitions.aggregates import Average, Count, Every, Summation
 from ...errors import DefinitionFault
-from ...schema.computed import stored_type
+from ...schema.computed import check_state, stored_type
 from .edges import EdgeBuilder
 from .model import ComputedValue
 
@@ -44,6 +44,7 @@ def check_column(value: ComputedValue) -> None:
         raise DefinitionFault(f"{type(computation).__name__} needs a column of type {names}, not {column.type!r}")
     if isinstance(computation, (Count, Every, AnyOf)) and _converts(column.type):
         raise DefinitionFault(f"{column.type!r} stores something else than {type(computation).__name__} gives")
+    check_state(value.table, computation, column)
 
 
 def check_sum(value: ComputedValue, builder: EdgeBuilder) -> None:

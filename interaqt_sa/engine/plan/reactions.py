@@ -12,7 +12,7 @@ from ...definitions.events import MutationEvent, Trigger
 from ...definitions.state_machine import StateMachine, StateTransfer
 from ...definitions.transform import Transform
 from ...errors import DefinitionFault
-from ...schema.computed import STATE_KEY
+from ...schema.computed import STATE_KEY, check_state
 from ...schema.records import resolve_record
 from .model import ComputedValue, Source
 from .plan import Plan
@@ -91,7 +91,7 @@ def add_state_machine(plan: Plan, sources: Sources, value: ComputedValue) -> Non
 def add_transform(plan: Plan, sources: Sources, mapper: Mapper[Any], transform: Transform) -> None:
     """Add a derivation.
 
-    :raises DefinitionFault: if it names an unknown record.
+    :raises DefinitionFault: if it names an unknown record, or a column of its own is taken.
     """
     target = sources.mapper(mapper)
     derivation = Derivation(mapper.class_.__name__, transform, target, mapper)
@@ -102,6 +102,7 @@ def add_transform(plan: Plan, sources: Sources, mapper: Mapper[Any], transform: 
         unknown = [n for n in names if not isinstance(n, str) or n not in derivation.origin.column_attrs]
         if unknown:
             raise DefinitionFault(f"attribute_query names {unknown}, which {derivation.origin.class_.__name__} has not")
+        check_state(target.table, transform, None)
         derivation.attributes = tuple(names)
         columns = {c.info[STATE_KEY][1]: c for c in target.table.columns if c.info.get(STATE_KEY, (1,))[0] is None}
         derivation.source_column, derivation.index_column = columns["source"], columns["index"]
