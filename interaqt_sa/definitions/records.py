@@ -12,7 +12,7 @@ from ..errors import DefinitionFault
 from .computation import Computation, RecordRef, Where
 from .constraints import NonNullConstraint, UniqueConstraint
 from .same_row import SameRow
-from .validation import check_name
+from .validation import check_mapped_name
 
 Cardinality: TypeAlias = Literal["1:1", "1:n", "n:1", "n:n"]
 PropertyType: TypeAlias = str | type[Any] | TypeEngine[Any]
@@ -52,7 +52,7 @@ class Property:
     column_name: str | None = None
 
     def __post_init__(self) -> None:
-        check_name("Property", self.name)
+        check_mapped_name("Property", self.name)
         if self.computed is not None:
             if self.computation is not None:
                 raise DefinitionFault(
@@ -131,7 +131,7 @@ class Entity:
     ) -> None:
         _assign(
             self,
-            name=check_name("Entity", name),
+            name=check_mapped_name("Entity", name),
             properties=tuple(properties),
             computation=computation,
             base_entity=base_entity,
@@ -201,8 +201,8 @@ class Relation:
         input_relations: Iterable[RecordRef] = (),
         constraints: Iterable[Constraint] = (),
     ) -> None:
-        check_name("Relation property", source_property)
-        check_name("Relation property", target_property)
+        check_mapped_name("Relation property", source_property)
+        check_mapped_name("Relation property", target_property)
         if name is None:
             name = f"{ref_name(source)}_{source_property}_{target_property}_{ref_name(target)}"
         if type not in get_args(Cardinality):
@@ -213,7 +213,7 @@ class Relation:
             )
         _assign(
             self,
-            name=check_name("Relation", name),
+            name=check_mapped_name("Relation", name),
             source=source,
             source_property=source_property,
             target=target,

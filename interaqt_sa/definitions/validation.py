@@ -24,6 +24,20 @@ def check_name(kind: str, name: object) -> str:
     return name
 
 
+def check_mapped_name(kind: str, name: object) -> str:
+    """Return ``name`` if a mapped class can be called so, or have it as an attribute.
+
+    :raises DefinitionFault: as :func:`check_name`, and if Python or SQLAlchemy keep something there.
+    """
+    checked = check_name(kind, name)
+    if checked.startswith(("__", "_sa_")):
+        raise DefinitionFault(
+            f"{kind} name {checked!r}: on mapped classes, names that begin with '__' or '_sa_' belong to Python and "
+            "SQLAlchemy; choose another, column_name= and table_name= are free"
+        )
+    return checked
+
+
 def refuse_coroutine_function(function: object, where: str) -> None:
     """Refuse a function that would return a coroutine where a value is needed at once.
 

@@ -96,6 +96,28 @@ def test_names_can_stand_in_paths(make: Any, name: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["__dict__", "__class__", "__eq__", "__hash__", "__init__", "__mapper__", "__table__", "_sa_instance_state"]
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda name: Property(name, int),
+        Entity,
+        lambda name: relation(name=name),
+        lambda name: relation(source_property=name),
+        lambda name: relation(target_property=name),
+    ],
+)
+def test_names_that_classes_use_themselves(make: Any, name: str) -> None:
+    with pytest.raises(DefinitionFault, match=f"name '{name}': .* belong to Python and SQLAlchemy; choose another"):
+        make(name)
+
+
+def test_other_names_may_begin_with_an_underscore() -> None:
+    assert Entity("_E", [Property("_sum", int)]).properties[0].name == "_sum"
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: relation(type="n:m"), "type 'n:m' is not one of '1:1', '1:n', 'n:1', 'n:n'"),
