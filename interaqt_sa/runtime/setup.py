@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from collections.abc import Sequence as SequenceOf
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, Inspector, MetaData, Table, inspect
+from sqlalchemy import Connection, Engine, Inspector, MetaData, Sequence, Table, inspect
 
 from ..engine.plan import Plan
 from ..errors import ConstraintSetupError, DefinitionError, DefinitionFault
@@ -67,11 +68,10 @@ def verify(connection: Connection, metadata: MetaData) -> None:
             if column.name not in found
         ]
     if connection.dialect.supports_sequences:
-        known = set(inspector.get_sequence_names())
         faults += [
-            DefinitionFault(f"sequence {info.name!r} of table {info.table!r} is missing", record=info.table)
-            for info in Schema.of(metadata).sequences
-            if info.name not in known
+            DefinitionFault(f"sequence {sequence.name!r} of table {name!r} is missing", record=name)
+            for name, sequence in _sequences(metadata)
+            if not inspector.has_sequence(sequence.name, connection.schema_for_object(sequence))
         ]
     if faults:
         raise DefinitionError(
@@ -93,9 +93,16 @@ def verify(connection: Connection, metadata: MetaData) -> None:
             )
 
 
+def _sequences(metadata: MetaData) -> Iterator[tuple[str, Sequence]]:
+    for table in metadata.sorted_tables:
+        for column in table.columns:
+            if isinstance(column.default, Sequence):
+                yield table.fullname, column.default
+
+
 def _exists(constraint: ConstraintInfo, table: Table, connection: Connection, inspector: Inspector) -> bool:
     schema = connection.schema_for_object(table)
-    found: list[tuple[str | None, Sequence[str | None]]] = [
+    found: list[tuple[str | None, SequenceOf[str | None]]] = [
         *((unique["name"], unique["column_names"]) for unique in inspector.get_unique_constraints(table.name, schema)),
         *((i["name"], i["column_names"]) for i in inspector.get_indexes(table.name, schema) if i["unique"]),
     ]

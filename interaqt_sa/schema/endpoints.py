@@ -52,8 +52,8 @@ class Endpoint:
         if self.mapper is not None:
             table: Any = self.mapper.local_table
             return cast("Table", table)
-        schema = f"{self.metadata.schema}." if self.metadata.schema else ""
-        return self.metadata.tables[schema + self.table_name]
+        assert self.plan is not None
+        return self.metadata.tables[self.plan.path(self.metadata)]
 
     @property
     def mapped_class(self) -> type[Any]:
@@ -75,7 +75,8 @@ class Endpoint:
         if self.mapper is not None:
             key = self.mapper.primary_key[0]
             return f"{key.table.fullname}.{key.name}"
-        return f"{self.metadata.schema}.{self.table_name}.id" if self.metadata.schema else f"{self.table_name}.id"
+        assert self.plan is not None
+        return f"{self.plan.path(self.metadata)}.id"
 
     def is_taken(self, attribute: str) -> bool:
         """Whether the record has ``attribute`` already, or gets it in this compilation."""

@@ -32,11 +32,14 @@ def _next_id(element: NextId, compiler: SQLCompiler, **kw: Any) -> str:
     return str(cast("Any", compiler).visit_sequence(element.sequence, **kw))
 
 
-def id_column(table_name: str, metadata: MetaData) -> Column[int]:
+def id_column(table_name: str, metadata: MetaData, schema: Any = None) -> Column[int]:
     """Return the primary key of a table, with a sequence on ``metadata``.
+
+    :param schema: that of the table, if it is not the one of ``metadata``.
 
     The sequence is also the default on the client side, because only so are bulk inserts with RETURNING known to keep
     their order, and made in one statement.
     """
-    sequence = Sequence(fit_identifier(f"{table_name}_id_seq"), metadata=metadata, data_type=BigInteger())
+    name = fit_identifier(f"{table_name}_id_seq")
+    sequence = Sequence(name, schema=schema, metadata=metadata, data_type=BigInteger())
     return Column("id", id_type(), sequence, primary_key=True, autoincrement=True, server_default=NextId(sequence))

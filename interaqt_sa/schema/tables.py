@@ -51,15 +51,25 @@ class TablePlan:
         self.columns[attribute] = column
         self.attributes.add(attribute)
 
+    def path(self, metadata: MetaData) -> str:
+        """Return the name of the table with its schema in front, as ``metadata`` and foreign keys know it."""
+        schema = self._arguments()[1].get("schema", metadata.schema)
+        return f"{schema}.{self.name}" if isinstance(schema, str) else self.name
+
     def build(self, metadata: MetaData) -> Table:
         """Add the table, and its sequence, to ``metadata``."""
-        self.columns = {"id": id_column(self.name, metadata), **self.columns}
-        # definitions are shared between schemas, but a SchemaItem belongs to one table
-        extra: Any = deepcopy(self.definition.table_args) if isinstance(self.definition, Entity) else ()
-        options: dict[str, Any] = {}
-        if extra and isinstance(extra[-1], dict):
-            *extra, options = extra
+        extra, options = deepcopy(self._arguments())
+        self.columns = {"id": id_column(self.name, metadata, options.get("schema")), **self.columns}
         return Table(self.name, metadata, *self.columns.values(), *self.items, *extra, **options)
+
+    def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return ``table_args`` as positional and keyword arguments.
+
+        Definitions are shared between schemas, but a SchemaItem belongs to one table: copy them.
+        """
+        given: Any = self.definition.table_args if isinstance(self.definition, Entity) else ()
+        *items, options = given if given and isinstance(given[-1], dict) else (*given, {})
+        return tuple(items), options
 
 
 def table_name(definition: Entity | Relation) -> str:

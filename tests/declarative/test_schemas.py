@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Column, Engine, ForeignKey, MetaData, Table, delete, event, insert, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, sessionmaker
 
-from interaqt_sa import Count, Summation, System, computed
+from interaqt_sa import Controller, Count, DefinitionError, Entity, Property, Relation, Summation, System, computed
 from tests.support.engines import EngineFactory
 
 
@@ -159,3 +159,29 @@ def test_two_databases_of_one_system(engine_for: EngineFactory) -> None:
             session.flush()
             assert box.thing_count == 2
         assert system.check().ok
+
+
+def test_an_entity_in_a_schema_of_its_own(office: Engine) -> None:
+    """Its sequence stands there too, and foreign keys and link tables of others lead there."""
+    desk = Entity("Desk", [Property("n_drawers", int, computation=Count("drawers"))], table_args=[{"schema": "north"}])
+    drawers = Relation(source=desk, source_property="drawers", target="Drawer", target_property="desk", type="1:n")
+    users = Relation(source=desk, source_property="users", target="Drawer", target_property="desks", type="n:n")
+    inner = Relation(source=desk, source_property="parts", target=desk, target_property="whole", type="1:n")
+    system = System(office)
+    controller = Controller(system, entities=[desk, Entity("Drawer")], relations=[drawers, users, inner])
+    controller.setup(install=True)
+    controller.setup()
+    table = system.metadata.tables["north.desk"]
+    assert [sequence.schema for sequence in system.metadata._sequences.values() if "desk_id" in sequence.name] == [
+        "north"
+    ]
+    keys = {key.target_fullname for t in system.metadata.tables.values() for key in t.foreign_keys}
+    assert keys == {"north.desk.id", "drawer.id"}
+    system.storage.create("Desk", {"drawers": [{}, {}], "parts": [{}]})
+    with office.connect() as connection:
+        assert sorted(connection.scalars(select(table.c.n_drawers))) == [0, 2]
+    if office.dialect.supports_sequences:
+        with office.begin() as connection:
+            connection.execute(text("DROP SEQUENCE north.desk_id_seq CASCADE"))
+        with pytest.raises(DefinitionError, match=r"sequence 'desk_id_seq' of table 'north\.desk' is missing"):
+            controller.setup()
