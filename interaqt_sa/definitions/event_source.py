@@ -82,6 +82,10 @@ class EventSource:
             if hook is not None:
                 yield name, hook
 
+    def references(self) -> Iterator[tuple[str, RecordRef]]:
+        """Iterate over the records that it names, with what it names them for."""
+        yield "entity", self.entity
+
     def trigger_pattern(self) -> Mapping[str, Any] | None:
         """Return what tells this source's events from others in the same record; ``None`` if they are alone there."""
         return None

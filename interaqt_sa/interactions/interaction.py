@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, TypeGuard
 from uuid import UUID
 
+from ..definitions.computation import RecordRef
 from ..definitions.event_source import EventSource, Hook
 from ..definitions.records import Entity, Property
 from ..errors import DefinitionFault
@@ -108,6 +109,13 @@ class Interaction(EventSource):
         if self.conditions is not None:
             for condition in self.conditions.conditions():
                 yield f"condition {condition.name!r}", condition.content
+
+    def references(self) -> Iterator[tuple[str, RecordRef]]:
+        yield from super().references()
+        if self.payload is not None:
+            for item in self.payload.items:
+                if item.base is not None:
+                    yield f"payload item {item.name!r}", item.base
 
     def trigger_pattern(self) -> Mapping[str, Any]:
         return {"interaction_name": self.name}

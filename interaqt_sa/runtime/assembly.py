@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import MetaData
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..definitions.computation import RecordRef
 from ..definitions.dictionary import Dictionary
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
-from ..definitions.records import Entity, Relation
+from ..definitions.records import Entity, Relation, ref_name
 from ..definitions.validation import refuse_coroutine_function
+from ..engine.plan import Plan
 from ..errors import ComputationProtocolError, DefinitionError, DefinitionFault
 from ..schema.compile import compile_schema
+from ..schema.faults import Faults
+from ..schema.records import resolve_record
 from .aftermath import Aftermath, OpenContext
 from .dispatch import Dispatcher
 
@@ -35,13 +42,31 @@ def assemble(
     """Compile the definitions onto the base of ``system`` and return what dispatches.
 
     :param awaits: whether the functions of a dispatch may be coroutine functions.
-    :raises DefinitionError: with all faults of event sources and side effects, or all of the definitions.
+    :raises DefinitionError: with all faults of definitions, event sources and side effects, and those of computations
+        if the definitions have none.
     """
     sources, effects = list(event_sources), list(side_effects)
-    _check(sources, effects, awaits=awaits)
-    compile_schema(
-        system.metadata, entities=entities, relations=relations, dictionaries=dictionaries, event_sources=sources
-    )
+    records: list[Entity | Relation] = [*entities, *relations]
+    faults = Faults()
+    _check(sources, effects, faults, awaits=awaits)
+    try:
+        compile_schema(
+            system.metadata,
+            entities=[record for record in records if isinstance(record, Entity)],
+            relations=[record for record in records if isinstance(record, Relation)],
+            dictionaries=dictionaries,
+            event_sources=sources,
+        )
+        records = []
+    except DefinitionError as error:
+        faults.found += error.context["faults"]
+        records += [source.entity for source in sources if isinstance(source.entity, Entity)]
+    # what did not compile is known nevertheless
+    _check_references(system.metadata, sources, effects, {record.name for record in records}, faults)
+    if faults.found and not records:
+        faults.found += _faults_of_computations(system.metadata)
+    if faults.found:
+        raise DefinitionError("the controller cannot be made", faults.found)
     return Dispatcher(
         system.metadata,
         sources,
@@ -56,23 +81,52 @@ def assemble(
     )
 
 
-def _check(sources: list[EventSource], effects: list[RecordMutationSideEffect], *, awaits: bool) -> None:
-    faults: list[DefinitionFault] = []
+def _check(
+    sources: list[EventSource], effects: list[RecordMutationSideEffect], faults: Faults, *, awaits: bool
+) -> None:
     for kind, named in (("event source", sources), ("side effect", effects)):
         names: set[str] = set()
         for value in named:
             if value.name in names:
-                faults.append(DefinitionFault(f"{kind} {value.name!r} is given twice; names are unique"))
+                faults.add(f"{kind} {value.name!r} is given twice; names are unique")
             names.add(value.name)
     if not awaits:
         for where, function in _functions(sources, effects):
             try:
                 refuse_coroutine_function(function, where)
             except ComputationProtocolError:
-                fault = f"{where} is a coroutine function; give a plain function, or use AsyncController"
-                faults.append(DefinitionFault(fault))
-    if faults:
-        raise DefinitionError("the controller cannot be made", faults)
+                faults.add(f"{where} is a coroutine function; give a plain function, or use AsyncController")
+
+
+def _check_references(
+    metadata: MetaData,
+    sources: list[EventSource],
+    effects: list[RecordMutationSideEffect],
+    known: set[str],
+    faults: Faults,
+) -> None:
+    for where, ref in _references(sources, effects):
+        with faults.caught(where):
+            if isinstance(ref, type) or ref_name(ref) not in known:
+                resolve_record(metadata, ref)
+
+
+def _references(sources: list[EventSource], effects: list[RecordMutationSideEffect]) -> Iterator[tuple[str, RecordRef]]:
+    for source in sources:
+        for name, ref in source.references():
+            yield f"{name} of {source.name!r}", ref
+    for effect in effects:
+        yield f"side effect {effect.name!r}", effect.record
+
+
+def _faults_of_computations(metadata: MetaData) -> list[DefinitionFault]:
+    try:
+        Plan.of(metadata)
+    except DefinitionError as error:
+        return [*error.context["faults"]]
+    except SQLAlchemyError:
+        pass  # classes that are yet to be mapped may be missing; setup() looks again
+    return []
 
 
 def _functions(

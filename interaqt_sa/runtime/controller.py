@@ -30,8 +30,9 @@ class Controller:
     :param record_mutation_side_effects: what follows the commit of a dispatch.
     :param ignore_guard: run no guards, as tests and imports want it.
     :param raise_errors: raise what a result would otherwise hold as ``error``.
-    :raises DefinitionError: with all faults of the event sources and side effects, or all of the definitions. A
-        coroutine function is such a fault: see :class:`.AsyncController`.
+    :raises DefinitionError: with all faults of definitions, event sources and side effects, before any SQL. A coroutine
+        function is such a fault: see :class:`.AsyncController`. Computations are looked at when the definitions have
+        no faults: here if something else is wrong, else by :meth:`setup`.
 
     ::
 
@@ -72,10 +73,11 @@ class Controller:
 
         :param install: create what is missing and write the defaults of dictionaries; repeatable, changes nothing
             that exists. Without it the database is only compared.
-        :raises DefinitionError: if tables, columns or sequences are missing; it names them all.
+        :raises DefinitionError: with all faults of computations, before any SQL; or if tables, columns or sequences are
+            missing, with all of them.
         :raises ConstraintSetupError: if a unique constraint is missing.
         """
-        set_up(self.system, install=install)
+        set_up(self.system, self._dispatcher.sources, install=install)
 
     def dispatch(
         self, event_source: EventSource | str, args: Any, *, session: Session | scoped_session[Any] | None = None

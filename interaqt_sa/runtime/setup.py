@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as SequenceOf
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Inspector, MetaData, Sequence, Table, inspect
 
+from ..definitions.computation import Computation
+from ..definitions.event_source import EventSource
+from ..definitions.events import Trigger
+from ..definitions.state_machine import StateMachine
+from ..definitions.transform import Transform
 from ..engine.plan import Plan
 from ..errors import ConstraintSetupError, DefinitionError, DefinitionFault
 from ..schema.dictionaries import DICTIONARY_KEY, dictionary_mapper, write_missing_rows
@@ -18,12 +23,14 @@ if TYPE_CHECKING:
     from .system import System
 
 
-def set_up(system: System, *, install: bool) -> None:
+def set_up(system: System, sources: Iterable[EventSource], *, install: bool) -> None:
     """Verify the database of ``system``, and before that create what is missing if ``install`` says so.
 
     What exists is not changed: that is Alembic's work.
+
+    :param sources: what the controller can dispatch.
     """
-    Plan.of(system.metadata)  # finds every fault of the declarations before anything is created
+    _check_computations(system.metadata, {source.name for source in sources})
     with system.session_factory() as session:
         bind = session.get_bind()
     # not through the session: the engine watches over its connection, and refuses writes that it cannot follow
@@ -32,6 +39,40 @@ def set_up(system: System, *, install: bool) -> None:
         verify(connection, system.metadata)
     for name in new:
         system.repair(dictionary_mapper(system.metadata, name))
+
+
+def _check_computations(metadata: MetaData, sources: set[str]) -> None:
+    """Find every fault of the declarations before anything is created."""
+    faults = [
+        DefinitionFault(
+            f"{name}: a trigger waits for {trigger.record_name!r}, which nobody can dispatch here; "
+            f"give {trigger.record_name!r} to event_sources",
+            record=info.record,
+            property=info.property,
+        )
+        for info in Schema.of(metadata).computations
+        for name in [info.record if info.property is None else f"{info.record}.{info.property}"]
+        for trigger in _triggers(info.computation)
+        if isinstance(trigger.record_name, EventSource) and trigger.record_name.name not in sources
+    ]
+    places = {(fault.record, fault.property) for fault in faults}
+    try:
+        Plan.of(metadata)
+    except DefinitionError as error:
+        # without the event source its record may be missing too
+        faults += [f for f in error.context["faults"] if (f.record, f.property) not in places]
+    if faults:
+        raise DefinitionError("the declarations cannot be compiled", faults)
+
+
+def _triggers(computation: Computation[Any]) -> Iterator[Trigger]:
+    match computation:
+        case StateMachine(transfers=transfers):
+            yield from (transfer.trigger for transfer in transfers)
+        case Transform(event_deps=dependencies):
+            yield from (dependencies or {}).values()
+        case _:
+            pass
 
 
 def _install(connection: Connection, metadata: MetaData) -> list[str]:

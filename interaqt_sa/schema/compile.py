@@ -39,7 +39,9 @@ def compile_schema(
         result of an earlier call.
     :param event_sources: their events' entities are compiled too.
     :return: what ``base`` holds now.
-    :raises DefinitionError: with all faults of the definitions; then nothing has been added.
+    :raises DefinitionError: with all faults of the definitions; then nothing has been added. What computations refer to
+        is looked at later, when all classes are mapped: by :meth:`.Controller.setup`, :meth:`.System.check` or the
+        first write.
 
     ::
 

@@ -68,8 +68,9 @@ class TablePlan:
         Definitions are shared between schemas, but a SchemaItem belongs to one table: copy them.
         """
         given: Any = self.definition.table_args if isinstance(self.definition, Entity) else ()
-        *items, options = given if given and isinstance(given[-1], dict) else (*given, {})
-        return tuple(items), options
+        if given and isinstance(given[-1], dict):
+            return given[:-1], given[-1]  # pyright: ignore[reportUnknownVariableType]
+        return given, {}
 
 
 def table_name(definition: Entity | Relation) -> str:

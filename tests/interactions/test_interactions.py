@@ -14,7 +14,12 @@ from sqlalchemy import Engine, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from interaqt_sa.definitions.aggregates import Count
 from interaqt_sa.definitions.computation import RecordRef
+from interaqt_sa.definitions.events import Trigger
+from interaqt_sa.definitions.records import Entity, Property
+from interaqt_sa.definitions.state_machine import StateMachine, StateNode, StateTransfer
+from interaqt_sa.definitions.transform import Transform
 from interaqt_sa.errors import DefinitionError, DefinitionFault, InteractionGuardError
 from interaqt_sa.interactions import (
     Action,
@@ -303,6 +308,30 @@ async def test_coroutine_conditions_need_an_asynchronous_controller(engine: Engi
     close = Interaction("Close", conditions=YES & Condition("slow", content))
     with pytest.raises(DefinitionError, match="condition 'slow' of 'Close' is a coroutine function"):
         Controller(System(engine, base=Base), event_sources=[close])
+
+
+def test_a_payload_item_of_an_unknown_record(engine: Engine) -> None:
+    close = Interaction("Close", payload=Payload([PayloadItem("x", base="Tkt", is_ref=True)]))
+    with pytest.raises(DefinitionError, match="payload item 'x' of 'Close': there is no record 'Tkt'"):
+        Controller(System(engine, base=Base), event_sources=[close])
+
+
+@pytest.mark.parametrize("others", [[], [Interaction("Open")]], ids=["alone", "beside another"])
+def test_a_trigger_of_an_interaction_that_the_controller_has_not(engine: Engine, others: list[Interaction]) -> None:
+    closed, opened = StateNode("closed"), StateNode("opened")
+    close = Interaction("Close")
+    transfer = StateTransfer(current=opened, next=closed, trigger=Trigger(close), compute_target=lambda *_: 1)
+    machine = StateMachine(states=[closed, opened], initial_state=opened, transfers=[transfer])
+    derived = Transform(event_deps={"close": Trigger(close)}, callback=lambda *_: None)
+    broken = Property("n", int, computation=Count("x"))
+    door = Entity("Door", [Property("state", "string", computation=machine), broken])
+    given: dict[str, Any] = {"entities": [door, Entity("Slam", computation=derived)]}
+    controller = Controller(System(engine), event_sources=others, **given)
+    with pytest.raises(DefinitionError) as caught:
+        controller.setup(install=True)
+    faults = sorted(map(str, caught.value.exceptions))
+    assert [fault.partition(":")[0] for fault in faults] == ["Door.n", "Door.state", "Slam"]
+    assert all("give Interaction('Close') to event_sources" in fault for fault in faults[1:])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
+from interaqt_sa.definitions.aggregates import Count
 from interaqt_sa.definitions.event_source import EventSource, RecordMutationSideEffect
+from interaqt_sa.definitions.records import Entity, Property
 from interaqt_sa.errors import (
     ComputationProtocolError,
     ConstraintViolationError,
@@ -24,9 +26,11 @@ from interaqt_sa.errors import (
 )
 from interaqt_sa.runtime.controller import Controller
 from interaqt_sa.runtime.result import POST_COMMIT
+from interaqt_sa.runtime.system import System
 from interaqt_sa.session.violations import find_constraint_violation_error
 from tests.runtime.models import Customer, Order, PlaceOrder
 from tests.session.test_database_errors import FakeDriverError
+from tests.support.statements import count_statements
 
 ARGS = {"customer": 1, "total": 5}
 STAGES = ("guard", "map_event_data", "resolve", "after_dispatch")
@@ -420,6 +424,35 @@ def test_coroutine_functions_are_refused_at_construction(make: Make) -> None:
         "post_commit of 'place'",
         "content of side effect 'mail'",
     ]
+
+
+def test_all_faults_of_a_controller_come_at_once(engine: Engine) -> None:
+    async def hook(*_: Any) -> None: ...
+
+    given: dict[str, Any] = {
+        "event_sources": [EventSource("place", "Nope", guard=hook), EventSource("keep", Entity("Kept"))],
+        "record_mutation_side_effects": [
+            RecordMutationSideEffect("mail", "Nothing", print),
+            RecordMutationSideEffect("file", "A", print),
+            RecordMutationSideEffect("file", "Kept", print),
+        ],
+    }
+    of_controller = [
+        "side effect 'file' is given twice",
+        "guard of 'place' is a coroutine function",
+        "entity of 'place': there is no record 'Nope'",
+        "side effect 'mail': there is no record 'Nothing'",
+    ]
+    for entity, fault in (
+        (Entity("A", [Property("n", int, computation=Count("bs"))]), "A.n: 'bs' is not a relationship of A"),
+        (Entity("A", [Property("n", "nothing")]), "A.n: there is no type 'nothing'"),
+    ):
+        with count_statements(engine) as statements, pytest.raises(DefinitionError) as caught:
+            Controller(System(engine), entities=[entity], **given)
+        assert statements == []
+        for expected in (fault, *of_controller):
+            assert sum(str(found).startswith(expected) for found in caught.value.exceptions) == 1, expected
+        assert len(caught.value.exceptions) == 5
 
 
 def test_names_are_unique(make: Make) -> None:

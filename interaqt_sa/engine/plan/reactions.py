@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Table
 from sqlalchemy.orm import Mapper
 
+from ...definitions.event_source import EventSource
 from ...definitions.events import MutationEvent, Trigger
 from ...definitions.state_machine import StateMachine, StateTransfer
 from ...definitions.transform import Transform
@@ -115,7 +116,12 @@ def add_transform(plan: Plan, sources: Sources, mapper: Mapper[Any], transform: 
 def _resolved(plan: Plan, trigger: Trigger) -> tuple[Mapper[Any], Trigger]:
     """Return the record that a trigger waits for; one that names an event source gets its pattern."""
     ref = trigger.record_name
-    mapper = resolve_record(plan.metadata, ref)
+    try:
+        mapper = resolve_record(plan.metadata, ref)
+    except DefinitionFault as fault:
+        if not isinstance(ref, EventSource):
+            raise
+        raise DefinitionFault(f"{fault}; give {ref!r} to event_sources of a controller") from fault
     pattern = getattr(ref, "trigger_pattern", lambda: None)()
     if pattern:
         merged = {**pattern, **(trigger.record or {})}
