@@ -25,6 +25,7 @@ class Faults:
             yield
         except DefinitionFault as fault:
             self.add(f"{where}: {fault}", record=record, property=property)
+            self.found[-1].__cause__ = fault.__cause__
 
     def raise_all(self) -> None:
         """Raise a :class:`.DefinitionError` with all faults, if there are any."""

@@ -133,14 +133,21 @@ def compile_where(
     :param mapped_class: a mapped class or an ``aliased()`` of it; a SQL boolean about the class is turned into one
         about the alias.
     :param resolve: as for :func:`compile_match`; so is ``exist``.
-    :raises DefinitionFault: if ``where`` is something else, such as the result of a Python comparison.
+    :raises DefinitionFault: if ``where`` is something else, such as the result of a Python comparison, or a function
+        that fails.
     """
     if isinstance(where, MatchExp):
         return compile_match(where, resolve, exist)
     if isinstance(where, ColumnElement) or hasattr(where, "__clause_element__"):
         return _adapted(_sql_boolean(where, where), mapped_class)
     if callable(where):
-        return _sql_boolean(where(mapped_class), where)
+        try:
+            found = where(mapped_class)
+        except DefinitionFault:
+            raise
+        except Exception as error:
+            raise DefinitionFault(f"where={where!r} raised {type(error).__name__}: {error}") from error
+        return _sql_boolean(found, where)
     return compile_match(MatchExp.from_object(where), resolve, exist)
 
 

@@ -144,6 +144,31 @@ def test_a_subquery_in_where() -> None:
     assert "holds a subquery, whose rows are not watched" in fault_of(Count("members", where=where))
 
 
+def test_a_function_that_fails_in_where() -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Host(Base):
+        __tablename__ = "host"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        host_id: Mapped[int | None] = mapped_column(ForeignKey("host.id"))
+        members: Mapped[list[Any]] = relationship("Host")
+        typo: Mapped[int] = computed(Count("members", where=lambda host: host.hots_id == 1))
+        zero: Mapped[bool] = computed(Every("members", expression=lambda host: host.id == 1 / 0))
+        other: Mapped[int] = computed(Count("nothing"))
+
+    engine = create_engine("sqlite://")
+    with pytest.raises(DefinitionError) as caught:
+        System(engine, base=Base).check()
+    engine.dispose()
+    typo, zero, other = caught.value.exceptions
+    assert re.match(r"Host\.typo: where=<function .* raised AttributeError: type object 'Host' has no", str(typo))
+    assert re.match(r"Host\.zero: where=<function .* raised ZeroDivisionError: division by zero", str(zero))
+    assert str(other).startswith("Host.other: 'nothing' is not a relationship")
+    assert isinstance(typo.__cause__, AttributeError)
+    assert isinstance(zero.__cause__, ZeroDivisionError)
+
+
 def test_columns_of_other_tables_in_where() -> None:
     other = Table("other", MetaData(), Column("id", Integer))
     found = fault_of(Count("members", where=lambda member: member.amount > other.c.id))

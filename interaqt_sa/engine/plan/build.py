@@ -87,7 +87,9 @@ class _PlanBuilder:
             work()
         except DefinitionFault as fault:
             where = record if name is None else f"{record}.{name}"
-            self.faults.append(DefinitionFault(f"{where}: {fault}", record=record, property=name))
+            placed = DefinitionFault(f"{where}: {fault}", record=record, property=name)
+            placed.__cause__ = fault.__cause__
+            self.faults.append(placed)
 
     # -- values ------------------------------------------------------------------------------------------------
 
