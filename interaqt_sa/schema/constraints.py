@@ -16,6 +16,7 @@ from .catalog import Catalog
 from .faults import Faults
 from .match import compile_where
 from .naming import fit_identifier
+from .operands import check_operands
 from .relations import unique
 from .tables import TablePlan
 
@@ -94,6 +95,7 @@ class _OwnColumns:
 def _predicate(plan: TablePlan, declared: UniqueConstraint) -> ColumnElement[bool]:
     assert declared.where is not None
     try:
+        check_operands(declared.where, lambda path: _column(plan, path))
         return compile_where(declared.where, _OwnColumns(plan), lambda path: _column(plan, path))
     except (AttributeError, TypeError) as error:
         raise DefinitionFault(f"where={declared.where!r} cannot be compiled: {error}") from error

@@ -149,6 +149,7 @@ def unique(*properties: str, **kw: Any) -> Entity:
         ({"entities": [unique("n"), Entity("F", constraints=[NonNullConstraint("u", "id")])]}, "E has a constraint of"),
         ({"entities": [unique("n", where={"m": 1})]}, "E, constraint 'u': there is no property 'm'"),
         ({"entities": [unique("n", where={"n": ("contains", 1)})]}, "'contains' needs a collection"),
+        ({"entities": [unique("n", where={"n": "is null"})]}, "'n' is BigInteger() and never 'is null'; give a value"),
         ({"entities": [unique("n", where={"n": ("exist", {"m": 1})})]}, "'exist' is not possible here"),
         ({"entities": [unique("n", where=lambda e: e.m == 1)]}, "there is no property 'm'"),
         ({"entities": [unique("n", where=lambda e: e.n is None)]}, "which is no SQL expression"),

@@ -21,6 +21,7 @@ from ...schema.catalog import Catalog
 from ...schema.computed import STATE_KEY
 from ...schema.dictionaries import DICTIONARY_KEY
 from ...schema.match import compile_where
+from ...schema.operands import check_operands
 from ...schema.records import record_name, resolve_record
 from ..computations import accumulator_for
 from .columns import check_column, check_sum
@@ -163,6 +164,7 @@ class _PlanBuilder:
         assert value.accumulator is not None
 
         def test(where: Any) -> ColumnElement[bool]:
+            check_operands(where, builder.resolve)
             compiled = compile_where(where, builder.member.class_, builder.resolve)
             # paths are resolved already; SQL speaks of the mapped class
             return compiled if isinstance(where, (Mapping, MatchExp)) else builder.adapt(compiled)
