@@ -15,6 +15,7 @@ from ..definitions.records import Entity, Relation, ref_name
 from ..definitions.validation import refuse_coroutine_function
 from ..engine.plan import Plan
 from ..errors import ComputationProtocolError, DefinitionError, DefinitionFault
+from ..schema.catalog import Catalog
 from ..schema.compile import compile_schema
 from ..schema.faults import Faults
 from ..schema.records import resolve_record
@@ -67,6 +68,7 @@ def assemble(
         faults.found += _faults_of_computations(system.metadata)
     if faults.found:
         raise DefinitionError("the controller cannot be made", faults.found)
+    Catalog.of(system.metadata).event_sources.update(source.name for source in sources)
     return Dispatcher(
         system.metadata,
         sources,

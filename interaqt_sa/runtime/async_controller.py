@@ -63,7 +63,7 @@ class AsyncController:
 
     async def setup(self, *, install: bool = False) -> None:
         """Make sure that the database has what is declared; see :meth:`.Controller.setup`."""
-        await greenlet_spawn(set_up, self.system.sync_system, self._dispatcher.sources, install=install)
+        await greenlet_spawn(set_up, self.system.sync_system, install=install)
 
     async def dispatch(
         self,

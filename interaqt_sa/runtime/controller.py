@@ -77,7 +77,7 @@ class Controller:
             missing, with all of them.
         :raises ConstraintSetupError: if a unique constraint is missing.
         """
-        set_up(self.system, self._dispatcher.sources, install=install)
+        set_up(self.system, install=install)
 
     def dispatch(
         self, event_source: EventSource | str, args: Any, *, session: Session | scoped_session[Any] | None = None

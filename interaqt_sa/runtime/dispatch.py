@@ -89,11 +89,6 @@ class Dispatcher:
             self._prepared[source] = self._prepared[source.name] = prepared
         event.listen(session_factory, "before_commit", _refuse_foreign_commit)
 
-    @property
-    def sources(self) -> list[EventSource]:
-        """What can be dispatched."""
-        return list({id(prepared): prepared.source for prepared in self._prepared.values()}.values())
-
     def close(self) -> None:
         """Forget the event sources."""
         self._prepared.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from ..definitions.state_machine import StateMachine
 from ..definitions.transform import Transform
 from ..engine.plan import Plan
 from ..errors import ConstraintSetupError, DefinitionError, DefinitionFault
+from ..schema.catalog import Catalog
 from ..schema.dictionaries import DICTIONARY_KEY, dictionary_mapper, write_missing_rows
 from ..schema.schema import ConstraintInfo, Schema
 
@@ -23,14 +24,12 @@ if TYPE_CHECKING:
     from .system import System
 
 
-def set_up(system: System, sources: Iterable[EventSource], *, install: bool) -> None:
+def set_up(system: System, *, install: bool) -> None:
     """Verify the database of ``system``, and before that create what is missing if ``install`` says so.
 
     What exists is not changed: that is Alembic's work.
-
-    :param sources: what the controller can dispatch.
     """
-    _check_computations(system.metadata, {source.name for source in sources})
+    _check_computations(system.metadata)
     with system.session_factory() as session:
         bind = session.get_bind()
     # not through the session: the engine watches over its connection, and refuses writes that it cannot follow
@@ -41,8 +40,9 @@ def set_up(system: System, sources: Iterable[EventSource], *, install: bool) -> 
         system.repair(dictionary_mapper(system.metadata, name))
 
 
-def _check_computations(metadata: MetaData, sources: set[str]) -> None:
+def _check_computations(metadata: MetaData) -> None:
     """Find every fault of the declarations before anything is created."""
+    sources = Catalog.of(metadata).event_sources
     faults = [
         DefinitionFault(
             f"{name}: a trigger waits for {trigger.record_name!r}, which nobody can dispatch here; "

@@ -27,6 +27,7 @@ class Catalog:
     :ivar classes: the mapped classes that it made of records, by name of the definition.
     :ivar dictionary_classes: those of dictionaries.
     :ivar home: the registry of those classes: the user's own where there is one.
+    :ivar event_sources: names of those that controllers were given so far; one system may have several controllers.
     :ivar schema: what :func:`.compile_schema` answered, if it was called.
     :ivar plan: what the engine made of all declarations, if it was asked to.
     """
@@ -40,6 +41,7 @@ class Catalog:
         self.classes: dict[str, type[Any]] = {}
         self.dictionary_classes: dict[str, type[Any]] = {}
         self.home: registry | None = None
+        self.event_sources: set[str] = set()
         self.schema: Schema | None = None
         self.plan: Any = None
 

@@ -332,6 +332,10 @@ def test_a_trigger_of_an_interaction_that_the_controller_has_not(engine: Engine,
     faults = sorted(map(str, caught.value.exceptions))
     assert [fault.partition(":")[0] for fault in faults] == ["Door.n", "Door.state", "Slam"]
     assert all("give Interaction('Close') to event_sources" in fault for fault in faults[1:])
+    Controller(controller.system, event_sources=[close])
+    with pytest.raises(DefinitionError) as caught:
+        controller.setup(install=True)
+    assert [str(fault).partition(":")[0] for fault in caught.value.exceptions] == ["Door.n"], "another one has it"
 
 
 @pytest.mark.parametrize(
