@@ -32,6 +32,8 @@ class Aggregate(Computation[T], Generic[T]):
     callback: Callable[[_Any], _Any] | None
     attribute_query: AttributeQuery | None
     direction: Direction | None
+    #: name of the parameter that takes what a callback could say too
+    _conditions = "where"
 
     def _set_source(
         self,
@@ -44,6 +46,11 @@ class Aggregate(Computation[T], Generic[T]):
         if source is None:
             raise ComputationProtocolError(f"{type(self).__name__} needs a source: a relationship name or a record")
         if callback is not None:
+            if not callable(callback):
+                raise ComputationProtocolError(
+                    f"{type(self).__name__}({source!r}): the callback {callback!r} is no function; "
+                    f"for conditions use {self._conditions}={{…}}"
+                )
             refuse_coroutine_function(callback, type(self).__name__)
             if attribute_query is None:
                 raise ComputationProtocolError(
@@ -151,6 +158,7 @@ class Average(_FieldAggregate[_Any]):
 
 class _Quantifier(Aggregate[bool]):
     expression: Where | None
+    _conditions = "expression"
 
     def _set_test(self, expression: Where | None) -> None:
         if (self.callback is None) == (expression is None):

@@ -34,7 +34,7 @@ class Property:
     :param collection: whether the value is a list, stored as JSON.
     :param nullable: whether it may be NULL; counts and sums never are.
     :param column_name: name of the column; the name in snake case if not given.
-    :raises DefinitionFault: if the name cannot be one, or both ``computed`` and ``computation`` are given.
+    :raises DefinitionFault: if the name cannot be one, ``computation`` is none, or ``computed`` is given too.
 
     ::
 
@@ -53,6 +53,12 @@ class Property:
 
     def __post_init__(self) -> None:
         check_mapped_name("Property", self.name)
+        given: Any = self.computation
+        if given is not None and not isinstance(given, Computation):  # pyright: ignore[reportUnnecessaryIsInstance]
+            way = "use computed= for a function of the row" if callable(given) else "give one, such as Count('orders')"
+            raise DefinitionFault(
+                f"Property {self.name!r}: computation={given!r} is no computation; {way}", property=self.name
+            )
         if self.computed is not None:
             if self.computation is not None:
                 raise DefinitionFault(

@@ -55,8 +55,8 @@ class StateTransfer:
         trigger: Trigger | Mapping[str, Any],
         compute_target: Callable[[Any, MutationEvent], Any] | None = None,
     ) -> None:
-        object.__setattr__(self, "current", current)
-        object.__setattr__(self, "next", next)
+        object.__setattr__(self, "current", _node(current, "StateTransfer"))
+        object.__setattr__(self, "next", _node(next, "StateTransfer"))
         object.__setattr__(self, "trigger", Trigger.of(trigger))
         object.__setattr__(self, "compute_target", compute_target)
 
@@ -81,9 +81,9 @@ class StateMachine(Computation[Any]):
     def __init__(
         self, *, states: Iterable[StateNode], transfers: Iterable[StateTransfer], initial_state: StateNode
     ) -> None:
-        self.states = tuple(states)
+        self.states = tuple(_node(state, "StateMachine") for state in states)
         self.transfers = tuple(transfers)
-        self.initial_state = initial_state
+        self.initial_state = _node(initial_state, "StateMachine")
         names = [node.name for node in self.states]
         if len(set(names)) != len(names):
             raise ComputationProtocolError(f"StateMachine: two states share a name: {sorted(names)}")
@@ -95,3 +95,12 @@ class StateMachine(Computation[Any]):
     def computes_values(self) -> bool:
         """Whether some node stores a value of its own, so that the state needs a column of its own."""
         return any(node.compute_value is not None for node in self.states)
+
+
+def _node(state: object, where: str) -> StateNode:
+    if not isinstance(state, StateNode):
+        raise ComputationProtocolError(
+            f"{where}: {state!r} is no StateNode; make each once, as in pending = StateNode('pending'), "
+            "and use it in states, initial_state and transfers"
+        )
+    return state

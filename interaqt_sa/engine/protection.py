@@ -39,7 +39,7 @@ def computed_write(value: ComputedValue) -> ComputedWriteError:
         else "change what it is computed from"
     )
     return ComputedWriteError(
-        f"{value.name} is computed ({value.computation!r}) and cannot be assigned; {how}",
+        f"{value.name} is computed (by {type(value.computation).__name__}) and cannot be assigned; {how}",
         record=value.record,
         property=value.attribute,
     )

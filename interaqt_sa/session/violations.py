@@ -104,9 +104,10 @@ def _violation(
     properties = tuple(properties)
     shown = f" {constraint or found.constraint!r}" if constraint or found.constraint else ""
     place = f"{record}({', '.join(properties)})" if record else "the database"
+    code = info.get(VIOLATION_CODE) or f"{kind.replace('-', '_').upper()}_CONSTRAINT_VIOLATION"
     return ConstraintViolationError(
-        f"{place}: the {kind} constraint{shown} is violated",
-        code=info.get(VIOLATION_CODE) or f"{kind.replace('-', '_').upper()}_CONSTRAINT_VIOLATION",
+        f"{place}: the {kind} constraint{shown} is violated ({code})",
+        code=code,
         kind=kind,
         constraint=constraint,
         record=record,

@@ -10,8 +10,10 @@ import pytest
 from interaqt_sa.definitions.aggregates import Count
 from interaqt_sa.definitions.constraints import NonNullConstraint, UniqueConstraint
 from interaqt_sa.definitions.dictionary import Dictionary
+from interaqt_sa.definitions.events import Trigger
 from interaqt_sa.definitions.records import Entity, Property, Relation
 from interaqt_sa.definitions.same_row import SameRow
+from interaqt_sa.definitions.state_machine import StateMachine, StateNode, StateTransfer
 from interaqt_sa.errors import ComputationProtocolError, DefinitionFault
 
 
@@ -120,6 +122,8 @@ def test_other_names_may_begin_with_an_underscore() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Property("n", int, computation=double), "'n': computation=<function .* computation; use computed="),  # type: ignore[arg-type]
+        (lambda: Property("n", int, computation=3), "'n': computation=3 is no computation; give one"),  # type: ignore[arg-type]
         (lambda: relation(type="n:m"), "type 'n:m' is not one of '1:1', '1:n', 'n:1', 'n:n'"),
         (lambda: relation(is_target_reliance=True), "is_target_reliance needs one source per target"),
         (lambda: relation(source=3), "3 is no record; give its name, its definition or its mapped class"),
@@ -130,3 +134,17 @@ def test_other_names_may_begin_with_an_underscore() -> None:
 def test_what_cannot_be(make: Any, message: str) -> None:
     with pytest.raises(DefinitionFault, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda node: StateMachine(states=["a"], transfers=[], initial_state=node),
+        lambda node: StateMachine(states=[node], transfers=[], initial_state="a"),
+        lambda node: StateTransfer(current="a", next=node, trigger=Trigger("E")),
+        lambda node: StateTransfer(current=node, next="a", trigger=Trigger("E")),
+    ],
+)
+def test_states_are_nodes(make: Any) -> None:
+    with pytest.raises(ComputationProtocolError, match="'a' is no StateNode; make each once"):
+        make(StateNode("a"))

@@ -115,6 +115,7 @@ def test_declared_constraints_are_recognised(engine: Engine) -> None:
     found = violation(made, {reference: 1}, {reference: 1})
     assert (found.constraint, found.code, found.kind) == ("one_open", "ORDER_OPEN", "unique")
     assert (found.record, found.properties) == ("Order", ("customer",))
+    assert str(found) == "Order(customer): the unique constraint 'one_open' is violated (ORDER_OPEN)"
 
     found = violation(made, {"note": "a"}, {"note": "a"})
     assert (found.constraint, found.code) == ("note_once", "UNIQUE_CONSTRAINT_VIOLATION")
