@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from alembic.autogenerate.render import renderers
-from sqlalchemy import TextClause
+from alembic.autogenerate.render import (
+    _repr_type,  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType]  the one way to render a type
+    renderers,
+)
+from sqlalchemy import JSON, TextClause
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from . import operations as op
@@ -92,7 +96,33 @@ def _check_unique(context: AutogenContext, operation: op.CheckUnique) -> str:
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
     """Render types of this package as what they are in the database: revisions outlive the package's modules."""
-    if kind == "type" and isinstance(item, TypeDecorator) and item.__module__.startswith(f"{_PACKAGE}."):
+    if kind != "type":
+        return False
+    if type(item) in (postgresql.JSON, postgresql.JSONB):
+        return _postgresql_json(context, item)
+    plain = _plain(context, item)
+    return _repr_type(plain, context) if plain is not None else False
+
+
+def _plain(context: AutogenContext, item: TypeEngine[Any]) -> TypeEngine[Any] | None:
+    """Return the type of SQLAlchemy that one of this package stands for, ``None`` if it is none of this package."""
+    if not type(item).__module__.startswith(f"{_PACKAGE}."):
+        return None
+    plain: TypeEngine[Any]
+    if isinstance(item, JSON):
+        plain = JSON(none_as_null=item.none_as_null)
+    else:
+        assert isinstance(item, TypeDecorator)
         stored: TypeEngine[Any] = item.load_dialect_impl(context.dialect)
-        return f"{context.opts['sqlalchemy_module_prefix']}{stored.as_generic()!r}"
-    return False
+        plain = stored.as_generic()
+    # there is no other way to ask for the variants of a type
+    for dialect, variant in item._variant_mapping.items():  # pyright: ignore[reportPrivateUsage]
+        plain = plain.with_variant(variant, dialect)
+    return plain
+
+
+def _postgresql_json(context: AutogenContext, item: postgresql.JSON) -> str:
+    """Render the type as Alembic does on PostgreSQL; for other databases it leaves the type inside without a prefix."""
+    context.imports.add("from sqlalchemy.dialects import postgresql")
+    inner = _repr_type(item.astext_type, context)
+    return f"postgresql.{type(item).__name__}(none_as_null={item.none_as_null!r}, astext_type={inner})"
