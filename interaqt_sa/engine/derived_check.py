@@ -1,4 +1,4 @@
-"""Check and repair of derived rows: what a Transform gives for all source rows, against what is stored."""
+"""Check, repair and back-fill of derived rows: what a Transform gives for all source rows, against what is stored."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, select
+from sqlalchemy import Column, Connection, select
+from sqlalchemy.orm import Session
 
 from ..definitions.events import RecordView
 from ..schema.keys import key_value
 from .classes import read_instances
-from .dialects import Lock
+from .dialects import Lock, dialect_for
+from .memory import Memory
+from .mutations import start_propagation
+from .plan import Plan
 from .plan.reactions import Derivation
 from .propagation import Propagation
 from .recompute import next_keys
 from .rows import column_values
 from .state_machines import converted
+from .statements import Statements
 from .touched import Key
 from .transforms import derive, source_token, store_derived
 
@@ -67,6 +72,36 @@ def repair_derivation(propagation: Propagation, derivation: Derivation, tokens: 
     for token in tokens:
         store_derived(propagation, derivation, token, fresh.get(token, []), is_new=False)
     propagation.run()
+
+
+def backfill_derivation(derivation: Derivation, connection: Connection, after: Key | None, limit: int) -> Key | None:
+    """Derive the rows of the next source rows, in the order of their primary keys; rows that are right stay.
+
+    :param connection: with a running transaction.
+    :param after: the last source row that is done, ``None`` at the start.
+    :param limit: how many source rows at the most.
+    :return: the key of the last source row of this batch, ``None`` if there was nothing left to do.
+    """
+    assert derivation.origin is not None
+    assert derivation.source_column is not None
+    plan = Plan.of(derivation.source_column.table.metadata)
+    source = plan.sources[derivation.origin.local_table]  # type: ignore[index]
+    statements = Statements(plan, dialect_for(connection.dialect))
+    with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
+        # heard, because others may be derived from these rows
+        propagation = start_propagation(session, statements, Memory(session))
+        keys = next_keys(propagation, source, tuple(source.key), after, limit, lock=True)
+        if keys:
+            fresh = _expected(propagation, derivation, keys)
+            stored = _stored(propagation, derivation, list(fresh))
+            there = {token for token, _ in stored}
+            wrong = {difference.token for difference in _compare(derivation, fresh, stored)}
+            for token in fresh:
+                if token in wrong:
+                    store_derived(propagation, derivation, token, fresh[token], is_new=token not in there)
+            propagation.run()
+        session.expunge_all()
+        return keys[-1] if keys else None
 
 
 def source_key(derivation: Derivation, token: str) -> Key | None:

@@ -220,7 +220,7 @@ def read_same_row(propagation: Propagation, value: ComputedValue, keys: Sequence
         yield Fresh(key, (row[value.attribute],), (fresh_same_row(value, source, row),))
 
 
-def backfill_batch(connection: Connection, value: ComputedValue, after: Key | None, limit: int) -> Key | None:
+def backfill_batch(value: ComputedValue, connection: Connection, after: Key | None, limit: int) -> Key | None:
     """Compute and store ``value`` for the next rows of its table, in primary key order.
 
     :param connection: with a running transaction.

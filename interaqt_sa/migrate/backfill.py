@@ -15,11 +15,12 @@ from uuid import UUID
 
 from sqlalchemy import Column, Connection, MetaData, Table, insert, inspect, select, update
 
+from ..engine.derived_check import backfill_derivation
 from ..engine.plan import Plan
 from ..engine.recompute import backfill_batch
 from ..schema.dictionaries import DICTIONARY_KEY, ROW_ID
 from .defaults import DEFAULT, defaulted_column, fill_default
-from .dependencies import with_dependents
+from .dependencies import derivations, with_dependents
 from .operations import Backfill
 from .state import DONE, RUNNING, WAITING, metadatas, state_table
 
@@ -36,6 +37,7 @@ Key = tuple[Any, ...]
 class Job:
     """What a back-fill does.
 
+    :ivar table: the table whose rows it goes through.
     :ivar reads: the tables that it may touch.
     :ivar step: fills the next rows after a key and returns the last key, ``None`` when there was nothing left.
     """
@@ -56,15 +58,16 @@ class Job:
                 return None
             return cls(operation.name, DEFAULT, column.table, partial(fill_default, column), frozenset())
         plan = Plan.of(metadata)
-        value = plan.computed.get(operation.name)
-        if value is None or value.fingerprint != operation.fingerprint:
-            return None
-
-        def step(connection: Connection, after: Key | None, limit: int) -> Key | None:
-            return backfill_batch(connection, value, after, limit)
-
-        # writing a value may be felt by any other that is computed
-        return cls(value.name, value.fingerprint, value.table, step, frozenset(plan.sources))
+        # writing a value or a row may be felt by any other that is computed
+        reads = frozenset(plan.sources)
+        derivation, value = derivations(plan).get(operation.name), plan.computed.get(operation.name)
+        if derivation is not None and derivation.fingerprint == operation.fingerprint:
+            assert derivation.origin is not None
+            table: Any = derivation.origin.local_table
+            return cls(operation.name, operation.fingerprint, table, partial(backfill_derivation, derivation), reads)
+        if value is not None and value.fingerprint == operation.fingerprint:
+            return cls(operation.name, operation.fingerprint, value.table, partial(backfill_batch, value), reads)
+        return None
 
     def is_ready(self, connection: Connection) -> bool:
         """Whether the database has every column of the tables that the job may touch."""
@@ -165,6 +168,9 @@ def run_waiting(context: MigrationContext, connection: Connection) -> None:
         for value in with_dependents(Plan.of(metadata), waiting.keys() & Plan.of(metadata).computed.keys()):
             if value.name in waiting:
                 run_backfill(context, connection, waiting[value.name])
+        for name in derivations(Plan.of(metadata)):
+            if name in waiting:
+                run_backfill(context, connection, waiting[name])
 
 
 def _ensure_dictionary_row(connection: Connection, table: Table) -> None:

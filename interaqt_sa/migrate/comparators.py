@@ -15,7 +15,7 @@ from ..engine.plan import Plan
 from ..schema.catalog import Catalog
 from ..schema.records import record_name
 from .defaults import DEFAULT, added_defaults
-from .dependencies import with_dependents
+from .dependencies import derivations, reads_any, with_dependents
 from .operations import Backfill, CreateSequence, MoveLegacyIds
 from .state import DONE, STATE_TABLE, metadatas, state_table
 
@@ -139,10 +139,23 @@ def _backfills(context: AutogenContext) -> Iterator[Backfill]:
             if _wanted(context, value.table)
             and not _is_filled(context, value.column, value.fingerprint, filled.get(name))
         }
-        for value in with_dependents(plan, pending):
-            row = filled.get(value.name)
-            previous = None if row is None else row.fingerprint
-            yield Backfill(value.name, value.fingerprint, previous=previous, column=value.column)
+        values = with_dependents(plan, pending)
+        for value in values:
+            yield Backfill(
+                value.name, value.fingerprint, previous=_previous(filled.get(value.name)), column=value.column
+            )
+        # rows are derived when the values that they are made of are there
+        for name, derivation in derivations(plan).items():
+            row, source = filled.get(name), derivation.source_column
+            assert source is not None
+            if not _wanted(context, source.table):
+                continue
+            if reads_any(derivation, values) or not _is_filled(context, source, derivation.fingerprint, row):
+                yield Backfill(name, derivation.fingerprint, previous=_previous(row))
+
+
+def _previous(row: _Filled | None) -> str | None:
+    return None if row is None else row.fingerprint
 
 
 def _filled(context: AutogenContext) -> dict[str, _Filled]:

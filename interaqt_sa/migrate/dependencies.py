@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from sqlalchemy import Column
 
 from ..engine.plan import ComputedValue, Plan
+from ..engine.plan.reactions import Derivation
 
 
 def with_dependents(plan: Plan, names: set[str]) -> list[ComputedValue]:
@@ -25,6 +27,18 @@ def with_dependents(plan: Plan, names: set[str]) -> list[ComputedValue]:
             break
         affected = grown
     return [plan.computed[name] for name in order if name in affected]
+
+
+def derivations(plan: Plan) -> dict[str, Derivation]:
+    """Return the Transforms whose rows follow those of another record, by the name of the derived record."""
+    return {derivation.name: derivation for derivation in plan.derivations if derivation.origin is not None}
+
+
+def reads_any(derivation: Derivation, values: Iterable[ComputedValue]) -> bool:
+    """Whether a derived row may depend on one of ``values``."""
+    assert derivation.origin is not None
+    read = {column for name in derivation.attributes for column in derivation.origin.column_attrs[name].columns}
+    return any(value.column in read for value in values)
 
 
 def _inputs(plan: Plan) -> dict[str, set[str]]:

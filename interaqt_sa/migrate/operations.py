@@ -133,7 +133,7 @@ class MoveLegacyIds(MigrateOperation):
 
 @Operations.register_operation("interaqt_backfill")
 class Backfill(MigrateOperation):
-    """Compute a value for the rows that exist.
+    """Compute a value for the rows that exist, or derive rows from them.
 
     :param previous: fingerprint that the database was last filled from; only shown in differences.
     :param column: where the values go; autogenerate knows it, revisions do not.
@@ -161,7 +161,7 @@ class Backfill(MigrateOperation):
         The models say how. If they do not declare the value any more, or declare it differently, nothing is done: the
         revision that belongs to the newer declaration does it.
 
-        :param name: ``"Record.property"``.
+        :param name: ``"Record.property"``, or ``"Record"`` where a Transform derives the rows.
         :param fingerprint: of the declaration for which the revision was written; ``"default"`` writes the default of a
             property into rows that have no value.
         :param batch: rows per transaction.
@@ -169,7 +169,7 @@ class Backfill(MigrateOperation):
         operations.invoke(cls(name, fingerprint, batch=batch))
 
     def reverse(self) -> MigrateOperation:
-        return Note(f"computed values of {self.name} stay as they are", self)
+        return Note(f"what was computed for {self.name} stays as it is", self)
 
     def to_diff_tuple(self) -> tuple[str, str, str | None, str]:
         return ("interaqt_backfill", self.name, self.previous, self.fingerprint)

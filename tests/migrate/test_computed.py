@@ -107,8 +107,8 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> list[int]:
     real = backfill.backfill_batch
     seen: list[int] = []
 
-    def step(connection: Any, value: Any, after: Any, limit: int) -> Any:
-        last = real(connection, value, after, limit)
+    def step(value: Any, connection: Any, after: Any, limit: int) -> Any:
+        last = real(value, connection, after, limit)
         seen.append(0 if last is None else last[0])
         if len(seen) == batch:
             raise Crash

@@ -81,7 +81,7 @@ class _PlanBuilder:
             self._collect(value.record, value.attribute, lambda value=value: self._add_value(value))  # type: ignore[misc]
         transform = mapper.class_.__dict__.get("__computation__")
         if isinstance(transform, Transform):
-            self._collect(record_name(mapper), None, lambda: add_transform(self.plan, self.sources, mapper, transform))
+            self._collect(record_name(mapper), None, lambda: self._add_transform(mapper, transform))
 
     def _collect(self, record: str, name: str | None, work: Callable[[], None]) -> None:
         try:
@@ -91,6 +91,13 @@ class _PlanBuilder:
             placed = DefinitionFault(f"{where}: {fault}", record=record, property=name)
             placed.__cause__ = fault.__cause__
             self.faults.append(placed)
+
+    def _add_transform(self, mapper: Mapper[Any], transform: Transform) -> None:
+        derivation = add_transform(self.plan, self.sources, mapper, transform)
+        if derivation.origin is not None:
+            # only the attributes that are declared: without them it reads all, and a new one changes no row
+            read = [record_name(derivation.origin), *(str(name) for name in transform.attribute_query or ())]
+            derivation.fingerprint = _hashed(["Transform", *read, _name_of(transform.callback)])
 
     # -- values ------------------------------------------------------------------------------------------------
 
@@ -202,4 +209,8 @@ def _name_of(function: Any) -> str:
 
 def _digest(value: ComputedValue, texts: list[str]) -> str:
     head = [type(value.computation).__name__, repr(value.column.type), *(c.name for c in value.running)]
-    return hashlib.sha256("\0".join(head + texts).encode()).hexdigest()[:16]
+    return _hashed(head + texts)
+
+
+def _hashed(texts: list[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]

@@ -39,6 +39,7 @@ class Derivation:
 
     :ivar origin: record-driven: the record whose rows are the source.
     :ivar source_column: hidden column with the key of the source row; ``None`` if event-driven.
+    :ivar fingerprint: changes when the declaration does; empty if event-driven.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Derivation:
     attributes: tuple[str, ...] = ()
     source_column: Column[Any] | None = None
     index_column: Column[Any] | None = None
+    fingerprint: str = ""
 
 
 @dataclass(eq=False)
@@ -89,8 +91,8 @@ def add_state_machine(plan: Plan, sources: Sources, value: ComputedValue) -> Non
         _react(plan, sources, Reaction(mapper, trigger, machine, transfer))
 
 
-def add_transform(plan: Plan, sources: Sources, mapper: Mapper[Any], transform: Transform) -> None:
-    """Add a derivation.
+def add_transform(plan: Plan, sources: Sources, mapper: Mapper[Any], transform: Transform) -> Derivation:
+    """Add a derivation, and return it.
 
     :raises DefinitionFault: if it names an unknown record, or a column of its own is taken.
     """
@@ -111,6 +113,7 @@ def add_transform(plan: Plan, sources: Sources, mapper: Mapper[Any], transform: 
     for dependency in (transform.event_deps or {}).values():
         event_mapper, trigger = _resolved(plan, dependency)
         _react(plan, sources, Reaction(event_mapper, trigger, derivation))
+    return derivation
 
 
 def _resolved(plan: Plan, trigger: Trigger) -> tuple[Mapper[Any], Trigger]:
