@@ -16,7 +16,10 @@ def setup(plugin: Plugin) -> None:
     """Register operations, their implementations and renderers; give ``plugin`` the comparators."""
     for name in ("operations", "implementations", "renderers"):
         import_module(f".{name}", __package__)
-    from . import comparators, predicates, removals, requirements
+    from alembic.runtime.plugins import Plugin
+
+    from . import comparators, predicates, removals, requirements, unconfigured
 
     for module in (comparators, predicates, removals, requirements):
         module.setup(plugin)
+    unconfigured.setup(plugin, Plugin(unconfigured.WATCH))

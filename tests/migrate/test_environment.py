@@ -191,6 +191,40 @@ def test_hooks_of_the_user_keep_their_say(environment: Environment) -> None:
     assert created == {"customer", "order", "interaqt_backfill"}
 
 
+def plain_autogenerate(environment: Environment, metadata: MetaData, **settings: Any) -> None:
+    """Autogenerate as the `env.py` of `alembic init` does."""
+    with environment.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"target_metadata": metadata, **settings})
+        produce_migrations(context, metadata)
+
+
+@pytest.mark.parametrize(
+    ("models", "names"),
+    [
+        (shop(counts=True, sums=True), "customer, order"),
+        (tickets(), "label, ticket, ticket_labels_tickets_label, user"),
+    ],
+    ids=["computed", "definitions"],
+)
+def test_an_environment_without_configure_is_warned(
+    environment: Environment, caplog: pytest.LogCaptureFixture, models: Any, names: str
+) -> None:
+    plain_autogenerate(environment, models.metadata)
+
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.name == "alembic.interaqt_sa"
+    assert record.message.startswith(f"{names}: computed columns and definitions are migrated without their values")
+    assert "**interaqt_sa.migrate.configure(target_metadata=...)" in record.message
+
+
+def test_others_are_not_warned(environment: Environment, caplog: pytest.LogCaptureFixture) -> None:
+    silent = {"autogenerate_plugins": ["alembic.autogenerate.*", "~alembic.autogenerate.interaqt_sa"]}
+    plain_autogenerate(environment, shop().metadata)
+    plain_autogenerate(environment, shop(counts=True).metadata, **silent)
+    environment.migrate(shop(counts=True))
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+
+
 def test_rewriters_meet_operations_that_they_do_not_know(environment: Environment) -> None:
     writer = Rewriter()
 
