@@ -143,7 +143,8 @@ def backfill(transaction: Callable[[], AbstractContextManager[Connection]], stat
                 break
             connection.execute(update(state).where(name).values(cursor=codec.dump(last)))
         batches += 1
-        log.info("Back-fill of %s: %s rows or less, up to %s", job.name, batches * batch, last)
+        key = ", ".join(f"{column.name}={part}" for column, part in zip(codec.columns, last, strict=True))
+        log.info("Back-fill of %s: batch %s of up to %s rows done, up to %s", job.name, batches, batch, key)
     log.info("Back-fill of %s done", job.name)
 
 
@@ -197,6 +198,7 @@ class KeyCodec:
     }
 
     def __init__(self, columns: Sequence[Column[Any]]) -> None:
+        self.columns = columns
         self._types = [_python_type(column) for column in columns]
 
     def dump(self, key: Key) -> str | None:

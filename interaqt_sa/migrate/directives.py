@@ -29,6 +29,20 @@ from .operations import Backfill, CheckUnique, Note
 _Name = tuple[str | None, str]
 
 
+class _Following(UpgradeOps):
+    """Operations of the revision after another one, as whose differences it also shows those of the first.
+
+    ``alembic check`` looks only at the last revision, and would be silent about the columns that are missing.
+    """
+
+    def __init__(self, first: UpgradeOps, then: Sequence[MigrateOperation]) -> None:
+        super().__init__(then)
+        self._first = first
+
+    def as_diffs(self) -> Any:
+        return [*self._first.as_diffs(), *super().as_diffs()]
+
+
 def arrange(directives: list[MigrationScript], dialect: str) -> None:
     """Put back-fills, and what has to wait for them, into a revision of their own; look for duplicates first.
 
@@ -62,7 +76,7 @@ def _split(script: MigrationScript, dialect: str) -> list[MigrationScript]:
     return [
         MigrationScript(
             rev_id(),
-            UpgradeOps(then),
+            _Following(upgrade, then),
             DowngradeOps(undo),
             message=f"{script.message} (back-fill)" if script.message else "back-fill",
             head=script.rev_id or "head",
