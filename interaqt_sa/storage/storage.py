@@ -118,6 +118,8 @@ class Storage:
     def create(self, record: RecordRef, data: Mapping[str, Any]) -> Record:
         """Insert a record.
 
+        A neighbour that can be related only once, and is, gives up its old relation.
+
         :param data: attributes; a neighbour is a mapping, with its key alone to refer to one, else to make one. A
             given key is kept, and the table's sequence moves past it.
         :return: ``data`` with the keys of all records that were made.
@@ -129,6 +131,8 @@ class Storage:
 
     def update(self, record: RecordRef, match: Where, data: Mapping[str, Any]) -> list[Record]:
         """Change the records that fulfil ``match``; x:n neighbours in ``data`` replace the old ones.
+
+        A neighbour that can be related only once, and is, gives up its old relation.
 
         :return: for each its key and ``data``.
         :raises DefinitionFault: as :meth:`create`; also for a key in ``data``, which never changes.
@@ -153,7 +157,8 @@ class Storage:
         :param data: the relation's own properties.
         :return: both keys, under ``source`` and ``target``, and what the relation's own row has.
         :raises DefinitionFault: if the relation or a property does not exist.
-        :raises ConstraintViolationError: if they are related already, or one may be related only once.
+        :raises ConstraintViolationError: if the relation has rows of its own, and they are related already, or one
+            that may be related only once is. Where a foreign key holds the relation, the old one ends.
         """
         metadata = self.schema.metadata
         return self.write(lambda session: links.add(session, metadata, relation, source_id, target_id, data or {}))

@@ -10,12 +10,13 @@ from sqlalchemy.orm import Mapper, RelationshipProperty, Session
 
 from ..definitions.computation import Where
 from ..errors import DefinitionFault
-from ..schema.keys import NoKeyError, key_value
 from ..schema.records import record_name
 from .attributes import LINK, key_attributes, link_of, unknown_attribute
+from .exclusive import end_old_relations, let_go
 from .ids import move_sequence_past
 from .paths import foreign_key_pairs
 from .read import Record, matching
+from .references import column_key, is_reference, key_of, without_link
 
 
 def create(session: Session, mapper: Mapper[Any], data: Mapping[str, Any]) -> Record:
@@ -24,6 +25,7 @@ def create(session: Session, mapper: Mapper[Any], data: Mapping[str, Any]) -> Re
     :return: the data with the keys of everything that was inserted.
     """
     _require_mapping(mapper, data)
+    end_old_relations(session, mapper, data)
     writer = _Writer(session)
     instance = writer.make(mapper, data)
     session.flush()
@@ -43,6 +45,7 @@ def update(session: Session, mapper: Mapper[Any], match: Where, data: Mapping[st
     # each has a writer, because new neighbours in the data are made for each
     written = [(instance, _Writer(session)) for instance in _fresh(session, mapper, match)]
     for instance, writer in written:
+        end_old_relations(session, mapper, data, instance)
         writer.assign(mapper, instance, data)
     session.flush()
     return [writer.answer(mapper, instance, data) for instance, writer in written]
@@ -75,15 +78,8 @@ def _break_loops(session: Session, mapper: Mapper[Any], instances: Sequence[Any]
                 key = following[key]
             if key == start:
                 following[start] = ()
-                _let_go(session, instance, relationship, names)
+                let_go(session, instance, relationship, names)
     session.flush()
-
-
-def _let_go(session: Session, instance: Any, relationship: RelationshipProperty[Any], names: Iterable[str]) -> None:
-    # by its columns: the unit of work cannot take a row out of a relationship to itself
-    session.expire(instance, [relationship.key])
-    for name in names:
-        setattr(instance, name, None)
 
 
 def _require_mapping(mapper: Mapper[Any], data: Any) -> None:
@@ -141,7 +137,7 @@ class _Writer:
                     self._relate(mapper, instance, mapper.relationships[name], value)
             elif name in mapper.column_attrs:
                 column = mapper.column_attrs[name].columns[0]
-                setattr(instance, name, _key(mapper, name, value) if _is_key(column) else value)
+                setattr(instance, name, column_key(mapper, name, value) if _is_key(column) else value)
             else:
                 raise unknown_attribute(mapper, name, mapper.attrs.keys())
 
@@ -171,12 +167,12 @@ class _Writer:
         pairs = foreign_key_pairs(relationship)
         loop = bool(pairs) and instance in self._session and self._is_loop(instance, relationship, value)
         if loop:
-            _let_go(self._session, instance, relationship, pairs.values())
+            let_go(self._session, instance, relationship, pairs.values())
             if value is None:
                 return True
-            if not self._is_reference(relationship.mapper, value):
+            if not is_reference(relationship.mapper, value):
                 self._session.flush()  # or what comes next would look at the old one again
-        if not pairs or value is None or not self._is_reference(relationship.mapper, value):
+        if not pairs or value is None or not is_reference(relationship.mapper, value):
             return False
         if not loop and instance in self._session and getattr(instance, relationship.key, None) is not None:
             # what was loaded would win over the column, so it goes first
@@ -185,7 +181,7 @@ class _Writer:
         for remote, local in pairs.items():
             if remote not in value:
                 return False
-            setattr(instance, local, _key(relationship.mapper, remote, value[remote]))
+            setattr(instance, local, column_key(relationship.mapper, remote, value[remote]))
         return True
 
     def _is_loop(self, instance: Any, relationship: RelationshipProperty[Any], value: Any) -> bool:
@@ -193,9 +189,9 @@ class _Writer:
         target = relationship.mapper
         if target.base_mapper is not relationship.parent.base_mapper:
             return False
-        if value is not None and self._is_reference(target, value):
+        if value is not None and is_reference(target, value):
             identity = inspect(instance).identity
-            if identity is not None and self._key_of(target, value) == tuple(identity):
+            if identity is not None and key_of(target, value) == tuple(identity):
                 return True
         return getattr(instance, relationship.key) is instance
 
@@ -214,9 +210,8 @@ class _Writer:
         old = {getattr(row, f"{far}_id"): row for row in (loaded if links.uselist else [loaded]) if row is not None}
         fresh: list[Mapping[str, Any]] = []
         for value in values:
-            rest = _without_link(value)
-            is_reference = self._is_reference(relationship.mapper, rest)
-            key = self._key_of(relationship.mapper, rest)[0] if is_reference else None
+            rest = without_link(value)
+            key = key_of(relationship.mapper, rest)[0] if is_reference(relationship.mapper, rest) else None
             if (kept := old.pop(key, None)) is not None:
                 self.assign(link, kept, value.get(LINK, {}))
             else:
@@ -228,7 +223,7 @@ class _Writer:
             self._session.flush()
             self._session.expire(instance, [links.key, relationship.key])
         for value in fresh:
-            rest = _without_link(value)
+            rest = without_link(value)
             neighbour = self._made[id(value)] = self._neighbour(relationship, rest)
             row = self.make(link, dict(value.get(LINK, {})))
             setattr(row, near, instance)
@@ -236,19 +231,12 @@ class _Writer:
 
     def _neighbour(self, relationship: RelationshipProperty[Any], value: Mapping[str, Any]) -> Any:
         target = relationship.mapper
-        if self._is_reference(target, value):
+        if is_reference(target, value):
             return self._existing(target, value)
         return self.make(target, value)
 
-    def _is_reference(self, target: Mapper[Any], value: Mapping[str, Any]) -> bool:
-        keys = key_attributes(target)
-        return all(name in value for name in keys) and len(value) == len(keys)
-
-    def _key_of(self, target: Mapper[Any], value: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(_key(target, name, value[name]) for name in key_attributes(target))
-
     def _existing(self, target: Mapper[Any], value: Mapping[str, Any]) -> Any:
-        key = self._key_of(target, value)
+        key = key_of(target, value)
         # a key without a value is that of no row
         found = self._session.get(target.class_, key) if None not in key else None
         if found is None:
@@ -274,7 +262,7 @@ class _Writer:
 
     def _nested_answer(self, target: Mapper[Any], value: Mapping[str, Any]) -> Record:
         instance = self._made.get(id(value))
-        rest = _without_link(value)
+        rest = without_link(value)
         if instance is None:
             return rest
         return self.answer(target, instance, rest) | ({LINK: dict(value[LINK])} if LINK in value else {})
@@ -282,22 +270,3 @@ class _Writer:
 
 def _is_key(column: Any) -> bool:
     return bool(getattr(column, "primary_key", False) or getattr(column, "foreign_keys", ()))
-
-
-def _key(mapper: Mapper[Any], name: str, value: Any) -> Any:
-    """Return a key as its column holds it.
-
-    :raises DefinitionFault: if it cannot be one.
-    """
-    try:
-        return key_value(mapper.column_attrs[name].columns[0], value)
-    except NoKeyError as error:
-        raise DefinitionFault(
-            f"{record_name(mapper)}.{name}: {value!r} cannot be a key: {error}",
-            record=record_name(mapper),
-            property=name,
-        ) from error
-
-
-def _without_link(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: part for name, part in value.items() if name != LINK}

@@ -113,8 +113,11 @@ def test_the_other_side_of_one_to_one(storage: Storage) -> None:
     storage.create(Team, {"id": 1, "name": "x"})
     storage.update("Customer", {"id": 1}, {"rules": {"id": 1}})
     assert storage.find_one("Team", {"boss.id": 1}) == {"id": 1}
-    with pytest.raises(ConstraintViolationError):
-        storage.create(Team, {"name": "y", "boss": {"id": 1}})
+    storage.create(Team, {"id": 2, "name": "y", "boss": {"id": 1}})
+    assert storage.find("Team", attribute_query=["boss.id"], order_by={"id": "ASC"}) == [
+        {"id": 1, "boss": None},
+        {"id": 2, "boss": {"id": 1}},
+    ]
 
 
 def test_linked_neighbours_are_made_kept_and_removed(storage: Storage) -> None:

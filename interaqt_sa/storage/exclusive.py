@@ -1,0 +1,156 @@
+"""Records that can be related only once: before they are related anew, the old relation ends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy.orm import Mapper, RelationshipProperty, Session
+
+from .attributes import key_attributes, link_of
+from .paths import foreign_key_pairs
+from .references import is_reference, key_of, without_link
+
+
+def end_old_relations(session: Session, mapper: Mapper[Any], data: Mapping[str, Any], instance: Any = None) -> None:
+    """End the relations of others that are in the way of those in ``data``, and of those nested in it.
+
+    They have to be gone before anything is written: a flush inserts before it deletes, and updates in the order of
+    keys.
+
+    :param instance: whose data it is; ``None`` if it is yet to be made.
+    """
+    ender = _Ender(session)
+    ender.follow(mapper, data, instance)
+    session.flush()
+    for known, attributes in ender.outdated:
+        session.expire(known, attributes)
+
+
+def let_go(session: Session, instance: Any, relationship: RelationshipProperty[Any], names: Iterable[str]) -> None:
+    """Take away the foreign key, whose attributes are ``names``, behind a relationship of ``instance``."""
+    # by its columns: the unit of work cannot take a row out of a relationship to itself
+    session.expire(instance, [relationship.key])
+    for name in names:
+        setattr(instance, name, None)
+
+
+class _Ender:
+    """Ends relations, without a flush.
+
+    :ivar outdated: whose attributes are out of date after the flush.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.outdated: list[tuple[Any, list[str]]] = []
+
+    def follow(self, mapper: Mapper[Any], data: Mapping[str, Any], instance: Any) -> None:
+        for name, value in data.items():
+            if name not in mapper.relationships:
+                continue
+            relationship = mapper.relationships[name]
+            parts = _parts(relationship, value)
+            link = link_of(relationship)
+            if link is not None:
+                self._end_links(mapper, relationship, link, parts, instance)
+            elif not relationship.uselist and parts:
+                self._end_foreign_keys(relationship, parts[0], instance)
+            for part in parts:
+                rest = without_link(part)
+                if not is_reference(relationship.mapper, rest):
+                    self.follow(relationship.mapper, rest, None)
+
+    def _end_links(
+        self,
+        mapper: Mapper[Any],
+        relationship: RelationshipProperty[Any],
+        link: Mapper[Any],
+        parts: Sequence[Mapping[str, Any]],
+        instance: Any,
+    ) -> None:
+        near = mapper.relationships[f"{relationship.key}_links"].back_populates or ""
+        far = "target" if near == "source" else "source"
+        target = relationship.mapper
+        if target.relationships[link.relationships[far].back_populates or ""].uselist:
+            return
+        references = [rest for part in parts if is_reference(target, rest := without_link(part))]
+        if not references:
+            return
+        keys = [key_of(target, rest)[0] for rest in references]
+        own = None if instance is None else getattr(instance, key_attributes(mapper)[0])
+        for row in self._session.scalars(select(link.class_).where(getattr(link.class_, f"{far}_id").in_(keys))).all():
+            if instance is None or getattr(row, f"{near}_id") != own:
+                self._session.delete(row)
+                for side in ("source", "target"):
+                    links = link.relationships[side].back_populates or ""
+                    key = (getattr(row, f"{side}_id"),)
+                    self._remember(link.relationships[side].mapper, key, [links, links.removesuffix("_links")])
+
+    def _end_foreign_keys(
+        self, relationship: RelationshipProperty[Any], part: Mapping[str, Any], instance: Any
+    ) -> None:
+        target = relationship.mapper
+        back = target.relationships.get(relationship.back_populates or "")
+        if back is None or back.uselist:
+            return
+        key = key_of(target, part) if is_reference(target, part) else None
+        if pairs := foreign_key_pairs(relationship):
+            if key is None:
+                return
+            # others that refer to the one that is meant
+            referred = dict(zip(key_attributes(target), key, strict=True))
+            for holder in self._holders(relationship, pairs, referred):
+                if holder is not instance:
+                    self._let_go(relationship, pairs, holder, target, key)
+        elif instance is not None and (pairs := foreign_key_pairs(back)):
+            # others that refer to the instance
+            own = key_attributes(relationship.parent)
+            referred = {name: getattr(instance, name) for name in own}
+            for holder in self._holders(back, pairs, referred):
+                if tuple(getattr(holder, name) for name in key_attributes(target)) != key:
+                    self._let_go(back, pairs, holder, relationship.parent, tuple(referred.values()))
+
+    def _holders(
+        self, relationship: RelationshipProperty[Any], pairs: Mapping[str, str], referred: Mapping[str, Any]
+    ) -> Sequence[Any]:
+        """Return those that refer to the neighbour with the key ``referred``, if they can do without."""
+        holder = relationship.parent
+        if pairs.keys() != referred.keys() or any(
+            not column.nullable for name in pairs.values() for column in holder.column_attrs[name].columns
+        ):
+            return []
+        conditions: list[ColumnElement[bool]] = [
+            getattr(holder.class_, local) == referred[remote] for remote, local in pairs.items()
+        ]
+        return self._session.scalars(select(holder.class_).where(and_(*conditions))).unique().all()
+
+    def _let_go(
+        self,
+        relationship: RelationshipProperty[Any],
+        pairs: Mapping[str, str],
+        holder: Any,
+        target: Mapper[Any],
+        key: Sequence[Any],
+    ) -> None:
+        let_go(self._session, holder, relationship, pairs.values())
+        self.outdated.append((holder, [relationship.key]))
+        self._remember(target, key, [relationship.back_populates or ""])
+
+    def _remember(self, mapper: Mapper[Any], key: Sequence[Any], attributes: list[str]) -> None:
+        known = self._session.identity_map.get(mapper.identity_key_from_primary_key(tuple(key)))
+        if known is not None:
+            self.outdated.append((known, attributes))
+
+
+def _parts(relationship: RelationshipProperty[Any], value: Any) -> list[Mapping[str, Any]]:
+    # what can be read only once is left to the writing, and so is what is no mapping
+    values: list[Any] = [value]
+    if relationship.uselist:
+        values = list(value) if _is(Collection, value) else []
+    return [part for part in values if _is(Mapping, part)]
+
+
+def _is(kind: type[Any], value: Any) -> bool:
+    return isinstance(value, kind)

@@ -1,0 +1,48 @@
+"""Neighbours in data: by their key alone to refer to one, else to make one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.orm import Mapper
+
+from ..errors import DefinitionFault
+from ..schema.keys import NoKeyError, key_value
+from ..schema.records import record_name
+from .attributes import LINK, key_attributes
+
+
+def without_link(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``value`` says of the neighbour itself, and not of the link to it."""
+    return {name: part for name, part in value.items() if name != LINK}
+
+
+def is_reference(target: Mapper[Any], value: Mapping[str, Any]) -> bool:
+    """Whether ``value`` is a key of ``target`` and nothing more."""
+    return has_key(target, value) and len(value) == len(key_attributes(target))
+
+
+def has_key(target: Mapper[Any], value: Mapping[str, Any]) -> bool:
+    """Whether ``value`` has the whole key of ``target``."""
+    return all(name in value for name in key_attributes(target))
+
+
+def key_of(target: Mapper[Any], value: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the key in ``value``."""
+    return tuple(column_key(target, name, value[name]) for name in key_attributes(target))
+
+
+def column_key(mapper: Mapper[Any], name: str, value: Any) -> Any:
+    """Return a key as its column holds it.
+
+    :raises DefinitionFault: if it cannot be one.
+    """
+    try:
+        return key_value(mapper.column_attrs[name].columns[0], value)
+    except NoKeyError as error:
+        raise DefinitionFault(
+            f"{record_name(mapper)}.{name}: {value!r} cannot be a key: {error}",
+            record=record_name(mapper),
+            property=name,
+        ) from error
