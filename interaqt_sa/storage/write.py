@@ -250,6 +250,8 @@ class _Writer:
         """Return ``data`` with the keys of ``instance`` and of what was made for nested data."""
         found: Record = {name: getattr(instance, name) for name in key_attributes(mapper)}
         for name, value in data.items():
+            if name in found:
+                continue  # as it is stored, which may not be as it was given
             if name not in mapper.relationships or value is None:
                 found[name] = value
                 continue
@@ -264,7 +266,7 @@ class _Writer:
         instance = self._made.get(id(value))
         rest = without_link(value)
         if instance is None:
-            return rest
+            return dict(zip(key_attributes(target), key_of(target, rest), strict=True))
         return self.answer(target, instance, rest) | ({LINK: dict(value[LINK])} if LINK in value else {})
 
 

@@ -50,6 +50,16 @@ def test_create_answers_the_data_and_all_keys(storage: Storage) -> None:
     ]
 
 
+def test_answered_keys_are_those_that_are_stored(storage: Storage) -> None:
+    made = storage.create("Customer", {"id": None, "fullName": "Ann"})
+    assert storage.find("Customer") == [{"id": made["id"]}]
+    order = storage.create("Order", {"id": "7", "customer": {"id": str(made["id"])}})
+    assert order == {"id": 7, "customer": {"id": made["id"]}}
+    assert storage.update(
+        "Customer", {"id": made["id"]}, {"orders": [{"id": "7"}], "teams": [{"id": "3", "name": "x"}]}
+    ) == [{"id": made["id"], "orders": [{"id": 7}], "teams": [{"id": 3, "name": "x"}]}]
+
+
 def test_defaults_fill_what_is_missing_and_leave_none_alone(storage: Storage) -> None:
     storage.create("Order", {"id": 1})
     storage.create("Order", {"id": 2, "total": None, "tags": None})
