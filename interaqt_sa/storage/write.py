@@ -266,8 +266,10 @@ class _Writer:
         instance = self._made.get(id(value))
         rest = without_link(value)
         if instance is None:
-            return dict(zip(key_attributes(target), key_of(target, rest), strict=True))
-        return self.answer(target, instance, rest) | ({LINK: dict(value[LINK])} if LINK in value else {})
+            found = dict(zip(key_attributes(target), key_of(target, rest), strict=True))
+        else:
+            found = self.answer(target, instance, rest)
+        return found | ({LINK: dict(value[LINK])} if LINK in value else {})
 
 
 def _is_key(column: Any) -> bool:

@@ -136,7 +136,12 @@ def test_linked_neighbours_are_made_kept_and_removed(storage: Storage) -> None:
     )
     before = roles(storage, 1)
     assert {name: role for name, (role, _) in before.items()} == {"x": "a", "y": None}
-    storage.update("Customer", {"id": 1}, {"teams": [{"id": 1, "&": {"role": "b"}}, {"name": "z", "&": {"role": "c"}}]})
+    (answer,) = storage.update(
+        "Customer", {"id": 1}, {"teams": [{"id": 1, "&": {"role": "b"}}, {"name": "z", "&": {"role": "c"}}]}
+    )
+    kept, new = answer["teams"]
+    assert kept == {"id": 1, "&": {"role": "b"}}
+    assert (new["name"], new["&"]) == ("z", {"role": "c"})
     after = roles(storage, 1)
     assert {name: role for name, (role, _) in after.items()} == {"x": "b", "z": "c"}
     assert after["x"][1] == before["x"][1]
