@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, RelationshipProperty, Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from ..definitions.computation import Where
 from ..errors import DefinitionFault
@@ -157,10 +158,28 @@ class _Writer:
         if link is not None:
             self._relate_by_links(mapper, instance, relationship, link, [part for part in values if part is not None])
         elif relationship.uselist:
-            setattr(instance, relationship.key, [self._neighbour(relationship, part) for part in values])
+            self._relate_many(instance, relationship, [self._neighbour(relationship, part) for part in values])
         elif not self._set_foreign_key(instance, relationship, values[0]):
             neighbour = None if values[0] is None else self._neighbour(relationship, values[0])
             setattr(instance, relationship.key, neighbour)
+
+    def _relate_many(self, instance: Any, relationship: RelationshipProperty[Any], neighbours: list[Any]) -> None:
+        to_itself = relationship.mapper.base_mapper is relationship.parent.base_mapper and instance in self._session
+        old = list(getattr(instance, relationship.key)) if to_itself else []
+        is_own = any(row is instance for row in neighbours)
+        if not is_own and not any(row is instance for row in old):
+            setattr(instance, relationship.key, neighbours)
+            return
+        # by its columns: the unit of work cannot put a row into, or take it out of, a relationship to itself
+        outdated = [relationship.key, *filter(None, [relationship.back_populates])]
+        self._session.expire(instance, outdated)
+        set_committed_value(instance, relationship.key, [row for row in old if row is not instance])
+        setattr(instance, relationship.key, [row for row in neighbours if row is not instance])
+        for local, remote in relationship.local_remote_pairs or ():
+            own, key = (relationship.parent.get_property_by_column(column).key for column in (local, remote))
+            setattr(instance, key, getattr(instance, own) if is_own else None)
+        self._session.flush()
+        self._session.expire(instance, outdated)
 
     def _set_foreign_key(self, instance: Any, relationship: RelationshipProperty[Any], value: Any) -> bool:
         """Refer to an existing neighbour without loading it; whether that is possible."""

@@ -118,6 +118,21 @@ def test_many_neighbours(storage: Storage) -> None:
     assert storage.find("Order", {"customer.id": made["id"]}) == [{"id": 1}]
 
 
+def test_a_row_among_its_own_neighbours(storage: Storage) -> None:
+    def followers(*given: int) -> list[int]:
+        storage.update("Customer", {"id": 1}, {"followers": [{"id": number} for number in given], "fullName": "A"})
+        return [row["id"] for row in storage.find("Customer", {"leader.id": 1}, order_by={"id": "ASC"})]
+
+    for number in (1, 2, 3):
+        storage.create("Customer", {"id": number, "fullName": f"c{number}"})
+    for given in ([1], [1], [1, 2], [3, 1], [2], [1, 3], []):
+        assert followers(*given) == sorted(given)
+    storage.update("Customer", {"id": 1}, {"leader": {"id": 1}})
+    assert followers(2) == [2]
+    found = storage.find_one("Customer", {"id": 1}, attribute_query=["fullName", "leader.id"])
+    assert found == {"id": 1, "fullName": "A", "leader": None}
+
+
 def test_the_other_side_of_one_to_one(storage: Storage) -> None:
     storage.create("Customer", {"id": 1, "fullName": "Ann"})
     storage.create(Team, {"id": 1, "name": "x"})
