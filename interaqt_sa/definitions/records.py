@@ -165,7 +165,9 @@ class Relation:
     :param name: its name among all records; ``<Source>_<source_property>_<target_property>_<Target>`` if not given.
     :param properties: values that each pair has; such a relation has a table and a mapped class.
     :param computation: a :class:`.Transform` that derives the pairs.
-    :param is_target_reliance: whether targets exist only with their source; ``"1:1"`` and ``"1:n"``.
+    :param is_target_reliance: whether targets exist only with their source; ``"1:1"`` and ``"1:n"``. They are deleted
+        with it, and storage lets them change to another source, but refuses to leave them without one: delete them
+        instead. In a session, those that are taken out of the source's relationship are deleted.
     :param constraints: as for :class:`Entity`, over ``"source"``, ``"target"`` and the properties.
     :param base_relation: with ``match_expression``: the relation is a view of the matching pairs of another.
     :param input_relations: the relation is the union of others.

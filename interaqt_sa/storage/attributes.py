@@ -84,12 +84,13 @@ def relationship_of(mapper: Mapper[Any], name: str) -> RelationshipProperty[Any]
 
 def link_of(relationship: RelationshipProperty[Any]) -> Mapper[Any] | None:
     """Return the mapper of the relation's own rows between the two ends of ``relationship``, if it has any."""
-    catalog = Catalog.of(_metadata(relationship.parent))
+    catalog = Catalog.of(metadata_of(relationship.parent))
     link = catalog.classes.get(relationship.info.get(RELATION_KEY, ""))
     return None if link is None else class_mapper(link)
 
 
-def _metadata(mapper: Mapper[Any]) -> MetaData:
+def metadata_of(mapper: Mapper[Any]) -> MetaData:
+    """Return where the table of a record is declared."""
     table: Any = mapper.local_table
     found: MetaData = table.metadata
     return found

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapper, RelationshipProperty, Session
 from .attributes import key_attributes, link_of
 from .paths import foreign_key_pairs
 from .references import is_reference, key_of, without_link
+from .reliance import refuse_orphans
 
 
 def end_old_relations(session: Session, mapper: Mapper[Any], data: Mapping[str, Any], instance: Any = None) -> None:
@@ -134,6 +135,7 @@ class _Ender:
         target: Mapper[Any],
         key: Sequence[Any],
     ) -> None:
+        refuse_orphans(relationship, holder)
         let_go(self._session, holder, relationship, pairs.values())
         self.outdated.append((holder, [relationship.key]))
         self._remember(target, key, [relationship.back_populates or ""])

@@ -18,6 +18,7 @@ from ..schema.records import resolve_record
 from ..schema.relations import holding_side
 from .attributes import key_attributes
 from .read import Record, matching
+from .reliance import refuse_orphans
 from .write import create, delete, update
 
 
@@ -109,6 +110,7 @@ def remove(session: Session, metadata: MetaData, ref: RecordRef, match: Where) -
     related = found.on_host(expression) & MatchExp.atom(f"{found.attribute}.{other_key}", ("!=", None))
     ends: list[Record] = []
     for instance in session.scalars(matching(found.host, related)).unique().all():
+        refuse_orphans(found.host.relationships[found.attribute], instance)
         host = {"id": getattr(instance, host_key)}
         neighbour = {"id": getattr(getattr(instance, found.attribute), other_key)}
         setattr(instance, found.attribute, None)

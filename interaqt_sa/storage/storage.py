@@ -168,6 +168,7 @@ class Storage:
 
         :param match: about the relation: ``{"source.id": 1, "target.id": 2}``.
         :return: those that ended.
+        :raises DefinitionFault: if the relation does not exist, or a target exists only with its source.
         """
         return self.write(lambda session: links.remove(session, self.schema.metadata, relation, match))
 

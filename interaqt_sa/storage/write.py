@@ -18,6 +18,7 @@ from .ids import move_sequence_past
 from .paths import foreign_key_pairs
 from .read import Record, matching
 from .references import column_key, is_reference, key_of, without_link
+from .reliance import refuse_orphan_by_column, refuse_orphans
 
 
 def create(session: Session, mapper: Mapper[Any], data: Mapping[str, Any]) -> Record:
@@ -138,6 +139,8 @@ class _Writer:
                     self._relate(mapper, instance, mapper.relationships[name], value)
             elif name in mapper.column_attrs:
                 column = mapper.column_attrs[name].columns[0]
+                if value is None and column.foreign_keys:
+                    refuse_orphan_by_column(mapper, instance, name)
                 setattr(instance, name, column_key(mapper, name, value) if _is_key(column) else value)
             else:
                 raise unknown_attribute(mapper, name, mapper.attrs.keys())
@@ -159,11 +162,15 @@ class _Writer:
             self._relate_by_links(mapper, instance, relationship, link, [part for part in values if part is not None])
         elif relationship.uselist:
             self._relate_many(instance, relationship, [self._neighbour(relationship, part) for part in values])
+        elif values[0] is None:
+            refuse_orphans(relationship, instance)
+            if not self._set_foreign_key(instance, relationship, None):
+                setattr(instance, relationship.key, None)
         elif not self._set_foreign_key(instance, relationship, values[0]):
-            neighbour = None if values[0] is None else self._neighbour(relationship, values[0])
-            setattr(instance, relationship.key, neighbour)
+            setattr(instance, relationship.key, self._neighbour(relationship, values[0]))
 
     def _relate_many(self, instance: Any, relationship: RelationshipProperty[Any], neighbours: list[Any]) -> None:
+        refuse_orphans(relationship, instance, neighbours)
         to_itself = relationship.mapper.base_mapper is relationship.parent.base_mapper and instance in self._session
         old = list(getattr(instance, relationship.key)) if to_itself else []
         is_own = any(row is instance for row in neighbours)
