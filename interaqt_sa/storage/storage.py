@@ -123,7 +123,7 @@ class Storage:
         :param data: attributes; a neighbour is a mapping, with its key alone to refer to one, else to make one. A
             given key is kept, and the table's sequence moves past it.
         :return: ``data`` with the keys of all records that were made.
-        :raises DefinitionFault: if an attribute or a neighbour does not exist.
+        :raises DefinitionFault: if an attribute or a neighbour does not exist, or a neighbour to be made does.
         :raises ConstraintViolationError: if the database refuses the record.
         """
         mapper = self._mapper(record)

@@ -17,7 +17,7 @@ from .exclusive import end_old_relations, let_go
 from .ids import move_sequence_past
 from .paths import foreign_key_pairs
 from .read import Record, matching
-from .references import column_key, is_reference, key_of, without_link
+from .references import column_key, has_key, is_reference, key_of, without_link
 from .reliance import refuse_orphan_by_column, refuse_orphans
 
 
@@ -259,6 +259,15 @@ class _Writer:
         target = relationship.mapper
         if is_reference(target, value):
             return self._existing(target, value)
+        # what is made seldom brings its key along, so that looking for it costs little
+        key = key_of(target, value) if has_key(target, value) else (None,)
+        if None not in key and self._session.get(target.class_, key) is not None:
+            reference = dict(zip(key_attributes(target), key, strict=True))
+            raise DefinitionFault(
+                f"there is a {record_name(target)} with the key {reference!r} already; to refer to it give its key "
+                "alone, to make another one choose another key",
+                record=record_name(target),
+            )
         return self.make(target, value)
 
     def _existing(self, target: Mapper[Any], value: Mapping[str, Any]) -> Any:

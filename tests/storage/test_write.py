@@ -275,6 +275,21 @@ def test_what_does_not_exist_is_named(storage: Storage, write: Any, message: str
         write(storage)
 
 
+@pytest.mark.parametrize(
+    ("record", "attribute"), [("Order", "customer"), ("Team", "boss"), ("Team", "members"), ("Customer", "followers")]
+)
+def test_a_neighbour_that_is_there_is_given_by_its_key_alone(storage: Storage, record: str, attribute: str) -> None:
+    made = storage.create("Customer", {"id": 7, "fullName": "Ann"})
+    many = attribute in ("members", "followers")
+    rest = {"fullName": "Bob"} if record == "Customer" else {}
+    with pytest.raises(DefinitionFault, match=r"there is a Customer with the key \{'id': 7\} already") as caught:
+        storage.create(record, rest | {attribute: [made] if many else made})
+    assert "give its key alone" in str(caught.value)
+    new = made | {"id": "70"}
+    assert storage.create(record, rest | {attribute: [new] if many else new})["id"]
+    assert len(storage.find("Customer", {"fullName": "Ann"})) == 2
+
+
 def test_dictionaries(storage: Storage) -> None:
     assert storage.dictionary.get(Settings) == {"open": True}
     assert storage.dictionary.get("paidOrders") == 0
