@@ -56,8 +56,8 @@ class _Ender:
             link = link_of(relationship)
             if link is not None:
                 self._end_links(mapper, relationship, link, parts, instance)
-            elif not relationship.uselist and parts:
-                self._end_foreign_keys(relationship, parts[0], instance)
+            elif not relationship.uselist and (parts or value is None):
+                self._end_foreign_keys(relationship, parts[0] if parts else None, instance)
             for part in parts:
                 rest = without_link(part)
                 if not is_reference(relationship.mapper, rest):
@@ -90,13 +90,13 @@ class _Ender:
                     self._remember(link.relationships[side].mapper, key, [links, links.removesuffix("_links")])
 
     def _end_foreign_keys(
-        self, relationship: RelationshipProperty[Any], part: Mapping[str, Any], instance: Any
+        self, relationship: RelationshipProperty[Any], part: Mapping[str, Any] | None, instance: Any
     ) -> None:
         target = relationship.mapper
         back = target.relationships.get(relationship.back_populates or "")
         if back is None or back.uselist:
             return
-        key = key_of(target, part) if is_reference(target, part) else None
+        key = key_of(target, part) if part is not None and is_reference(target, part) else None
         if pairs := foreign_key_pairs(relationship):
             if key is None:
                 return

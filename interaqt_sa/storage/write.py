@@ -161,32 +161,52 @@ class _Writer:
         if link is not None:
             self._relate_by_links(mapper, instance, relationship, link, [part for part in values if part is not None])
         elif relationship.uselist:
-            self._relate_many(instance, relationship, [self._neighbour(relationship, part) for part in values])
+            self._relate_back(instance, relationship, [self._neighbour(relationship, part) for part in values])
         elif values[0] is None:
+            if not foreign_key_pairs(relationship):
+                self._relate_back(instance, relationship, [])
+                return
             refuse_orphans(relationship, instance)
             if not self._set_foreign_key(instance, relationship, None):
                 setattr(instance, relationship.key, None)
         elif not self._set_foreign_key(instance, relationship, values[0]):
-            setattr(instance, relationship.key, self._neighbour(relationship, values[0]))
+            neighbour = self._neighbour(relationship, values[0])
+            if foreign_key_pairs(relationship):
+                setattr(instance, relationship.key, neighbour)
+            else:
+                self._relate_back(instance, relationship, [neighbour])
 
-    def _relate_many(self, instance: Any, relationship: RelationshipProperty[Any], neighbours: list[Any]) -> None:
+    def _relate_back(self, instance: Any, relationship: RelationshipProperty[Any], neighbours: list[Any]) -> None:
+        """Make ``neighbours`` those that refer to ``instance``."""
         refuse_orphans(relationship, instance, neighbours)
-        to_itself = relationship.mapper.base_mapper is relationship.parent.base_mapper and instance in self._session
-        old = list(getattr(instance, relationship.key)) if to_itself else []
-        is_own = any(row is instance for row in neighbours)
-        if not is_own and not any(row is instance for row in old):
-            setattr(instance, relationship.key, neighbours)
-            return
-        # by its columns: the unit of work cannot put a row into, or take it out of, a relationship to itself
+        own = {id(row): row for row in self._own_parents(instance, relationship, neighbours)}
+        keys = {id(row) for row in neighbours}
         outdated = [relationship.key, *filter(None, [relationship.back_populates])]
-        self._session.expire(instance, outdated)
-        set_committed_value(instance, relationship.key, [row for row in old if row is not instance])
-        setattr(instance, relationship.key, [row for row in neighbours if row is not instance])
-        for local, remote in relationship.local_remote_pairs or ():
-            own, key = (relationship.parent.get_property_by_column(column).key for column in (local, remote))
-            setattr(instance, key, getattr(instance, own) if is_own else None)
-        self._session.flush()
-        self._session.expire(instance, outdated)
+        if own:
+            # by its columns: the unit of work cannot put a row into, or take it out of, a relationship to itself
+            old: Any = getattr(instance, relationship.key)
+            rest = [row for row in (old if relationship.uselist else [old]) if row is not None and id(row) not in own]
+            for row in own.values():
+                self._session.expire(row, outdated)
+            set_committed_value(instance, relationship.key, _one_or_all(relationship, rest))
+            for local, remote in _referring(relationship):
+                for number, row in own.items():
+                    setattr(row, remote, getattr(instance, local) if number in keys else None)
+        rest = [row for row in neighbours if id(row) not in own]
+        setattr(instance, relationship.key, _one_or_all(relationship, rest))
+        if own:
+            self._session.flush()
+            for row in (instance, *own.values()):
+                self._session.expire(row, outdated)
+
+    def _own_parents(self, instance: Any, relationship: RelationshipProperty[Any], neighbours: list[Any]) -> list[Any]:
+        """Return which of ``instance`` and ``neighbours`` refer to themselves, or will do."""
+        if relationship.mapper.base_mapper is not relationship.parent.base_mapper or not inspect(instance).persistent:
+            return []
+        own = [instance] if any(row is instance for row in neighbours) else []
+        rows = (row for row in (instance, *neighbours) if inspect(row).persistent)
+        pairs = _referring(relationship)
+        return own + [row for row in rows if all(getattr(row, key) == getattr(row, name) for key, name in pairs)]
 
     def _set_foreign_key(self, instance: Any, relationship: RelationshipProperty[Any], value: Any) -> bool:
         """Refer to an existing neighbour without loading it; whether that is possible."""
@@ -305,6 +325,18 @@ class _Writer:
         else:
             found = self.answer(target, instance, rest)
         return found | ({LINK: dict(value[LINK])} if LINK in value else {})
+
+
+def _one_or_all(relationship: RelationshipProperty[Any], rows: list[Any]) -> Any:
+    return rows if relationship.uselist else next(iter(rows), None)
+
+
+def _referring(relationship: RelationshipProperty[Any]) -> list[tuple[str, str]]:
+    """Return the attributes of the key on this side, each with the attribute on the other side that refers to it."""
+    return [
+        (relationship.parent.get_property_by_column(local).key, relationship.mapper.get_property_by_column(remote).key)
+        for local, remote in relationship.local_remote_pairs or ()
+    ]
 
 
 def _is_key(column: Any) -> bool:

@@ -136,3 +136,36 @@ def test_who_cannot_do_without_stays(engine: Engine) -> None:
     with pytest.raises(ConstraintViolationError) as caught:
         storage.create(Page, {"user": {"id": 1}})
     assert caught.value.kind == "unique"
+
+
+@pytest.mark.parametrize("properties", [False, True])
+def test_records_related_to_their_own_kind(engine: Engine, properties: bool) -> None:
+    relation = Relation(
+        source="User",
+        source_property="mentor",
+        target="User",
+        target_property="pupil",
+        type="1:1",
+        properties=[Property("note", str)] if properties else [],
+    )
+    schema = compile_schema(MetaData(), entities=[Entity("User", [])], relations=[relation])
+    schema.metadata.create_all(engine)
+    storage = Storage(sessionmaker(engine), schema)
+    for _ in range(3):
+        storage.create("User", {})
+
+    def mentors(user: int, data: dict[str, Any]) -> dict[int, int]:
+        storage.update("User", {"id": user}, data)
+        found = storage.find("User", attribute_query=["mentor.id", "pupil.id"])
+        mentors = {row["id"]: row["mentor"]["id"] for row in found if row["mentor"]}
+        assert {row["pupil"]["id"]: row["id"] for row in found if row["pupil"]} == mentors
+        return mentors
+
+    assert mentors(1, {"mentor": {"id": 2}}) == {1: 2}
+    assert mentors(3, {"mentor": {"id": 2}}) == {3: 2}
+    assert mentors(2, {"pupil": {"id": 1}}) == {1: 2}
+    assert mentors(2, {"pupil": {"id": 2}}) == {2: 2}
+    assert mentors(2, {"pupil": {"id": 2}}) == {2: 2}
+    assert mentors(1, {"pupil": {"id": 2}}) == {2: 1}
+    assert mentors(1, {"mentor": {"id": 3}}) == {1: 3, 2: 1}
+    assert mentors(1, {"mentor": None, "pupil": None}) == {}

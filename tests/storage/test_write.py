@@ -131,6 +131,8 @@ def test_a_row_among_its_own_neighbours(storage: Storage) -> None:
     assert followers(2) == [2]
     found = storage.find_one("Customer", {"id": 1}, attribute_query=["fullName", "leader.id"])
     assert found == {"id": 1, "fullName": "A", "leader": None}
+    storage.update("Customer", {"id": 3}, {"leader": {"id": 3}})
+    assert followers(2, 3) == [2, 3]
 
 
 def test_the_other_side_of_one_to_one(storage: Storage) -> None:
