@@ -171,6 +171,7 @@ def test_a_row_becomes_one_of_the_subclass_and_ceases_to_be(shared: Bank) -> Non
     assert shared.statements == [(0, 3, None)]
 
 
+@pytest.mark.filterwarnings("ignore:Flushing object .* with incompatible polymorphic identity:sqlalchemy.exc.SAWarning")
 def test_an_object_becomes_one_of_the_subclass_and_ceases_to_be(shared: Bank) -> None:
     account = shared.models.Account
     for key, kind in ((1, "savings"), (2, "account")):
