@@ -92,7 +92,8 @@ class Mutations:
         keys = [key for key, _, _ in rows]
         if self.reads_before(host):
             now = read_by_class(self._propagation, host.source, host.mapper, keys)
-            was = {mapper: {k: row for k, row in old.items() if k in keys} for mapper, old in self._before.items()}
+            changed = set(keys)
+            was = {mapper: {k: old[k] for k in changed & old.keys()} for mapper, old in self._before.items()}
             self.changed(was, now)
             return
         found: RowsByClass

@@ -24,6 +24,8 @@ def end_old_relations(session: Session, mapper: Mapper[Any], data: Mapping[str, 
     """
     ender = _Ender(session)
     ender.follow(mapper, data, instance)
+    if not ender.has_ended:
+        return  # a flush for each of many records would write them one by one
     session.flush()
     for known, attributes in ender.outdated:
         session.expire(known, attributes)
@@ -40,11 +42,13 @@ def let_go(session: Session, instance: Any, relationship: RelationshipProperty[A
 class _Ender:
     """Ends relations, without a flush.
 
+    :ivar has_ended: whether there was any.
     :ivar outdated: whose attributes are out of date after the flush.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.has_ended = False
         self.outdated: list[tuple[Any, list[str]]] = []
 
     def follow(self, mapper: Mapper[Any], data: Mapping[str, Any], instance: Any) -> None:
@@ -84,6 +88,7 @@ class _Ender:
         for row in self._session.scalars(select(link.class_).where(getattr(link.class_, f"{far}_id").in_(keys))).all():
             if instance is None or getattr(row, f"{near}_id") != own:
                 self._session.delete(row)
+                self.has_ended = True
                 for side in ("source", "target"):
                     links = link.relationships[side].back_populates or ""
                     key = (getattr(row, f"{side}_id"),)
@@ -137,6 +142,7 @@ class _Ender:
     ) -> None:
         refuse_orphans(relationship, holder)
         let_go(self._session, holder, relationship, pairs.values())
+        self.has_ended = True
         self.outdated.append((holder, [relationship.key]))
         self._remember(target, key, [relationship.back_populates or ""])
 

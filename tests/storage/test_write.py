@@ -21,6 +21,7 @@ from interaqt_sa.errors import ConstraintViolationError, DefinitionFault
 from interaqt_sa.schema.schema import Schema
 from interaqt_sa.storage import Storage
 from tests.schema.shop import Boss, Customer, Likes, Membership, Order, Orders, Paid, Settings, Team
+from tests.support.statements import count_statements
 
 
 def roles(storage: Storage, customer: int) -> dict[str, Any]:
@@ -214,6 +215,14 @@ def test_update_answers_keys_and_data(storage: Storage) -> None:
         {"id": 3, "note": "big"},
     ]
     assert storage.update("Order", {"total": 9}, {"note": "none"}) == []
+
+
+def test_many_records_are_updated_by_one_statement(storage: Storage, engine: Engine) -> None:
+    made = [storage.create("Order", {"total": n}) for n in range(1, 4)]
+    with count_statements(engine) as statements:
+        storage.update("Order", {"total": ("<", 4)}, {"total": 9})
+    assert [s.split()[0] for s in statements].count("UPDATE") == 1, statements
+    assert len(storage.find("Order", {"total": 9})) == len(made)
 
 
 def test_updates_do_not_trust_what_was_loaded_long_ago(storage: Storage) -> None:
