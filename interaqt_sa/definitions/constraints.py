@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..errors import DefinitionFault
 from .computation import Where
-from .validation import check_name
+from .validation import require_string
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +18,7 @@ class UniqueConstraint:
         ``"target"``. They become the columns of the index in this order.
     :param where: the constraint holds only among rows that match; own columns only.
     :param violation_code: ``code`` of the :class:`.ConstraintViolationError` that a violation raises.
-    :raises DefinitionFault: if the name cannot be one, or the properties are empty or repeat.
+    :raises TypeError: if the name is no string. All else is looked at when the record is compiled.
 
     ::
 
@@ -39,11 +38,8 @@ class UniqueConstraint:
         where: Where | None = None,
         violation_code: str | None = None,
     ) -> None:
-        check_name("UniqueConstraint", name)
         listed = (properties,) if isinstance(properties, str) else tuple(properties)
-        if not listed or len(set(listed)) != len(listed):
-            raise DefinitionFault(f"UniqueConstraint {name!r} needs at least one property, each once, not {listed!r}")
-        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "name", require_string("UniqueConstraint", name))
         object.__setattr__(self, "properties", listed)
         object.__setattr__(self, "where", where)
         object.__setattr__(self, "violation_code", violation_code)
@@ -58,7 +54,7 @@ class NonNullConstraint:
     :param name: unique among all constraints of a schema.
     :param property: a property or x:1 relation property of the record.
     :param violation_code: as for :class:`UniqueConstraint`.
-    :raises DefinitionFault: if the name cannot be one.
+    :raises TypeError: if the name is no string. All else is looked at when the record is compiled.
     """
 
     name: str
@@ -66,6 +62,6 @@ class NonNullConstraint:
     violation_code: str | None
 
     def __init__(self, name: str, property: str, *, violation_code: str | None = None) -> None:
-        object.__setattr__(self, "name", check_name("NonNullConstraint", name))
+        object.__setattr__(self, "name", require_string("NonNullConstraint", name))
         object.__setattr__(self, "property", property)
         object.__setattr__(self, "violation_code", violation_code)

@@ -7,7 +7,7 @@ from typing import Any
 
 from .computation import Computation
 from .records import PropertyType
-from .validation import check_name
+from .validation import require_string
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Dictionary:
     :param default: its first value, or a function without parameters that returns it.
     :param computation: what the value is, instead; its ``source`` is a record.
     :param collection: whether the value is a list, stored as JSON.
-    :raises DefinitionFault: if the name cannot be one.
+    :raises TypeError: if the name is no string. All else is looked at when it is compiled.
 
     ::
 
@@ -34,7 +34,7 @@ class Dictionary:
     collection: bool = False
 
     def __post_init__(self) -> None:
-        check_name("Dictionary", self.name)
+        require_string("Dictionary", self.name)
 
     def __hash__(self) -> int:
         return hash((Dictionary, self.name))

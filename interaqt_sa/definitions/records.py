@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy.types import TypeEngine
 
@@ -12,7 +12,7 @@ from ..errors import DefinitionFault
 from .computation import Computation, RecordRef, Where
 from .constraints import NonNullConstraint, UniqueConstraint
 from .same_row import SameRow
-from .validation import check_mapped_name
+from .validation import require_string
 
 Cardinality: TypeAlias = Literal["1:1", "1:n", "n:1", "n:n"]
 PropertyType: TypeAlias = str | type[Any] | TypeEngine[Any]
@@ -34,7 +34,7 @@ class Property:
     :param collection: whether the value is a list, stored as JSON.
     :param nullable: whether it may be NULL; counts and sums never are.
     :param column_name: name of the column; the name in snake case if not given.
-    :raises DefinitionFault: if the name cannot be one, ``computation`` is none, or ``computed`` is given too.
+    :raises TypeError: if the name is no string. All else is looked at when the record is compiled.
 
     ::
 
@@ -52,18 +52,8 @@ class Property:
     column_name: str | None = None
 
     def __post_init__(self) -> None:
-        check_mapped_name("Property", self.name)
-        given: Any = self.computation
-        if given is not None and not isinstance(given, Computation):  # pyright: ignore[reportUnnecessaryIsInstance]
-            way = "use computed= for a function of the row" if callable(given) else "give one, such as Count('orders')"
-            raise DefinitionFault(
-                f"Property {self.name!r}: computation={given!r} is no computation; {way}", property=self.name
-            )
-        if self.computed is not None:
-            if self.computation is not None:
-                raise DefinitionFault(
-                    f"Property {self.name!r} has both computed= and computation=; keep one", property=self.name
-                )
+        require_string("Property", self.name)
+        if self.computed is not None and self.computation is None:
             object.__setattr__(self, "computation", SameRow(self.computed))
 
     def __eq__(self, other: object) -> bool:
@@ -99,7 +89,7 @@ class Entity:
     :param input_entities: with ``common_properties``: the entity is the union of others.
     :param identity: properties by which rows are recognised.
     :param retention: how long rows are kept.
-    :raises DefinitionFault: if the name cannot be one.
+    :raises TypeError: if the name is no string. All else is looked at when it is compiled.
 
     ::
 
@@ -137,7 +127,7 @@ class Entity:
     ) -> None:
         _assign(
             self,
-            name=check_mapped_name("Entity", name),
+            name=require_string("Entity", name),
             properties=tuple(properties),
             computation=computation,
             base_entity=base_entity,
@@ -171,7 +161,7 @@ class Relation:
     :param constraints: as for :class:`Entity`, over ``"source"``, ``"target"`` and the properties.
     :param base_relation: with ``match_expression``: the relation is a view of the matching pairs of another.
     :param input_relations: the relation is the union of others.
-    :raises DefinitionFault: if a name cannot be one, the type is unknown, or reliance does not fit it.
+    :raises TypeError: if a name is no string. All else is looked at when it is compiled.
 
     ::
 
@@ -209,19 +199,13 @@ class Relation:
         input_relations: Iterable[RecordRef] = (),
         constraints: Iterable[Constraint] = (),
     ) -> None:
-        check_mapped_name("Relation property", source_property)
-        check_mapped_name("Relation property", target_property)
+        require_string("Relation property", source_property)
+        require_string("Relation property", target_property)
         if name is None:
-            name = f"{ref_name(source)}_{source_property}_{target_property}_{ref_name(target)}"
-        if type not in get_args(Cardinality):
-            raise DefinitionFault(f"Relation {name!r}: type {type!r} is not one of '1:1', '1:n', 'n:1', 'n:n'")
-        if is_target_reliance and type not in ("1:1", "1:n"):
-            raise DefinitionFault(
-                f"Relation {name!r}: is_target_reliance needs one source per target, type '1:1' or '1:n', not {type!r}"
-            )
+            name = f"{_name_part(source)}_{source_property}_{target_property}_{_name_part(target)}"
         _assign(
             self,
-            name=check_mapped_name("Relation", name),
+            name=require_string("Relation", name),
             source=source,
             source_property=source_property,
             target=target,
@@ -251,6 +235,13 @@ def ref_name(ref: RecordRef) -> str:
     if not isinstance(name, str):
         raise DefinitionFault(f"{ref!r} is no record; give its name, its definition or its mapped class")
     return name
+
+
+def _name_part(ref: RecordRef) -> str:
+    try:
+        return ref_name(ref)
+    except DefinitionFault:  # the compiler says so, together with all other faults
+        return type(ref).__name__
 
 
 def _assign(definition: object, /, **values: Any) -> None:

@@ -11,6 +11,16 @@ from ..errors import ComputationProtocolError, DefinitionFault
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
+def require_string(kind: str, name: object) -> str:
+    """Return ``name``.
+
+    :raises TypeError: if it is no string.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{kind} name {name!r} is no string")
+    return name
+
+
 def check_name(kind: str, name: object) -> str:
     """Return ``name`` if it can stand in paths and identifiers.
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import MetaData
-from sqlalchemy.exc import SQLAlchemyError
 
 from ..definitions.computation import RecordRef
 from ..definitions.dictionary import Dictionary
@@ -17,6 +16,7 @@ from ..engine.plan import Plan
 from ..errors import ComputationProtocolError, DefinitionError, DefinitionFault
 from ..schema.catalog import Catalog
 from ..schema.compile import compile_schema
+from ..schema.configuration import configure_if_complete
 from ..schema.faults import Faults
 from ..schema.records import resolve_record
 from .aftermath import Aftermath, OpenContext
@@ -47,14 +47,15 @@ def assemble(
         if the definitions have none.
     """
     sources, effects = list(event_sources), list(side_effects)
-    records: list[Entity | Relation] = [*entities, *relations]
+    listed, related = list(entities), list(relations)
+    records: list[Entity | Relation] = [*listed, *related]
     faults = Faults()
     _check(sources, effects, faults, awaits=awaits)
     try:
         compile_schema(
             system.metadata,
-            entities=[record for record in records if isinstance(record, Entity)],
-            relations=[record for record in records if isinstance(record, Relation)],
+            entities=listed,
+            relations=related,
             dictionaries=dictionaries,
             event_sources=sources,
         )
@@ -63,7 +64,8 @@ def assemble(
         faults.found += error.context["faults"]
         records += [source.entity for source in sources if isinstance(source.entity, Entity)]
     # what did not compile is known nevertheless
-    _check_references(system.metadata, sources, effects, {record.name for record in records}, faults)
+    known = {str(getattr(record, "name", "")) for record in records}
+    _check_references(system.metadata, sources, effects, known, faults)
     if faults.found and not records:
         faults.found += _faults_of_computations(system.metadata)
     if faults.found:
@@ -122,12 +124,11 @@ def _references(sources: list[EventSource], effects: list[RecordMutationSideEffe
 
 
 def _faults_of_computations(metadata: MetaData) -> list[DefinitionFault]:
-    try:
-        Plan.of(metadata)
-    except DefinitionError as error:
-        return [*error.context["faults"]]
-    except SQLAlchemyError:
-        pass  # classes that are yet to be mapped may be missing; setup() looks again
+    if configure_if_complete(metadata):  # otherwise setup() tells
+        try:
+            Plan.of(metadata)
+        except DefinitionError as error:
+            return [*error.context["faults"]]
     return []
 
 

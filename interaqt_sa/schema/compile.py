@@ -13,9 +13,11 @@ from ..definitions.records import Entity, Relation
 from .catalog import Catalog, metadata_of
 from .constraints import plan_constraints
 from .cycles import break_cycles
-from .declarations import Declarations
+from .declarations import Declarations, ends_of
+from .definition_checks import has_known_type
 from .dictionaries import build_dictionary, dictionary_table_name
 from .faults import Faults
+from .forecast import check_computations
 from .mapping import add_foreign_key, add_link, home_registry, map_class
 from .relations import ForeignKeyPlan, LinkPlan, RelationPlanner, plan_links
 from .schema import Schema
@@ -39,8 +41,9 @@ def compile_schema(
         result of an earlier call.
     :param event_sources: their events' entities are compiled too.
     :return: what ``base`` holds now.
-    :raises DefinitionError: with all faults of the definitions; then nothing has been added. What computations refer to
-        is looked at later, when all classes are mapped: by :meth:`.Controller.setup`, :meth:`.System.check` or the
+    :raises DefinitionError: with all faults of the definitions, and those of computations beside them; then nothing
+        has been added. If the definitions are without fault, what computations refer to may come in a later call, or
+        with a class that is mapped later, and is looked at by :meth:`.Controller.setup`, :meth:`.System.check` or the
         first write.
 
     ::
@@ -54,6 +57,8 @@ def compile_schema(
     declared.collect(entities, relations, dictionaries, event_sources)
     compilation = _Compilation(metadata, declared, faults)
     compilation.plan()
+    if faults.found:
+        compilation.check_computations()
     faults.raise_all()
     compilation.build(base)
     return Schema.of(metadata)
@@ -76,9 +81,13 @@ class _Compilation:
         self._plans |= plan_links(self._declared.relations, self._declared.endpoints, self._faults)
         planner = RelationPlanner(self._metadata, self._plans, self._faults)
         for relation in self._declared.relations.values():
-            held = planner.plan(relation)
+            held = planner.plan(relation) if has_known_type(relation) else None
             if held is not None:
                 self._held.append(held)
+                continue
+            for name, attribute in ends_of(relation):
+                if name in self._plans:
+                    self._plans[name].faulty.add(attribute)
         break_cycles(self._metadata, (held for held in self._held if isinstance(held, ForeignKeyPlan)))
         plan_constraints(self._metadata, self._plans, self._faults)
         for name, dictionary in self._declared.dictionaries.items():
@@ -98,6 +107,9 @@ class _Compilation:
                     record=name,
                 )
             taken[table] = name
+
+    def check_computations(self) -> None:
+        check_computations(self._metadata, self._declared, self._plans, self._values, self._faults)
 
     def build(self, base: Any) -> None:
         catalog = Catalog.of(self._metadata)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import singledispatch
 from typing import Any, TypeVar, overload
 
@@ -199,9 +199,22 @@ def _state_name(column: Column[Any], role: str) -> str:
     return fit_identifier(f"_{column.name}__{role}")
 
 
-def check_state(table: Table, computation: Computation[Any], column: Column[Any] | None) -> None:
+def computed_attributes(mapper: Mapper[Any]) -> Iterator[tuple[str, Column[Any], Computation[Any]]]:
+    """Yield the computed columns of the class's own table: attribute, column and computation."""
+    table = mapper.local_table
+    columns: list[Any] = list(table.columns) if isinstance(table, Table) else []
+    for column in columns:
+        computation = computation_of(column)
+        if computation is not None and column in mapper.columns.values():
+            yield mapper.get_property_by_column(column).key, column, computation
+
+
+def check_state(
+    table: str, columns: Iterable[Column[Any]], computation: Computation[Any], column: Column[Any] | None
+) -> None:
     """Refuse a column of the application's own that stands where a hidden one belongs.
 
+    :param table: name of the table, which has these ``columns``.
     :param column: the computed column; ``None`` for a Transform.
     :raises DefinitionFault: naming it.
     """
@@ -209,10 +222,11 @@ def check_state(table: Table, computation: Computation[Any], column: Column[Any]
         owner, names = None, _TRANSFORM_STATE
     else:
         owner, names = column.name, {role: _state_name(column, role) for role in state_columns(computation, column)}
+    listed = list(columns)
     for role, name in names.items():
-        if any(c.name == name and c.info.get(STATE_KEY) != (owner, role) for c in table.columns):
+        if any(c.name == name and c.info.get(STATE_KEY) != (owner, role) for c in listed):
             raise DefinitionFault(
-                f"{type(computation).__name__} keeps its state in a column {name!r}, but table {table.fullname!r} "
+                f"{type(computation).__name__} keeps its state in a column {name!r}, but table {table!r} "
                 "declares one of that name; rename that property or column"
             )
 

@@ -13,7 +13,8 @@ from ..definitions.constraints import NonNullConstraint, UniqueConstraint
 from ..definitions.records import Constraint
 from ..errors import DefinitionFault
 from .catalog import Catalog
-from .faults import Faults
+from .definition_checks import check_constraint, constraints_of
+from .faults import Faults, NotYetKnown
 from .match import compile_where
 from .naming import fit_identifier
 from .operands import check_operands
@@ -29,16 +30,17 @@ def plan_constraints(metadata: MetaData, plans: dict[str, TablePlan], faults: Fa
     names = {
         constraint.name: definition.name
         for definition in Catalog.of(metadata).definitions.values()
-        for constraint in definition.constraints
+        for constraint in constraints_of(definition)
     }
     for plan in plans.values():
         record = plan.definition.name
-        for constraint in plan.definition.constraints:
+        for constraint in constraints_of(plan.definition):
             where = f"{record}, constraint {constraint.name!r}"
             if (other := names.get(constraint.name)) is not None:
                 faults.add(f"{where}: {other} has a constraint of this name; rename one of them", record=record)
             names[constraint.name] = record
             with faults.caught(where, record=record):
+                check_constraint(constraint)
                 plan.items.append(_compiled(metadata, plan, constraint))
 
 
@@ -76,6 +78,8 @@ def _column(plan: TablePlan, attribute: str) -> Column[Any]:
     column = plan.references.get(attribute, plan.columns.get(attribute))
     if column is not None:
         return column
+    if attribute in plan.faulty:
+        raise NotYetKnown(attribute)
     known = ", ".join(sorted({*plan.references, *plan.columns}))
     if attribute in plan.attributes:
         raise DefinitionFault(f"{attribute!r} is not a column of {plan.name}; a constraint may cover {known}")

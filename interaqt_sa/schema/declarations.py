@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from ..definitions.dictionary import Dictionary
-from ..definitions.records import Entity, Property, Relation, ref_name
-from ..definitions.same_row import SameRow
-from ..definitions.transform import Transform
+from ..definitions.records import Entity, Relation, ref_name
+from ..errors import DefinitionFault
 from .catalog import Catalog
+from .definition_checks import check_dictionary, check_record
 from .faults import Faults
 from .records import record_name
 
-_LATER = {
-    Entity: ("base_entity", "match_expression", "input_entities", "common_properties", "identity", "retention"),
-    Relation: ("base_relation", "match_expression", "input_relations"),
-}
+_D = TypeVar("_D", Entity, Relation, Dictionary)
+
+
+def ends_of(relation: Relation) -> Iterator[tuple[str, str]]:
+    """Give the name of the record at each end, where there is one, and the attribute that it has there."""
+    for ref, attribute in ((relation.source, relation.source_property), (relation.target, relation.target_property)):
+        with suppress(DefinitionFault):  # what is no record is a fault of the relation
+            yield ref_name(ref), attribute
 
 
 class Declarations:
@@ -24,6 +29,7 @@ class Declarations:
 
     :ivar entities: by name; so are ``relations`` and ``dictionaries``.
     :ivar endpoints: names of the records that the relations lead to.
+    :ivar disputed: names of definitions that are given with two meanings.
     """
 
     def __init__(self, catalog: Catalog, faults: Faults) -> None:
@@ -32,10 +38,11 @@ class Declarations:
         self.entities: dict[str, Entity] = {}
         self.relations: dict[str, Relation] = {}
         self.dictionaries: dict[str, Dictionary] = {}
+        self.disputed: set[str] = set()
 
     @property
     def endpoints(self) -> set[str]:
-        return {ref_name(ref) for relation in self.relations.values() for ref in (relation.source, relation.target)}
+        return {name for relation in self.relations.values() for name, _ in ends_of(relation)}
 
     def collect(
         self,
@@ -51,7 +58,7 @@ class Declarations:
         listed += [entity for n, entity in enumerate(of_events) if entity not in listed and entity not in of_events[:n]]
         declared = {record_name(mapper) for mapper in self._catalog.all_mappers()} - self._catalog.classes.keys()
         records: dict[str, Entity | Relation] = {}
-        given: list[Entity | Relation] = [*listed, *relations]
+        given: list[Entity | Relation] = [*self._only(Entity, listed), *self._only(Relation, relations)]
         for definition in given:
             if self._is_new(definition, self._catalog.definitions, records):
                 if definition.name in declared:
@@ -59,17 +66,26 @@ class Declarations:
                         f"{definition.name}: a declarative class has this name; rename one of them",
                         record=definition.name,
                     )
-                self._check_record(definition)
+                check_record(definition, self._faults)
         self.entities = {name: value for name, value in records.items() if isinstance(value, Entity)}
         self.relations = {name: value for name, value in records.items() if isinstance(value, Relation)}
-        for dictionary in dictionaries:
+        for dictionary in self._only(Dictionary, dictionaries):
             if self._is_new(dictionary, self._catalog.dictionaries, self.dictionaries):
-                self._check_dictionary(dictionary)
+                check_dictionary(dictionary, self._faults)
+
+    def _only(self, kind: type[_D], given: Iterable[Any]) -> list[_D]:
+        listed = list(given)
+        for value in listed:
+            if not isinstance(value, kind):
+                hint = "; declarative classes are known without being given" if isinstance(value, type) else ""
+                self._faults.add(f"{value!r} is no {kind.__name__}{hint}")
+        return [value for value in listed if isinstance(value, kind)]
 
     def _is_new(self, definition: Any, compiled: dict[str, Any], fresh: dict[str, Any]) -> bool:
         name, kind = definition.name, type(definition).__name__
         if name in fresh:
             self._faults.add(f"{kind} {name!r} is given twice; names of records are unique", record=name)
+            self.disputed.add(name)
         elif name not in compiled:
             fresh[name] = definition
             return True
@@ -79,55 +95,5 @@ class Declarations:
                 "use one definition, or another MetaData",
                 record=name,
             )
+            self.disputed.add(name)
         return False
-
-    def _check_record(self, definition: Entity | Relation) -> None:
-        name = definition.name
-        for option in _LATER[type(definition)]:
-            if getattr(definition, option) not in (None, ()):
-                self._faults.add(f"{name}: {option}= is not available yet; leave it out", record=name)
-        if definition.computation is not None and not isinstance(definition.computation, Transform):
-            self._faults.add(
-                f"{name}: computation={definition.computation!r} computes a value, not rows; "
-                "write it on a Property, or use a Transform here",
-                record=name,
-            )
-        seen: set[str] = set()
-        reserved = {"id"} if isinstance(definition, Entity) else {"id", "source", "target", "source_id", "target_id"}
-        for prop in definition.properties:
-            if prop.name in seen:
-                self._faults.add(f"{name}.{prop.name} is declared twice; keep one", record=name, property=prop.name)
-            if prop.name in reserved:
-                self._faults.add(
-                    f"{name}.{prop.name}: every record has this attribute by itself; remove or rename the property",
-                    record=name,
-                    property=prop.name,
-                )
-            seen.add(prop.name)
-            self._check_property(name, prop)
-
-    def _check_property(self, record: str, prop: Property) -> None:
-        where = f"{record}.{prop.name}"
-        if isinstance(prop.computation, Transform):
-            self._faults.add(
-                f"{where}: a Transform derives whole rows; give it as computation= of an Entity",
-                record=record,
-                property=prop.name,
-            )
-        if prop.computation is not None and prop.default is not None:
-            self._faults.add(
-                f"{where} has a computation and a default; the computation says the first value, remove default=",
-                record=record,
-                property=prop.name,
-            )
-
-    def _check_dictionary(self, dictionary: Dictionary) -> None:
-        where = f"Dictionary {dictionary.name!r}"
-        if isinstance(dictionary.computation, (Transform, SameRow)):
-            self._faults.add(
-                f"{where}: {type(dictionary.computation).__name__} does not make one global value; "
-                "use an aggregate over a record, such as Count('Order')",
-                record=dictionary.name,
-            )
-        if dictionary.computation is not None and dictionary.default is not None:
-            self._faults.add(f"{where} has a computation and a default; remove default=", record=dictionary.name)

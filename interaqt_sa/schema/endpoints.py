@@ -120,7 +120,7 @@ class Endpoints:
         """
         if not isinstance(ref, type) and (plan := self._plans.get(ref_name(ref))) is not None:
             return self._found.setdefault(plan.definition.name, Endpoint(self._metadata, plan=plan))
-        mapper = resolve_record(self._metadata, ref)
+        mapper = resolve_record(self._metadata, ref, besides=self._plans.keys())
         name = record_name(mapper)
         if not isinstance(mapper.local_table, Table):
             raise DefinitionFault(

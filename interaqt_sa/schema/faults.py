@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from ..errors import DefinitionError, DefinitionFault
 
 
+class NotYetKnown(DefinitionFault):
+    """What is asked about has a fault of its own, or is yet to be declared: no fault of who asks."""
+
+
 class Faults:
     """The faults found so far."""
 
@@ -23,6 +27,8 @@ class Faults:
         """Note a fault that is raised inside, with ``where`` in front, and go on after the block."""
         try:
             yield
+        except NotYetKnown:
+            pass
         except DefinitionFault as fault:
             self.add(f"{where}: {fault}", record=record, property=property)
             self.found[-1].__cause__ = fault.__cause__

@@ -29,33 +29,41 @@ def check_operands(where: Where, resolve: Resolve) -> None:
     """
     if isinstance(where, Mapping):
         where = MatchExp.from_object(where)
-    if not isinstance(where, MatchExp):
+    if isinstance(where, MatchExp):
+        for atom in atoms_of(where):
+            check_operand(atom, resolve)
+
+
+def check_operand(atom: Atom, resolve: Resolve) -> None:
+    """Do the same for one comparison.
+
+    :raises DefinitionFault: likewise.
+    """
+    if atom.operator in _ANY_OPERAND:
         return
-    for atom in _atoms(where):
-        if atom.operator in _ANY_OPERAND:
-            continue
-        column_type = resolve(atom.key).type
-        for value in atom.operand if atom.operator in _SEVERAL else (atom.operand,):
-            if isinstance(value, str) and _has_no_text(column_type):
-                raise DefinitionFault(
-                    f"{atom.key!r} is {column_type!r} and never {value!r}; give a value of its type. "
-                    'Operators are tuples: ("is null",), (">", 3)',
-                    property=atom.key,
-                )
+    column_type = resolve(atom.key).type
+    for value in atom.operand if atom.operator in _SEVERAL else (atom.operand,):
+        if isinstance(value, str) and _has_no_text(column_type):
+            raise DefinitionFault(
+                f"{atom.key!r} is {column_type!r} and never {value!r}; give a value of its type. "
+                'Operators are tuples: ("is null",), (">", 3)',
+                property=atom.key,
+            )
 
 
 def _has_no_text(column_type: Any) -> bool:
     return isinstance(column_type, _NO_TEXT) or (isinstance(column_type, Uuid) and bool(column_type.as_uuid))
 
 
-def _atoms(expression: MatchExp) -> Iterator[Atom]:
+def atoms_of(expression: MatchExp) -> Iterator[Atom]:
+    """Yield the single comparisons of a match."""
     match expression:
         case Atom():
             yield expression
         case And(parts) | Or(parts):
             for part in parts:
-                yield from _atoms(part)
+                yield from atoms_of(part)
         case Not(part):
-            yield from _atoms(part)
+            yield from atoms_of(part)
         case _:
             pass

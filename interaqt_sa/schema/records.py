@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from difflib import get_close_matches
 from typing import Any
 
@@ -18,24 +19,25 @@ def record_name(mapper: Mapper[Any]) -> str:
     return str(mapper.class_.__name__)
 
 
-def resolve_record(metadata: MetaData, ref: RecordRef) -> Mapper[Any]:
+def resolve_record(metadata: MetaData, ref: RecordRef, *, besides: Collection[str] = ()) -> Mapper[Any]:
     """Return the mapper of the record that ``ref`` means.
 
     :param ref: a name (of a definition, else of a declarative class, also with its module in front), a definition, a
         mapped class, or an event source, which stands for the record of its events.
+    :param besides: names of records that are not mapped yet, which a message may propose.
     :raises DefinitionFault: if there is no such record, or more than one.
     """
     if getattr(ref, "is_mapper", False):
         mapper: Mapper[Any] = ref
         return mapper
     if isinstance(ref, str):
-        return _by_name(metadata, ref)
+        return _by_name(metadata, ref, besides)
     if isinstance(ref, type):
         return _by_class(metadata, ref)
     if (entity := getattr(ref, "entity", None)) is not None:
-        return resolve_record(metadata, entity)
+        return resolve_record(metadata, entity, besides=besides)
     if isinstance(name := getattr(ref, "name", None), str):
-        return _by_name(metadata, name)
+        return _by_name(metadata, name, besides)
     raise DefinitionFault(f"{ref!r} is no record; give its name, its definition or its mapped class")
 
 
@@ -51,7 +53,7 @@ def _by_class(metadata: MetaData, cls: type[Any]) -> Mapper[Any]:
     return mapper
 
 
-def _by_name(metadata: MetaData, name: str) -> Mapper[Any]:
+def _by_name(metadata: MetaData, name: str, besides: Collection[str]) -> Mapper[Any]:
     catalog = Catalog.of(metadata)
     if name in catalog.classes:
         return class_mapper(catalog.classes[name], configure=False)
@@ -63,15 +65,19 @@ def _by_name(metadata: MetaData, name: str) -> Mapper[Any]:
         names = ", ".join(_full_name(mapper) for mapper in found)
         raise DefinitionFault(f"the record name {name!r} is not unique; give the class, or one of {names}", record=name)
     if name in catalog.definitions:
-        raise DefinitionFault(
-            f"relation {name!r} has no rows of its own, a foreign key holds it; "
-            "write its property on either end instead",
-            record=name,
-        )
-    known = sorted({*catalog.classes, *map(record_name, mappers)})
+        raise no_rows(name)
+    known = sorted({*catalog.classes, *map(record_name, mappers), *besides})
     near = get_close_matches(name, known) or known[:10]
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "nothing is declared on this MetaData"
     raise DefinitionFault(f"there is no record {name!r}; {hint}", record=name)
+
+
+def no_rows(name: str) -> DefinitionFault:
+    """Return the fault of a relation that is asked for as a record, but held by a foreign key."""
+    return DefinitionFault(
+        f"relation {name!r} has no rows of its own, a foreign key holds it; write its property on either end instead",
+        record=name,
+    )
 
 
 def _full_name(mapper: Mapper[Any]) -> str:

@@ -15,6 +15,7 @@ from ..definitions.dictionary import Dictionary
 from ..definitions.records import Entity, Property, Relation
 from ..definitions.state_machine import StateMachine
 from .computed import empty_value
+from .definition_checks import check_property, is_computation, properties_of
 from .faults import Faults
 from .naming import fit_identifier, snake_case
 from .sequences import id_column
@@ -29,6 +30,7 @@ class TablePlan:
     :ivar references: the foreign-key columns, by relation property.
     :ivar items: constraints and indexes.
     :ivar attributes: every name on the record that is taken, also by relations.
+    :ivar faulty: properties that have no column, because something is wrong with them.
     """
 
     definition: Entity | Relation
@@ -37,6 +39,7 @@ class TablePlan:
     references: dict[str, Column[Any]] = field(default_factory=dict[str, Column[Any]])
     items: list[SchemaItem] = field(default_factory=list[SchemaItem])
     attributes: set[str] = field(default_factory=lambda: {"id"})
+    faulty: set[str] = field(default_factory=set[str])
 
     def add_column(self, attribute: str, column: Column[Any], faults: Faults) -> None:
         """Add a column; two of one name are a fault."""
@@ -82,10 +85,16 @@ def table_name(definition: Entity | Relation) -> str:
 def plan_table(definition: Entity | Relation, faults: Faults) -> TablePlan:
     """Return the table of ``definition`` with the columns of its properties."""
     plan = TablePlan(definition, table_name(definition))
-    for prop in definition.properties:
-        where = f"{definition.name}.{prop.name}"
-        with faults.caught(where, record=definition.name, property=prop.name):
-            plan.add_column(prop.name, property_column(prop), faults)
+    for prop in properties_of(definition):
+        known = len(faults.found)
+        check_property(definition.name, prop, faults)
+        with faults.caught(f"{definition.name}.{prop.name}", record=definition.name, property=prop.name):
+            column = property_column(prop)
+            if len(faults.found) == known:
+                plan.add_column(prop.name, column, faults)
+        if len(faults.found) > known:
+            plan.faulty.add(prop.name)
+    plan.attributes |= plan.faulty
     return plan
 
 
@@ -106,7 +115,8 @@ def dictionary_column(dictionary: Dictionary) -> Column[Any]:
 
 
 def _value_column(name: str, declared: Property | Dictionary, *, nullable: bool) -> Column[Any]:
-    computation = declared.computation
+    # what is no computation has been noted
+    computation = declared.computation if is_computation(declared.computation) else None
     kind = property_type(declared.type, collection=declared.collection)
     return Column(
         name,

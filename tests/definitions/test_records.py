@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from interaqt_sa.definitions.aggregates import Count
 from interaqt_sa.definitions.constraints import NonNullConstraint, UniqueConstraint
 from interaqt_sa.definitions.dictionary import Dictionary
 from interaqt_sa.definitions.events import Trigger
 from interaqt_sa.definitions.records import Entity, Property, Relation
 from interaqt_sa.definitions.same_row import SameRow
 from interaqt_sa.definitions.state_machine import StateMachine, StateNode, StateTransfer
-from interaqt_sa.errors import ComputationProtocolError, DefinitionFault
+from interaqt_sa.errors import ComputationProtocolError
 
 
 def double(row: Any) -> int:
@@ -60,8 +59,6 @@ def test_a_function_of_the_row_is_a_computation() -> None:
     assert isinstance(prop.computation, SameRow)
     assert prop.computation.function is double
     assert prop != Property("n", int, computed=lambda _: 1)
-    with pytest.raises(DefinitionFault, match="'n' has both computed= and computation=; keep one"):
-        Property("n", int, computed=double, computation=Count("x"))
 
     async def later(row: Any) -> int:
         return 1
@@ -80,7 +77,7 @@ def test_relations_have_a_name_from_their_ends() -> None:
     assert relation(name="Mine").name == "Mine"
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a.b", "1a", "é", None, 3])
+@pytest.mark.parametrize("name", [None, 3, ["a"]])
 @pytest.mark.parametrize(
     "make",
     [
@@ -90,50 +87,12 @@ def test_relations_have_a_name_from_their_ends() -> None:
         lambda name: UniqueConstraint(name, ["a"]),
         lambda name: NonNullConstraint(name, "a"),
         lambda name: relation(source_property=name),
-    ],
-)
-def test_names_can_stand_in_paths(make: Any, name: Any) -> None:
-    with pytest.raises(DefinitionFault, match="must be letters, digits and underscores"):
-        make(name)
-
-
-@pytest.mark.parametrize(
-    "name", ["__dict__", "__class__", "__eq__", "__hash__", "__init__", "__mapper__", "__table__", "_sa_instance_state"]
-)
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda name: Property(name, int),
-        Entity,
-        lambda name: relation(name=name),
-        lambda name: relation(source_property=name),
         lambda name: relation(target_property=name),
     ],
 )
-def test_names_that_classes_use_themselves(make: Any, name: str) -> None:
-    with pytest.raises(DefinitionFault, match=f"name '{name}': .* belong to Python and SQLAlchemy; choose another"):
+def test_names_are_strings(make: Any, name: Any) -> None:
+    with pytest.raises(TypeError, match="is no string"):
         make(name)
-
-
-def test_other_names_may_begin_with_an_underscore() -> None:
-    assert Entity("_E", [Property("_sum", int)]).properties[0].name == "_sum"
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Property("n", int, computation=double), "'n': computation=<function .* computation; use computed="),  # type: ignore[arg-type]
-        (lambda: Property("n", int, computation=3), "'n': computation=3 is no computation; give one"),  # type: ignore[arg-type]
-        (lambda: relation(type="n:m"), "type 'n:m' is not one of '1:1', '1:n', 'n:1', 'n:n'"),
-        (lambda: relation(is_target_reliance=True), "is_target_reliance needs one source per target"),
-        (lambda: relation(source=3), "3 is no record; give its name, its definition or its mapped class"),
-        (lambda: UniqueConstraint("u", []), "needs at least one property, each once"),
-        (lambda: UniqueConstraint("u", ["a", "a"]), "needs at least one property, each once"),
-    ],
-)
-def test_what_cannot_be(make: Any, message: str) -> None:
-    with pytest.raises(DefinitionFault, match=message):
-        make()
 
 
 @pytest.mark.parametrize(

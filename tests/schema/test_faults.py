@@ -48,6 +48,12 @@ def rel(
 
 
 A, B = Entity("A", [Property("n", int)]), Entity("B", [Property("n", int)])
+
+
+def double(row: Any) -> int:
+    return 2 * int(row.n)
+
+
 Derived = Transform("A", lambda row: row, attribute_query=["n"])
 
 
@@ -93,6 +99,32 @@ def unique(*properties: str, **kw: Any) -> Entity:
             {"entities": [Entity("E", table_name="dictionary_d")], "dictionaries": [Dictionary("d", int)]},
             "d: its table would be 'dictionary_d', which is that of E",
         ),
+        ({"entities": [Entity("a b")]}, "a b: Entity name 'a b' must be letters, digits and underscores"),
+        ({"entities": [Entity("E", [Property("1a", int)])]}, "E.1a: Property name '1a' must be letters, digits and"),
+        ({"entities": [Entity("E", [Property("é", int)])]}, "E.é: Property name 'é' must be letters, digits and unde"),
+        ({"entities": [Entity("E", [Property("", int)])]}, "E.: Property name '' must be letters, digits and undersc"),
+        ({"entities": [A, B], "relations": [rel(name="a.b")]}, "a.b: Relation name 'a.b' must be letters, digits and"),
+        ({"entities": [A, B], "relations": [rel(one="a b")]}, "Relation property name 'a b' must be letters, digits"),
+        ({"dictionaries": [Dictionary("a b", int)]}, "Dictionary 'a b': Dictionary name 'a b' must be letters, digit"),
+        ({"entities": [Entity("E", constraints=[NonNullConstraint("a.b", "id")])]}, "constraint 'a.b': NonNullConstr"),
+        *(
+            ({"entities": [Entity("E", [Property(name, int)])]}, f"E.{name}: Property name {name!r}: on mapped classes")
+            for name in ("__dict__", "__class__", "__eq__", "__hash__", "__init__", "__mapper__", "_sa_instance_state")
+        ),
+        ({"entities": [Entity("__table__")]}, "Entity name '__table__': on mapped classes, names that begin with '__'"),
+        ({"entities": [A, B], "relations": [rel(name="__x")]}, "belong to Python and SQLAlchemy; choose another, col"),
+        ({"entities": [A, B], "relations": [rel(one="__eq__")]}, "Relation property name '__eq__': on mapped classes"),
+        ({"entities": [A, B], "relations": [rel(other="__eq__")]}, "Relation 'A_b___eq___B': Relation property name"),
+        # what is no definition
+        ({"entities": [User]}, "is no Entity; declarative classes are known without being given"),
+        ({"entities": [rel()]}, "is no Entity"),
+        ({"relations": [A]}, "is no Relation"),
+        ({"dictionaries": ["d"]}, "'d' is no Dictionary"),
+        ({"entities": [Entity("E", ["n"])]}, "E: properties= holds 'n', which is no Property"),  # type: ignore[list-item]
+        (
+            {"entities": [Entity("E", constraints=["n"])]},  # type: ignore[list-item]
+            "E: constraints= holds 'n', which is no UniqueConstraint or NonNullConstraint",
+        ),
         # types and computations
         ({"entities": [Entity("E", [Property("n", "integer")])]}, "E.n: there is no type 'integer'; give one of 'str"),
         ({"entities": [Entity("E", [Property("n", object)])]}, "E.n: there is no type <class 'object'>"),
@@ -108,7 +140,32 @@ def unique(*properties: str, **kw: Any) -> Entity:
             {"dictionaries": [Dictionary("d", int, computation=Count("A"), default=1)]},
             "'d' has a computation and a def",
         ),
+        (
+            {"entities": [Entity("E", [Property("n", int, computed=double, computation=Count("x"))])]},
+            "E.n has both computed= and computation=; keep one",
+        ),
+        (
+            {"entities": [Entity("E", [Property("n", int, computation=double)])]},  # type: ignore[arg-type]
+            "is no computation; use computed= for a function of the row",
+        ),
+        (
+            {"entities": [Entity("E", [Property("n", int, computation=3)])]},  # type: ignore[arg-type]
+            "E.n: computation=3 is no computation; give one, such as Count(",
+        ),
+        (
+            {"dictionaries": [Dictionary("d", int, computation=double)]},  # type: ignore[arg-type]
+            "does not make one global value; use an aggregate over a record, such as Count('Order')",
+        ),
         # relations
+        ({"entities": [A, B], "relations": [rel(type="n:m")]}, "type 'n:m' is not one of '1:1', '1:n', 'n:1', 'n:n'"),
+        (
+            {"entities": [A, B], "relations": [rel(is_target_reliance=True)]},
+            "is_target_reliance needs one source per target, type '1:1' or '1:n', not 'n:1'",
+        ),
+        (
+            {"entities": [B], "relations": [rel(source=3)]},
+            "source: 3 is no record; give its name, its definition or it",
+        ),
         ({"entities": [A], "relations": [rel()]}, "Relation 'A_b_a_B', target: there is no record 'B'"),
         ({"entities": [A], "relations": [rel(target=B)]}, "target: there is no record 'B'"),
         ({"entities": [A], "relations": [rel(target=int)]}, "target: class int is not mapped"),
@@ -136,6 +193,8 @@ def unique(*properties: str, **kw: Any) -> Entity:
             "A_b_a_B.source: every record has this attribute by itself",
         ),
         # constraints
+        ({"entities": [unique()]}, "E, constraint 'u': it needs at least one property, each once, not ()"),
+        ({"entities": [unique("n", "n")]}, "it needs at least one property, each once, not ('n', 'n')"),
         ({"entities": [unique("m")]}, "E, constraint 'u': there is no property 'm'; a constraint may cover n"),
         ({"entities": [unique("n.m")]}, "there is no property 'n.m'"),
         ({"entities": [Entity("E", constraints=[NonNullConstraint("c", "x")])]}, "E, constraint 'c': there is no prop"),

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, MetaData, Table, case, literal_column
 from sqlalchemy.orm import Mapper, RelationshipProperty
 
-from ...definitions.aggregates import Aggregate, Every
-from ...definitions.aggregates import Any as AnyOf
-from ...definitions.computation import computation_of
+from ...definitions.aggregates import Aggregate
 from ...definitions.match import MatchExp
 from ...definitions.same_row import SameRow
 from ...definitions.state_machine import StateMachine
 from ...definitions.transform import Transform
 from ...errors import DefinitionError, DefinitionFault
 from ...schema.catalog import Catalog
-from ...schema.computed import STATE_KEY
+from ...schema.computed import STATE_KEY, computed_attributes
 from ...schema.dictionaries import DICTIONARY_KEY
+from ...schema.faults import Faults
 from ...schema.match import compile_where
-from ...schema.operands import check_operands
+from ...schema.outlines import Outlines
 from ...schema.records import record_name, resolve_record
+from ...schema.references import References
 from ..computations import accumulator_for
-from .columns import check_column, check_sum
-from .edges import EdgeBuilder, flatten_attributes, relationship_named
+from .edges import EdgeBuilder, flatten_attributes
 from .model import ComputedValue, Edge, Host, Part
 from .order import assign_ranks
 from .plan import Plan
@@ -48,9 +47,9 @@ def build_plan(metadata: MetaData) -> Plan:
     generation = catalog.generation
     for mapper in builder.mappers:
         builder.add_mapper(mapper)
-    builder.faults += find_self_reading(builder.plan.hosts.values(), builder.plan.columns)
-    if builder.faults:
-        raise DefinitionError("the declarations cannot be compiled", builder.faults)
+    builder.faults.found += find_self_reading(builder.plan.hosts.values(), builder.plan.columns)
+    if builder.faults.found:
+        raise DefinitionError("the declarations cannot be compiled", builder.faults.found)
     assign_ranks(metadata, builder.sources, builder.plan)
     builder.plan.generation = generation
     builder.plan.finish(builder.sources)
@@ -64,33 +63,30 @@ class _PlanBuilder:
         self.mappers = sorted(mappers, key=lambda m: len(list(m.iterate_to_root())))
         self.sources = Sources(mappers)
         self.plan = Plan(metadata)
-        self.faults: list[DefinitionFault] = []
+        self.faults = Faults()
+        self._outlines = Outlines(metadata)
+        self._references = References(self._outlines, self.faults)
         self._edges: dict[tuple[Host, Any], EdgeBuilder] = {}
 
     def add_mapper(self, mapper: Mapper[Any]) -> None:
-        table = mapper.local_table
+        table, outline = mapper.local_table, self._outlines.of(mapper)
         if not isinstance(table, Table):
             return
-        for column in table.columns:
-            computation = computation_of(column)
-            if computation is None or column in self.plan.columns or column not in mapper.columns.values():
+        for attribute, column, computation in computed_attributes(mapper):
+            if column in self.plan.columns:
                 continue
-            prop = mapper.get_property_by_column(column)
-            value = ComputedValue(record_name(mapper), prop.key, mapper, column, computation)
+            value = ComputedValue(record_name(mapper), attribute, mapper, column, computation)
             self.plan.columns[column] = value
-            self._collect(value.record, value.attribute, lambda value=value: self._add_value(value))  # type: ignore[misc]
+            host = table.info.get(DICTIONARY_KEY) or outline
+            if self._references.check_value(computation, column, table.fullname, table.columns, host, attribute):
+                with self.faults.caught(value.name, record=value.record, property=value.attribute):
+                    self._add_value(value)
         transform = mapper.class_.__dict__.get("__computation__")
-        if isinstance(transform, Transform):
-            self._collect(record_name(mapper), None, lambda: self._add_transform(mapper, transform))
-
-    def _collect(self, record: str, name: str | None, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except DefinitionFault as fault:
-            where = record if name is None else f"{record}.{name}"
-            placed = DefinitionFault(f"{where}: {fault}", record=record, property=name)
-            placed.__cause__ = fault.__cause__
-            self.faults.append(placed)
+        if isinstance(transform, Transform) and self._references.check_transform(
+            transform, table.fullname, table.columns, outline
+        ):
+            with self.faults.caught(outline.name, record=outline.name):
+                self._add_transform(mapper, transform)
 
     def _add_transform(self, mapper: Mapper[Any], transform: Transform) -> None:
         derivation = add_transform(self.plan, self.sources, mapper, transform)
@@ -102,7 +98,6 @@ class _PlanBuilder:
     # -- values ------------------------------------------------------------------------------------------------
 
     def _add_value(self, value: ComputedValue) -> None:
-        check_column(value)
         source = self.sources.mapper(value.mapper)
         match value.computation:
             case Aggregate():
@@ -127,7 +122,6 @@ class _PlanBuilder:
         states = [c for c in value.table.columns if c.info.get(STATE_KEY, (None,))[0] == value.column.name]
         value.running = tuple(states) or (value.column,)
         part = self._part(value, builder, range(len(host.vector), len(host.vector) + len(value.running)))
-        check_sum(value, builder)
         host.vector.extend(value.running)
         host.values.append(value)
         builder.edge.parts.append(part)
@@ -151,11 +145,9 @@ class _PlanBuilder:
         if host.constant is not None:
             target = resolve_record(self.metadata, computation.source)
         else:
-            target = relationship_named(value.mapper, computation.source)
+            target = value.mapper.relationships[computation.source]
             if target.mapper.local_table.metadata is not self.metadata:  # type: ignore[attr-defined]
                 raise DefinitionFault(f"{computation.source!r} leads to another MetaData; keep both on one")
-            if isinstance(computation, (Every, AnyOf)) and not target.uselist:
-                raise DefinitionFault(f"{type(computation).__name__} needs a relationship to many, not {target}")
         if (host, target) not in self._edges:
             name = f"{value.record}.{computation.source}"
             builder = EdgeBuilder(self.sources, host, name)
@@ -171,7 +163,6 @@ class _PlanBuilder:
         assert value.accumulator is not None
 
         def test(where: Any) -> ColumnElement[bool]:
-            check_operands(where, builder.resolve)
             compiled = compile_where(where, builder.member.class_, builder.resolve)
             # paths are resolved already; SQL speaks of the mapped class
             return compiled if isinstance(where, (Mapping, MatchExp)) else builder.adapt(compiled)

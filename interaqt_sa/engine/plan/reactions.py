@@ -8,12 +8,10 @@ from typing import Any
 from sqlalchemy import Column, Table
 from sqlalchemy.orm import Mapper
 
-from ...definitions.event_source import EventSource
 from ...definitions.events import MutationEvent, Trigger
 from ...definitions.state_machine import StateMachine, StateTransfer
 from ...definitions.transform import Transform
-from ...errors import DefinitionFault
-from ...schema.computed import STATE_KEY, check_state
+from ...schema.computed import STATE_KEY
 from ...schema.records import resolve_record
 from .model import ComputedValue, Source
 from .plan import Plan
@@ -73,7 +71,7 @@ class Reaction:
 def add_state_machine(plan: Plan, sources: Sources, value: ComputedValue) -> None:
     """Add the machine of a column and the triggers of its transfers.
 
-    :raises DefinitionFault: if a trigger names an unknown record or a transfer has no target.
+    :raises DefinitionFault: if the rows of a record that it names cannot be followed.
     """
     declaration = value.computation
     assert isinstance(declaration, StateMachine)
@@ -82,11 +80,6 @@ def add_state_machine(plan: Plan, sources: Sources, value: ComputedValue) -> Non
     machine = Machine(value, declaration, source, hidden[0] if hidden else value.column)
     plan.machines.append(machine)
     for transfer in declaration.transfers:
-        if transfer.compute_target is None:
-            raise DefinitionFault(
-                f"the transfer {transfer.current.name} -> {transfer.next.name} does not say which rows move; "
-                "give compute_target"
-            )
         mapper, trigger = _resolved(plan, transfer.trigger)
         _react(plan, sources, Reaction(mapper, trigger, machine, transfer))
 
@@ -94,7 +87,7 @@ def add_state_machine(plan: Plan, sources: Sources, value: ComputedValue) -> Non
 def add_transform(plan: Plan, sources: Sources, mapper: Mapper[Any], transform: Transform) -> Derivation:
     """Add a derivation, and return it.
 
-    :raises DefinitionFault: if it names an unknown record, or a column of its own is taken.
+    :raises DefinitionFault: if the rows of a record that it names cannot be followed.
     """
     target = sources.mapper(mapper)
     derivation = Derivation(mapper.class_.__name__, transform, target, mapper)
@@ -102,10 +95,6 @@ def add_transform(plan: Plan, sources: Sources, mapper: Mapper[Any], transform: 
     if transform.record is not None:
         derivation.origin = resolve_record(plan.metadata, transform.record)
         names = transform.attribute_query or tuple(derivation.origin.column_attrs.keys())
-        unknown = [n for n in names if not isinstance(n, str) or n not in derivation.origin.column_attrs]
-        if unknown:
-            raise DefinitionFault(f"attribute_query names {unknown}, which {derivation.origin.class_.__name__} has not")
-        check_state(target.table, transform, None)
         derivation.attributes = tuple(names)
         columns = {c.info[STATE_KEY][1]: c for c in target.table.columns if c.info.get(STATE_KEY, (1,))[0] is None}
         derivation.source_column, derivation.index_column = columns["source"], columns["index"]
@@ -119,19 +108,11 @@ def add_transform(plan: Plan, sources: Sources, mapper: Mapper[Any], transform: 
 def _resolved(plan: Plan, trigger: Trigger) -> tuple[Mapper[Any], Trigger]:
     """Return the record that a trigger waits for; one that names an event source gets its pattern."""
     ref = trigger.record_name
-    try:
-        mapper = resolve_record(plan.metadata, ref)
-    except DefinitionFault as fault:
-        if not isinstance(ref, EventSource):
-            raise
-        raise DefinitionFault(f"{fault}; give {ref!r} to event_sources of a controller") from fault
+    mapper = resolve_record(plan.metadata, ref)
     pattern = getattr(ref, "trigger_pattern", lambda: None)()
     if pattern:
         merged = {**pattern, **(trigger.record or {})}
         trigger = Trigger(ref, trigger.type, record=merged, old_record=trigger.old_record, keys=trigger.keys)
-    unknown = set(trigger.keys or ()) - set(mapper.attrs.keys())
-    if unknown:
-        raise DefinitionFault(f"the trigger's keys {sorted(unknown)} are no attributes of {mapper.class_.__name__}")
     return mapper, trigger
 
 

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, Float, Integer, Numeric
+from sqlalchemy import Boolean, Column, Float, Integer, Numeric
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from ...definitions.aggregates import Any as AnyOf
-from ...definitions.aggregates import Average, Count, Every, Summation
-from ...errors import DefinitionFault
-from ...schema.computed import check_state, stored_type
-from .edges import EdgeBuilder
-from .model import ComputedValue
+from ..definitions.aggregates import Any as AnyOf
+from ..definitions.aggregates import Average, Count, Every, Summation
+from ..definitions.computation import Computation
+from ..errors import DefinitionFault
+from .computed import state_columns, stored_type
 
 _CONVERSIONS = ("process_bind_param", "process_result_value", "bind_expression", "column_expression")
 
 
-def check_column(value: ComputedValue) -> None:
+def check_column(computation: Computation[Any], column: Column[Any]) -> None:
     """Refuse a column that its computation cannot fill.
 
     :raises DefinitionFault: saying what is wrong with it.
     """
-    column, computation = value.column, value.computation
     if column.primary_key or column.foreign_keys:
         raise DefinitionFault("a key cannot be computed")
     if column.default is not None or column.onupdate is not None:
@@ -44,18 +42,15 @@ def check_column(value: ComputedValue) -> None:
         raise DefinitionFault(f"{type(computation).__name__} needs a column of type {names}, not {column.type!r}")
     if isinstance(computation, (Count, Every, AnyOf)) and _converts(column.type):
         raise DefinitionFault(f"{column.type!r} stores something else than {type(computation).__name__} gives")
-    check_state(value.table, computation, column)
 
 
-def check_sum(value: ComputedValue, builder: EdgeBuilder) -> None:
+def check_sum(computation: Summation | Average, column: Column[Any], declared: TypeEngine[Any]) -> None:
     """Refuse a sum, or mean, that cannot be made of its field, or that its column would round.
 
+    :param declared: type of the field.
     :raises DefinitionFault: saying what is wrong with it.
     """
-    if not isinstance(value.computation, (Summation, Average)):
-        return
-    name, declared = value.computation.field, builder.resolve(value.computation.field).type
-    field, own = stored_type(declared), value.column.type
+    name, field, own = computation.field, stored_type(declared), column.type
     if not isinstance(field, (Integer, Numeric, Float)):
         raise DefinitionFault(f"{name!r} is {declared!r}, which cannot be added up")
     if (_converts(declared) or _converts(own)) and type(declared) is not type(own):
@@ -63,7 +58,7 @@ def check_sum(value: ComputedValue, builder: EdgeBuilder) -> None:
             f"what is stored is added up: {name!r} ({declared!r}) and the computed column ({own!r}) must be of one "
             "type where either converts its values"
         )
-    if not isinstance(value.computation, Summation) or value.running != (value.column,):
+    if not isinstance(computation, Summation) or state_columns(computation, column):
         return
     places = _places(stored_type(own))
     needed = _places(field)

@@ -1,0 +1,74 @@
+"""What would be wrong with computations, told together with definitions that cannot be mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Column, MetaData, Table
+
+from ..definitions.computation import computation_of
+from ..definitions.transform import Transform
+from .catalog import Catalog
+from .computed import computed_attributes
+from .configuration import configure_if_complete
+from .declarations import Declarations
+from .dictionaries import DICTIONARY_KEY, dictionary_table_name
+from .faults import Faults
+from .outlines import Outlines
+from .references import References
+from .tables import TablePlan
+
+
+def check_computations(
+    metadata: MetaData,
+    declared: Declarations,
+    plans: Mapping[str, TablePlan],
+    values: Mapping[str, Column[Any]],
+    faults: Faults,
+) -> None:
+    """Note what is wrong with the computations of ``declared`` and of all mapped classes.
+
+    What cannot be said, because it depends on a definition that is at fault or a class that is yet to be mapped, is
+    left for later.
+
+    :param plans: the tables of the records in ``declared``.
+    :param values: the columns of its dictionaries.
+    """
+    outlines = Outlines(
+        metadata,
+        plans,
+        declared.relations,
+        disputed=declared.disputed,
+        is_configured=configure_if_complete(metadata),
+    )
+    references = References(outlines, faults)
+    for name, plan in plans.items():
+        table, columns, outline = plan.path(metadata), list(plan.columns.values()), outlines.planned[name]
+        for attribute, column in plan.columns.items():
+            if (computation := computation_of(column)) is not None:
+                references.check_value(computation, column, table, columns, outline, attribute)
+        if isinstance(transform := plan.definition.computation, Transform):
+            references.check_transform(transform, table, columns, outline)
+    for name, column in values.items():
+        if (computation := computation_of(column)) is not None:
+            table = dictionary_table_name(declared.dictionaries[name])
+            references.check_value(computation, column, table, [column], name, "value")
+    _check_classes(metadata, outlines, references)
+
+
+def _check_classes(metadata: MetaData, outlines: Outlines, references: References) -> None:
+    seen: set[Column[Any]] = set()
+    mappers = Catalog.of(metadata).all_mappers()
+    for mapper in sorted(mappers, key=lambda m: len(list(m.iterate_to_root()))):
+        table, outline = mapper.local_table, outlines.of(mapper)
+        if not isinstance(table, Table):
+            continue
+        for attribute, column, computation in computed_attributes(mapper):
+            if column not in seen:
+                seen.add(column)
+                host = table.info.get(DICTIONARY_KEY) or outline
+                references.check_value(computation, column, table.fullname, table.columns, host, attribute)
+        transform = mapper.class_.__dict__.get("__computation__")
+        if isinstance(transform, Transform):
+            references.check_transform(transform, table.fullname, table.columns, outline)

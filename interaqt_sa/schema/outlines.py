@@ -1,0 +1,214 @@
+"""Records as far as their definitions and classes tell, mapped or not yet: what computations may name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy import Column, MetaData
+from sqlalchemy.orm import Mapper, RelationshipDirection
+
+from ..definitions.computation import RecordRef
+from ..definitions.records import Relation, ref_name
+from ..errors import DefinitionFault
+from .definition_checks import has_known_type
+from .faults import NotYetKnown
+from .records import no_rows, record_name, resolve_record
+from .relations import holding_side
+from .tables import TablePlan
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A relationship of a record.
+
+    :ivar by_key: whether a foreign key of the record itself leads there.
+    """
+
+    target: Callable[[], Outline]
+    is_many: bool
+    by_key: bool
+
+
+@dataclass(eq=False, slots=True)
+class Outline:
+    """What a record has.
+
+    :ivar columns: by attribute; ``None`` where the column is not known.
+    :ivar ways: relationships; ``None`` where it is not known where one leads.
+    :ivar is_open: whether it may have more than is listed.
+    :ivar mapped_class: the class, once it is mapped.
+    """
+
+    name: str
+    columns: dict[str, Any]
+    ways: dict[str, Way | None] = field(default_factory=dict[str, Way | None])
+    is_open: bool = False
+    mapped_class: type[Any] | None = None
+
+    def way(self, name: object) -> Way:
+        """Return a relationship.
+
+        :raises DefinitionFault: if there is none of that name.
+        """
+        if isinstance(name, str) and name in self.ways:
+            found = self.ways[name]
+            if found is None:
+                raise NotYetKnown(name)
+            return found
+        if not isinstance(name, str):
+            hint = "a whole table is computed into a Dictionary, not into a column"
+        elif self.is_open:
+            raise NotYetKnown(name)
+        else:
+            near = get_close_matches(name, self.ways) or list(self.ways)
+            hint = f"did you mean {', '.join(map(repr, near))}?" if near else "it has none"
+        raise DefinitionFault(f"{name!r} is not a relationship of {self.name}; {hint}")
+
+    def column(self, path: str) -> Column[Any]:
+        """Return the column at the end of an x:1 path.
+
+        :raises DefinitionFault: if there is no such path.
+        """
+        record, last = self.follow(path), path.rpartition(".")[2]
+        if last not in record.columns:
+            if record.is_open or record.ways.get(last, last) is None:
+                raise NotYetKnown(path)
+            near = get_close_matches(last, record.columns) or list(record.columns)
+            raise DefinitionFault(f"{path!r}: {record.name} has no column attribute {last!r}; it has {', '.join(near)}")
+        found = record.columns[last]
+        if found is None:
+            raise NotYetKnown(path)
+        if not isinstance(found, Column):
+            raise DefinitionFault(f"{path!r} is a SQL expression, not a stored column")
+        return found  # pyright: ignore[reportUnknownVariableType]
+
+    def follow(self, path: str) -> Outline:
+        """Return the record that has the attribute at the end of an x:1 path.
+
+        :raises DefinitionFault: if there is no such path.
+        """
+        steps = path.split(".")[:-1]
+        if steps and steps[0] == "&":
+            raise DefinitionFault(f"{path!r}: link data is reached through the link record's own relationship")
+        record = self
+        for step in steps:
+            way = record.way(step)
+            if not way.by_key:
+                raise DefinitionFault(
+                    f"{path!r}: {step!r} does not refer to one row by a foreign key of {record.name}; "
+                    "aggregate it there first"
+                )
+            record = way.target()
+        return record
+
+    def has(self, attribute: str) -> bool:
+        """Whether there is, or may be, an attribute of that name."""
+        return self.is_open or attribute in self.columns or attribute in self.ways
+
+
+class Outlines:
+    """The outlines of all records: of mapped classes, and of one compilation's definitions.
+
+    :param plans: the tables of definitions that are not mapped yet.
+    :param relations: those between them, by name.
+    :param disputed: names of records that are given with two meanings.
+    :param is_configured: whether SQLAlchemy has configured the mappers, so that their relationships are known.
+    :ivar planned: the outlines of ``plans``.
+    """
+
+    def __init__(
+        self,
+        metadata: MetaData,
+        plans: Mapping[str, TablePlan] | None = None,
+        relations: Mapping[str, Relation] | None = None,
+        *,
+        disputed: Iterable[str] = (),
+        is_configured: bool = True,
+    ) -> None:
+        self._metadata = metadata
+        self._is_configured = is_configured
+        self.planned = {name: _outline_of_plan(plan) for name, plan in (plans or {}).items()}
+        self._relations = relations or {}
+        self._mapped: dict[Mapper[Any], Outline] = {}
+        self._disputed = frozenset(disputed)
+        for relation in self._relations.values():
+            self._relate(relation)
+
+    def find(self, ref: RecordRef) -> Outline:
+        """Return the outline of the record that ``ref`` means.
+
+        :raises DefinitionFault: if there is no such record.
+        """
+        if not isinstance(ref, type) and (entity := getattr(ref, "entity", None)) is not None:
+            ref = entity
+        if not isinstance(ref, type) and not getattr(ref, "is_mapper", False):
+            name = ref_name(ref)
+            if name in self._disputed:
+                raise NotYetKnown(name)
+            if name in self.planned:
+                return self.planned[name]
+            if name in self._relations:
+                raise no_rows(name)
+        return self.of(resolve_record(self._metadata, ref, besides=self.planned.keys()))
+
+    def of(self, mapper: Mapper[Any]) -> Outline:
+        """Return the outline of a mapped class."""
+        if mapper not in self._mapped:
+            self._mapped[mapper] = self._outline_of(mapper)
+        return self._mapped[mapper]
+
+    def _outline_of(self, mapper: Mapper[Any]) -> Outline:
+        if not self._is_configured:
+            return Outline(record_name(mapper), {}, is_open=True, mapped_class=mapper.class_)
+        ways: dict[str, Way | None] = {
+            name: Way(
+                lambda prop=prop: self.of(prop.mapper),  # type: ignore[misc]
+                bool(prop.uselist),
+                prop.direction is RelationshipDirection.MANYTOONE,
+            )
+            for name, prop in mapper.relationships.items()
+        }
+        columns = {prop.key: prop.columns[0] for prop in mapper.column_attrs}
+        return Outline(record_name(mapper), columns, ways, mapped_class=mapper.class_)
+
+    def _relate(self, relation: Relation) -> None:
+        """Add the relationships that ``relation`` makes."""
+        own = self.planned.get(relation.name)
+        side = None if own is not None else holding_side(relation)
+        ends = (
+            ("source", relation.source, relation.source_property, relation.target, ("1:n", "n:n")),
+            ("target", relation.target, relation.target_property, relation.source, ("n:1", "n:n")),
+        )
+        for here, near, attribute, far, many in ends:
+            is_many = relation.type in many
+            outline = self._or_none(near) or Outline("", {})
+            if has_known_type(relation):
+                way = Way(lambda far=far: self._end(far), is_many, here == side)  # type: ignore[misc]
+                outline.ways.setdefault(attribute, way)
+            else:
+                outline.ways.setdefault(attribute, None)
+            if own is not None:
+                outline.ways.setdefault(f"{attribute}_links", Way(lambda: own, is_many, by_key=False))
+                own.ways[here] = Way(lambda near=near: self._end(near), is_many=False, by_key=True)  # type: ignore[misc]
+            elif here == side:
+                outline.columns.setdefault(f"{attribute}_id", None)
+
+    def _or_none(self, ref: RecordRef) -> Outline | None:
+        try:
+            return self.find(ref)
+        except DefinitionFault:
+            return None
+
+    def _end(self, ref: RecordRef) -> Outline:
+        found = self._or_none(ref)
+        if found is None:
+            raise NotYetKnown(f"{ref!r} is missing, which is a fault of the relation")
+        return found
+
+
+def _outline_of_plan(plan: TablePlan) -> Outline:
+    unknown = dict.fromkeys(("id", *plan.faulty))
+    return Outline(plan.definition.name, {**unknown, **plan.columns})
