@@ -96,9 +96,12 @@ class _Compilation:
         self._check_table_names()
 
     def _check_table_names(self) -> None:
-        taken = {table.name: f"the table {table.fullname!r}" for table in self._metadata.tables.values()}
-        fresh = {name: plan.name for name, plan in self._plans.items()}
-        fresh |= {name: dictionary_table_name(value) for name, value in self._declared.dictionaries.items()}
+        taken = {name: f"the table {name!r}" for name in self._metadata.tables}
+        schema = self._metadata.schema
+        fresh = {name: plan.path(self._metadata) for name, plan in self._plans.items()}
+        for name, dictionary in self._declared.dictionaries.items():
+            own = dictionary_table_name(dictionary)
+            fresh[name] = own if schema is None else f"{schema}.{own}"
         for name, table in fresh.items():
             if table in taken:
                 self._faults.add(

@@ -168,16 +168,19 @@ def test_an_entity_in_a_schema_of_its_own(office: Engine) -> None:
     users = Relation(source=desk, source_property="users", target="Drawer", target_property="desks", type="n:n")
     inner = Relation(source=desk, source_property="parts", target=desk, target_property="whole", type="1:n")
     system = System(office)
-    controller = Controller(system, entities=[desk, Entity("Drawer")], relations=[drawers, users, inner])
+    spare = Entity("SpareDesk", [Property("n", int)], table_name="desk", table_args=[{"schema": "south"}])
+    controller = Controller(system, entities=[desk, Entity("Drawer"), spare], relations=[drawers, users, inner])
     controller.setup(install=True)
     controller.setup()
     table = system.metadata.tables["north.desk"]
     assert [sequence.schema for sequence in system.metadata._sequences.values() if "desk_id" in sequence.name] == [
-        "north"
+        "north",
+        "south",
     ]
     keys = {key.target_fullname for t in system.metadata.tables.values() for key in t.foreign_keys}
     assert keys == {"north.desk.id", "drawer.id"}
     system.storage.create("Desk", {"drawers": [{}, {}], "parts": [{}]})
+    assert system.storage.create("SpareDesk", {"n": 7})["id"] == 1, "a table of its own, in another schema"
     with office.connect() as connection:
         assert sorted(connection.scalars(select(table.c.n_drawers))) == [0, 2]
     if office.dialect.supports_sequences:
