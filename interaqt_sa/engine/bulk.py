@@ -19,17 +19,18 @@ from .given import Given
 from .guard import MANAGED_OPTION
 from .initial_values import initial_value
 from .inserted import count_inserted, returned_columns
-from .locks import has_hosts_below
+from .lock_paths import has_hosts_below
 from .loose import lock_rekeyed
 from .memory import Memory
 from .mutations import start_propagation
 from .plan import Plan, Source
+from .plan.expressions import labelled
 from .protection import computed_write
 from .rekeyed import recount
 from .results import split_result
 from .rows import update_rows
 from .same_row import read_attributes, refresh_same_row
-from .statements import Statements, labelled
+from .statements import Statements
 from .touched import Key, Touched
 from .upsert import Upsert
 

@@ -26,12 +26,12 @@ def levels_above(statements: Statements, host: Host) -> tuple[Edge, ...]:
     seen = {host.table}
     # what computes from the events of a level comes before the next
     while not host.source.same_row and statements.plan.reactions.keys().isdisjoint(host.mapper.tables):
-        parents = statements.parents(host)
+        parents = statements.hosts.parents(host)
         if len(parents) != 1:
             break
         (edge,) = parents
         host = edge.host
-        discovers = any(statements.read_before(host, frozenset(parents), fused=True))
+        discovers = any(statements.hosts.read_before(host, frozenset(parents), fused=True))
         if host.table in seen or discovers or tuple(edge.host_key) != tuple(host.key):
             break
         found.append(edge)
@@ -52,7 +52,8 @@ def fuse(statements: Statements, first: Update, host: Host, edges: Sequence[Edge
     for n, edge in enumerate(edges, 1):
         key, changes = _changes(statements, below, host, edge, old[n - 1], named(f"changes_{n}"))
         host = edge.host
-        level = statements.update_hosts(host, tuple(host.key), changes, None, old[n], fused=True).cte(f"level_{n}")
+        update = statements.hosts.update_hosts(host, tuple(host.key), changes, None, old[n], fused=True)
+        level = update.cte(f"level_{n}")
         level_key = list(level.c)[: len(host.key)]
         joined = joined.outerjoin(level, and_(*(k == m for k, m in zip(key, level_key, strict=True))))
         columns += level.c
@@ -65,7 +66,7 @@ def _changes(
 ) -> tuple[Sequence[ColumnElement[Any]], FromClause]:
     """Return the key over ``edge`` in what ``below`` returned, and the changes by that key."""
     columns = list(below.c)
-    (contribution,) = statements.returned(host, old, fused=True).contributions
+    (contribution,) = statements.hosts.returned(host, old, fused=True).contributions
     key, new, before = columns[contribution.key], columns[contribution.new], columns[contribution.old]
     sums = [func.sum(n - b) for n, b in zip(new, before, strict=True)]
     changes = select(

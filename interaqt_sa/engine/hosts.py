@@ -76,7 +76,7 @@ class HostUpdates:
         propagation, statements, dialect = self._propagation, self._statements, self._dialect
         fused = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and _may_be_read_again(host, inline))
         heard = self._is_heard(host)
-        edges, readers = statements.read_before(host, applied, fused)
+        edges, readers = statements.hosts.read_before(host, applied, fused)
         mutations = propagation.mutations
         remembers = heard and mutations is not None and mutations.reads_before(host)
         reads_before = bool(edges or readers or remembers)
@@ -92,7 +92,7 @@ class HostUpdates:
         for n, (edge, ids) in enumerate(inline.items()):
             parameters |= dialect.pack_some(f"ids_{n}", edge.driver.key_shape, ids, one=one)
         if rows:
-            parameters |= dialect.pack_some("rows", statements.row_shape(host, key), rows, one=one)
+            parameters |= dialect.pack_some("rows", statements.hosts.row_shape(host, key), rows, one=one)
         if pair:
             (first,), (second,) = sorted(targets)
             parameters |= {named("first"): first, named("second"): second}
@@ -100,9 +100,9 @@ class HostUpdates:
         # who listens sees one plain statement for each level
         is_observed = propagation.is_observed(propagation.connection(host.source))
         if is_one and not reads_before and not propagation.pending and not is_observed:
-            above = statements.above(host)
+            above = statements.hosts.above(host)
         heard_above = tuple(self._is_heard(edge.host) for edge in above)
-        statement = statements.apply(
+        statement = statements.hosts.apply(
             host,
             key,
             tuple(inline),
@@ -120,7 +120,7 @@ class HostUpdates:
         for edge, mark in marks.items() if not returned else ():
             propagation.batch(edge).back_to(mark)  # nothing changed: else values of one row that read others never end
         levels = [(host, heard), *((edge.host, told) for edge, told in zip(above, heard_above, strict=True))]
-        self._take([statements.returned(level, told, fused) for level, told in levels], returned)
+        self._take([statements.hosts.returned(level, told, fused) for level, told in levels], returned)
 
     def _is_heard(self, host: Host) -> bool:
         mutations = self._propagation.mutations

@@ -9,13 +9,11 @@ contributions will reach.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from sqlalchemy import Column
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .dialects import Lock
+from .lock_paths import Reference, Wanted, is_read, may_be_late, ranks_ahead, references
 
 if TYPE_CHECKING:
     from .plan import Edge, Hop, Source
@@ -26,43 +24,6 @@ if TYPE_CHECKING:
 _SAVEPOINT = "iq__locks"
 #: how often locks are given back and taken anew, until their order is right; the last time any order will do
 _MAX_ATTEMPTS = 10
-
-
-@dataclass(slots=True)
-class Wanted:
-    """One row of the pass.
-
-    :ivar lock: the lock, ``None`` for a row that is locked already.
-    :ivar follows: whether contributions over the row are read, so that its neighbours must keep still too.
-    :ivar climbs: whether hosts above it are locked as well.
-    :ivar checked: whether the write itself will lock it just so, by the check of a foreign key.
-    :ivar updated: whether its computed values will change.
-    """
-
-    lock: Lock | None
-    follows: bool = False
-    climbs: bool = False
-    checked: bool = False
-    updated: bool = False
-
-    def with_(self, other: Wanted) -> Wanted:
-        """Return what serves both."""
-        return Wanted(
-            max((lock for lock in (other.lock, self.lock) if lock is not None), default=None),
-            self.follows or other.follows,
-            self.climbs or other.climbs,
-            self.checked and other.checked,
-            self.updated or other.updated,
-        )
-
-
-class Reference(NamedTuple):
-    """Columns of a table that refer to a row of another."""
-
-    target: Source
-    columns: tuple[Column[Any], ...]
-    lock: Lock
-    to_host: Edge | None = None
 
 
 class LockPass:
@@ -89,7 +50,7 @@ class LockPass:
         self._touched = touched
         ranks = [source.rank for source in written] + [hop.source.rank for edge in edges for hop in edge.hops]
         ranks += [source.rank - 1 for source in referred]  # a row is not locked before itself
-        self._top: int | None = max((*ranks, *_ranks_ahead(touched), *([] if top is None else [top])), default=None)
+        self._top: int | None = max((*ranks, *ranks_ahead(touched), *([] if top is None else [top])), default=None)
         self._waiting: dict[Source, dict[Key, Wanted]] = {}
         self._locked: dict[Source, dict[Key, Wanted]] = {}
         self._is_followed = False
@@ -104,7 +65,7 @@ class LockPass:
     def add_host(self, source: Source, key: Key) -> None:
         """Add a host that the write will update, or that its contributions will reach."""
         if self._top is not None and source.rank <= self._top:
-            self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, follows=_is_read(source), climbs=True, updated=True))
+            self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, follows=is_read(source), climbs=True, updated=True))
         elif source.readers:
             # others lock it for a change of what is read of it, and the check of a foreign key locks it before us
             self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, checked=True))
@@ -150,7 +111,9 @@ class LockPass:
         """Take the locks, and subtract what touched rows contribute over edges that read nothing else."""
         if self._is_single_host():
             return  # no order can be wrong
-        if not self._propagation.dialect.has_row_locks or not self._may_be_late():
+        statements = self._propagation.statements
+        in_order = not statements.has_hosts_below or not may_be_late(self._touched, self._waiting)
+        if in_order or not self._propagation.dialect.has_row_locks:
             self._run()
             return
         wanted = {source: dict(rows) for source, rows in self._waiting.items()}
@@ -200,25 +163,6 @@ class LockPass:
             if self._late:
                 return
 
-    def _may_be_late(self) -> bool:
-        """Whether rows may turn out to be needed after those that come behind them were locked."""
-        if not self._propagation.statements.has_hosts_below:
-            return False
-        seen: set[Source] = set()
-        waiting = [*self._waiting]
-        while waiting:
-            source = waiting.pop()
-            if source in seen:
-                continue
-            seen.add(source)
-            touched = self._touched.get(source)
-            for edge, hop in source.readers:
-                reached = touched is not None and touched.reaches(hop.inputs)
-                if edge.comes_before(hop) and (reached or _is_read(source)):
-                    return True
-            waiting += [edge.host.source for edge in source.edges]
-        return False
-
     def _want_hosts_of_readers(self, source: Source, rows: Mapping[Key, Wanted], *, below: bool) -> bool:
         """Want the hosts of rows that read changed rows and others beside them; return whether there are any.
 
@@ -255,7 +199,7 @@ class LockPass:
                 continue
             target = edge.host.source
             for host in hosts:
-                self._want(target, host, Wanted(Lock.NO_KEY_UPDATE, _is_read(target), climbs=True, updated=True))
+                self._want(target, host, Wanted(Lock.NO_KEY_UPDATE, is_read(target), climbs=True, updated=True))
         return found
 
     def _lock(self, source: Source, rows: dict[Key, Wanted]) -> None:
@@ -264,13 +208,13 @@ class LockPass:
         own = [e for e in source.edges if touched is not None and e.own and touched.reaches(e.inputs)]
         own = own if self._late is None else []  # the lock may be given back
         locks = [wanted.lock for wanted in rows.values() if wanted.lock is not None] if dialect.has_row_locks else []
-        references = self._references(source, rows.values()) if locks else []
+        leading = references(source, touched, rows.values(), self._top) if locks else []
         # what the write locks by itself comes after all of the pass, and in the order of the foreign keys
         last = not self._is_followed and all(source.rank > other.rank for other in self._waiting)
         checked = last and len(rows) == 1 and all(wanted.checked for wanted in rows.values())
-        if not own and (not locks or (checked and not references)):
+        if not own and (not locks or (checked and not leading)):
             return
-        columns = tuple(reference.columns for reference in references)
+        columns = tuple(reference.columns for reference in leading)
         keys = [key for key in rows if all(part is not None for part in key)]
         one, lock = len(keys) == 1, max(locks, default=Lock.NO_KEY_UPDATE)
         statement = propagation.statements.lock_rows(source, lock, own, columns, one=one)
@@ -279,7 +223,7 @@ class LockPass:
         for edge in own:
             assert touched is not None
             place = propagation.subtract_locked(edge, touched, found, place)
-        for reference in references:
+        for reference in leading:
             self._follow(source, rows, reference, found, place)
             place += len(reference.columns)
 
@@ -291,33 +235,6 @@ class LockPass:
     def _climbs_from(self, source: Source) -> bool:
         """Whether hosts of ``source`` lead on to others that the pass locks."""
         return any(self._top is not None and edge.host.rank <= self._top for edge in source.edges)
-
-    def _references(self, source: Source, rows: Collection[Wanted]) -> list[Reference]:
-        """Return along which columns of ``source`` the pass goes on."""
-        follows, climbs = any(row.follows for row in rows), any(row.climbs for row in rows)
-        touched = self._touched.get(source)
-        found: dict[tuple[Source, tuple[Column[Any], ...]], Reference] = {}
-        for edge in source.edges:
-            for hop in edge.hops if follows and touched is not None and touched.reaches(edge.inputs) else ():
-                if hop.parent is None and not hop.same_row:
-                    _add(found, source, hop.source, hop.local, hop.remote, edge.neighbour_lock(hop))
-        for edge, hop in source.readers if follows else ():
-            for further in edge.hops:
-                if further.parent is hop and not further.same_row and hop.table is source.table:
-                    local = [source.table.c.get(getattr(c, "key", "")) for c in further.local]
-                    _add(found, source, further.source, local, further.remote, edge.neighbour_lock(further))
-        references = list(found.values())
-        for edge in source.edges:
-            host = edge.host.source
-            columns = tuple(column for column in edge.key if isinstance(column, Column))
-            changes = touched is not None and touched.reaches(edge.inputs)
-            changes = changes or (_changes_with(source, edge) and any(row.updated for row in rows))
-            ahead = climbs and self._top is not None and host.rank <= self._top
-            # a row that moves has the key of its new host checked, and locked, before the hosts' own turn
-            moves = touched is not None and touched.columns is not None and not touched.columns.isdisjoint(columns)
-            if changes and edge.holds_key and (ahead or (moves and host.readers and edge.refers_by_primary_key)):
-                references.append(Reference(host, columns, Lock.NO_KEY_UPDATE, edge))
-        return references
 
     def _follow(
         self, source: Source, rows: Mapping[Key, Wanted], reference: Reference, found: Sequence[Any], place: int
@@ -332,79 +249,3 @@ class LockPass:
                 self.add_host_over(reference.to_host, key)
             elif reference.to_host is None and wanted.follows:
                 self.add_neighbour(reference.target, key, reference.lock, checked=False)
-
-
-def has_hosts_below(source: Source, rows: Touched) -> bool:
-    """Whether hosts of those who read changed rows must be locked before these rows."""
-    return any(edge.comes_before(hop) and rows.reaches(hop.inputs) for edge, hop in source.readers)
-
-
-def _is_read(source: Source) -> bool:
-    """Whether contributions of others read computed values of ``source``."""
-    return source.host is not None and any(hop.inputs & source.host.written for _, hop in source.readers)
-
-
-def _ranks_ahead(touched: Mapping[Source, Touched]) -> Iterator[int]:
-    """Give the levels at which rows are locked, or written, before the deltas of a write are applied.
-
-    What is written goes from parents to children, and what contributions read is locked before they are read, but the
-    engine locks from the bottom up. So hosts that contributions will reach below the highest of these levels must be
-    locked in their turn, ahead. For neighbours that are changed see :meth:`LockPass._want_hosts_of_readers`.
-    """
-    seen: set[Source] = set()
-
-    def visit(source: Source, reaches: Callable[[set[Column[Any]]], bool]) -> Iterator[int]:
-        for edge, hop in source.readers:
-            if edge.beside(hop) and reaches(hop.inputs):
-                yield edge.host.rank
-        for edge in source.edges:
-            host = edge.host
-            if host.source not in seen and reaches(edge.inputs):
-                seen.add(host.source)
-                yield from visit(host.source, lambda inputs, host=host: bool(inputs & host.written))  # type: ignore[misc]
-
-    for source, rows in touched.items():
-        yield source.rank
-        yield from (hop.source.rank for edge in source.edges if rows.reaches(edge.inputs) for hop in edge.hops)
-        for edge, hop in source.readers:
-            if rows.reaches(hop.inputs):
-                yield from (further.source.rank for further in edge.beyond(hop))
-        yield from visit(source, rows.reaches)
-
-
-def _changes_with(source: Source, edge: Edge) -> bool:
-    """Whether what a host contributes in turn changes with its own values."""
-    return source.host is not None and bool(edge.inputs & source.host.written)
-
-
-def _add(
-    found: dict[tuple[Source, tuple[Column[Any], ...]], Reference],
-    source: Source,
-    target: Source,
-    local: Iterable[Any],
-    remote: Sequence[Column[Any]],
-    lock: Lock,
-) -> None:
-    columns = tuple(column for column in local if isinstance(column, Column) and column.table is source.table)
-    if len(columns) != len(remote) or tuple(remote) != tuple(target.key):
-        return  # a row of a lower table of joined inheritance refers to it: it is locked after the write
-    known = found.get((target, columns))
-    found[target, columns] = Reference(target, columns, max(lock, known.lock) if known else lock)
-
-
-def edges_locked_ahead(edges: Iterable[Edge]) -> set[Edge]:
-    """Return the edges all of whose neighbours a pass finds from the keys of written rows."""
-    return {
-        edge
-        for edge in edges
-        if all(
-            hop.same_row
-            or (
-                tuple(hop.remote) == tuple(hop.source.key)
-                and all(getattr(c, "table", None) is edge.driver.table for c in hop.local)
-                if hop.parent is None
-                else hop.parent.table is hop.parent.source.table
-            )
-            for hop in edge.hops
-        )
-    }

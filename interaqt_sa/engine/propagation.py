@@ -296,5 +296,7 @@ class Propagation:
     def lock_targets(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> list[Key]:
         """Lock hosts by the columns that their members name; return their primary keys."""
         ordered = sorted(targets) if is_exact_key(key) else list(targets)
-        parameters = self.dialect.pack("ids", self.statements.host_shape(key), ordered)
-        return [tuple(row) for row in self.execute(host.source, self.statements.lock_hosts(host, key), parameters)]
+        parameters = self.dialect.pack("ids", self.statements.hosts.host_shape(key), ordered)
+        return [
+            tuple(row) for row in self.execute(host.source, self.statements.hosts.lock_hosts(host, key), parameters)
+        ]

@@ -30,10 +30,11 @@ from .dialects import Lock, dialect_for
 from .dialects.base import named
 from .memory import Memory
 from .plan import ComputedValue, Edge, Host, Plan, Source
+from .plan.expressions import labelled
 from .propagation import Propagation
 from .python_parts import evaluate_members
 from .same_row import fresh_same_row, read_attributes, refresh_same_row
-from .statements import Statements, labelled
+from .statements import Statements
 from .touched import Key, Touched
 
 _ZERO: ColumnElement[Any] = literal_column("0")
@@ -120,7 +121,7 @@ class Recompute:
         return [c for value in self._values for c in value.running if c not in own]
 
     def _shape(self, key: Sequence[Any]) -> Any:
-        return self._statements.host_shape(key)
+        return self._statements.hosts.host_shape(key)
 
     def _fresh(
         self, python: bool
@@ -141,10 +142,10 @@ class Recompute:
                             states[column] = func.coalesce(sums.c[f"d{position}"], _ZERO)
         results: list[ColumnElement[Any]] = []
         for value in self._values:
-            settled = [self._statements.advanced(c, states[c]) for c in value.running]
+            settled = [self._statements.hosts.advanced(c, states[c]) for c in value.running]
             result = value.result(settled)
             results.append(cast(settled[0] if result is None else result, value.column.type))
-        return joined, {c: self._statements.advanced(c, s) for c, s in states.items()}, results
+        return joined, {c: self._statements.hosts.advanced(c, s) for c, s in states.items()}, results
 
     def _sums(self, key: Sequence[Any], edges: Sequence[Edge], n: int, python: bool) -> Subquery:
         host, width = self._host, len(key)
@@ -160,7 +161,7 @@ class Recompute:
                 statement = statement.where(left.in_(wanted))
             parts.append(statement)
         if python and any(edge.python for edge in edges):
-            parts.append(select(*self._dialect.row_set(f"rows{n}", self._statements.row_shape(host, key)).c))
+            parts.append(select(*self._dialect.row_set(f"rows{n}", self._statements.hosts.row_shape(host, key)).c))
         each = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery(named(f"each{n}"))
         keys = [each.c[f"k{i}"] for i in range(width)]
         sums = [
@@ -177,7 +178,7 @@ class Recompute:
             edges = [e for e in self._edges if e.python and tuple(e.host_key) == key]
             if edges:
                 rows = [row for edge in edges for row in self._members(edge, parameters)]
-                found |= self._dialect.pack(f"rows{n}", self._statements.row_shape(self._host, key), rows)
+                found |= self._dialect.pack(f"rows{n}", self._statements.hosts.row_shape(self._host, key), rows)
         return (found or None), parameters | found
 
     def _members(self, edge: Edge, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -17,9 +17,9 @@ from ..definitions.state_machine import StateNode, StateTransfer
 from ..errors import ComputationError, ComputationProtocolError, FrameworkError
 from .dialects.base import is_row
 from .initial_values import value_on_entering
+from .plan.expressions import labelled
 from .rows import lock_and_read, update_rows
 from .same_row import stored_attributes
-from .statements import labelled
 
 if TYPE_CHECKING:
     from .plan.reactions import Machine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -13,38 +13,25 @@ from sqlalchemy import (
     Dialect,
     Executable,
     FromClause,
-    Numeric,
     Select,
-    Subquery,
     Table,
     and_,
-    bindparam,
     case,
     cast,
-    func,
     literal_column,
-    or_,
     select,
     tuple_,
-    union_all,
-    update,
 )
 from sqlalchemy import exists as sql_exists
 from sqlalchemy.orm import Mapper
-from sqlalchemy.sql.dml import Update
-from sqlalchemy.types import TypeEngine
 
-from ..schema.computed import stored_type
-from .computations.numbers import settled
 from .dialects import EngineDialect, Lock
-from .dialects.base import is_row, named, one_row
+from .dialects.base import is_row
 from .execution import KeptText
-from .fused import fuse, levels_above
-from .locks import edges_locked_ahead
-from .plan import Edge, Hop, Host, Plan, Source
-from .plan.expressions import replace_columns
-from .qualified import qualified
-from .returned import Returned
+from .host_statements import HostStatements
+from .lock_paths import edges_locked_ahead
+from .plan import Edge, Hop, Plan, Source
+from .plan.expressions import labelled
 
 T = TypeVar("T")
 
@@ -57,6 +44,7 @@ class Statements:
     """Statements of one plan on one dialect.
 
     :param all_serializable: whether every writer of the system is SERIALIZABLE.
+    :ivar hosts: those that write the values of hosts.
 
     Schema translation and drivers need no thought here: SQLAlchemy's own cache of compiled text knows both.
     """
@@ -65,6 +53,7 @@ class Statements:
         self.plan = plan
         self.all_serializable = all_serializable
         self.dialect = dialect
+        self.hosts = HostStatements(self, dialect)
         self._kept: dict[Hashable, Any] = {}
         self._executables: set[Executable] = set()
         self._texts: WeakKeyDictionary[Dialect, dict[Executable, KeptText | None]] = WeakKeyDictionary()
@@ -207,7 +196,7 @@ class Statements:
 
     def read_contributions(self, edge: Edge) -> Executable:
         """Read the contributions of driver rows by key."""
-        return self.keep(("contributions", edge), lambda: self._of_drivers(edge, self.contributions(edge), "ids"))
+        return self.keep(("contributions", edge), lambda: self.of_drivers(edge, self.contributions(edge), "ids"))
 
     def members(self, edge: Edge) -> Select[Any]:
         """Return, for an edge computed in Python, a SELECT of what :func:`.evaluate_members` takes.
@@ -226,9 +215,9 @@ class Statements:
 
     def read_members(self, edge: Edge) -> Executable:
         """Read :meth:`members` of driver rows by key."""
-        return self.keep(("members", edge), lambda: self._of_drivers(edge, self.members(edge), "ids"))
+        return self.keep(("members", edge), lambda: self.of_drivers(edge, self.members(edge), "ids"))
 
-    def _of_drivers(self, edge: Edge, statement: Select[Any], name: str, *, one: bool = False) -> Select[Any]:
+    def of_drivers(self, edge: Edge, statement: Select[Any], name: str, *, one: bool = False) -> Select[Any]:
         contains = is_row if one else self.dialect.contains
         return statement.where(contains(edge.driver_key, name, edge.driver.key_shape))
 
@@ -243,7 +232,7 @@ class Statements:
             path: FromClause = edge.table_join
             for step in edge.hops[: edge.hops.index(hop)]:
                 path = path.join(step.alias, step.on, isouter=not step.required)
-            leading = self._of_drivers(edge, select(*hop.local).select_from(path), "ids").correlate(None)
+            leading = self.of_drivers(edge, select(*hop.local).select_from(path), "ids").correlate(None)
             left = hop.remote[0] if len(hop.remote) == 1 else tuple_(*hop.remote)
             key = list(table.primary_key.columns)
             statement = select(*labelled(key)).where(left.in_(leading)).order_by(*key)
@@ -261,195 +250,6 @@ class Statements:
             return statement.where(self.dialect.contains(keys, "ids", hop.source.key_shape))
 
         return self.keep(("readers", edge, hop), make)
-
-    # -- hosts -------------------------------------------------------------------------------------------------
-
-    def host_shape(self, edge_key: Sequence[Any]) -> Sequence[tuple[str, TypeEngine[Any]]]:
-        return tuple((f"k{i}", column.type) for i, column in enumerate(edge_key))
-
-    def row_shape(self, host: Host, key: Sequence[Any]) -> Sequence[tuple[str, TypeEngine[Any]]]:
-        """Return the shape of rows of changes: host key, then one number for each running column."""
-        numbers = [(f"d{i}", self.dialect.number_type(c)) for i, c in enumerate(host.vector)]
-        return (*self.host_shape(key), *numbers)
-
-    def lock_hosts(self, host: Host, key: tuple[Any, ...]) -> Executable:
-        """Lock hosts by ``key`` columns, in primary key order."""
-
-        def make() -> Select[Any]:
-            statement = select(*labelled(list(host.key))).select_from(host.table)
-            statement = statement.where(self.dialect.contains(key, "ids", self.host_shape(key))).order_by(*host.key)
-            return self.dialect.lock(statement, Lock.NO_KEY_UPDATE, host.table)
-
-        return self.keep(("lock hosts", host, key), make)
-
-    def apply(
-        self,
-        host: Host,
-        key: tuple[Any, ...],
-        inline: tuple[Edge, ...],
-        *,
-        rows: bool,
-        one: bool,
-        old: bool,
-        fused: bool,
-        pair: bool,
-        above: tuple[Edge, ...] = (),
-        old_above: tuple[bool, ...] = (),
-    ) -> Executable:
-        """Add to the running columns of hosts what changed, and let the computed values follow.
-
-        :param key: the host columns that the keys of the changes equal.
-        :param inline: edges whose new contributions the statement reads itself, for driver rows ``ids_<n>``.
-        :param rows: whether there are changes in parameter ``rows`` too.
-        :param one: whether each of these parameters holds a single row.
-        :param old: whether to return the computed values before the change as well.
-        :param fused: whether to return what :meth:`parents` need.
-        :param pair: for exactly two hosts, parameters ``first`` and ``second``: one UPDATE after the other.
-        :param above: for one host, the edges over which the statement goes on; see :func:`.fuse`.
-        :param old_above: ``old`` for the hosts above.
-
-        Returns primary key, computed values (old ones too if asked), and per parent edge of the host that reads its
-        own row only: key, new contribution, old contribution.
-        """
-
-        def make() -> Executable:
-            changes: FromClause = self._changes(host, key, inline, rows, one)
-            again = None
-            if not self.dialect.returns_joined:
-                again = self._changes(host, key, inline, rows, one, name=named("changes_again"))
-            if above:
-                lowest = self.update_hosts(host, key, changes, again, old, fused)
-                return fuse(self, lowest, host, above, (old, *old_above))
-            if not pair:
-                return self.update_hosts(host, key, changes, again, old, fused)
-            changes = select(*changes.c).cte(named("changes"))
-            update_each = self.update_hosts(host, key, changes, again, old, fused)
-            first = update_each.where(key[0] == _param("first", key[0])).cte("u1")
-            after_first = select(func.count()).select_from(first).scalar_subquery() >= 0
-            second = update_each.where(key[0] == _param("second", key[0]), after_first).cte("u2")
-            return union_all(select(*first.c), select(*second.c))
-
-        return self.keep(("apply", host, key, inline, rows, one, old, fused, pair, above, old_above), make)
-
-    def _changes(
-        self,
-        host: Host,
-        key: tuple[Any, ...],
-        inline: tuple[Edge, ...],
-        rows: bool,
-        one: bool,
-        name: str = named("changes"),
-    ) -> Subquery:
-        parts: list[Select[Any]] = [
-            self._of_drivers(edge, self.contributions(edge), f"ids_{n}", one=one) for n, edge in enumerate(inline)
-        ]
-        if rows:
-            row_set = one_row if one else self.dialect.row_set
-            parts.append(select(*row_set("rows", self.row_shape(host, key)).c))
-        each = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("each_change")
-        keys = [each.c[f"k{i}"] for i in range(len(key))]
-        numbers = [each.c[f"d{i}"] for i in range(len(host.vector))]
-        if one and len(parts) == 1:
-            return select(*keys, *numbers).where(or_(*(number != _ZERO for number in numbers))).subquery(name)
-        sums = []
-        for i, (number, column) in enumerate(zip(numbers, host.vector, strict=True)):
-            sums.append(cast(func.sum(number), self.dialect.number_type(column)).label(f"d{i}"))
-        grouped = select(*keys, *sums).group_by(*keys)
-        return grouped.having(or_(*(func.sum(number) != _ZERO for number in numbers))).subquery(name)
-
-    def update_hosts(
-        self,
-        host: Host,
-        key: tuple[Any, ...],
-        changes: FromClause,
-        again: FromClause | None,
-        old: bool,
-        fused: bool,
-    ) -> Update:
-        """Return the UPDATE of :meth:`apply` for ``changes``, columns ``k0`` … and ``d0`` …
-
-        :param again: the same once more, for a database whose RETURNING cannot name them.
-        """
-
-        def change(i: int) -> ColumnElement[Any]:
-            """Return the change as RETURNING may name it."""
-            if again is None:
-                return changes.c[f"d{i}"]
-            mine = (again.c[f"k{j}"] == column for j, column in enumerate(key))
-            return qualified(select(again.c[f"d{i}"]).where(*mine).scalar_subquery())
-
-        new_state = {
-            c: self.advanced(c, func.coalesce(c, _ZERO) + changes.c[f"d{i}"]) for i, c in enumerate(host.vector)
-        }
-        values = dict(new_state)
-        old_values: dict[Any, ColumnElement[Any]] = {
-            c: self.advanced(c, c - change(i)) for i, c in enumerate(host.vector)
-        }
-        for value in host.values:
-            result = value.result([new_state[c] for c in value.running])
-            if result is not None:
-                values[value.column] = result
-                before = value.result([old_values[c] for c in value.running])
-                assert before is not None
-                # as it was stored: that is what it contributed
-                old_values[value.column] = cast(before, value.column.type)
-        returned: list[ColumnElement[Any]] = [*host.key, *(self.dialect.returned(v.column) for v in host.values)]
-        if old:
-            returned += [old_values[value.column] for value in host.values]
-        for edge in self.parents(host) if fused else ():
-            contribution = self.contribution(edge)
-            returned += [*edge.key, *contribution]
-            returned += [replace_columns(c, old_values) for c in contribution]
-        # a column that is assigned to itself does not fire its onupdate: the row's owner has changed nothing
-        values |= {c: c for c in host.table.columns if c.onupdate is not None and c not in values}
-        statement = update(host.table).where(*(c == changes.c[f"k{i}"] for i, c in enumerate(key)))
-        return statement.values({c.key: v for c, v in values.items()}).returning(*labelled(returned))
-
-    def advanced(self, column: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Return ``value`` as it is stored in a running column."""
-        stored = stored_type(column.type)
-        if not isinstance(stored, Numeric):
-            return value
-        return settled(value, _DEFAULT_PLACES if stored.scale is None else stored.scale)
-
-    def parents(self, host: Host) -> list[Edge]:
-        """Return the edges over which a change of the host's values goes on within the UPDATE's own RETURNING."""
-        return self.keep(("parents", host), lambda: [e for e in self.affected(host) if e.own and self.reads(e, host)])
-
-    def returned(self, host: Host, has_old: bool, fused: bool) -> Returned:
-        """Return what :meth:`apply` returns of one host, column by column."""
-        parents = self.parents(host) if fused else ()
-        return self.keep(("returned", host, has_old, fused), lambda: Returned(host, parents, has_old))
-
-    def above(self, host: Host) -> tuple[Edge, ...]:
-        """Return the edges over which an UPDATE of one host may go on by itself."""
-        return self.keep(("above", host), lambda: levels_above(self, host) if self.dialect.chains_updates else ())
-
-    def affected(self, host: Host) -> list[Edge]:
-        """Return the edges that the host's rows drive and that read what the engine writes there."""
-        return [edge for edge in host.source.edges if edge.inputs & host.written]
-
-    def reads(self, edge: Edge, host: Host) -> bool:
-        """Whether ``edge`` reads only columns that the UPDATE itself writes, and in the host's own table."""
-        same_row = {value.column for value in host.source.same_row}
-        return host.table is host.source.table and not edge.inputs & same_row
-
-    def read_before(
-        self, host: Host, applied: frozenset[Edge], fused: bool
-    ) -> tuple[list[Edge], list[tuple[Edge, Hop]]]:
-        """Return what must be read before the UPDATE of a host: edges over its rows, and edges of others that read it.
-
-        :param applied: over which edges the changes come; values over others stay as they are.
-        :param fused: whether the UPDATE returns what :meth:`parents` need.
-        """
-
-        def make() -> tuple[list[Edge], list[tuple[Edge, Hop]]]:
-            returned = self.parents(host) if fused else []
-            written = host.written_over(applied)
-            readers = [(edge, hop) for edge, hop in host.source.readers if hop.inputs & written]
-            return [e for e in host.source.edges if e.inputs & written and e not in returned], readers
-
-        return self.keep(("read before", host, applied, fused), make)
 
 
 def _give_constant_cache_key(statement: ClauseElement) -> None:
@@ -473,13 +273,3 @@ class _KeptKey:
 
 def _when(condition: ColumnElement[bool], value: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((condition, value), else_=_ZERO)
-
-
-def _param(name: str, column: Column[Any]) -> ColumnElement[Any]:
-    return bindparam(named(name), type_=column.type)
-
-
-def labelled(columns: Iterable[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
-    """Return ``columns`` named ``c0``, ``c1`` …"""
-    # two expressions may share a name, and a RETURNING in a common table expression must not
-    return [column.label(f"c{i}") for i, column in enumerate(columns)]

@@ -1,8 +1,8 @@
-"""From the user's ORM expressions to plain Core expressions over a plan's FROM."""
+"""Expressions: from the user's ORM to plain Core over a plan's FROM, and names for them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement
@@ -47,3 +47,9 @@ def replace_columns(
         if getattr(element, "_propagate_attrs", None):
             element._propagate_attrs = EMPTY_DICT  # type: ignore[attr-defined]
     return copy  # type: ignore[no-any-return]
+
+
+def labelled(columns: Iterable[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    """Return ``columns`` named ``c0``, ``c1`` …"""
+    # two expressions may share a name, and a RETURNING in a common table expression must not
+    return [column.label(f"c{i}") for i, column in enumerate(columns)]
