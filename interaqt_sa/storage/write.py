@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, RelationshipProperty, Session
-from sqlalchemy.orm.attributes import set_committed_value
 
 from ..definitions.computation import Where
 from ..errors import DefinitionFault
@@ -15,6 +13,7 @@ from ..schema.records import record_name
 from .attributes import LINK, key_attributes, link_of, unknown_attribute
 from .exclusive import end_old_relations, let_go
 from .ids import move_sequence_past
+from .loops import break_loops, is_loop, relate_back
 from .paths import foreign_key_pairs
 from .read import Record, matching
 from .references import column_key, has_key, is_reference, key_of, without_link
@@ -57,31 +56,11 @@ def delete(session: Session, mapper: Mapper[Any], match: Where) -> list[Record]:
     """Delete the records that fulfil ``match``; answer the last values of each."""
     instances = _fresh(session, mapper, match)
     last = [{name: getattr(instance, name) for name in mapper.column_attrs.keys()} for instance in instances]  # noqa: SIM118
-    _break_loops(session, mapper, instances)
+    break_loops(session, mapper, instances)
     for instance in instances:
         session.delete(instance)
     session.flush()
     return last
-
-
-def _break_loops(session: Session, mapper: Mapper[Any], instances: Sequence[Any]) -> None:
-    """Let those that refer to each other in a circle let go: the unit of work finds no order to delete them in."""
-    keys = {inspect(instance).identity: instance for instance in instances}
-    for relationship in mapper.relationships:
-        pairs = foreign_key_pairs(relationship)
-        if not pairs or relationship.mapper.base_mapper is not mapper.base_mapper:
-            continue
-        names = [pairs[name] for name in key_attributes(relationship.mapper) if name in pairs]
-        following = {key: tuple(getattr(instance, name) for name in names) for key, instance in keys.items()}
-        for start, instance in keys.items():
-            key, passed = following.get(start), {start}
-            while key in following and key not in passed:
-                passed.add(key)
-                key = following[key]
-            if key == start:
-                following[start] = ()
-                let_go(session, instance, relationship, names)
-    session.flush()
 
 
 def _require_mapping(mapper: Mapper[Any], data: Any) -> None:
@@ -161,10 +140,10 @@ class _Writer:
         if link is not None:
             self._relate_by_links(mapper, instance, relationship, link, [part for part in values if part is not None])
         elif relationship.uselist:
-            self._relate_back(instance, relationship, [self._neighbour(relationship, part) for part in values])
+            relate_back(self._session, instance, relationship, [self._neighbour(relationship, part) for part in values])
         elif values[0] is None:
             if not foreign_key_pairs(relationship):
-                self._relate_back(instance, relationship, [])
+                relate_back(self._session, instance, relationship, [])
                 return
             refuse_orphans(relationship, instance)
             if not self._set_foreign_key(instance, relationship, None):
@@ -174,44 +153,12 @@ class _Writer:
             if foreign_key_pairs(relationship):
                 setattr(instance, relationship.key, neighbour)
             else:
-                self._relate_back(instance, relationship, [neighbour])
-
-    def _relate_back(self, instance: Any, relationship: RelationshipProperty[Any], neighbours: list[Any]) -> None:
-        """Make ``neighbours`` those that refer to ``instance``."""
-        refuse_orphans(relationship, instance, neighbours)
-        own = {id(row): row for row in self._own_parents(instance, relationship, neighbours)}
-        keys = {id(row) for row in neighbours}
-        outdated = [relationship.key, *filter(None, [relationship.back_populates])]
-        if own:
-            # by its columns: the unit of work cannot put a row into, or take it out of, a relationship to itself
-            old: Any = getattr(instance, relationship.key)
-            rest = [row for row in (old if relationship.uselist else [old]) if row is not None and id(row) not in own]
-            for row in own.values():
-                self._session.expire(row, outdated)
-            set_committed_value(instance, relationship.key, _one_or_all(relationship, rest))
-            for local, remote in _referring(relationship):
-                for number, row in own.items():
-                    setattr(row, remote, getattr(instance, local) if number in keys else None)
-        rest = [row for row in neighbours if id(row) not in own]
-        setattr(instance, relationship.key, _one_or_all(relationship, rest))
-        if own:
-            self._session.flush()
-            for row in (instance, *own.values()):
-                self._session.expire(row, outdated)
-
-    def _own_parents(self, instance: Any, relationship: RelationshipProperty[Any], neighbours: list[Any]) -> list[Any]:
-        """Return which of ``instance`` and ``neighbours`` refer to themselves, or will do."""
-        if relationship.mapper.base_mapper is not relationship.parent.base_mapper or not inspect(instance).persistent:
-            return []
-        own = [instance] if any(row is instance for row in neighbours) else []
-        rows = (row for row in (instance, *neighbours) if inspect(row).persistent)
-        pairs = _referring(relationship)
-        return own + [row for row in rows if all(getattr(row, key) == getattr(row, name) for key, name in pairs)]
+                relate_back(self._session, instance, relationship, [neighbour])
 
     def _set_foreign_key(self, instance: Any, relationship: RelationshipProperty[Any], value: Any) -> bool:
         """Refer to an existing neighbour without loading it; whether that is possible."""
         pairs = foreign_key_pairs(relationship)
-        loop = bool(pairs) and instance in self._session and self._is_loop(instance, relationship, value)
+        loop = bool(pairs) and instance in self._session and is_loop(instance, relationship, value)
         if loop:
             let_go(self._session, instance, relationship, pairs.values())
             if value is None:
@@ -229,17 +176,6 @@ class _Writer:
                 return False
             setattr(instance, local, column_key(relationship.mapper, remote, value[remote]))
         return True
-
-    def _is_loop(self, instance: Any, relationship: RelationshipProperty[Any], value: Any) -> bool:
-        """Whether ``instance`` refers to itself, or will do."""
-        target = relationship.mapper
-        if target.base_mapper is not relationship.parent.base_mapper:
-            return False
-        if value is not None and is_reference(target, value):
-            identity = inspect(instance).identity
-            if identity is not None and key_of(target, value) == tuple(identity):
-                return True
-        return getattr(instance, relationship.key) is instance
 
     def _relate_by_links(
         self,
@@ -325,18 +261,6 @@ class _Writer:
         else:
             found = self.answer(target, instance, rest)
         return found | ({LINK: dict(value[LINK])} if LINK in value else {})
-
-
-def _one_or_all(relationship: RelationshipProperty[Any], rows: list[Any]) -> Any:
-    return rows if relationship.uselist else next(iter(rows), None)
-
-
-def _referring(relationship: RelationshipProperty[Any]) -> list[tuple[str, str]]:
-    """Return the attributes of the key on this side, each with the attribute on the other side that refers to it."""
-    return [
-        (relationship.parent.get_property_by_column(local).key, relationship.mapper.get_property_by_column(remote).key)
-        for local, remote in relationship.local_remote_pairs or ()
-    ]
 
 
 def _is_key(column: Any) -> bool:
