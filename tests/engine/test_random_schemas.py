@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from random import Random
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -14,6 +15,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 
 import interaqt_sa as iq
+from interaqt_sa.engine import locks
+from interaqt_sa.engine.lock_paths import may_be_late
 from tests.engine.random_schemas import RandomSchema, RandomWrites, Write, random_schema
 from tests.engine.workload import Conflicts
 from tests.support.engines import EngineFactory
@@ -73,6 +76,25 @@ def test_many_writers(engine_for: EngineFactory, seed: int) -> None:
 def test_many_writers_that_delete_all_kinds_of_rows(engine_for: EngineFactory, seed: int) -> None:
     """Nothing drifts; a new row may meet the delete of what it refers to the other way round."""
     _fight(engine_for, random_schema(seed, cascades=True))
+
+
+@pytest.mark.postgres
+@pytest.mark.concurrency
+@pytest.mark.filterwarnings("ignore:DELETE statement on table:sqlalchemy.exc.SAWarning")
+def test_who_gives_up_the_order_is_exact_all_the_same(
+    engine_for: EngineFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last attempt of a lock pass takes rows in any order: others may win, but nothing drifts."""
+    out_of_order: list[bool] = []
+
+    def noted(*args: Any) -> bool:
+        out_of_order.append(may_be_late(*args))
+        return out_of_order[-1]
+
+    monkeypatch.setattr(locks, "_MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(locks, "may_be_late", noted)
+    _fight(engine_for, random_schema(6))
+    assert any(out_of_order)
 
 
 def _fight(engine_for: EngineFactory, schema: RandomSchema) -> Conflicts:
