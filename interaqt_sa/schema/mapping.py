@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, MetaData, Table
-from sqlalchemy.orm import Mapper, class_mapper, registry, relationship
+from sqlalchemy.orm import Mapper, backref, class_mapper, registry, relationship
 
 from ..definitions.computation import INFO_KEY, Computation
 from .catalog import Catalog
@@ -64,24 +65,45 @@ def add_foreign_key(held: ForeignKeyPlan, metadata: MetaData) -> None:
         "post_update": held.closes_cycle,
         "info": {RELATION_KEY: held.relation.name},
     }
-    if not held.host.has_relationship(held.attribute):
-        host.add_property(
-            held.attribute,
-            relationship(other.class_, remote_side=[key], uselist=False, back_populates=held.reverse, **joined),
-        )
-    if not held.other.has_relationship(held.reverse):
-        cascade = "all, delete-orphan" if held.relation.is_target_reliance else "save-update, merge"
-        other.add_property(
-            held.reverse,
-            relationship(
-                host.class_,
-                remote_side=[held.column],
-                uselist=held.relation.type != "1:1",
-                back_populates=held.attribute,
-                cascade=cascade,
-                **joined,
-            ),
-        )
+    cascade = "all, delete-orphan" if held.relation.is_target_reliance else "save-update, merge"
+    is_many = held.relation.type != "1:1"
+    to_other = _End(host, held.attribute, {**joined, "remote_side": [key], "uselist": False})
+    to_host = _End(
+        other, held.reverse, {**joined, "remote_side": [held.column], "uselist": is_many, "cascade": cascade}
+    )
+    missing = [
+        end for end, at in ((to_other, held.host), (to_host, held.other)) if not at.has_relationship(end.attribute)
+    ]
+    if len(missing) == 2:
+        _relate(to_other, to_host)
+    elif missing:
+        (end,) = missing
+        back = to_host if end is to_other else to_other
+        end.add(back, back_populates=back.attribute)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """A relationship that is to be: where it stands, and its options."""
+
+    mapper: Mapper[Any]
+    attribute: str
+    options: dict[str, Any]
+
+    def add(self, other: _End, **options: Any) -> None:
+        """Add the relationship to the class of ``other``."""
+        self.mapper.add_property(self.attribute, relationship(other.mapper.class_, **self.options, **options))
+
+
+def _relate(one: _End, other: _End) -> None:
+    """Add a relationship and its reverse."""
+    for near, far in ((one, other), (other, one)):
+        if near.mapper.configured:
+            # what is added to it is initialized at once, and would look for a reverse that is not there yet
+            near.add(far, backref=backref(far.attribute, **far.options))
+            return
+    one.add(other, back_populates=other.attribute)
+    other.add(one, back_populates=one.attribute)
 
 
 def add_link(held: LinkPlan) -> None:
@@ -102,22 +124,10 @@ def add_link(held: LinkPlan) -> None:
         near_column, far_column = links[f"{side}_id"], links[f"{far_side}_id"]
         mapper = _mapper(end.mapped_class)
         joined: dict[str, Any] = {"primaryjoin": near_column == end.key, "foreign_keys": [near_column]}
-        link_mapper.add_property(
-            side,
-            relationship(
-                mapper.class_, remote_side=[end.key], uselist=False, back_populates=f"{attribute}_links", **joined
-            ),
-        )
-        mapper.add_property(
-            f"{attribute}_links",
-            relationship(
-                link,
-                remote_side=[near_column],
-                uselist=many,
-                back_populates=side,
-                cascade="save-update, merge, delete",
-                **joined,
-            ),
+        to_links = {"remote_side": [near_column], "uselist": many, "cascade": "save-update, merge, delete"}
+        _relate(
+            _End(link_mapper, side, {**joined, "remote_side": [end.key], "uselist": False}),
+            _End(mapper, f"{attribute}_links", {**joined, **to_links}),
         )
         mapper.add_property(
             attribute,
