@@ -48,13 +48,18 @@ def check_mapped_name(kind: str, name: object) -> str:
     return checked
 
 
+def is_coroutine_function(function: object) -> bool:
+    """Whether calling ``function`` gives a coroutine."""
+    call = getattr(function, "__call__", None)  # noqa: B004  an instance's own __call__, which may be async
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
 def refuse_coroutine_function(function: object, where: str) -> None:
     """Refuse a function that would return a coroutine where a value is needed at once.
 
     :raises ComputationProtocolError: if ``function`` is a coroutine function.
     """
-    call = getattr(function, "__call__", None)  # noqa: B004  an instance's own __call__, which may be async
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call):
+    if is_coroutine_function(function):
         raise ComputationProtocolError(
             f"{where}: {function!r} is async; the value is needed inside the write, give a plain function"
         )

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import MetaData
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..definitions.computation import RecordRef
 from ..definitions.dictionary import Dictionary
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
-from ..definitions.records import Entity, Relation, ref_name
-from ..definitions.validation import refuse_coroutine_function
-from ..engine.plan import Plan
-from ..errors import ComputationProtocolError, DefinitionError, DefinitionFault
+from ..definitions.records import Entity, Relation
+from ..definitions.validation import is_coroutine_function
 from ..schema.catalog import Catalog
-from ..schema.compile import compile_schema
-from ..schema.configuration import configure_if_complete
+from ..schema.compile import Compilation
 from ..schema.faults import Faults
-from ..schema.records import resolve_record
 from .aftermath import Aftermath, OpenContext
 from .dispatch import Dispatcher
 
 if TYPE_CHECKING:
     from .system import System
+
+T = TypeVar("T")
 
 
 def assemble(
@@ -46,30 +42,15 @@ def assemble(
     :raises DefinitionError: with all faults of definitions, event sources and side effects, and those of computations
         if the definitions have none.
     """
-    sources, effects = list(event_sources), list(side_effects)
-    listed, related = list(entities), list(relations)
-    records: list[Entity | Relation] = [*listed, *related]
-    faults = Faults()
-    _check(sources, effects, faults, awaits=awaits)
-    try:
-        compile_schema(
-            system.metadata,
-            entities=listed,
-            relations=related,
-            dictionaries=dictionaries,
-            event_sources=sources,
-        )
-        records = []
-    except DefinitionError as error:
-        faults.found += error.context["faults"]
-        records += [source.entity for source in sources if isinstance(source.entity, Entity)]
-    # what did not compile is known nevertheless
-    known = {str(getattr(record, "name", "")) for record in records}
-    _check_references(system.metadata, sources, effects, known, faults)
-    if faults.found and not records:
-        faults.found += _faults_of_computations(system.metadata)
-    if faults.found:
-        raise DefinitionError("the controller cannot be made", faults.found)
+    compilation = Compilation(system.metadata)
+    sources = _only(EventSource, event_sources, compilation.faults)
+    effects = _only(RecordMutationSideEffect, side_effects, compilation.faults)
+    compilation.plan(entities, relations, dictionaries, sources)
+    _check(sources, effects, compilation.faults, awaits=awaits)
+    for where, ref in _references(sources, effects):
+        with compilation.faults.caught(where):
+            compilation.outlines.find(ref)
+    compilation.finish("the controller cannot be made")
     Catalog.of(system.metadata).event_sources.update(source.name for source in sources)
     return Dispatcher(
         system.metadata,
@@ -94,25 +75,19 @@ def _check(
             if value.name in names:
                 faults.add(f"{kind} {value.name!r} is given twice; names are unique")
             names.add(value.name)
-    if not awaits:
-        for where, function in _functions(sources, effects):
-            try:
-                refuse_coroutine_function(function, where)
-            except ComputationProtocolError:
-                faults.add(f"{where} is a coroutine function; give a plain function, or use AsyncController")
+    for where, function in _functions(sources, effects):
+        if not callable(function):
+            faults.add(f"{where} is {function!r}, which is no function")
+        elif not awaits and is_coroutine_function(function):
+            faults.add(f"{where} is a coroutine function; give a plain function, or use AsyncController")
 
 
-def _check_references(
-    metadata: MetaData,
-    sources: list[EventSource],
-    effects: list[RecordMutationSideEffect],
-    known: set[str],
-    faults: Faults,
-) -> None:
-    for where, ref in _references(sources, effects):
-        with faults.caught(where):
-            if isinstance(ref, type) or ref_name(ref) not in known:
-                resolve_record(metadata, ref)
+def _only(kind: type[T], given: Iterable[Any], faults: Faults) -> list[T]:
+    listed = list(given)
+    for value in listed:
+        if not isinstance(value, kind):
+            faults.add(f"{value!r} is no {kind.__name__}")
+    return [value for value in listed if isinstance(value, kind)]
 
 
 def _references(sources: list[EventSource], effects: list[RecordMutationSideEffect]) -> Iterator[tuple[str, RecordRef]]:
@@ -121,15 +96,6 @@ def _references(sources: list[EventSource], effects: list[RecordMutationSideEffe
             yield f"{name} of {source.name!r}", ref
     for effect in effects:
         yield f"side effect {effect.name!r}", effect.record
-
-
-def _faults_of_computations(metadata: MetaData) -> list[DefinitionFault]:
-    if configure_if_complete(metadata):  # otherwise setup() tells
-        try:
-            Plan.of(metadata)
-        except DefinitionError as error:
-            return [*error.context["faults"]]
-    return []
 
 
 def _functions(

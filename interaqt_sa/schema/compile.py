@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Column, MetaData
@@ -10,18 +11,19 @@ from sqlalchemy.orm import DeclarativeBase, registry
 
 from ..definitions.dictionary import Dictionary
 from ..definitions.records import Entity, Relation
+from ..errors import DefinitionError
 from .catalog import Catalog, metadata_of
 from .constraints import plan_constraints
 from .cycles import break_cycles
-from .declarations import Declarations, ends_of
-from .definition_checks import has_known_type
+from .declarations import Declarations
 from .dictionaries import build_dictionary, dictionary_table_name
 from .faults import Faults
 from .forecast import check_computations
 from .mapping import add_foreign_key, add_link, home_registry, map_class
+from .outlines import Outlines
 from .relations import ForeignKeyPlan, LinkPlan, RelationPlanner, plan_links
 from .schema import Schema
-from .tables import TablePlan, dictionary_column, plan_table
+from .tables import TablePlan, build_tables, dictionary_column, plan_table
 
 
 def compile_schema(
@@ -51,73 +53,88 @@ def compile_schema(
         schema = compile_schema(Base, entities=[Ticket], relations=[TicketOfCustomer])
         TicketModel = schema.mapped_class(Ticket)
     """
-    metadata = metadata_of(base)
-    faults = Faults()
-    declared = Declarations(Catalog.of(metadata), faults)
-    declared.collect(entities, relations, dictionaries, event_sources)
-    compilation = _Compilation(metadata, declared, faults)
-    compilation.plan()
-    if faults.found:
-        compilation.check_computations()
-    faults.raise_all()
-    compilation.build(base)
-    return Schema.of(metadata)
+    compilation = Compilation(base)
+    compilation.plan(entities, relations, dictionaries, event_sources)
+    compilation.finish("the definitions cannot be compiled")
+    return Schema.of(compilation.metadata)
 
 
-class _Compilation:
-    """One call: first everything is planned, and only if nothing is wrong something is added to the MetaData."""
+class Compilation:
+    """One call: first everything is planned, and only if nothing is wrong something is added to the MetaData.
 
-    def __init__(self, metadata: MetaData, declared: Declarations, faults: Faults) -> None:
-        self._metadata = metadata
-        self._declared = declared
-        self._faults = faults
+    :ivar faults: what is wrong so far.
+    """
+
+    def __init__(self, base: Any) -> None:
+        self.metadata = metadata_of(base)
+        self.faults = Faults()
+        self._base = base
+        self._declared = Declarations(Catalog.of(self.metadata), self.faults)
         self._plans: dict[str, TablePlan] = {}
         self._held: list[ForeignKeyPlan | LinkPlan] = []
         self._values: dict[str, Column[Any]] = {}
 
-    def plan(self) -> None:
-        for entity in self._declared.entities.values():
-            self._plans[entity.name] = plan_table(entity, self._faults)
-        self._plans |= plan_links(self._declared.relations, self._declared.endpoints, self._faults)
-        planner = RelationPlanner(self._metadata, self._plans, self._faults)
-        for relation in self._declared.relations.values():
-            held = planner.plan(relation) if has_known_type(relation) else None
-            if held is not None:
-                self._held.append(held)
-                continue
-            for name, attribute in ends_of(relation):
-                if name in self._plans:
-                    self._plans[name].faulty.add(attribute)
-        break_cycles(self._metadata, (held for held in self._held if isinstance(held, ForeignKeyPlan)))
-        plan_constraints(self._metadata, self._plans, self._faults)
-        for name, dictionary in self._declared.dictionaries.items():
-            with self._faults.caught(f"Dictionary {name!r}", record=name):
+    def plan(
+        self,
+        entities: Iterable[Any],
+        relations: Iterable[Any],
+        dictionaries: Iterable[Any],
+        event_sources: Iterable[Any],
+    ) -> None:
+        """Take in definitions, and note what is wrong with them."""
+        declared, faults = self._declared, self.faults
+        declared.collect(entities, relations, dictionaries, event_sources)
+        for entity in declared.entities.values():
+            self._plans[entity.name] = plan_table(entity, faults)
+        self._plans |= plan_links(declared.relations, declared.endpoints, faults)
+        planner = RelationPlanner(self.metadata, self._plans, declared.relations, faults)
+        self._held = planner.plan_all()
+        break_cycles(self.metadata, (held for held in self._held if isinstance(held, ForeignKeyPlan)))
+        plan_constraints(self.metadata, self._plans, faults)
+        for name, dictionary in declared.dictionaries.items():
+            with faults.caught(f"Dictionary {name!r}", record=name):
                 self._values[name] = dictionary_column(dictionary)
         self._check_table_names()
 
+    @cached_property
+    def outlines(self) -> Outlines:
+        """All records, once :meth:`plan` has run."""
+        return Outlines(self.metadata, self._plans, self._declared.relations, disputed=self._declared.disputed)
+
+    def finish(self, refusal: str) -> None:
+        """Add to the MetaData what was planned.
+
+        :raises DefinitionError: with the message ``refusal``, and with what is wrong with computations besides.
+        """
+        if not self.faults.found:
+            self._build()
+        if self.faults.found:
+            values = {name: (self._declared.dictionaries[name], column) for name, column in self._values.items()}
+            check_computations(self.metadata, self.outlines, self._plans, values, self.faults)
+            raise DefinitionError(refusal, self.faults.found)
+
     def _check_table_names(self) -> None:
-        taken = {name: f"the table {name!r}" for name in self._metadata.tables}
-        schema = self._metadata.schema
-        fresh = {name: plan.path(self._metadata) for name, plan in self._plans.items()}
+        taken = {name: f"the table {name!r}" for name in self.metadata.tables}
+        schema = self.metadata.schema
+        fresh = {name: plan.path(self.metadata) for name, plan in self._plans.items()}
         for name, dictionary in self._declared.dictionaries.items():
             own = dictionary_table_name(dictionary)
             fresh[name] = own if schema is None else f"{schema}.{own}"
         for name, table in fresh.items():
             if table in taken:
-                self._faults.add(
+                self.faults.add(
                     f"{name}: its table would be {table!r}, which is that of {taken[table]}; "
                     "rename one of them or give table_name=",
                     record=name,
                 )
             taken[table] = name
 
-    def check_computations(self) -> None:
-        check_computations(self._metadata, self._declared, self._plans, self._values, self._faults)
-
-    def build(self, base: Any) -> None:
-        catalog = Catalog.of(self._metadata)
-        home = home_registry(base, self._metadata)
-        tables = {name: plan.build(self._metadata) for name, plan in self._plans.items()}
+    def _build(self) -> None:
+        tables = build_tables(self.metadata, self._plans, self.faults)
+        if self.faults.found:
+            return
+        catalog = Catalog.of(self.metadata)
+        home = home_registry(self._base, self.metadata)
         for name, plan in self._plans.items():
             catalog.classes[name] = map_class(home, name, tables[name], plan.columns, plan.definition.computation)
             catalog.definitions[name] = plan.definition
@@ -126,10 +143,10 @@ class _Compilation:
             if isinstance(held, LinkPlan):
                 add_link(held)
             else:
-                add_foreign_key(held, self._metadata)
+                add_foreign_key(held, self.metadata)
         for name, value in self._values.items():
             dictionary = catalog.dictionaries[name] = self._declared.dictionaries[name]
-            table = build_dictionary(dictionary, value, self._metadata)
+            table = build_dictionary(dictionary, value, self.metadata)
             columns = {"id": table.c.id, "value": value}
             catalog.dictionary_classes[name] = map_class(home, table.name, table, columns, None)
         catalog.generation += 1

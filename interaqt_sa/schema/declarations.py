@@ -52,7 +52,8 @@ class Declarations:
         event_sources: Iterable[Any],
     ) -> None:
         """Take in what is new, and note every fault that a definition has on its own."""
-        of_events = [source.entity for source in event_sources if isinstance(source.entity, Entity)]
+        given_entities = [getattr(source, "entity", None) for source in event_sources]
+        of_events = [entity for entity in given_entities if isinstance(entity, Entity)]
         listed = list(entities)
         # event sources share records: each is meant once, unless it differs from one that is listed
         listed += [entity for n, entity in enumerate(of_events) if entity not in listed and entity not in of_events[:n]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from sqlalchemy import Column, ColumnElement, MetaData, Table
+from sqlalchemy import Column, ColumnElement, MetaData, Table, inspect
 from sqlalchemy.orm import Mapper, RelationshipProperty
 from sqlalchemy.types import TypeEngine
 
@@ -92,6 +92,20 @@ class Endpoint:
         # Mapper.attrs would configure all mappers, of which some may still be missing
         return isinstance(self.mapper._props.get(attribute), RelationshipProperty)  # pyright: ignore[reportPrivateUsage]
 
+    def leads_to(self, attribute: str, other: Endpoint, *, is_many: bool) -> bool:
+        """Whether a relationship of the mapped class may be one to ``other``."""
+        assert self.mapper is not None
+        prop: Any = self.mapper._props[attribute]  # pyright: ignore[reportPrivateUsage]
+        if prop.uselist not in (None, is_many):
+            return False
+        target = prop.argument
+        if isinstance(target, str):
+            return target.rpartition(".")[2] == other.name
+        mapper: Any = inspect(target, raiseerr=False) if isinstance(target, type) else target
+        if not isinstance(mapper, Mapper):
+            return True  # a function, which may be asked only when all classes are there
+        return other.mapper is not None and mapper.common_parent(other.mapper)
+
     def claim(self, attribute: str) -> None:
         """Take ``attribute`` for a relation."""
         (self.claimed if self.plan is None else self.plan.attributes).add(attribute)
@@ -101,6 +115,8 @@ class Endpoint:
         if self.mapper is None:
             return []
         single = [key.elements[0] for key in self.table.foreign_key_constraints if len(key.elements) == 1]
+        if self.mapper.inherits is not None:  # the key of a lower table refers to the rest of the same row
+            single = [key for key in single if not key.parent.primary_key]
         found = [key.parent for key in single if key.target_fullname == other.key_path]
         return sorted(found, key=lambda column: column.name)
 

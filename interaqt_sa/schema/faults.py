@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from ..errors import DefinitionError, DefinitionFault
+from ..errors import DefinitionFault
 
 
 class NotYetKnown(DefinitionFault):
@@ -32,8 +32,3 @@ class Faults:
         except DefinitionFault as fault:
             self.add(f"{where}: {fault}", record=record, property=property)
             self.found[-1].__cause__ = fault.__cause__
-
-    def raise_all(self) -> None:
-        """Raise a :class:`.DefinitionError` with all faults, if there are any."""
-        if self.found:
-            raise DefinitionError("the definitions cannot be compiled", self.found)

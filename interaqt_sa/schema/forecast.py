@@ -8,11 +8,10 @@ from typing import Any
 from sqlalchemy import Column, MetaData, Table
 
 from ..definitions.computation import computation_of
+from ..definitions.dictionary import Dictionary
 from ..definitions.transform import Transform
 from .catalog import Catalog
 from .computed import computed_attributes
-from .configuration import configure_if_complete
-from .declarations import Declarations
 from .dictionaries import DICTIONARY_KEY, dictionary_table_name
 from .faults import Faults
 from .outlines import Outlines
@@ -22,26 +21,19 @@ from .tables import TablePlan
 
 def check_computations(
     metadata: MetaData,
-    declared: Declarations,
+    outlines: Outlines,
     plans: Mapping[str, TablePlan],
-    values: Mapping[str, Column[Any]],
+    values: Mapping[str, tuple[Dictionary, Column[Any]]],
     faults: Faults,
 ) -> None:
-    """Note what is wrong with the computations of ``declared`` and of all mapped classes.
+    """Note what is wrong with the computations of definitions, and of all mapped classes.
 
     What cannot be said, because it depends on a definition that is at fault or a class that is yet to be mapped, is
     left for later.
 
-    :param plans: the tables of the records in ``declared``.
-    :param values: the columns of its dictionaries.
+    :param plans: the tables of records that are not mapped yet.
+    :param values: dictionaries that have no table yet, with the columns of their values.
     """
-    outlines = Outlines(
-        metadata,
-        plans,
-        declared.relations,
-        disputed=declared.disputed,
-        is_configured=configure_if_complete(metadata),
-    )
     references = References(outlines, faults)
     for name, plan in plans.items():
         table, columns, outline = plan.path(metadata), list(plan.columns.values()), outlines.planned[name]
@@ -50,9 +42,9 @@ def check_computations(
                 references.check_value(computation, column, table, columns, outline, attribute)
         if isinstance(transform := plan.definition.computation, Transform):
             references.check_transform(transform, table, columns, outline)
-    for name, column in values.items():
+    for name, (dictionary, column) in values.items():
         if (computation := computation_of(column)) is not None:
-            table = dictionary_table_name(declared.dictionaries[name])
+            table = dictionary_table_name(dictionary)
             references.check_value(computation, column, table, [column], name, "value")
     _check_classes(metadata, outlines, references)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Column, MetaData
-from sqlalchemy.orm import Mapper, RelationshipDirection
+from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
 
 from ..definitions.computation import RecordRef
 from ..definitions.records import Relation, ref_name
 from ..errors import DefinitionFault
+from .catalog import Catalog
 from .definition_checks import has_known_type
 from .faults import NotYetKnown
 from .records import no_rows, record_name, resolve_record
@@ -24,12 +26,13 @@ from .tables import TablePlan
 class Way:
     """A relationship of a record.
 
-    :ivar by_key: whether a foreign key of the record itself leads there.
+    :ivar is_many: whether there may be several; ``None`` if SQLAlchemy has still to find out.
+    :ivar by_key: whether a foreign key of the record itself leads there; ``None`` likewise.
     """
 
     target: Callable[[], Outline]
-    is_many: bool
-    by_key: bool
+    is_many: bool | None
+    by_key: bool | None
 
 
 @dataclass(eq=False, slots=True)
@@ -96,7 +99,7 @@ class Outline:
         record = self
         for step in steps:
             way = record.way(step)
-            if not way.by_key:
+            if way.by_key is False:
                 raise DefinitionFault(
                     f"{path!r}: {step!r} does not refer to one row by a foreign key of {record.name}; "
                     "aggregate it there first"
@@ -115,7 +118,6 @@ class Outlines:
     :param plans: the tables of definitions that are not mapped yet.
     :param relations: those between them, by name.
     :param disputed: names of records that are given with two meanings.
-    :param is_configured: whether SQLAlchemy has configured the mappers, so that their relationships are known.
     :ivar planned: the outlines of ``plans``.
     """
 
@@ -126,10 +128,8 @@ class Outlines:
         relations: Mapping[str, Relation] | None = None,
         *,
         disputed: Iterable[str] = (),
-        is_configured: bool = True,
     ) -> None:
         self._metadata = metadata
-        self._is_configured = is_configured
         self.planned = {name: _outline_of_plan(plan) for name, plan in (plans or {}).items()}
         self._relations = relations or {}
         self._mapped: dict[Mapper[Any], Outline] = {}
@@ -161,18 +161,44 @@ class Outlines:
         return self._mapped[mapper]
 
     def _outline_of(self, mapper: Mapper[Any]) -> Outline:
-        if not self._is_configured:
-            return Outline(record_name(mapper), {}, is_open=True, mapped_class=mapper.class_)
-        ways: dict[str, Way | None] = {
-            name: Way(
-                lambda prop=prop: self.of(prop.mapper),  # type: ignore[misc]
-                bool(prop.uselist),
-                prop.direction is RelationshipDirection.MANYTOONE,
-            )
-            for name, prop in mapper.relationships.items()
-        }
-        columns = {prop.key: prop.columns[0] for prop in mapper.column_attrs}
-        return Outline(record_name(mapper), columns, ways, mapped_class=mapper.class_)
+        """Return what the class has by now; configuring a class that waits for another would break it for good."""
+        found = Outline(record_name(mapper), {}, mapped_class=mapper.class_)
+        # Mapper.attrs would configure
+        for name, prop in mapper._props.items():  # pyright: ignore[reportPrivateUsage]
+            if isinstance(prop, ColumnProperty):
+                found.columns[name] = prop.columns[0]
+            elif isinstance(prop, RelationshipProperty):
+                found.ways[name] = self._way_of(prop)
+                found.is_open = found.is_open or found.ways[name] is None
+        if not mapper.configured:
+            found.ways |= {name: None for name in self._backrefs if name not in found.ways}
+        return found
+
+    def _way_of(self, prop: RelationshipProperty[Any]) -> Way | None:
+        if prop.parent.configured:
+            by_key = prop.direction is RelationshipDirection.MANYTOONE
+            return Way(lambda: self.of(prop.mapper), bool(prop.uselist), by_key)
+        target: Any = prop.argument
+        if callable(target) and not isinstance(target, type):
+            try:
+                target = target()
+            except Exception:  # noqa: BLE001  whatever the application's function misses by now
+                return None
+        try:
+            mapper = resolve_record(self._metadata, target)
+        except DefinitionFault:
+            return None
+        return Way(lambda: self.of(mapper), prop.uselist, None)
+
+    @cached_property
+    def _backrefs(self) -> set[str]:
+        """Names of relationships that other classes will give to theirs."""
+        found: set[str] = set()
+        for mapper in Catalog.of(self._metadata).all_mappers():
+            for prop in mapper._props.values():  # pyright: ignore[reportPrivateUsage]
+                if isinstance(prop, RelationshipProperty) and prop.backref is not None:
+                    found.add(prop.backref if isinstance(prop.backref, str) else prop.backref[0])
+        return found
 
     def _relate(self, relation: Relation) -> None:
         """Add the relationships that ``relation`` makes."""

@@ -122,7 +122,7 @@ class References:
         if isinstance(host, str):
             return self._outlines.find(computation.source)
         way = host.way(computation.source)
-        if isinstance(computation, (Every, AnyOf)) and not way.is_many:
+        if isinstance(computation, (Every, AnyOf)) and way.is_many is False:
             raise DefinitionFault(
                 f"{type(computation).__name__} needs a relationship to many, not {host.name}.{computation.source}"
             )

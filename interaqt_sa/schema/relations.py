@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Column, ForeignKey, Index, MetaData, UniqueConstraint
+from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, UniqueConstraint
 from sqlalchemy.schema import SchemaItem
 
 from ..definitions.records import Relation
 from ..errors import DefinitionFault
+from .declarations import ends_of
+from .definition_checks import has_known_type
 from .endpoints import Endpoint, Endpoints
 from .faults import Faults
 from .naming import fit_identifier, snake_case
 from .tables import TablePlan, plan_table
+
+#: What a relation with rows of its own has besides its properties.
+LINK_ATTRIBUTES = frozenset(("source", "target", "source_id", "target_id"))
 
 
 @dataclass(slots=True)
@@ -66,21 +71,44 @@ def holding_side(relation: Relation) -> Literal["source", "target"]:
 
 
 class RelationPlanner:
-    """Plans relations into the tables of their endpoints."""
+    """Plans relations into the tables of their endpoints.
 
-    def __init__(self, metadata: MetaData, plans: dict[str, TablePlan], faults: Faults) -> None:
+    :param relations: all relations of the compilation, by name.
+    """
+
+    def __init__(
+        self, metadata: MetaData, plans: dict[str, TablePlan], relations: dict[str, Relation], faults: Faults
+    ) -> None:
         self._metadata = metadata
         self._plans = plans
+        self._relations = relations
         self._endpoints = Endpoints(metadata, plans)
         self._faults = faults
+        self._adopted: set[Column[Any]] = set()
+        self._added: set[tuple[Table, str]] = set()
 
-    def plan(self, relation: Relation) -> ForeignKeyPlan | LinkPlan | None:
-        """Return how ``relation`` is held; ``None`` after a fault."""
+    def plan_all(self) -> list[ForeignKeyPlan | LinkPlan]:
+        """Return how each relation is held, but for those with a fault."""
+        planned: list[ForeignKeyPlan | LinkPlan] = []
+        for relation in self._relations.values():
+            held = self._plan(relation)
+            if held is not None:
+                planned.append(held)
+                continue
+            # what it would have given to its ends is no fault of who names it
+            for name, attribute in ends_of(relation):
+                if name in self._plans:
+                    self._plans[name].faulty.add(attribute)
+            if relation.name in self._plans:
+                self._plans[relation.name].faulty |= LINK_ATTRIBUTES
+        return planned
+
+    def _plan(self, relation: Relation) -> ForeignKeyPlan | LinkPlan | None:
         ends: list[Endpoint] = []
         for side, ref in (("source", relation.source), ("target", relation.target)):
             with self._faults.caught(f"Relation {relation.name!r}, {side}", record=relation.name, property=side):
                 ends.append(self._endpoints.find(ref))
-        if len(ends) < 2:
+        if len(ends) < 2 or not has_known_type(relation):
             return None
         source, target = ends
         if source is target and relation.source_property == relation.target_property:
@@ -104,16 +132,25 @@ class RelationPlanner:
         if on_target:
             attribute, reverse = reverse, attribute
         column_attribute = None
-        column = _existing_key(host, other, attribute)
+        column = self._existing_key(relation, host, other, attribute)
         if column is None:
             column_attribute = f"{attribute}_id"
             self._claim(relation, host, column_attribute)
             column = self._new_key(relation, host, other, attribute)
         if host.plan is not None:
             host.plan.references[attribute] = column
-        for end, name in ((host, attribute), (other, reverse)):
+        for end, name, far, is_many in (
+            (host, attribute, other, False),
+            (other, reverse, host, relation.type != "1:1"),
+        ):
             if not end.has_relationship(name):
                 self._claim(relation, end, name)
+            elif not end.leads_to(name, far, is_many=is_many):
+                wanted = f"{'many' if is_many else 'one'} {far.name}"
+                raise DefinitionFault(
+                    f"{end.name}.{name} is a relationship of the class, but not one to {wanted}; "
+                    "rename the relation's property, or mend the relationship"
+                )
         return ForeignKeyPlan(relation, host, attribute, other, reverse, column, column_attribute)
 
     def _new_key(self, relation: Relation, host: Endpoint, other: Endpoint, attribute: str) -> Column[Any]:
@@ -126,12 +163,30 @@ class RelationPlanner:
                 if relation.type == "1:1"
                 else index(self._metadata, host.table_name, column)
             )
-        elif name in host.table.columns:
+        elif name in host.table.columns or (host.table, name) in self._added:
             raise DefinitionFault(
                 f"{host.name} has a column {name!r} that is no foreign key to {other.name}; "
                 f"make it one, or rename the relation property {attribute!r}"
             )
+        else:
+            self._added.add((host.table, name))
         return column
+
+    def _existing_key(self, relation: Relation, host: Endpoint, other: Endpoint, attribute: str) -> Column[Any] | None:
+        """Return the foreign key of a mapped class that holds ``relation``, if there is one."""
+        wanted = f"{snake_case(attribute)}_id"
+        free = [column for column in host.foreign_keys_to(other) if column not in self._adopted]
+        named = [column for column in free if column.name == wanted]
+        meant = {f"{snake_case(name)}_id" for r in self._relations.values() if r is not relation for name in _sides(r)}
+        found = named or [column for column in free if column.name not in meant]
+        if len(found) > 1:
+            columns = ", ".join(column.name for column in found)
+            raise DefinitionFault(
+                f"{host.name} has several foreign keys to {other.name} ({columns}); name the relation property after "
+                f"the one that is meant, such as {found[0].name.removesuffix('_id')!r}"
+            )
+        self._adopted.update(found)
+        return found[0] if found else None
 
     def _link(self, relation: Relation, plan: TablePlan, source: Endpoint, target: Endpoint) -> LinkPlan:
         if relation.is_target_reliance:
@@ -144,9 +199,16 @@ class RelationPlanner:
             side: foreign_key_column(self._metadata, plan.name, f"{side}_id", end, nullable=False)
             for side, end in (("source", source), ("target", target))
         }
+        for name, column in plan.columns.items():
+            if column.name in LINK_ATTRIBUTES:
+                self._faults.add(
+                    f"{relation.name}.{name}: the table has a column {column.name!r} by itself; "
+                    "rename the property or give column_name=",
+                    record=relation.name,
+                    property=name,
+                )
         plan.columns = {f"{side}_id": column for side, column in keys.items()} | plan.columns
         plan.references |= keys
-        plan.attributes |= {"source", "target", "source_id", "target_id"}
         plan.items += _pair_items(self._metadata, relation, plan.name, keys["source"], keys["target"])
         for end, name in ((source, relation.source_property), (target, relation.target_property)):
             self._claim(relation, end, name)
@@ -166,24 +228,16 @@ class RelationPlanner:
 
 def plan_links(relations: dict[str, Relation], endpoints: set[str], faults: Faults) -> dict[str, TablePlan]:
     """Return the tables of the relations that have rows of their own."""
-    return {
+    planned = {
         name: plan_table(relation, faults) for name, relation in relations.items() if needs_table(relation, endpoints)
     }
+    for plan in planned.values():
+        plan.attributes |= LINK_ATTRIBUTES
+    return planned
 
 
-def _existing_key(host: Endpoint, other: Endpoint, attribute: str) -> Column[Any] | None:
-    found = host.foreign_keys_to(other)
-    if len(found) > 1:
-        wanted = f"{snake_case(attribute)}_id"
-        named = [column for column in found if column.name == wanted]
-        if not named:
-            columns = ", ".join(column.name for column in found)
-            raise DefinitionFault(
-                f"{host.name} has several foreign keys to {other.name} ({columns}); "
-                f"name the relation property after the one that is meant, such as {found[0].name.removesuffix('_id')!r}"
-            )
-        return named[0]
-    return found[0] if found else None
+def _sides(relation: Relation) -> tuple[str, str]:
+    return relation.source_property, relation.target_property
 
 
 def _pair_items(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Column, MetaData, Table
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import SchemaItem
 
 from ..definitions.aggregates import Aggregate
@@ -74,6 +76,26 @@ class TablePlan:
         if given and isinstance(given[-1], dict):
             return given[:-1], given[-1]  # pyright: ignore[reportUnknownVariableType]
         return given, {}
+
+
+def build_tables(metadata: MetaData, plans: Mapping[str, TablePlan], faults: Faults) -> dict[str, Table]:
+    """Add the tables of ``plans`` to ``metadata``; if one cannot be made, note why, and add none."""
+    tables: dict[str, Table] = {}
+    known, sequences = set(metadata.tables), set(metadata._sequences)
+    for name, plan in plans.items():
+        try:
+            tables[name] = plan.build(metadata)
+        except (SQLAlchemyError, TypeError, ValueError) as error:
+            faults.add(
+                f"{name}: SQLAlchemy refuses the table: {error}; look at table_args= and constraints=", record=name
+            )
+            faults.found[-1].__cause__ = error
+    if faults.found:
+        for path in set(metadata.tables) - known:
+            metadata.remove(metadata.tables[path])
+        for path in set(metadata._sequences) - sequences:  # there is no other way to take a sequence back
+            del metadata._sequences[path]
+    return tables
 
 
 def table_name(definition: Entity | Relation) -> str:
