@@ -9,7 +9,7 @@ from typing import Generic, Literal
 
 from ..errors import ComputationProtocolError
 from .computation import AttributeQuery, Computation, RecordRef, T, Where
-from .validation import refuse_coroutine_function
+from .validation import refuse_coroutine_function, refuse_text
 
 Direction = Literal["source", "target"]
 
@@ -57,6 +57,9 @@ class Aggregate(Computation[T], Generic[T]):
                     f"{type(self).__name__}({source!r}): a callback sees only declared attributes; "
                     "name them in attribute_query=[…] ([] if it needs none)"
                 )
+        refuse_text(attribute_query, f"{type(self).__name__}({source!r}): attribute_query")
+        if direction not in (None, "source", "target"):
+            raise ComputationProtocolError(f"{type(self).__name__}(direction={direction!r}): 'source' or 'target'")
         self.source = source
         self.where = where
         self.callback = callback
@@ -152,6 +155,9 @@ class Average(_FieldAggregate[_Any]):
         self._set_field(field)
         if nulls not in ("ignore", "zero"):
             raise ComputationProtocolError(f"Average(nulls={nulls!r}): 'ignore' or 'zero'")
+        given: _Any = empty
+        if given is not None and (isinstance(given, bool) or not isinstance(given, (int, float, Decimal))):
+            raise ComputationProtocolError(f"Average(empty={empty!r}): a number, or None")
         self.nulls = nulls
         self.empty = empty
 

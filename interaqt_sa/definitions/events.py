@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from ..errors import ComputationProtocolError
 from .computation import RecordRef
+from .validation import refuse_text
 
 MutationType: TypeAlias = Literal["create", "update", "delete"]
 
@@ -77,13 +78,18 @@ class Trigger:
             raise ComputationProtocolError(
                 f"Trigger({self.record_name!r}, {self.type!r}): keys and old_record belong to updates"
             )
+        refuse_text(self.keys, f"Trigger({self.record_name!r}): keys")
         if self.keys is not None and not self.keys:
             raise ComputationProtocolError(f"Trigger({self.record_name!r}): keys must not be empty")
 
     @classmethod
     def of(cls, value: Trigger | Mapping[str, Any]) -> Trigger:
         """Return ``value`` as a trigger; a mapping has the names of the parameters as keys."""
-        return value if isinstance(value, Trigger) else cls(**value)
+        if isinstance(value, Trigger):
+            return value
+        if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ComputationProtocolError(f"{value!r} is no Trigger; write Trigger(record, type)")
+        return cls(**value)
 
     def matches(self, event: MutationEvent) -> bool:
         """Whether ``event``, of this trigger's record, fits type, keys and patterns."""

@@ -53,7 +53,7 @@ class Property:
 
     def __post_init__(self) -> None:
         require_string("Property", self.name)
-        if self.computed is not None and self.computation is None:
+        if callable(self.computed) and self.computation is None:
             object.__setattr__(self, "computation", SameRow(self.computed))
 
     def __eq__(self, other: object) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ComputationProtocolError
 from .computation import Computation
 from .events import MutationEvent, Trigger
-from .validation import check_name, refuse_coroutine_function
+from .validation import check_name, refuse_coroutine_function, require_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class StateNode:
 
     def __init__(self, name: str, *, compute_value: Callable[[Any, MutationEvent], Any] | None = None) -> None:
         if compute_value is not None:
+            require_function(compute_value, f"StateNode({name!r}).compute_value")
             refuse_coroutine_function(compute_value, f"StateNode({name!r}).compute_value")
         object.__setattr__(self, "name", check_name("StateNode", name))
         object.__setattr__(self, "compute_value", compute_value)
@@ -58,6 +59,8 @@ class StateTransfer:
         object.__setattr__(self, "current", _node(current, "StateTransfer"))
         object.__setattr__(self, "next", _node(next, "StateTransfer"))
         object.__setattr__(self, "trigger", Trigger.of(trigger))
+        if compute_target is not None:
+            require_function(compute_target, "StateTransfer: compute_target")
         object.__setattr__(self, "compute_target", compute_target)
 
 
@@ -83,6 +86,9 @@ class StateMachine(Computation[Any]):
     ) -> None:
         self.states = tuple(_node(state, "StateMachine") for state in states)
         self.transfers = tuple(transfers)
+        for transfer in self.transfers:
+            if not isinstance(transfer, StateTransfer):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ComputationProtocolError(f"StateMachine: {transfer!r} is no StateTransfer")
         self.initial_state = _node(initial_state, "StateMachine")
         names = [node.name for node in self.states]
         if len(set(names)) != len(names):

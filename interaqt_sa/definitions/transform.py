@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ComputationProtocolError
 from .computation import AttributeQuery, Computation, RecordRef
 from .events import Trigger
-from .validation import refuse_coroutine_function
+from .validation import refuse_coroutine_function, refuse_text, require_function
 
 
 class Transform(Computation[Any]):
@@ -44,6 +44,7 @@ class Transform(Computation[Any]):
             raise ComputationProtocolError("Transform takes either a record or event_deps")
         if callback is None:
             raise ComputationProtocolError("Transform needs a callback that returns the derived rows")
+        require_function(callback, "Transform: callback")
         refuse_coroutine_function(callback, "Transform")
         self.record = record
         self.callback = callback
@@ -52,4 +53,5 @@ class Transform(Computation[Any]):
         )
         if event_deps is not None and not event_deps:
             raise ComputationProtocolError("Transform(event_deps={}) would never run; name at least one trigger")
+        refuse_text(attribute_query, "Transform: attribute_query")
         self.attribute_query = tuple(attribute_query) if attribute_query is not None else None

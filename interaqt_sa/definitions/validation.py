@@ -54,6 +54,24 @@ def is_coroutine_function(function: object) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
+def require_function(function: object, where: str) -> None:
+    """Refuse what cannot be called.
+
+    :raises ComputationProtocolError: if ``function`` is none.
+    """
+    if not callable(function):
+        raise ComputationProtocolError(f"{where} is {function!r}, which is no function")
+
+
+def refuse_text(values: object, where: str) -> None:
+    """Refuse a text that stands where a list of names belongs, which would be read letter by letter.
+
+    :raises ComputationProtocolError: if ``values`` is one.
+    """
+    if isinstance(values, str):
+        raise ComputationProtocolError(f"{where} is a list of names: write [{values!r}]")
+
+
 def refuse_coroutine_function(function: object, where: str) -> None:
     """Refuse a function that would return a coroutine where a value is needed at once.
 

@@ -98,9 +98,7 @@ def _references(sources: list[EventSource], effects: list[RecordMutationSideEffe
         yield f"side effect {effect.name!r}", effect.record
 
 
-def _functions(
-    sources: list[EventSource], effects: list[RecordMutationSideEffect]
-) -> Iterable[tuple[str, Callable[..., Any]]]:
+def _functions(sources: list[EventSource], effects: list[RecordMutationSideEffect]) -> Iterable[tuple[str, Any]]:
     for source in sources:
         for name, function in source.callbacks():
             yield f"{name} of {source.name!r}", function

@@ -99,7 +99,14 @@ class Compilation:
     @cached_property
     def outlines(self) -> Outlines:
         """All records, once :meth:`plan` has run."""
-        return Outlines(self.metadata, self._plans, self._declared.relations, disputed=self._declared.disputed)
+        declared = self._declared
+        return Outlines(
+            self.metadata,
+            self._plans,
+            declared.relations,
+            disputed=declared.disputed,
+            unplanned=declared.unplanned,
+        )
 
     def finish(self, refusal: str) -> None:
         """Add to the MetaData what was planned.
@@ -109,7 +116,7 @@ class Compilation:
         if not self.faults.found:
             self._build()
         if self.faults.found:
-            values = {name: (self._declared.dictionaries[name], column) for name, column in self._values.items()}
+            values = [(value, self._values.get(name)) for name, value in self._declared.dictionaries.items()]
             check_computations(self.metadata, self.outlines, self._plans, values, self.faults)
             raise DefinitionError(refusal, self.faults.found)
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     event,
     false,
+    inspect,
     text,
     true,
 )
@@ -199,6 +200,16 @@ def _state_name(column: Column[Any], role: str) -> str:
     return fit_identifier(f"_{column.name}__{role}")
 
 
+def declared_rows(cls: type[Any]) -> Any:
+    """Return the ``__computation__`` of a mapped class, its own or a mixin's; that of a mapped base is the base's."""
+    for base in cls.__mro__:
+        if base is not cls and inspect(base, raiseerr=False) is not None:
+            break
+        if "__computation__" in base.__dict__:
+            return base.__dict__["__computation__"]
+    return None
+
+
 def computed_attributes(mapper: Mapper[Any]) -> Iterator[tuple[str, Column[Any], Computation[Any]]]:
     """Yield the computed columns of the class's own table: attribute, column and computation."""
     table = mapper.local_table
@@ -260,7 +271,7 @@ def _prepare_mapped_class(mapper: Mapper[Any], cls: type[Any]) -> None:
     hidden: set[Column[Any]] = set()
     for table in mapper.persist_selectable._from_objects:
         if isinstance(table, Table):
-            transform = cls.__dict__.get("__computation__") if table is mapper.local_table else None
+            transform = declared_rows(cls) if table is mapper.local_table else None
             hidden |= prepare_table(table, transform if isinstance(transform, Transform) else None)
             catalog = Catalog.of(table.metadata)
             catalog.mappers.add(mapper)

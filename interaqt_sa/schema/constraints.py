@@ -8,16 +8,16 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Column, ColumnElement, Index, MetaData
 from sqlalchemy.exc import CompileError, StatementError
 
-from ..definitions.computation import INFO_KEY
+from ..definitions.computation import INFO_KEY, Where
 from ..definitions.constraints import NonNullConstraint, UniqueConstraint
 from ..definitions.records import Constraint
 from ..errors import DefinitionFault
 from .catalog import Catalog
-from .definition_checks import check_constraint, constraints_of
+from .definition_checks import check_constraint, constraints_of, is_text
 from .faults import Faults, NotYetKnown
 from .match import compile_where
 from .naming import fit_identifier
-from .operands import check_operands
+from .operands import check_operands, parts_of
 from .relations import unique
 from .tables import TablePlan
 
@@ -39,9 +39,20 @@ def plan_constraints(metadata: MetaData, plans: dict[str, TablePlan], faults: Fa
             if (other := names.get(constraint.name)) is not None:
                 faults.add(f"{where}: {other} has a constraint of this name; rename one of them", record=record)
             names[constraint.name] = record
+            known = len(faults.found)
             with faults.caught(where, record=record):
                 check_constraint(constraint)
-                plan.items.append(_compiled(metadata, plan, constraint))
+            names_of = constraint.properties if isinstance(constraint, UniqueConstraint) else (constraint.property,)
+            for name in (name for name in names_of if is_text(name)):
+                with faults.caught(where, record=record):
+                    _column(plan, name)
+            if isinstance(constraint, UniqueConstraint) and constraint.where is not None:
+                for part in parts_of(constraint.where):
+                    with faults.caught(where, record=record):
+                        _predicate(plan, part)
+            with faults.caught(where, record=record):
+                if len(faults.found) == known:
+                    plan.items.append(_compiled(metadata, plan, constraint))
 
 
 def _compiled(metadata: MetaData, plan: TablePlan, declared: Constraint) -> Any:
@@ -57,7 +68,7 @@ def _compiled(metadata: MetaData, plan: TablePlan, declared: Constraint) -> Any:
         constraint = unique(metadata, plan.name, *columns, name=declared.name)
         constraint.info.update(info)
         return constraint
-    predicate = _predicate(plan, declared)
+    predicate = _predicate(plan, declared.where)
     # Alembic sees a changed predicate only by a changed name
     digest = hashlib.sha256(_literal(predicate).encode()).hexdigest()[:8]
     return Index(
@@ -96,13 +107,12 @@ class _OwnColumns:
         return _column(self._plan, name)
 
 
-def _predicate(plan: TablePlan, declared: UniqueConstraint) -> ColumnElement[bool]:
-    assert declared.where is not None
+def _predicate(plan: TablePlan, where: Where) -> ColumnElement[bool]:
     try:
-        check_operands(declared.where, lambda path: _column(plan, path))
-        return compile_where(declared.where, _OwnColumns(plan), lambda path: _column(plan, path))
+        check_operands(where, lambda path: _column(plan, path))
+        return compile_where(where, _OwnColumns(plan), lambda path: _column(plan, path))
     except (AttributeError, TypeError) as error:
-        raise DefinitionFault(f"where={declared.where!r} cannot be compiled: {error}") from error
+        raise DefinitionFault(f"where={where!r} cannot be compiled: {error}") from error
 
 
 def _literal(predicate: ColumnElement[bool]) -> str:

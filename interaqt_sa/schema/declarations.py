@@ -29,7 +29,8 @@ class Declarations:
 
     :ivar entities: by name; so are ``relations`` and ``dictionaries``.
     :ivar endpoints: names of the records that the relations lead to.
-    :ivar disputed: names of definitions that are given with two meanings.
+    :ivar disputed: names of definitions that are given with two meanings, or in the wrong place.
+    :ivar unplanned: relations among these.
     """
 
     def __init__(self, catalog: Catalog, faults: Faults) -> None:
@@ -39,6 +40,7 @@ class Declarations:
         self.relations: dict[str, Relation] = {}
         self.dictionaries: dict[str, Dictionary] = {}
         self.disputed: set[str] = set()
+        self.unplanned: list[Relation] = []
 
     @property
     def endpoints(self) -> set[str]:
@@ -79,14 +81,16 @@ class Declarations:
         for value in listed:
             if not isinstance(value, kind):
                 hint = "; declarative classes are known without being given" if isinstance(value, type) else ""
-                self._faults.add(f"{value!r} is no {kind.__name__}{hint}")
+                self._faults.add(f"{_shown(value)} is no {kind.__name__}{hint}")
+                self.disputed.add(str(getattr(value, "name", "")))
+                self.unplanned += [value] if isinstance(value, Relation) else []
         return [value for value in listed if isinstance(value, kind)]
 
     def _is_new(self, definition: Any, compiled: dict[str, Any], fresh: dict[str, Any]) -> bool:
         name, kind = definition.name, type(definition).__name__
         if name in fresh:
             self._faults.add(f"{kind} {name!r} is given twice; names of records are unique", record=name)
-            self.disputed.add(name)
+            self._dispute(definition)
         elif name not in compiled:
             fresh[name] = definition
             return True
@@ -96,5 +100,15 @@ class Declarations:
                 "use one definition, or another MetaData",
                 record=name,
             )
-            self.disputed.add(name)
+            self._dispute(definition)
         return False
+
+    def _dispute(self, definition: Any) -> None:
+        self.disputed.add(definition.name)
+        self.unplanned += [definition] if isinstance(definition, Relation) else []
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (Entity, Relation, Dictionary)):
+        return f"{type(value).__name__} {value.name!r}"
+    return repr(value)

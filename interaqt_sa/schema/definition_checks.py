@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast, get_args
+from typing import Any, TypeGuard, cast, get_args
 
 from ..definitions.computation import Computation
 from ..definitions.constraints import NonNullConstraint, UniqueConstraint
@@ -19,7 +19,11 @@ _LATER = {
     Entity: ("base_entity", "match_expression", "input_entities", "common_properties", "identity", "retention"),
     Relation: ("base_relation", "match_expression", "input_relations"),
 }
-_OWN_ATTRIBUTES = {Entity: {"id"}, Relation: {"id", "source", "target", "source_id", "target_id"}}
+#: What every record has by itself.
+OWN_ATTRIBUTES: dict[type[Any], set[str]] = {
+    Entity: {"id"},
+    Relation: {"id", "source", "target", "source_id", "target_id"},
+}
 
 
 def check_record(definition: Entity | Relation, faults: Faults) -> None:
@@ -28,7 +32,7 @@ def check_record(definition: Entity | Relation, faults: Faults) -> None:
     with faults.caught(name, record=name):
         check_mapped_name(kind.__name__, name)
     for option in _LATER[kind]:
-        if getattr(definition, option) not in (None, ()):
+        if _is_given(getattr(definition, option)):
             faults.add(f"{name}: {option}= is not available yet; leave it out", record=name)
     if definition.computation is not None and not isinstance(definition.computation, Transform):
         faults.add(
@@ -40,7 +44,7 @@ def check_record(definition: Entity | Relation, faults: Faults) -> None:
     for prop in properties_of(definition):
         if prop.name in seen:
             faults.add(f"{name}.{prop.name} is declared twice; keep one", record=name, property=prop.name)
-        if prop.name in _OWN_ATTRIBUTES[kind]:
+        if prop.name in OWN_ATTRIBUTES[kind]:
             faults.add(
                 f"{name}.{prop.name}: every record has this attribute by itself; remove or rename the property",
                 record=name,
@@ -51,6 +55,17 @@ def check_record(definition: Entity | Relation, faults: Faults) -> None:
     _check_members(name, "constraints", definition.constraints, (UniqueConstraint, NonNullConstraint), faults)
     if isinstance(definition, Relation):
         _check_relation(definition, faults)
+
+
+def may_have_more(definition: Entity | Relation) -> bool:
+    """Whether the record is meant to have attributes besides its properties, which a fault keeps out."""
+    if len(properties_of(definition)) < len(definition.properties):
+        return True
+    return any(_is_given(getattr(definition, option)) for option in _LATER[type(definition)])
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and not (isinstance(value, tuple) and not value)
 
 
 def properties_of(definition: Entity | Relation) -> list[Property]:
@@ -76,7 +91,12 @@ def _check_members(record: str, where: str, given: Iterable[Any], kinds: tuple[t
             faults.add(f"{record}: {where}= holds {value!r}, which is no {wanted}", record=record)
 
 
-def is_computation(given: Any) -> bool:
+def is_text(given: Any) -> bool:
+    """Likewise for names."""
+    return isinstance(given, str)
+
+
+def is_computation(given: Any) -> TypeGuard[Computation[Any]]:
     """Whether ``given`` is what type checkers believe it to be."""
     return isinstance(given, Computation)
 
@@ -107,6 +127,9 @@ def check_property(record: str, prop: Property, faults: Faults) -> None:
     with faults.caught(where, record=record, property=prop.name):
         check_mapped_name("Property", prop.name)
     found: list[str] = []
+    column_name: Any = prop.column_name
+    if column_name is not None and not isinstance(column_name, str):
+        found.append(f"{where}: column_name={column_name!r} is no string")
     computation: Any = prop.computation
     if computation is not None and not is_computation(computation):
         way = (
@@ -115,7 +138,12 @@ def check_property(record: str, prop: Property, faults: Faults) -> None:
         found.append(f"{where}: computation={computation!r} is no computation; {way}")
     if isinstance(computation, Transform):
         found.append(f"{where}: a Transform derives whole rows; give it as computation= of an Entity")
-    if prop.computed is not None and not _is_made_of(prop, computation):
+    computed: Any = prop.computed
+    if isinstance(computed, Computation):
+        found.append(f"{where}: computed= takes a function of the row; write computation={computed!r}")
+    elif computed is not None and not callable(computed):
+        found.append(f"{where}: computed={computed!r} is no function of the row")
+    elif computed is not None and not _is_made_of(prop, computation):
         found.append(f"{where} has both computed= and computation=; keep one")
     if computation is not None and prop.default is not None:
         found.append(f"{where} has a computation and a default; the computation says the first value, remove default=")
@@ -133,10 +161,12 @@ def check_constraint(declared: Constraint) -> None:
     :raises DefinitionFault: saying what is wrong with it.
     """
     check_name(type(declared).__name__, declared.name)
-    if isinstance(declared, UniqueConstraint):
-        listed = declared.properties
-        if not listed or len(set(listed)) != len(listed):
-            raise DefinitionFault(f"it needs at least one property, each once, not {listed!r}")
+    listed: tuple[Any, ...] = declared.properties if isinstance(declared, UniqueConstraint) else (declared.property,)
+    strangers = [name for name in listed if not isinstance(name, str)]
+    if strangers:
+        raise DefinitionFault(f"it covers properties by their names, not {strangers[0]!r}")
+    if not listed or len(set(listed)) != len(listed):
+        raise DefinitionFault(f"it needs at least one property, each once, not {listed!r}")
 
 
 def check_dictionary(dictionary: Dictionary, faults: Faults) -> None:

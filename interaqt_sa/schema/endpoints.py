@@ -101,10 +101,10 @@ class Endpoint:
         target = prop.argument
         if isinstance(target, str):
             return target.rpartition(".")[2] == other.name
-        mapper: Any = inspect(target, raiseerr=False) if isinstance(target, type) else target
-        if not isinstance(mapper, Mapper):
+        mapper: Any = cast("Any", inspect)(target, raiseerr=False) if isinstance(target, type) else target
+        if not getattr(mapper, "is_mapper", False):
             return True  # a function, which may be asked only when all classes are there
-        return other.mapper is not None and mapper.common_parent(other.mapper)
+        return other.mapper is not None and bool(mapper.common_parent(other.mapper))
 
     def claim(self, attribute: str) -> None:
         """Take ``attribute`` for a relation."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Column, MetaData, Table
 
-from ..definitions.computation import computation_of
 from ..definitions.dictionary import Dictionary
 from ..definitions.transform import Transform
 from .catalog import Catalog
-from .computed import computed_attributes
+from .computed import computed_attributes, declared_rows
+from .definition_checks import is_computation, properties_of
 from .dictionaries import DICTIONARY_KEY, dictionary_table_name
 from .faults import Faults
 from .outlines import Outlines
@@ -23,7 +23,7 @@ def check_computations(
     metadata: MetaData,
     outlines: Outlines,
     plans: Mapping[str, TablePlan],
-    values: Mapping[str, tuple[Dictionary, Column[Any]]],
+    values: Iterable[tuple[Dictionary, Column[Any] | None]],
     faults: Faults,
 ) -> None:
     """Note what is wrong with the computations of definitions, and of all mapped classes.
@@ -32,20 +32,21 @@ def check_computations(
     left for later.
 
     :param plans: the tables of records that are not mapped yet.
-    :param values: dictionaries that have no table yet, with the columns of their values.
+    :param values: dictionaries that have no table yet, with the columns of their values, where there are any.
     """
     references = References(outlines, faults)
     for name, plan in plans.items():
         table, columns, outline = plan.path(metadata), list(plan.columns.values()), outlines.planned[name]
-        for attribute, column in plan.columns.items():
-            if (computation := computation_of(column)) is not None:
-                references.check_value(computation, column, table, columns, outline, attribute)
-        if isinstance(transform := plan.definition.computation, Transform):
+        for prop in properties_of(plan.definition):
+            if is_computation(prop.computation):
+                column = plan.columns.get(prop.name)
+                references.check_value(prop.computation, column, table, columns, outline, prop.name)
+        if isinstance(transform := plan.definition.computation, Transform):  # what else it is has been noted
             references.check_transform(transform, table, columns, outline)
-    for name, (dictionary, column) in values.items():
-        if (computation := computation_of(column)) is not None:
-            table = dictionary_table_name(dictionary)
-            references.check_value(computation, column, table, [column], name, "value")
+    for dictionary, column in values:
+        if is_computation(dictionary.computation):
+            table, columns = dictionary_table_name(dictionary), [] if column is None else [column]
+            references.check_value(dictionary.computation, column, table, columns, dictionary.name, "value")
     _check_classes(metadata, outlines, references)
 
 
@@ -61,6 +62,4 @@ def _check_classes(metadata: MetaData, outlines: Outlines, references: Reference
                 seen.add(column)
                 host = table.info.get(DICTIONARY_KEY) or outline
                 references.check_value(computation, column, table.fullname, table.columns, host, attribute)
-        transform = mapper.class_.__dict__.get("__computation__")
-        if isinstance(transform, Transform):
-            references.check_transform(transform, table.fullname, table.columns, outline)
+        references.check_transform(declared_rows(mapper.class_), table.fullname, table.columns, outline)

@@ -31,6 +31,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import replacement_traverse
+from sqlalchemy.types import NullType, TypeDecorator
 
 from ..definitions.computation import Where
 from ..definitions.match import And, Atom, MatchExp, Not, Or
@@ -158,6 +159,11 @@ def _sql_boolean(value: Any, where: Any) -> ColumnElement[bool]:
             f"where={where!r} gave {value!r}, which is no SQL expression; Python's 'is', 'and', 'or', 'not' and 'in' "
             "do not make SQL: use == None, &, |, ~ and .in_()"
         )
+    kind = cast("Any", found).type
+    while isinstance(kind, TypeDecorator):
+        kind = cast("Any", kind).impl_instance
+    if not isinstance(kind, (Boolean, NullType)):
+        raise DefinitionFault(f"where={where!r} gave {found}, which is {kind!r} and no condition; compare it")
     return cast("ColumnElement[bool]", found)
 
 

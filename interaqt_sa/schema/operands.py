@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from datetime import date, time
+from decimal import Decimal
+from typing import Any, cast
+from uuid import UUID
 
-from sqlalchemy import Boolean, Date, DateTime, Float, Integer, Numeric, Time, Uuid
+from sqlalchemy import Boolean, Date, DateTime, Enum, Float, Integer, Numeric, String, Time, Uuid
+from sqlalchemy.types import TypeEngine
 
 from ..definitions.computation import Where
 from ..definitions.match import And, Atom, MatchExp, Not, Or
@@ -15,12 +19,19 @@ from .types import AwareDateTime
 
 #: Types of which no value is text; another TypeDecorator may take text.
 _NO_TEXT = (AwareDateTime, Boolean, Date, DateTime, Float, Integer, Numeric, Time)
+#: What values of a type may be compared with; a TypeDecorator of the application's takes what it likes.
+_FITTING: tuple[tuple[Any, tuple[type[Any], ...]], ...] = (
+    (Boolean, (bool,)),
+    ((Integer, Numeric, Float), (int, float, Decimal)),
+    ((AwareDateTime, Date, DateTime), (date,)),
+    (Time, (time,)),
+    (String, (str,)),
+)
 _SEVERAL = ("in", "not in", "between")
-_ANY_OPERAND = ("exist", "contains", "like")
 
 
 def check_operands(where: Where, resolve: Resolve) -> None:
-    """Refuse text where a column has numbers, booleans, dates or UUIDs: it would never match, or fail at a write.
+    """Refuse values that a column never has: they would never match, or fail at a write.
 
     Declarations are strict; :meth:`.Storage.find` takes keys as text, as requests carry them. SQL expressions and
     functions are not looked into.
@@ -29,30 +40,36 @@ def check_operands(where: Where, resolve: Resolve) -> None:
     """
     if isinstance(where, Mapping):
         where = MatchExp.from_object(where)
-    if isinstance(where, MatchExp):
-        for atom in atoms_of(where):
-            check_operand(atom, resolve)
+    for atom in atoms_of(where) if isinstance(where, MatchExp) else ():
+        if atom.operator not in ("exist", "contains"):
+            _check_operand(atom, resolve(atom.key).type)
 
 
-def check_operand(atom: Atom, resolve: Resolve) -> None:
-    """Do the same for one comparison.
+def parts_of(where: Any) -> Iterator[Any]:
+    """Yield the single demands of ``where``, to look at each; together they may mean something else."""
+    if isinstance(where, Mapping) and where:
+        yield from ({key: value} for key, value in cast("Mapping[str, Any]", where).items())
+    elif isinstance(where, MatchExp):
+        yield from atoms_of(where)
+    else:
+        yield where
 
-    :raises DefinitionFault: likewise.
-    """
-    if atom.operator in _ANY_OPERAND:
-        return
-    column_type = resolve(atom.key).type
+
+def _check_operand(atom: Atom, column_type: TypeEngine[Any]) -> None:
+    if atom.operator == "like" and isinstance(column_type, _NO_TEXT):
+        raise DefinitionFault(f"{atom.key!r} is {column_type!r}; 'like' compares texts", property=atom.key)
+    fitting = next((kinds for types, kinds in _FITTING if isinstance(column_type, types)), None)
+    if isinstance(column_type, Uuid):
+        fitting = (UUID,) if column_type.as_uuid else None
+    if isinstance(column_type, Enum):
+        fitting = None  # it says itself what it takes
     for value in atom.operand if atom.operator in _SEVERAL else (atom.operand,):
-        if isinstance(value, str) and _has_no_text(column_type):
+        if value is not None and fitting is not None and not isinstance(value, fitting):
             raise DefinitionFault(
                 f"{atom.key!r} is {column_type!r} and never {value!r}; give a value of its type. "
                 'Operators are tuples: ("is null",), (">", 3)',
                 property=atom.key,
             )
-
-
-def _has_no_text(column_type: Any) -> bool:
-    return isinstance(column_type, _NO_TEXT) or (isinstance(column_type, Uuid) and bool(column_type.as_uuid))
 
 
 def atoms_of(expression: MatchExp) -> Iterator[Atom]:

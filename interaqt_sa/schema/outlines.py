@@ -15,11 +15,13 @@ from ..definitions.computation import RecordRef
 from ..definitions.records import Relation, ref_name
 from ..errors import DefinitionFault
 from .catalog import Catalog
-from .definition_checks import has_known_type
+from .declarations import ends_of
+from .definition_checks import has_known_type, may_have_more
 from .faults import NotYetKnown
 from .records import no_rows, record_name, resolve_record
 from .relations import holding_side
 from .tables import TablePlan
+from .types import id_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,14 @@ class Way:
     """A relationship of a record.
 
     :ivar is_many: whether there may be several; ``None`` if SQLAlchemy has still to find out.
-    :ivar by_key: whether a foreign key of the record itself leads there; ``None`` likewise.
+    :ivar by_key: whether a key of the record itself leads there; ``None`` likewise.
+    :ivar is_declared: whether that key is a foreign key.
     """
 
     target: Callable[[], Outline]
     is_many: bool | None
     by_key: bool | None
+    is_declared: bool = True
 
 
 @dataclass(eq=False, slots=True)
@@ -79,7 +83,8 @@ class Outline:
         if last not in record.columns:
             if record.is_open or record.ways.get(last, last) is None:
                 raise NotYetKnown(path)
-            near = get_close_matches(last, record.columns) or list(record.columns)
+            known = [name for name, column in record.columns.items() if column is not None]
+            near = get_close_matches(last, known) or known
             raise DefinitionFault(f"{path!r}: {record.name} has no column attribute {last!r}; it has {', '.join(near)}")
         found = record.columns[last]
         if found is None:
@@ -105,11 +110,21 @@ class Outline:
                     "aggregate it there first"
                 )
             record = way.target()
+            if not way.is_declared:
+                raise no_foreign_key(record.name)
         return record
 
-    def has(self, attribute: str) -> bool:
+    def has(self, attribute: object) -> bool:
         """Whether there is, or may be, an attribute of that name."""
-        return self.is_open or attribute in self.columns or attribute in self.ways
+        return self.is_open or (isinstance(attribute, str) and (attribute in self.columns or attribute in self.ways))
+
+
+def no_foreign_key(name: str) -> DefinitionFault:
+    """Return the fault of a path along columns that are no foreign key."""
+    return DefinitionFault(
+        f"the path to {name} does not follow a foreign key, so that its rows cannot be kept still while they are read; "
+        "declare the ForeignKey"
+    )
 
 
 class Outlines:
@@ -118,6 +133,7 @@ class Outlines:
     :param plans: the tables of definitions that are not mapped yet.
     :param relations: those between them, by name.
     :param disputed: names of records that are given with two meanings.
+    :param unplanned: relations that are not among ``relations``, because of a fault.
     :ivar planned: the outlines of ``plans``.
     """
 
@@ -128,6 +144,7 @@ class Outlines:
         relations: Mapping[str, Relation] | None = None,
         *,
         disputed: Iterable[str] = (),
+        unplanned: Iterable[Relation] = (),
     ) -> None:
         self._metadata = metadata
         self.planned = {name: _outline_of_plan(plan) for name, plan in (plans or {}).items()}
@@ -136,6 +153,8 @@ class Outlines:
         self._disputed = frozenset(disputed)
         for relation in self._relations.values():
             self._relate(relation)
+        for relation in unplanned:
+            self._note_unknown(relation)
 
     def find(self, ref: RecordRef) -> Outline:
         """Return the outline of the record that ``ref`` means.
@@ -162,7 +181,8 @@ class Outlines:
 
     def _outline_of(self, mapper: Mapper[Any]) -> Outline:
         """Return what the class has by now; configuring a class that waits for another would break it for good."""
-        found = Outline(record_name(mapper), {}, mapped_class=mapper.class_)
+        # functions of where= may do with the class what would configure it
+        found = Outline(record_name(mapper), {}, mapped_class=mapper.class_ if mapper.configured else None)
         # Mapper.attrs would configure
         for name, prop in mapper._props.items():  # pyright: ignore[reportPrivateUsage]
             if isinstance(prop, ColumnProperty):
@@ -177,7 +197,7 @@ class Outlines:
     def _way_of(self, prop: RelationshipProperty[Any]) -> Way | None:
         if prop.parent.configured:
             by_key = prop.direction is RelationshipDirection.MANYTOONE
-            return Way(lambda: self.of(prop.mapper), bool(prop.uselist), by_key)
+            return Way(lambda: self.of(prop.mapper), bool(prop.uselist), by_key, not by_key or _is_declared(prop))
         target: Any = prop.argument
         if callable(target) and not isinstance(target, type):
             try:
@@ -202,6 +222,9 @@ class Outlines:
 
     def _relate(self, relation: Relation) -> None:
         """Add the relationships that ``relation`` makes."""
+        if not has_known_type(relation):
+            self._note_unknown(relation)
+            return
         own = self.planned.get(relation.name)
         side = None if own is not None else holding_side(relation)
         ends = (
@@ -211,16 +234,20 @@ class Outlines:
         for here, near, attribute, far, many in ends:
             is_many = relation.type in many
             outline = self._or_none(near) or Outline("", {})
-            if has_known_type(relation):
-                way = Way(lambda far=far: self._end(far), is_many, here == side)  # type: ignore[misc]
-                outline.ways.setdefault(attribute, way)
-            else:
-                outline.ways.setdefault(attribute, None)
+            way = Way(lambda far=far: self._end(far), is_many, here == side)  # type: ignore[misc]
+            outline.ways.setdefault(attribute, way)
             if own is not None:
                 outline.ways.setdefault(f"{attribute}_links", Way(lambda: own, is_many, by_key=False))
                 own.ways[here] = Way(lambda near=near: self._end(near), is_many=False, by_key=True)  # type: ignore[misc]
             elif here == side:
                 outline.columns.setdefault(f"{attribute}_id", None)
+
+    def _note_unknown(self, relation: Relation) -> None:
+        for name, attribute in ends_of(relation):
+            outline = self.planned.get(name)
+            if outline is not None:
+                unknown: dict[str, Way | None] = {attribute: None, f"{attribute}_links": None}
+                outline.ways = unknown | outline.ways
 
     def _or_none(self, ref: RecordRef) -> Outline | None:
         try:
@@ -235,6 +262,12 @@ class Outlines:
         return found
 
 
+def _is_declared(prop: RelationshipProperty[Any]) -> bool:
+    pairs = prop.local_remote_pairs or ()
+    return all(any(key.column is remote for key in local.foreign_keys) for local, remote in pairs)
+
+
 def _outline_of_plan(plan: TablePlan) -> Outline:
-    unknown = dict.fromkeys(("id", *plan.faulty))
-    return Outline(plan.definition.name, {**unknown, **plan.columns})
+    unknown: dict[str, Any] = dict.fromkeys(plan.faulty)
+    columns = {**unknown, "id": Column("id", id_type()), **plan.columns}
+    return Outline(plan.definition.name, columns, is_open=may_have_more(plan.definition))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Column, ColumnElement
 
@@ -12,14 +12,14 @@ from ..definitions.aggregates import Any as AnyOf
 from ..definitions.computation import Computation
 from ..definitions.event_source import EventSource
 from ..definitions.events import Trigger
-from ..definitions.match import Atom, MatchExp
+from ..definitions.match import MatchExp
 from ..definitions.state_machine import StateMachine
 from ..definitions.transform import Transform
 from ..errors import DefinitionFault
 from .computed import check_state
 from .faults import Faults, NotYetKnown
 from .match import compile_where
-from .operands import atoms_of, check_operand
+from .operands import check_operands, parts_of
 from .outlines import Outline, Outlines
 from .value_columns import check_column, check_sum
 
@@ -37,7 +37,7 @@ class References:
     def check_value(
         self,
         computation: Computation[Any],
-        column: Column[Any],
+        column: Column[Any] | None,
         table: str,
         siblings: Iterable[Column[Any]],
         host: Outline | str,
@@ -45,12 +45,14 @@ class References:
     ) -> bool:
         """Note what is wrong with a computed column, and return whether nothing is.
 
+        :param column: ``None`` if something else is wrong with it.
         :param table: name of its table, which has the columns ``siblings``.
         :param host: its record; for the value of a dictionary, the dictionary's name.
         """
         place = _Place(self._faults, host, attribute)
-        place.try_(lambda: check_column(computation, column))
-        place.try_(lambda: check_state(table, siblings, computation, column))
+        if column is not None:
+            place.try_(lambda: check_column(computation, column))
+            place.try_(lambda: check_state(table, siblings, computation, column))
         match computation:
             case Aggregate():
                 self._check_aggregate(place, computation, column, host)
@@ -66,11 +68,13 @@ class References:
                 pass
         return place.is_sound
 
-    def check_transform(
-        self, transform: Transform, table: str, columns: Iterable[Column[Any]], target: Outline
-    ) -> bool:
-        """Note what is wrong with derived rows, and return whether nothing is."""
+    def check_transform(self, transform: Any, table: str, columns: Iterable[Column[Any]], target: Outline) -> bool:
+        """Note what is wrong with derived rows, if there are any, and return whether nothing is."""
         place = _Place(self._faults, target, None)
+        if not isinstance(transform, Transform):
+            if transform is not None:
+                place.add(f"__computation__ derives whole rows: it must be a Transform, not {transform!r}")
+            return place.is_sound
         if transform.record is not None:
             place.try_(lambda: check_state(table, columns, transform, None))
             place.try_(lambda: self._check_source(transform))
@@ -81,9 +85,12 @@ class References:
     def _check_source(self, transform: Transform) -> None:
         origin = self._outlines.find(transform.record)
         given = transform.attribute_query or ()
-        unknown = [n for n in given if not isinstance(n, str) or n not in origin.columns]
+        stored = {name for name, column in origin.columns.items() if column is None or isinstance(column, Column)}
+        unknown = [n for n in given if not isinstance(n, str) or n not in stored]
         if unknown and not origin.is_open:
-            raise DefinitionFault(f"attribute_query names {unknown}, which {origin.name} has not")
+            raise DefinitionFault(
+                f"attribute_query names {unknown}, which {origin.name} has not; it has {', '.join(sorted(stored))}"
+            )
 
     def _check_trigger(self, place: _Place, trigger: Trigger) -> None:
         def check() -> None:
@@ -96,7 +103,7 @@ class References:
                 if not isinstance(ref, EventSource):
                     raise
                 raise DefinitionFault(f"{fault}; give {ref!r} to event_sources of a controller") from fault
-            unknown = sorted(key for key in trigger.keys or () if not record.has(key))
+            unknown = [key for key in trigger.keys or () if not record.has(key)]
             if unknown:
                 raise DefinitionFault(f"the trigger's keys {unknown} are no attributes of {record.name}")
 
@@ -105,7 +112,7 @@ class References:
     # -- aggregates --------------------------------------------------------------------------------------------
 
     def _check_aggregate(
-        self, place: _Place, computation: Aggregate[Any], column: Column[Any], host: Outline | str
+        self, place: _Place, computation: Aggregate[Any], column: Column[Any] | None, host: Outline | str
     ) -> None:
         found: list[Outline] = []
         place.try_(lambda: found.append(self._member(computation, host)))
@@ -114,7 +121,7 @@ class References:
                 if where is not None:
                     _check_where(place, where, member)
             if isinstance(computation, (Summation, Average)):
-                place.try_(lambda m=member: check_sum(computation, column, m.column(computation.field).type))  # type: ignore[misc]
+                place.try_(lambda m=member: _check_field(computation, column, m))  # type: ignore[misc]
             for check in _attribute_checks(computation.attribute_query or (), member):
                 place.try_(check)
 
@@ -139,40 +146,51 @@ class _Place:
         else:
             self._record, self._property = host.name, attribute
             self._where = host.name if attribute is None else f"{host.name}.{attribute}"
-        self._known = len(faults.found)
+        self._found: set[str] = set()
 
     @property
     def is_sound(self) -> bool:
-        return len(self._faults.found) == self._known
+        return not self._found
 
     def try_(self, check: Callable[[], Any]) -> None:
-        with self._faults.caught(self._where, record=self._record, property=self._property):
+        try:
             check()
+        except NotYetKnown:
+            pass
+        except DefinitionFault as fault:
+            self.add(str(fault), fault.__cause__)
 
-    def add(self, message: str) -> None:
-        self._faults.add(f"{self._where}: {message}", record=self._record, property=self._property)
+    def add(self, message: str, cause: BaseException | None = None) -> None:
+        if message not in self._found:  # two transfers may wait for one unknown record
+            self._found.add(message)
+            self._faults.add(f"{self._where}: {message}", record=self._record, property=self._property)
+            self._faults.found[-1].__cause__ = cause
+
+
+def _check_field(computation: Summation | Average, column: Column[Any] | None, member: Outline) -> None:
+    field = member.column(computation.field)
+    if column is not None:
+        check_sum(computation, column, field.type)
 
 
 def _check_where(place: _Place, where: Any, member: Outline) -> None:
-    if isinstance(where, Mapping) and where:
-        for key, value in cast("Mapping[str, Any]", where).items():
-            place.try_(lambda key=key, value=value: _check_match(place, MatchExp.from_object({key: value}), member))  # type: ignore[misc]
-    elif isinstance(where, MatchExp):
-        _check_match(place, where, member)
-    elif member.mapped_class is not None and not member.is_open:
-        place.try_(lambda: compile_where(where, member.mapped_class, member.column))
-    elif not member.is_open:
-        place.try_(lambda: compile_where(where, _StandIn(member), member.column))
+    for part in parts_of(where):
+        if isinstance(part, (Mapping, MatchExp)):
+            place.try_(lambda part=part: check_operands(part, member.column))  # type: ignore[misc]
+        if isinstance(part, (Mapping, MatchExp)) or member.mapped_class is not None:
+            place.try_(lambda part=part: compile_where(part, member.mapped_class, member.column))  # type: ignore[misc]
+        elif not member.is_open:
+            place.try_(lambda part=part: _try_where(part, member))  # type: ignore[misc]
 
 
-def _check_match(place: _Place, expression: MatchExp, member: Outline) -> None:
-    for atom in atoms_of(expression):
-
-        def check(atom: Atom = atom) -> None:
-            check_operand(atom, member.column)
-            compile_where(atom, member.mapped_class, member.column)
-
-        place.try_(check)
+def _try_where(where: Any, member: Outline) -> None:
+    try:
+        compile_where(where, _StandIn(member), member.column)
+    except DefinitionFault as fault:
+        # what it does with a mapped class may be impossible with what stands for one
+        if isinstance(fault.__cause__, Exception):
+            raise NotYetKnown(str(fault)) from fault
+        raise
 
 
 class _StandIn:
@@ -182,8 +200,8 @@ class _StandIn:
         self._outline = outline
 
     def __getattr__(self, name: str) -> ColumnElement[Any]:
-        if name not in self._outline.columns and not self._outline.has(name):
-            raise AttributeError(f"type object {self._outline.name!r} has no attribute {name!r}")
+        if not name.startswith("__") and not self._outline.has(name):
+            raise DefinitionFault(f"type object {self._outline.name!r} has no attribute {name!r}")
         found = self._outline.columns.get(name)
         if found is None:
             raise NotYetKnown(name)

@@ -16,8 +16,9 @@ from ..definitions.computation import Computation
 from ..definitions.dictionary import Dictionary
 from ..definitions.records import Entity, Property, Relation
 from ..definitions.state_machine import StateMachine
+from ..errors import DefinitionFault
 from .computed import empty_value
-from .definition_checks import check_property, is_computation, properties_of
+from .definition_checks import OWN_ATTRIBUTES, check_property, is_computation, properties_of
 from .faults import Faults
 from .naming import fit_identifier, snake_case
 from .sequences import id_column
@@ -108,6 +109,8 @@ def plan_table(definition: Entity | Relation, faults: Faults) -> TablePlan:
     """Return the table of ``definition`` with the columns of its properties."""
     plan = TablePlan(definition, table_name(definition))
     for prop in properties_of(definition):
+        if prop.name in plan.columns or prop.name in OWN_ATTRIBUTES[type(definition)]:
+            continue  # that has been noted
         known = len(faults.found)
         check_property(definition.name, prop, faults)
         with faults.caught(f"{definition.name}.{prop.name}", record=definition.name, property=prop.name):
@@ -125,7 +128,8 @@ def property_column(prop: Property) -> Column[Any]:
 
     :raises DefinitionFault: if its type is unknown.
     """
-    return _value_column(fit_identifier(prop.column_name or snake_case(prop.name)), prop, nullable=prop.nullable)
+    name = prop.column_name if isinstance(prop.column_name, str) and prop.column_name else snake_case(prop.name)
+    return _value_column(fit_identifier(name), prop, nullable=prop.nullable)
 
 
 def dictionary_column(dictionary: Dictionary) -> Column[Any]:
@@ -140,14 +144,17 @@ def _value_column(name: str, declared: Property | Dictionary, *, nullable: bool)
     # what is no computation has been noted
     computation = declared.computation if is_computation(declared.computation) else None
     kind = property_type(declared.type, collection=declared.collection)
-    return Column(
-        name,
-        # otherwise the ORM takes an explicit None for a missing value, and the default would replace it
-        kind if declared.default is None else kind.evaluates_none(),
-        *(() if computation is None else (computation,)),
-        nullable=nullable and not _never_null(computation),
-        default=_default(declared.default),
-    )
+    try:
+        return Column(
+            name,
+            # otherwise the ORM takes an explicit None for a missing value, and the default would replace it
+            kind if declared.default is None else kind.evaluates_none(),
+            *(() if computation is None else (computation,)),
+            nullable=nullable and not _never_null(computation),
+            default=_default(declared.default),
+        )
+    except SQLAlchemyError as error:
+        raise DefinitionFault(f"default={declared.default!r} cannot be used: {error}") from error
 
 
 def _never_null(computation: Computation[Any] | None) -> bool:

@@ -143,7 +143,10 @@ def property_type(declared: PropertyType, *, collection: bool = False) -> TypeEn
 
 def _declared_type(declared: Any) -> TypeEngine[Any]:
     if issubclass(declared if isinstance(declared, type) else type(declared), TypeEngine):
-        return to_instance(declared)
+        try:
+            return to_instance(declared)
+        except (AssertionError, TypeError) as error:
+            raise DefinitionFault(f"type {declared!r} needs arguments; give an instance of it: {error}") from error
     if isinstance(declared, (str, type)) and declared in _TYPES:
         found: TypeEngine[Any] = _TYPES[declared]()
         return found

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Float, Integer, Numeric
+from sqlalchemy import Boolean, Column, Enum, Float, Integer, Numeric, String
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..definitions.aggregates import Any as AnyOf
 from ..definitions.aggregates import Average, Count, Every, Summation
 from ..definitions.computation import Computation
+from ..definitions.state_machine import StateMachine
 from ..errors import DefinitionFault
 from .computed import state_columns, stored_type
 
@@ -23,6 +24,8 @@ def check_column(computation: Computation[Any], column: Column[Any]) -> None:
     """
     if column.primary_key or column.foreign_keys:
         raise DefinitionFault("a key cannot be computed")
+    if column.computed is not None or column.identity is not None:
+        raise DefinitionFault("the database computes this column by itself; leave Computed() and Identity() out")
     if column.default is not None or column.onupdate is not None:
         raise DefinitionFault("a computed column has no default= or onupdate= of its own; leave it out")
     allowed: tuple[type[Any], ...] | None = None
@@ -35,6 +38,8 @@ def check_column(computation: Computation[Any], column: Column[Any]) -> None:
                 raise DefinitionFault("Average(empty=None) needs a nullable column, such as Mapped[float | None]")
         case Every() | AnyOf():
             allowed = (Boolean,)
+        case StateMachine() if not computation.computes_values:
+            _check_states(computation, stored_type(column.type))
         case _:
             pass
     if allowed and not isinstance(stored_type(column.type), allowed):
@@ -42,6 +47,18 @@ def check_column(computation: Computation[Any], column: Column[Any]) -> None:
         raise DefinitionFault(f"{type(computation).__name__} needs a column of type {names}, not {column.type!r}")
     if isinstance(computation, (Count, Every, AnyOf)) and _converts(column.type):
         raise DefinitionFault(f"{column.type!r} stores something else than {type(computation).__name__} gives")
+
+
+def _check_states(machine: StateMachine, stored: TypeEngine[Any]) -> None:
+    names = [node.name for node in machine.states]
+    if not isinstance(stored, String):
+        raise DefinitionFault(f"a StateMachine stores the names of its states: give a type of text, not {stored!r}")
+    missing = [name for name in names if name not in stored.enums] if isinstance(stored, Enum) else []
+    if missing:
+        raise DefinitionFault(f"{stored!r} has no values for the states {missing}")
+    longest = max(names, key=len)
+    if stored.length is not None and len(longest) > stored.length:
+        raise DefinitionFault(f"{stored!r} is too short for the state {longest!r}")
 
 
 def check_sum(computation: Summation | Average, column: Column[Any], declared: TypeEngine[Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import ForeignKey, MetaData, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import UserDefinedType
 
 from interaqt_sa.definitions.aggregates import Count
 from interaqt_sa.definitions.constraints import NonNullConstraint, UniqueConstraint
@@ -15,6 +16,15 @@ from interaqt_sa.definitions.records import Entity, Property, Relation
 from interaqt_sa.definitions.transform import Transform
 from interaqt_sa.errors import DefinitionError
 from interaqt_sa.schema.compile import compile_schema
+
+
+class Odd(UserDefinedType[str]):
+    """Has no form in SQL text."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "ODD"
 
 
 class Base(DeclarativeBase):
@@ -213,7 +223,21 @@ def unique(*properties: str, **kw: Any) -> Entity:
         ({"entities": [unique("n", where=lambda e: e.m == 1)]}, "there is no property 'm'"),
         ({"entities": [unique("n", where=lambda e: e.n is None)]}, "which is no SQL expression"),
         ({"entities": [unique("n", where=3)]}, "3 is no predicate"),
-        ({"entities": [unique("n", where={"n": ("=", object())})]}, "cannot be written into SQL"),
+        ({"entities": [unique("n", where={"n": object()})]}, "'n' is BigInteger() and never <object object"),
+        ({"entities": [unique("n", where={"n": ("like", "x%")})]}, "'n' is BigInteger(); 'like' compares texts"),
+        ({"entities": [unique("n", where=lambda e: e.n)]}, "which is BigInteger() and no condition; compare it"),
+        (
+            {
+                "entities": [
+                    Entity(
+                        "E",
+                        [Property("n", Odd())],
+                        constraints=[UniqueConstraint("u", ["n"], where={"n": "x"})],
+                    )
+                ]
+            },
+            "cannot be written into SQL",
+        ),
     ],
 )
 def test_faults(given: dict[str, Any], fault: str) -> None:

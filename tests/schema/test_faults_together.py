@@ -185,7 +185,7 @@ def test_what_depends_on_a_fault_is_no_fault() -> None:
                 Property(
                     "h", str, computation=machine(Trigger("Lost", keys=["z"], type="update"), compute_target=dict)
                 ),
-                Property("i", int, computation=Count("wrongs", where={"host_id": 3, "id": "x", "host.c": 3})),
+                Property("i", int, computation=Count("wrongs", where={"host_id": 3, "id": 4, "host.c": 3})),
             ],
         ),
         lost,

@@ -16,7 +16,7 @@ from ...definitions.state_machine import StateMachine
 from ...definitions.transform import Transform
 from ...errors import DefinitionError, DefinitionFault
 from ...schema.catalog import Catalog
-from ...schema.computed import STATE_KEY, computed_attributes
+from ...schema.computed import STATE_KEY, computed_attributes, declared_rows
 from ...schema.dictionaries import DICTIONARY_KEY
 from ...schema.faults import Faults
 from ...schema.match import compile_where
@@ -81,10 +81,9 @@ class _PlanBuilder:
             if self._references.check_value(computation, column, table.fullname, table.columns, host, attribute):
                 with self.faults.caught(value.name, record=value.record, property=value.attribute):
                     self._add_value(value)
-        transform = mapper.class_.__dict__.get("__computation__")
-        if isinstance(transform, Transform) and self._references.check_transform(
-            transform, table.fullname, table.columns, outline
-        ):
+        transform = declared_rows(mapper.class_)
+        is_sound = self._references.check_transform(transform, table.fullname, table.columns, outline)
+        if is_sound and transform is not None:
             with self.faults.caught(outline.name, record=outline.name):
                 self._add_transform(mapper, transform)
 
@@ -146,7 +145,9 @@ class _PlanBuilder:
             target = resolve_record(self.metadata, computation.source)
         else:
             target = value.mapper.relationships[computation.source]
-            if target.mapper.local_table.metadata is not self.metadata:  # type: ignore[attr-defined]
+            if not isinstance(target.entity, Mapper):
+                raise DefinitionFault(f"{computation.source!r} leads to an alias; lead it to the class")
+            if getattr(target.mapper.local_table, "metadata", self.metadata) is not self.metadata:
                 raise DefinitionFault(f"{computation.source!r} leads to another MetaData; keep both on one")
         if (host, target) not in self._edges:
             name = f"{value.record}.{computation.source}"

@@ -11,6 +11,7 @@ from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList
 from sqlalchemy.sql.operators import eq
 
 from ...errors import DefinitionFault
+from ...schema.outlines import no_foreign_key
 from .expressions import columns_of, replace_columns
 from .model import Edge, Hop, Host
 from .sources import Sources
@@ -227,10 +228,7 @@ class EdgeBuilder:
         if token in self._hops:
             return self._hops[token]
         if not all(isinstance(a, Column) and _refers(a, b) for a, b in zip(local, remote, strict=True)):
-            raise DefinitionFault(
-                f"the path to {mapper.class_.__name__} does not follow a foreign key, so that its rows cannot be kept "
-                "still while they are read; declare the ForeignKey"
-            )
+            raise no_foreign_key(mapper.class_.__name__)
         source = self._sources.mapper(mapper)
         tables = [t for t in mapper.tables if isinstance(t, Table)]
         first = next(t for t in tables if t is remote[0].table)
@@ -304,11 +302,16 @@ def _conjuncts(condition: ColumnElement[bool]) -> Iterator[ColumnElement[Any]]:
         yield condition
 
 
+def stored_attributes(mapper: Mapper[Any]) -> Iterator[str]:
+    """Yield the attributes that are columns, not SQL expressions."""
+    return (prop.key for prop in mapper.column_attrs if isinstance(prop.columns[0], Column))
+
+
 def flatten_attributes(query: Any, mapper: Mapper[Any], prefix: str = "") -> Iterator[str]:
     """Yield the dotted paths of an attribute query."""
     for item in query:
         if item == "*":
-            yield from (f"{prefix}{prop.key}" for prop in mapper.column_attrs)
+            yield from (f"{prefix}{name}" for name in stored_attributes(mapper))
         elif isinstance(item, str):
             yield f"{prefix}{item}"
         else:

@@ -13,6 +13,7 @@ from ...definitions.state_machine import StateMachine, StateTransfer
 from ...definitions.transform import Transform
 from ...schema.computed import STATE_KEY
 from ...schema.records import resolve_record
+from .edges import stored_attributes
 from .model import ComputedValue, Source
 from .plan import Plan
 from .sources import Sources
@@ -94,7 +95,7 @@ def add_transform(plan: Plan, sources: Sources, mapper: Mapper[Any], transform: 
     plan.derivations.append(derivation)
     if transform.record is not None:
         derivation.origin = resolve_record(plan.metadata, transform.record)
-        names = transform.attribute_query or tuple(derivation.origin.column_attrs.keys())
+        names = transform.attribute_query or tuple(stored_attributes(derivation.origin))
         derivation.attributes = tuple(names)
         columns = {c.info[STATE_KEY][1]: c for c in target.table.columns if c.info.get(STATE_KEY, (1,))[0] is None}
         derivation.source_column, derivation.index_column = columns["source"], columns["index"]
