@@ -96,7 +96,9 @@ class Endpoint:
         """Whether a relationship of the mapped class may be one to ``other``."""
         assert self.mapper is not None
         prop: Any = self.mapper._props[attribute]  # pyright: ignore[reportPrivateUsage]
-        if prop.uselist not in (None, is_many):
+        # an annotation such as Mapped[list[...]] says it before SQLAlchemy has found out
+        known = True if prop.uselist is None and prop.collection_class is not None else prop.uselist
+        if known not in (None, is_many):
             return False
         target = prop.argument
         if isinstance(target, str):

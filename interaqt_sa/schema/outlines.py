@@ -153,7 +153,7 @@ class Outlines:
         self._disputed = frozenset(disputed)
         for relation in self._relations.values():
             self._relate(relation)
-        for relation in unplanned:
+        for relation in (*unplanned, *(r for r in self._relations.values() if not has_known_type(r))):
             self._note_unknown(relation)
 
     def find(self, ref: RecordRef) -> Outline:
@@ -222,9 +222,7 @@ class Outlines:
 
     def _relate(self, relation: Relation) -> None:
         """Add the relationships that ``relation`` makes."""
-        if not has_known_type(relation):
-            self._note_unknown(relation)
-            return
+        is_known = has_known_type(relation)
         own = self.planned.get(relation.name)
         side = None if own is not None else holding_side(relation)
         ends = (
@@ -232,9 +230,9 @@ class Outlines:
             ("target", relation.target, relation.target_property, relation.source, ("n:1", "n:n")),
         )
         for here, near, attribute, far, many in ends:
-            is_many = relation.type in many
+            is_many, by_key = (relation.type in many, here == side) if is_known else (None, None)
             outline = self._or_none(near) or Outline("", {})
-            way = Way(lambda far=far: self._end(far), is_many, here == side)  # type: ignore[misc]
+            way = Way(lambda far=far: self._end(far), is_many, by_key)  # type: ignore[misc]
             outline.ways.setdefault(attribute, way)
             if own is not None:
                 outline.ways.setdefault(f"{attribute}_links", Way(lambda: own, is_many, by_key=False))

@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table
+from sqlalchemy import Column, Index, MetaData, Table, UniqueConstraint
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import SchemaItem
 
@@ -91,12 +91,29 @@ def build_tables(metadata: MetaData, plans: Mapping[str, TablePlan], faults: Fau
                 f"{name}: SQLAlchemy refuses the table: {error}; look at table_args= and constraints=", record=name
             )
             faults.found[-1].__cause__ = error
+    _check_index_names(metadata, tables, faults)
     if faults.found:
         for path in set(metadata.tables) - known:
             metadata.remove(metadata.tables[path])
         for path in set(metadata._sequences) - sequences:  # there is no other way to take a sequence back
             del metadata._sequences[path]
     return tables
+
+
+def _check_index_names(metadata: MetaData, fresh: Mapping[str, Table], faults: Faults) -> None:
+    """Refuse indexes of one name: databases know them by it alone, whatever their table."""
+    taken: dict[tuple[str | None, str], Table] = {}
+    records = {table: name for name, table in fresh.items()}
+    for table in sorted(metadata.tables.values(), key=lambda table: table in records):  # the application's come first
+        named: list[Index | UniqueConstraint] = [c for c in table.constraints if isinstance(c, UniqueConstraint)]
+        for name in {str(item.name) for item in (*named, *table.indexes) if item.name is not None}:
+            other = taken.setdefault((table.schema, name), table)
+            if other is not table and (record := records.get(table)) is not None:
+                faults.add(
+                    f"{record}: its index {name!r} has the same name as one of table {other.name!r}; "
+                    "rename the relation property or the constraint, or give table_name=",
+                    record=record,
+                )
 
 
 def table_name(definition: Entity | Relation) -> str:

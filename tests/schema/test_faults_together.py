@@ -178,8 +178,8 @@ def test_what_depends_on_a_fault_is_no_fault() -> None:
                 Property("a", int, computation=Count("wrongs", where={"kind": 3, "host.g": 1})),
                 Property("b", int, computation=Summation("wrongs", "kind")),
                 Property("c", int, computation=Count("nowhere", where={"x.y": 3})),
-                Property("d", int, computation=Count("odd", where={"x": 3})),
-                Property("e", bool, computation=Every("odd", expression={"x": 3})),
+                Property("d", int, computation=Count("odd", where={"id": 3})),
+                Property("e", bool, computation=Every("odd", expression={"id": 3})),
                 Property("f", int, computation=Count("losts", where={"n": "three"})),
                 Property("g", int, computation=Count("wrongs", where=lambda wrong: wrong.kind == 1)),
                 Property(
