@@ -200,7 +200,7 @@ class _StandIn:
         self._outline = outline
 
     def __getattr__(self, name: str) -> ColumnElement[Any]:
-        if not name.startswith("__") and not self._outline.has(name):
+        if not name.startswith("_") and not self._outline.has(name):
             raise DefinitionFault(f"type object {self._outline.name!r} has no attribute {name!r}")
         found = self._outline.columns.get(name)
         if found is None:

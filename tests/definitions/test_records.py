@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
+from interaqt_sa.definitions.aggregates import Average, Count
 from interaqt_sa.definitions.constraints import NonNullConstraint, UniqueConstraint
 from interaqt_sa.definitions.dictionary import Dictionary
 from interaqt_sa.definitions.events import Trigger
 from interaqt_sa.definitions.records import Entity, Property, Relation
 from interaqt_sa.definitions.same_row import SameRow
 from interaqt_sa.definitions.state_machine import StateMachine, StateNode, StateTransfer
+from interaqt_sa.definitions.transform import Transform
 from interaqt_sa.errors import ComputationProtocolError
+
+NODE = StateNode("a")
 
 
 def double(row: Any) -> int:
@@ -107,3 +111,29 @@ def test_names_are_strings(make: Any, name: Any) -> None:
 def test_states_are_nodes(make: Any) -> None:
     with pytest.raises(ComputationProtocolError, match="'a' is no StateNode; make each once"):
         make(StateNode("a"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Transform("A", {"x": 1}), "Transform: callback is {'x': 1}, which is no function"),  # type: ignore[arg-type]
+        (lambda: Transform("A", dict, attribute_query="n"), "attribute_query is a list of names: write .'n'."),
+        (lambda: Count("a", callback=bool, attribute_query="price"), "attribute_query is a list of names"),
+        (lambda: Trigger("E", "update", keys="status"), "keys is a list of names: write .'status'."),
+        (lambda: StateNode("a", compute_value=3), "compute_value is 3, which is no function"),  # type: ignore[arg-type]
+        (
+            lambda: StateTransfer(current=NODE, next=NODE, trigger=Trigger("E"), compute_target=3),  # type: ignore[arg-type]
+            "compute_target is 3, which is no function",
+        ),
+        (lambda: StateTransfer(current=NODE, next=NODE, trigger=3), "3 is no Trigger; write Trigger"),  # type: ignore[arg-type]
+        (
+            lambda: StateMachine(states=[NODE], transfers=[3], initial_state=NODE),  # type: ignore[list-item]
+            "StateMachine: 3 is no StateTransfer",
+        ),
+        (lambda: Count("a", direction="sideways"), "'sideways'.: 'source' or 'target'"),  # type: ignore[arg-type]
+        (lambda: Average("a", "b", empty="x"), "Average.empty='x'.: a number, or None"),  # type: ignore[arg-type]
+    ],
+)
+def test_parameters_of_computations(make: Any, message: str) -> None:
+    with pytest.raises(ComputationProtocolError, match=message):
+        make()

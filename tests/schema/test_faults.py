@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, MetaData, select
+from sqlalchemy import ARRAY, ForeignKey, MetaData, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
@@ -62,6 +62,10 @@ A, B = Entity("A", [Property("n", int)]), Entity("B", [Property("n", int)])
 
 def double(row: Any) -> int:
     return 2 * int(row.n)
+
+
+def plus(a: int, b: int) -> int:
+    return a + b
 
 
 Derived = Transform("A", lambda row: row, attribute_query=["n"])
@@ -166,6 +170,26 @@ def unique(*properties: str, **kw: Any) -> Entity:
             {"dictionaries": [Dictionary("d", int, computation=double)]},  # type: ignore[arg-type]
             "does not make one global value; use an aggregate over a record, such as Count('Order')",
         ),
+        (
+            {"entities": [Entity("E", [Property("n", int, computed=Count("x"))])]},  # type: ignore[arg-type]
+            "E.n: computed= takes a function of the row; write computation=Count(source='x')",
+        ),
+        (
+            {"entities": [Entity("E", [Property("n", int, computed=3)])]},  # type: ignore[arg-type]
+            "E.n: computed=3 is no function of the row",
+        ),
+        (
+            {"entities": [Entity("E", [Property("n", ARRAY)])]},
+            "E.n: type <class 'sqlalchemy.sql.sqltypes.ARRAY'>",
+        ),
+        (
+            {"entities": [Entity("E", [Property("n", int, default=plus)])]},
+            "cannot be used: ",
+        ),
+        (
+            {"entities": [Entity("E", [Property("n", int, column_name=3)])]},  # type: ignore[arg-type]
+            "E.n: column_name=3 is no string",
+        ),
         # relations
         ({"entities": [A, B], "relations": [rel(type="n:m")]}, "type 'n:m' is not one of '1:1', '1:n', 'n:1', 'n:n'"),
         (
@@ -204,6 +228,11 @@ def unique(*properties: str, **kw: Any) -> Entity:
         ),
         # constraints
         ({"entities": [unique()]}, "E, constraint 'u': it needs at least one property, each once, not ()"),
+        ({"entities": [unique(["n"])]}, "E, constraint 'u': it covers properties by their names, not ['n']"),  # type: ignore[arg-type]
+        (
+            {"entities": [Entity("E", [Property("n", int)], constraints=[NonNullConstraint("u", ["n"])])]},  # type: ignore[arg-type]
+            "E, constraint 'u': it covers properties by their names, not ['n']",
+        ),
         ({"entities": [unique("n", "n")]}, "it needs at least one property, each once, not ('n', 'n')"),
         ({"entities": [unique("m")]}, "E, constraint 'u': there is no property 'm'; a constraint may cover n"),
         ({"entities": [unique("n.m")]}, "there is no property 'n.m'"),

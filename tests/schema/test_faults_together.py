@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, MetaData, create_engine
+from sqlalchemy import ForeignKey, MetaData, create_engine, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from interaqt_sa import Any as AnyOf
@@ -222,6 +222,61 @@ def test_a_constraint_over_what_is_at_fault_is_no_fault() -> None:
         "Relation 'Host_owner_hosts_Nobody', target: there is no record 'Nobody'",
         "Host, constraint 'four': there is no property 'knd'",
     ]
+
+
+def test_all_parts_of_a_constraint() -> None:
+    parts = UniqueConstraint("u", ["x", "y"], where={"z": 1, "n": "three", "s": ("~", 1), "t": None})
+    host = Entity("Host", [Property("n", int), Property("s", str), Property("t", str)], constraints=[parts])
+    assert [fault.partition(";")[0] for fault in faults_of(entities=[host])] == [
+        "Host, constraint 'u': there is no property 'x'",
+        "Host, constraint 'u': there is no property 'y'",
+        "Host, constraint 'u': there is no property 'z'",
+        "Host, constraint 'u': 'n' is BigInteger() and never 'three'",
+        "Host, constraint 'u': s: unknown operator '~'",
+    ]
+
+
+def test_computations_of_faulty_properties() -> None:
+    """What is wrong with a property does not hide what is wrong with its computation."""
+    properties = [
+        Property("a", "x", computation=Count("nope")),
+        Property("b", int, default=1, computation=Count("nope")),
+        Property("c d", int, computation=Count("nope")),
+    ]
+    values = [Dictionary("d", "x", computation=Count("Nope"))]
+    found = faults_of(entities=[Entity("Host", properties)], dictionaries=values)
+    assert [fault.partition(";")[0] for fault in found if "nope" in fault.lower()] == [
+        "Host.a: 'nope' is not a relationship of Host",
+        "Host.b: 'nope' is not a relationship of Host",
+        "Host.c d: 'nope' is not a relationship of Host",
+        "Dictionary 'd': there is no record 'Nope'",
+    ]
+    assert len(found) == 8
+
+
+def test_functions_may_do_with_a_class_what_they_like() -> None:
+    """What stands for a class that is not mapped yet has columns only: all else is left for later."""
+    functions = [
+        lambda item: item.__table__.c.price == 1,
+        lambda item: inspect(item).columns.price == 1,
+        lambda item: item.product.has(),
+        lambda item: item.order_id == 3,
+    ]
+    for function in functions:
+        assert faults_of(**shop(value(Count("items", where=function)))) == [LINK]
+
+
+def test_relations_in_the_wrong_place_are_known_nevertheless() -> None:
+    given = shop(value(Count("bits", where={"x": 1})))
+    bits = Relation(source="Order", source_property="bits", target="Item", target_property="whole", type="1:n")
+    given["entities"].append(bits)
+    assert faults_of(**given) == ["Relation 'Order_bits_whole_Item' is no Entity", LINK]
+    twice = Relation(
+        source="Order", source_property="bits", target="Item", target_property="whole", type="1:n", name="Tagging"
+    )
+    given["entities"].pop()
+    given["relations"].append(twice)
+    assert faults_of(**given) == ["Relation 'Tagging' is given twice; names of records are unique", LINK]
 
 
 def test_a_relation_without_rows_is_no_record() -> None:
