@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    and_,
     create_engine,
     func,
     literal_column,
@@ -102,6 +103,9 @@ def fault_of(computation: Computation[Any], column_type: Any = Integer, *argumen
         by_code: Mapped[Product] = relationship(
             primaryjoin=lambda: foreign(Member.product_code) == Product.code, viewonly=True
         )
+        live: Mapped[Product | None] = relationship(
+            primaryjoin=lambda: and_(foreign(Member.product_id) == Product.id, Product.active), viewonly=True
+        )
         status: Mapped[str]
         amount: Mapped[Decimal] = mapped_column(Numeric(10, 3))
         cents: Mapped[Decimal] = mapped_column(Cents())
@@ -123,6 +127,10 @@ def fault_of(computation: Computation[Any], column_type: Any = Integer, *argumen
         (Count("members", where={"prod.active": 1}), "'prod' is not a relationship of Member; did you mean 'product'?"),
         (Count("members", where={"host.members.status": "x"}), "'members' does not refer to one row by a foreign key"),
         (Count("members", where={"by_code.active": True}), "does not follow a foreign key.*declare the ForeignKey"),
+        (
+            Count("members", where={"live.active": True}),
+            "the join condition of Member.live demands more than equal keys .*, and a path follows keys",
+        ),
         (Count("members", where={"length": 3}), "'length' is a SQL expression, not a stored column"),
         (
             Count("members", callback=bool, attribute_query=["product.nothing"]),

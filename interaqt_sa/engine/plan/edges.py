@@ -143,11 +143,7 @@ class EdgeBuilder:
         relationship: RelationshipProperty[Any],
     ) -> None:
         """Take what a custom join condition demands beside the equality of keys as criteria for members."""
-        for clause in _conjuncts(condition):
-            if isinstance(clause, BinaryExpression) and clause.operator is eq:
-                sides = {clause.left, clause.right}
-                if any(sides == {local, remote} for local, remote in pairs):
-                    continue
+        for clause in _residue(condition, pairs):
             columns = columns_of(clause)
             self_referential = relationship.mapper.common_parent(relationship.parent)
             if self_referential and not all("remote" in getattr(c, "_annotations", ()) for c in columns):
@@ -196,6 +192,11 @@ class EdgeBuilder:
         for step in steps:
             relationship = mapper.relationships[step]
             pairs = _column_pairs(relationship.local_remote_pairs)
+            if more := list(_residue(relationship.primaryjoin, pairs)):
+                raise DefinitionFault(
+                    f"{path!r}: the join condition of {relationship} demands more than equal keys ({more[0]}), and a "
+                    "path follows keys; go along a relationship without it, and write the condition into where="
+                )
             local = [self._place(mapper, hop, column) for column, _ in pairs]
             for column, _ in pairs:
                 self._note(column, hop)
@@ -292,6 +293,18 @@ def _column_pairs(
 def _is_checked_at_once(column: ColumnElement[Any]) -> bool:
     keys = column.foreign_keys
     return bool(keys) and all((key.constraint.initially or "").upper() != "DEFERRED" for key in keys if key.constraint)
+
+
+def _residue(
+    condition: ColumnElement[bool], pairs: list[tuple[Column[Any], Column[Any]]]
+) -> Iterator[ColumnElement[Any]]:
+    """Yield what a join condition demands beside the equality of keys."""
+    for clause in _conjuncts(condition):
+        if isinstance(clause, BinaryExpression) and clause.operator is eq:
+            sides = {clause.left, clause.right}
+            if any(sides == {local, remote} for local, remote in pairs):
+                continue
+        yield clause
 
 
 def _conjuncts(condition: ColumnElement[bool]) -> Iterator[ColumnElement[Any]]:
