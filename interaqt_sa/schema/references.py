@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement
@@ -51,8 +52,10 @@ class References:
         """
         place = _Place(self._faults, host, attribute)
         if column is not None:
-            place.try_(lambda: check_column(computation, column))
-            place.try_(lambda: check_state(table, siblings, computation, column))
+            with place.caught():
+                check_column(computation, column)
+            with place.caught():
+                check_state(table, siblings, computation, column)
         match computation:
             case Aggregate():
                 self._check_aggregate(place, computation, column, host)
@@ -63,7 +66,8 @@ class References:
                             f"the transfer {transfer.current.name} -> {transfer.next.name} does not say which rows "
                             "move; give compute_target"
                         )
-                    self._check_trigger(place, transfer.trigger)
+                    with place.caught():
+                        self._check_trigger(transfer.trigger)
             case _:
                 pass
         return place.is_sound
@@ -76,10 +80,13 @@ class References:
                 place.add(f"__computation__ derives whole rows: it must be a Transform, not {transform!r}")
             return place.is_sound
         if transform.record is not None:
-            place.try_(lambda: check_state(table, columns, transform, None))
-            place.try_(lambda: self._check_source(transform))
+            with place.caught():
+                check_state(table, columns, transform, None)
+            with place.caught():
+                self._check_source(transform)
         for dependency in (transform.event_deps or {}).values():
-            self._check_trigger(place, dependency)
+            with place.caught():
+                self._check_trigger(dependency)
         return place.is_sound
 
     def _check_source(self, transform: Transform) -> None:
@@ -92,38 +99,31 @@ class References:
                 f"attribute_query names {unknown}, which {origin.name} has not; it has {', '.join(sorted(stored))}"
             )
 
-    def _check_trigger(self, place: _Place, trigger: Trigger) -> None:
-        def check() -> None:
-            ref = trigger.record_name
-            try:
-                record = self._outlines.find(ref)
-            except NotYetKnown:
+    def _check_trigger(self, trigger: Trigger) -> None:
+        ref = trigger.record_name
+        try:
+            record = self._outlines.find(ref)
+        except DefinitionFault as fault:
+            if isinstance(fault, NotYetKnown) or not isinstance(ref, EventSource):
                 raise
-            except DefinitionFault as fault:
-                if not isinstance(ref, EventSource):
-                    raise
-                raise DefinitionFault(f"{fault}; give {ref!r} to event_sources of a controller") from fault
-            unknown = [key for key in trigger.keys or () if not record.has(key)]
-            if unknown:
-                raise DefinitionFault(f"the trigger's keys {unknown} are no attributes of {record.name}")
-
-        place.try_(check)
+            raise DefinitionFault(f"{fault}; give {ref!r} to event_sources of a controller") from fault
+        unknown = [key for key in trigger.keys or () if not record.has(key)]
+        if unknown:
+            raise DefinitionFault(f"the trigger's keys {unknown} are no attributes of {record.name}")
 
     # -- aggregates --------------------------------------------------------------------------------------------
 
     def _check_aggregate(
         self, place: _Place, computation: Aggregate[Any], column: Column[Any] | None, host: Outline | str
     ) -> None:
-        found: list[Outline] = []
-        place.try_(lambda: found.append(self._member(computation, host)))
-        for member in found:
+        with place.caught():
+            member = self._member(computation, host)
             for where in (computation.where, getattr(computation, "expression", None)):
                 if where is not None:
                     _check_where(place, where, member)
+            _check_attributes(place, computation.attribute_query or (), member)
             if isinstance(computation, (Summation, Average)):
-                place.try_(lambda m=member: _check_field(computation, column, m))  # type: ignore[misc]
-            for check in _attribute_checks(computation.attribute_query or (), member):
-                place.try_(check)
+                _check_field(computation, column, member)
 
     def _member(self, computation: Aggregate[Any], host: Outline | str) -> Outline:
         if isinstance(host, str):
@@ -152,9 +152,11 @@ class _Place:
     def is_sound(self) -> bool:
         return not self._found
 
-    def try_(self, check: Callable[[], Any]) -> None:
+    @contextmanager
+    def caught(self) -> Generator[None]:
+        """Note a fault that is raised inside, and go on after the block."""
         try:
-            check()
+            yield
         except NotYetKnown:
             pass
         except DefinitionFault as fault:
@@ -175,12 +177,14 @@ def _check_field(computation: Summation | Average, column: Column[Any] | None, m
 
 def _check_where(place: _Place, where: Any, member: Outline) -> None:
     for part in parts_of(where):
-        if isinstance(part, (Mapping, MatchExp)):
-            place.try_(lambda part=part: check_operands(part, member.column))  # type: ignore[misc]
-        if isinstance(part, (Mapping, MatchExp)) or member.mapped_class is not None:
-            place.try_(lambda part=part: compile_where(part, member.mapped_class, member.column))  # type: ignore[misc]
-        elif not member.is_open:
-            place.try_(lambda part=part: _try_where(part, member))  # type: ignore[misc]
+        with place.caught():
+            if isinstance(part, (Mapping, MatchExp)):
+                check_operands(part, member.column)
+                compile_where(part, member.mapped_class, member.column)
+            elif member.mapped_class is not None:
+                compile_where(part, member.mapped_class, member.column)
+            elif not member.is_open:
+                _try_where(part, member)
 
 
 def _try_where(where: Any, member: Outline) -> None:
@@ -208,23 +212,20 @@ class _StandIn:
         return found  # type: ignore[no-any-return]
 
 
-def _attribute_checks(query: Iterable[Any], member: Outline, prefix: str = "") -> Iterator[Callable[[], Any]]:
-    """Yield a check for each name in an attribute query."""
+def _check_attributes(place: _Place, query: Iterable[Any], member: Outline, prefix: str = "") -> None:
     for item in query:
-        match item:
-            case "*":
-                pass
-            case str():
-                yield lambda path=f"{prefix}{item}": member.column(path)  # type: ignore[misc]
-            case (str() as name, [*nested] | {"attribute_query": [*nested]}):
-                path = f"{prefix}{name}."
-                yield lambda path=path: member.follow(path)  # type: ignore[misc]
-                yield from _attribute_checks(nested, member, path)
-            case _:
-                yield lambda item=item: _refuse_attribute(item)  # type: ignore[misc]
-
-
-def _refuse_attribute(item: Any) -> None:
-    raise DefinitionFault(
-        f'attribute_query holds {item!r}; give names, "*", or a relationship with its own: ("product", ["price"])'
-    )
+        with place.caught():
+            match item:
+                case "*":
+                    pass
+                case str():
+                    member.column(f"{prefix}{item}")
+                case (str() as name, [*nested] | {"attribute_query": [*nested]}):
+                    path = f"{prefix}{name}."
+                    member.follow(path)
+                    _check_attributes(place, nested, member, path)
+                case _:
+                    raise DefinitionFault(
+                        f'attribute_query holds {item!r}; give names, "*", or a relationship with its own: '
+                        '("product", ["price"])'
+                    )
