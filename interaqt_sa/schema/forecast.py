@@ -12,7 +12,7 @@ from ..definitions.transform import Transform
 from .catalog import Catalog
 from .computed import computed_attributes, declared_rows
 from .definition_checks import is_computation, properties_of
-from .dictionaries import DICTIONARY_KEY, dictionary_table_name
+from .dictionaries import dictionary_table_name
 from .faults import Faults
 from .outlines import Outlines
 from .references import References
@@ -26,9 +26,9 @@ def check_computations(
     values: Iterable[tuple[Dictionary, Column[Any] | None]],
     faults: Faults,
 ) -> None:
-    """Note what is wrong with the computations of definitions, and of all mapped classes.
+    """Note what is wrong with the computations of definitions, and of the application's own classes.
 
-    What cannot be said, because it depends on a definition that is at fault or a class that is yet to be mapped, is
+    Definitions of earlier calls may wait for relations of later ones, so they are not looked at. What cannot be said, because it depends on a definition that is at fault or a class that is yet to be mapped, is
     left for later.
 
     :param plans: the tables of records that are not mapped yet.
@@ -52,14 +52,14 @@ def check_computations(
 
 def _check_classes(metadata: MetaData, outlines: Outlines, references: References) -> None:
     seen: set[Column[Any]] = set()
-    mappers = Catalog.of(metadata).all_mappers()
-    for mapper in sorted(mappers, key=lambda m: len(list(m.iterate_to_root()))):
+    catalog = Catalog.of(metadata)
+    compiled = {*catalog.classes.values(), *catalog.dictionary_classes.values()}
+    for mapper in sorted(catalog.all_mappers(), key=lambda m: len(list(m.iterate_to_root()))):
         table, outline = mapper.local_table, outlines.of(mapper)
-        if not isinstance(table, Table):
+        if not isinstance(table, Table) or mapper.class_ in compiled:
             continue
         for attribute, column, computation in computed_attributes(mapper):
             if column not in seen:
                 seen.add(column)
-                host = table.info.get(DICTIONARY_KEY) or outline
-                references.check_value(computation, column, table.fullname, table.columns, host, attribute)
+                references.check_value(computation, column, table.fullname, table.columns, outline, attribute)
         references.check_transform(declared_rows(mapper.class_), table.fullname, table.columns, outline)

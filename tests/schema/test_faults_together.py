@@ -279,6 +279,16 @@ def test_relations_in_the_wrong_place_are_known_nevertheless() -> None:
     assert faults_of(**given) == ["Relation 'Tagging' is given twice; names of records are unique", LINK]
 
 
+def test_definitions_of_earlier_calls_may_wait_for_later_ones() -> None:
+    metadata = MetaData()
+    host = Entity("Host", [Property("n", int, computation=Count("parts"))])
+    compile_schema(metadata, entities=[host], dictionaries=[Dictionary("d", int, computation=Count("Part"))])
+    assert faults_of(metadata, entities=[]) == []
+    parts = Relation(source=host, source_property="parts", target="Part", target_property="host", type="1:n")
+    compile_schema(metadata, entities=[Entity("Part")], relations=[parts])
+    assert System(create_engine("sqlite://"), base=metadata).storage.schema.computations
+
+
 def test_a_relation_without_rows_is_no_record() -> None:
     given = shop()
     given["dictionaries"] = [Dictionary("n", int, computation=Count("Order_items_order_Item"))]
