@@ -28,8 +28,8 @@ def check_computations(
 ) -> None:
     """Note what is wrong with the computations of definitions, and of the application's own classes.
 
-    Definitions of earlier calls may wait for relations of later ones, so they are not looked at. What cannot be said, because it depends on a definition that is at fault or a class that is yet to be mapped, is
-    left for later.
+    Definitions of earlier calls may wait for relations of later ones, so they are not looked at. What cannot be said,
+    because it depends on a definition that is at fault or a class that is yet to be mapped, is left for later.
 
     :param plans: the tables of records that are not mapped yet.
     :param values: dictionaries that have no table yet, with the columns of their values, where there are any.
