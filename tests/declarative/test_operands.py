@@ -65,6 +65,7 @@ def base_with(where: Any) -> type[DeclarativeBase]:
         code: Mapped[Code | None]
         name: Mapped[str | None]
 
+    Base.records = (Host, Member)  # type: ignore[attr-defined]  # a base holds its classes only weakly
     return Base
 
 

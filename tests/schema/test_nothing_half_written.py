@@ -55,7 +55,7 @@ def models() -> tuple[type[DeclarativeBase], dict[str, Any]]:
         letter_id: Mapped[int] = mapped_column(ForeignKey("letter.id"))
         letter: Mapped[Letter] = relationship(back_populates="seen")
 
-    Letter.kept_alive = Stamp  # type: ignore[attr-defined]  # it knows the other by name alone
+    Letter.neighbour = Stamp  # type: ignore[attr-defined]  # a base holds its classes only weakly
 
     class Manager(User):
         __tablename__ = "manager"
