@@ -48,6 +48,7 @@ def check_computations(
             table, columns = dictionary_table_name(dictionary), [] if column is None else [column]
             references.check_value(dictionary.computation, column, table, columns, dictionary.name, "value")
     _check_classes(metadata, outlines, references)
+    references.check_circles()
 
 
 def _check_classes(metadata: MetaData, outlines: Outlines, references: References) -> None:

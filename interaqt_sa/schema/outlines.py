@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -31,12 +31,14 @@ class Way:
     :ivar is_many: whether there may be several; ``None`` if SQLAlchemy has still to find out.
     :ivar by_key: whether a key of the record itself leads there; ``None`` likewise.
     :ivar is_declared: whether that key is a foreign key.
+    :ivar key: what it shares with its reverse alone; ``None`` if that is not known.
     """
 
     target: Callable[[], Outline]
     is_many: bool | None
     by_key: bool | None
     is_declared: bool = True
+    key: Hashable = None
 
 
 @dataclass(eq=False, slots=True)
@@ -197,7 +199,8 @@ class Outlines:
     def _way_of(self, prop: RelationshipProperty[Any]) -> Way | None:
         if prop.parent.configured:
             by_key = prop.direction is RelationshipDirection.MANYTOONE
-            return Way(lambda: self.of(prop.mapper), bool(prop.uselist), by_key, not by_key or _is_declared(prop))
+            is_declared = not by_key or _is_declared(prop)
+            return Way(lambda: self.of(prop.mapper), bool(prop.uselist), by_key, is_declared, _pairs(prop))
         target: Any = prop.argument
         if callable(target) and not isinstance(target, type):
             try:
@@ -232,11 +235,12 @@ class Outlines:
         for here, near, attribute, far, many in ends:
             is_many, by_key = (relation.type in many, here == side) if is_known else (None, None)
             outline = self._or_none(near) or Outline("", {})
-            way = Way(lambda far=far: self._end(far), is_many, by_key)  # type: ignore[misc]
+            way = Way(lambda far=far: self._end(far), is_many, by_key, key=relation.name)  # type: ignore[misc]
             outline.ways.setdefault(attribute, way)
             if own is not None:
-                outline.ways.setdefault(f"{attribute}_links", Way(lambda: own, is_many, by_key=False))
-                own.ways[here] = Way(lambda near=near: self._end(near), is_many=False, by_key=True)  # type: ignore[misc]
+                key = relation.name, here
+                outline.ways.setdefault(f"{attribute}_links", Way(lambda: own, is_many, by_key=False, key=key))
+                own.ways[here] = Way(lambda near=near: self._end(near), is_many=False, by_key=True, key=key)  # type: ignore[misc]
             elif here == side:
                 outline.columns.setdefault(f"{attribute}_id", None)
 
@@ -258,6 +262,10 @@ class Outlines:
         if found is None:
             raise NotYetKnown(f"{ref!r} is missing, which is a fault of the relation")
         return found
+
+
+def _pairs(prop: RelationshipProperty[Any]) -> Hashable:
+    return frozenset(frozenset(pair) for pair in prop.local_remote_pairs or ())
 
 
 def _is_declared(prop: RelationshipProperty[Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement
@@ -17,6 +17,7 @@ from ..definitions.match import MatchExp
 from ..definitions.state_machine import StateMachine
 from ..definitions.transform import Transform
 from ..errors import DefinitionFault
+from .circles import Circles
 from .computed import check_state
 from .faults import Faults, NotYetKnown
 from .match import compile_where
@@ -34,6 +35,7 @@ class References:
     def __init__(self, outlines: Outlines, faults: Faults) -> None:
         self._outlines = outlines
         self._faults = faults
+        self._circles = Circles()
 
     def check_value(
         self,
@@ -124,6 +126,13 @@ class References:
             _check_attributes(place, computation.attribute_query or (), member)
             if isinstance(computation, (Summation, Average)):
                 _check_field(computation, column, member)
+        if column is not None and isinstance(host, Outline):
+            with suppress(DefinitionFault):  # it has been noted
+                self._circles.add(host, place.attribute, column, computation)
+
+    def check_circles(self) -> None:
+        """Note the values that are computed from themselves, among all that have been checked."""
+        self._faults.found += self._circles.faults()
 
     def _member(self, computation: Aggregate[Any], host: Outline | str) -> Outline:
         if isinstance(host, str):
@@ -146,6 +155,7 @@ class _Place:
         else:
             self._record, self._property = host.name, attribute
             self._where = host.name if attribute is None else f"{host.name}.{attribute}"
+        self.attribute = attribute or ""
         self._found: set[str] = set()
 
     @property

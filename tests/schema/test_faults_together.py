@@ -279,6 +279,27 @@ def test_relations_in_the_wrong_place_are_known_nevertheless() -> None:
     assert faults_of(**given) == ["Relation 'Tagging' is given twice; names of records are unique", LINK]
 
 
+def test_circles_beside_a_faulty_definition() -> None:
+    below = {"whole.below": (">", 1)}
+    given = shop(
+        value(Count("items", where={"order.other": 3})),
+        Property("other", int, computation=Count("items", callback=bool, attribute_query=[("order", ["*"])])),
+        Property("linked", int, computation=Summation("tags_links", "source.linked")),
+        Property("fine", int, computation=Count("parts", where=below)),
+        Property("below", int, computation=Count("parts", where={"status": "x", "parts_of.below": 1})),
+        Property("above", int, computation=Count("whole", where={"whole.above": 1})),
+    )
+    given["relations"].append(
+        Relation(source="Order", source_property="parts", target="Order", target_property="whole", type="1:n")
+    )
+    found = [fault for fault in faults_of(**given) if "computed from itself" in fault]
+    assert sorted(fault.partition(", by way")[0] for fault in found) == [
+        "Order.linked is computed from itself: Order.linked -> Order.linked",
+        "Order.other is computed from itself: Order.other -> Order.other",
+        "Order.value is computed from itself: Order.value -> Order.other -> Order.value",
+    ]
+
+
 def test_definitions_of_earlier_calls_may_wait_for_later_ones() -> None:
     metadata = MetaData()
     host = Entity("Host", [Property("n", int, computation=Count("parts"))])

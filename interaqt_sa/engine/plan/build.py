@@ -29,7 +29,6 @@ from .model import ComputedValue, Edge, Host, Part
 from .order import assign_ranks
 from .plan import Plan
 from .reactions import add_state_machine, add_transform
-from .self_reading import find_self_reading
 from .sources import Sources
 
 _ZERO: ColumnElement[Any] = literal_column("0")
@@ -47,7 +46,7 @@ def build_plan(metadata: MetaData) -> Plan:
     generation = catalog.generation
     for mapper in builder.mappers:
         builder.add_mapper(mapper)
-    builder.faults.found += find_self_reading(builder.plan.hosts.values(), builder.plan.columns)
+    builder.references.check_circles()
     if builder.faults.found:
         raise DefinitionError("the declarations cannot be compiled", builder.faults.found)
     assign_ranks(metadata, builder.sources, builder.plan)
@@ -65,7 +64,7 @@ class _PlanBuilder:
         self.plan = Plan(metadata)
         self.faults = Faults()
         self._outlines = Outlines(metadata)
-        self._references = References(self._outlines, self.faults)
+        self.references = References(self._outlines, self.faults)
         self._edges: dict[tuple[Host, Any], EdgeBuilder] = {}
 
     def add_mapper(self, mapper: Mapper[Any]) -> None:
@@ -78,11 +77,11 @@ class _PlanBuilder:
             value = ComputedValue(record_name(mapper), attribute, mapper, column, computation)
             self.plan.columns[column] = value
             host = table.info.get(DICTIONARY_KEY) or outline
-            if self._references.check_value(computation, column, table.fullname, table.columns, host, attribute):
+            if self.references.check_value(computation, column, table.fullname, table.columns, host, attribute):
                 with self.faults.caught(value.name, record=value.record, property=value.attribute):
                     self._add_value(value)
         transform = declared_rows(mapper.class_)
-        is_sound = self._references.check_transform(transform, table.fullname, table.columns, outline)
+        is_sound = self.references.check_transform(transform, table.fullname, table.columns, outline)
         if is_sound and transform is not None:
             with self.faults.caught(outline.name, record=outline.name):
                 self._add_transform(mapper, transform)
