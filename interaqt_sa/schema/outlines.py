@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Column, MetaData
-from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty
+from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty, class_mapper
 
 from ..definitions.computation import RecordRef
 from ..definitions.records import Relation, ref_name
@@ -56,6 +56,14 @@ class Outline:
     ways: dict[str, Way | None] = field(default_factory=dict[str, Way | None])
     is_open: bool = False
     mapped_class: type[Any] | None = None
+
+    @property
+    def stored(self) -> set[Column[Any]]:
+        """Every column of the record's tables, where they are known."""
+        mapper: Mapper[Any] | None = None if self.mapped_class is None else class_mapper(self.mapped_class, False)
+        tables = () if mapper is None else mapper.tables
+        columns = [*self.columns.values(), *(column for table in tables for column in table.columns)]
+        return {column for column in columns if isinstance(column, Column)}
 
     def way(self, name: object) -> Way:
         """Return a relationship.

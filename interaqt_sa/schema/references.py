@@ -19,6 +19,7 @@ from ..definitions.transform import Transform
 from ..errors import DefinitionFault
 from .circles import Circles
 from .computed import check_state
+from .expressions import check_columns
 from .faults import Faults, NotYetKnown
 from .match import compile_where
 from .operands import check_operands, parts_of
@@ -192,14 +193,16 @@ def _check_where(place: _Place, where: Any, member: Outline) -> None:
                 check_operands(part, member.column)
                 compile_where(part, member.mapped_class, member.column)
             elif member.mapped_class is not None:
-                compile_where(part, member.mapped_class, member.column)
+                compiled = compile_where(part, member.mapped_class, member.column)
+                check_columns(compiled, member.stored, member.name)
             elif not member.is_open:
                 _try_where(part, member)
 
 
 def _try_where(where: Any, member: Outline) -> None:
     try:
-        compile_where(where, _StandIn(member), member.column)
+        compiled = compile_where(where, _StandIn(member), member.column)
+        check_columns(compiled, member.stored, member.name)
     except DefinitionFault as fault:
         # what it does with a mapped class may be impossible with what stands for one
         if isinstance(fault.__cause__, Exception):

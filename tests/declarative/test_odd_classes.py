@@ -148,3 +148,32 @@ def test_a_missing_event_source_hides_nothing() -> None:
         "Order.status: the transfer open -> closed does not say which rows move",
         "Order.status: the trigger's keys ['statsu'] are no attributes of Order",
     ]
+
+
+def test_all_that_is_wrong_with_one_value() -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Host(Base):
+        __tablename__ = "host"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        members: Mapped[list[Member]] = relationship()
+        value: Mapped[str] = computed(
+            Count("members", where=lambda _: Host.id > 3, callback=bool, attribute_query=["nope", "loose.id"])
+        )
+
+    class Member(Base):
+        __tablename__ = "member"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        host_id: Mapped[int] = mapped_column(ForeignKey("host.id"))
+        loose: Mapped[Host] = relationship(primaryjoin="foreign(Member.id) == Host.id", viewonly=True)
+
+    with pytest.raises(DefinitionError) as caught:
+        System(create_engine("sqlite://"), base=Base).check()
+    assert [str(fault).partition("; ")[0] for fault in caught.value.exceptions] == [
+        "Host.value: Count needs a column of type Integer, Numeric, Float, not String()",
+        "Host.value: host.id > :id_1 reads host.id, which is not a column of Member",
+        "Host.value: 'nope': Member has no column attribute 'nope'",
+        "Host.value: the path to Host does not follow a foreign key, so that its rows cannot be kept still while they are "
+        "read",
+    ]

@@ -11,8 +11,9 @@ from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList
 from sqlalchemy.sql.operators import eq
 
 from ...errors import DefinitionFault
+from ...schema.expressions import check_columns, columns_of
 from ...schema.outlines import no_foreign_key
-from .expressions import columns_of, replace_columns
+from .expressions import replace_columns
 from .model import Edge, Hop, Host
 from .sources import Sources
 
@@ -164,12 +165,7 @@ class EdgeBuilder:
         :raises DefinitionFault: if it reads other tables.
         """
         replacements = dict(self._replacements())
-        for column in columns_of(expression):
-            if column not in replacements:
-                raise DefinitionFault(
-                    f"{expression} reads {column}, which is not a column of {self.member.class_.__name__}; "
-                    "use a path such as {'product.active': True}"
-                )
+        for column in check_columns(expression, replacements, self.member.class_.__name__):
             self._note(column)
         return replace_columns(expression, replacements)
 

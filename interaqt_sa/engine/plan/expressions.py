@@ -8,27 +8,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import Grouping
-from sqlalchemy.sql.selectable import SelectBase
 from sqlalchemy.util import EMPTY_DICT
-
-from ...errors import DefinitionFault
-
-
-def columns_of(expression: ColumnElement[Any]) -> list[Column[Any]]:
-    """Return every table column in ``expression``.
-
-    :raises DefinitionFault: if it holds a subquery, whose rows nobody watches.
-    """
-    found: list[Column[Any]] = []
-    for element in visitors.iterate(expression):
-        if isinstance(element, SelectBase):
-            raise DefinitionFault(
-                "the expression holds a subquery, whose rows are not watched; use a path such as "
-                "{'product.active': True}, or an aggregate of its own on the related record"
-            )
-        if isinstance(element, Column):
-            found.append(element)
-    return found
 
 
 def replace_columns(
