@@ -91,7 +91,7 @@ def _column(plan: TablePlan, attribute: str) -> Column[Any]:
         return column
     if attribute in plan.faulty:
         raise NotYetKnown(attribute)
-    known = ", ".join(sorted({*plan.references, *plan.columns}))
+    known = ", ".join(sorted({*plan.references, *plan.columns, *plan.faulty}))
     if attribute in plan.attributes:
         raise DefinitionFault(f"{attribute!r} is not a column of {plan.name}; a constraint may cover {known}")
     raise DefinitionFault(f"there is no property {attribute!r}; a constraint may cover {known or 'nothing here'}")

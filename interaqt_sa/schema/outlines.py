@@ -16,7 +16,7 @@ from ..definitions.records import Relation, ref_name
 from ..errors import DefinitionFault
 from .catalog import Catalog
 from .declarations import ends_of
-from .definition_checks import has_known_type, may_have_more
+from .definition_checks import has_known_type, may_have_more, properties_of
 from .faults import NotYetKnown
 from .records import no_rows, record_name, resolve_record
 from .relations import holding_side
@@ -93,8 +93,7 @@ class Outline:
         if last not in record.columns:
             if record.is_open or record.ways.get(last, last) is None:
                 raise NotYetKnown(path)
-            known = [name for name, column in record.columns.items() if column is not None]
-            near = get_close_matches(last, known) or known
+            near = get_close_matches(last, record.columns) or list(record.columns)
             raise DefinitionFault(f"{path!r}: {record.name} has no column attribute {last!r}; it has {', '.join(near)}")
         found = record.columns[last]
         if found is None:
@@ -244,7 +243,8 @@ class Outlines:
             is_many, by_key = (relation.type in many, here == side) if is_known else (None, None)
             outline = self._or_none(near) or Outline("", {})
             way = Way(lambda far=far: self._end(far), is_many, by_key, key=relation.name)  # type: ignore[misc]
-            outline.ways.setdefault(attribute, way)
+            if outline.ways.get(attribute) is None:
+                outline.ways[attribute] = way
             if own is not None:
                 key = relation.name, here
                 outline.ways.setdefault(f"{attribute}_links", Way(lambda: own, is_many, by_key=False, key=key))
@@ -282,6 +282,8 @@ def _is_declared(prop: RelationshipProperty[Any]) -> bool:
 
 
 def _outline_of_plan(plan: TablePlan) -> Outline:
-    unknown: dict[str, Any] = dict.fromkeys(plan.faulty)
+    declared = {prop.name for prop in properties_of(plan.definition)}
+    unknown: dict[str, Any] = dict.fromkeys(plan.faulty & declared)
     columns = {**unknown, "id": Column("id", id_type()), **plan.columns}
-    return Outline(plan.definition.name, columns, is_open=may_have_more(plan.definition))
+    ways: dict[str, Way | None] = dict.fromkeys(plan.faulty - declared)
+    return Outline(plan.definition.name, columns, ways, is_open=may_have_more(plan.definition))
