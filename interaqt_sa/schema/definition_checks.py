@@ -19,11 +19,10 @@ _LATER = {
     Entity: ("base_entity", "match_expression", "input_entities", "common_properties", "identity", "retention"),
     Relation: ("base_relation", "match_expression", "input_relations"),
 }
+#: What a relation with rows of its own has besides its properties and its id.
+LINK_ATTRIBUTES = frozenset(("source", "target", "source_id", "target_id"))
 #: What every record has by itself.
-OWN_ATTRIBUTES: dict[type[Any], set[str]] = {
-    Entity: {"id"},
-    Relation: {"id", "source", "target", "source_id", "target_id"},
-}
+OWN_ATTRIBUTES: dict[type[Any], set[str]] = {Entity: {"id"}, Relation: {"id", *LINK_ATTRIBUTES}}
 
 
 def check_record(definition: Entity | Relation, faults: Faults) -> None:

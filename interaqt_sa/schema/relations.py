@@ -11,14 +11,11 @@ from sqlalchemy.schema import SchemaItem
 from ..definitions.records import Relation
 from ..errors import DefinitionFault
 from .declarations import ends_of
-from .definition_checks import has_known_type
+from .definition_checks import LINK_ATTRIBUTES, has_known_type
 from .endpoints import Endpoint, Endpoints
 from .faults import Faults
 from .naming import fit_identifier, snake_case
 from .tables import TablePlan, plan_table
-
-#: What a relation with rows of its own has besides its properties.
-LINK_ATTRIBUTES = frozenset(("source", "target", "source_id", "target_id"))
 
 
 @dataclass(slots=True)
