@@ -18,7 +18,7 @@ from .catalog import Catalog
 from .declarations import ends_of
 from .definition_checks import has_known_type, may_have_more, properties_of
 from .faults import NotYetKnown
-from .records import no_rows, record_name, resolve_record
+from .records import is_configured, no_rows, record_name, resolve_record
 from .relations import holding_side
 from .tables import TablePlan
 from .types import id_type
@@ -204,7 +204,7 @@ class Outlines:
         return found
 
     def _way_of(self, prop: RelationshipProperty[Any]) -> Way | None:
-        if prop.parent.configured:
+        if is_configured(prop):
             by_key = prop.direction is RelationshipDirection.MANYTOONE
             is_declared = not by_key or _is_declared(prop)
             return Way(lambda: self.of(prop.mapper), bool(prop.uselist), by_key, is_declared, _pairs(prop))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import MetaData, inspect
-from sqlalchemy.orm import Mapper, class_mapper
+from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from ..definitions.computation import RecordRef
 from ..errors import DefinitionFault
@@ -17,6 +17,21 @@ from .catalog import Catalog
 def record_name(mapper: Mapper[Any]) -> str:
     """Return the name by which records of ``mapper`` are known: its definition's, which is also its class's."""
     return str(mapper.class_.__name__)
+
+
+def relationships_of(mapper: Mapper[Any]) -> Iterator[RelationshipProperty[Any]]:
+    """Iterate over the relationships of ``mapper`` that SQLAlchemy has configured.
+
+    One that was added to a configured class, and failed, stays on the mapper without a direction or columns.
+    """
+    for prop in mapper.relationships:
+        if is_configured(prop):
+            yield prop
+
+
+def is_configured(prop: RelationshipProperty[Any]) -> bool:
+    """Whether SQLAlchemy knows direction and columns of a relationship."""
+    return prop._configure_finished  # pyright: ignore[reportPrivateUsage]
 
 
 def resolve_record(metadata: MetaData, ref: RecordRef, *, besides: Collection[str] = ()) -> Mapper[Any]:

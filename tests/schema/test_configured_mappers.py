@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy import ForeignKey, create_engine
+from sqlalchemy.exc import NoForeignKeysError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, configure_mappers, mapped_column, relationship
 
-from interaqt_sa import DefinitionError, Entity, Property, Relation, Schema, compile_schema
+from interaqt_sa import Count, DefinitionError, Entity, Property, Relation, Schema, System, compile_schema, computed
 
 SHAPES: list[dict[str, Any]] = [
     {"type": "1:1"},
@@ -107,3 +108,38 @@ def test_what_failed_can_be_mended() -> None:
     d = records["D"]()
     assert records["C"](ds=[d]).ds == [d]
     assert d.c is not None
+
+
+def test_a_relationship_that_failed_on_a_configured_class_breaks_nothing_else() -> None:
+    """SQLAlchemy leaves it on the mapper half done; what else is declared is kept true all the same."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Team(Base):
+        __tablename__ = "team"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        members: Mapped[list[Person]] = relationship(back_populates="team")
+        size: Mapped[int] = computed(Count("members"))
+
+    class Person(Base):
+        __tablename__ = "person"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        team_id: Mapped[int] = mapped_column(ForeignKey("team.id"))
+        team: Mapped[Team] = relationship(back_populates="members")
+
+    class Stranger(Base):
+        __tablename__ = "stranger"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    configure_mappers()
+    with pytest.raises(NoForeignKeysError):
+        Stranger.teams = relationship(Team)  # type: ignore[attr-defined]
+    engine = create_engine("sqlite://")
+    system = System(engine, base=Base)
+    Base.metadata.create_all(engine)
+    with system.session_factory.begin() as session:
+        session.add(Team(id=1, members=[Person(), Person()]))
+    with system.session_factory() as session:
+        assert session.get_one(Team, 1).size == 2
+    engine.dispose()

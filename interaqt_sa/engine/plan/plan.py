@@ -9,6 +9,7 @@ from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table, inspect
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
 from ...schema.catalog import Catalog
+from ...schema.records import relationships_of
 from .model import ComputedValue, Host, Source
 from .watch import RowReference, Watch, checked_references
 
@@ -70,7 +71,7 @@ class Plan:
             for constraint in table.foreign_key_constraints:
                 self.children.setdefault(constraint.referred_table, []).append(constraint)
         for mapper in Catalog.of(self.metadata).all_mappers():
-            for relationship in mapper.relationships:
+            for relationship in relationships_of(mapper):
                 if isinstance(relationship.secondary, Table) and not relationship.viewonly:
                     self.secondaries.add(relationship.secondary)
                 self.nullified.update(_nullified_by(relationship))

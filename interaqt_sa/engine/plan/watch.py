@@ -12,6 +12,7 @@ from sqlalchemy import Column, Table, inspect
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 from sqlalchemy.orm.attributes import instance_dict, instance_state
 
+from ...schema.records import relationships_of
 from ..dialects import Lock
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Watch:
         source = next((plan.sources[table] for table in tables if table in plan.sources), None)
         collections = frozenset(
             relationship.key
-            for relationship in mapper.relationships
+            for relationship in relationships_of(mapper)
             if relationship.direction is RelationshipDirection.ONETOMANY
             and not relationship.viewonly
             and any(table in plan.sources for table in relationship.mapper.tables)
@@ -238,7 +239,7 @@ def _row_reference(mapper: Mapper[Any], target: Source, key: Iterable[Any]) -> R
 
 def _reference_by(mapper: Mapper[Any], columns: list[Column[Any]]) -> str | None:
     """Return the many-to-one relationship that sets ``columns``."""
-    for relationship in mapper.relationships:
+    for relationship in relationships_of(mapper):
         if relationship.direction is RelationshipDirection.MANYTOONE and set(relationship.local_columns) == set(
             columns
         ):
@@ -295,7 +296,7 @@ def _attributes(mapper: Mapper[Any], columns: set[Column[Any]]) -> frozenset[str
     # item.order = other moves the foreign key only while the flush runs
     moving = {
         relationship.key
-        for relationship in mapper.relationships
+        for relationship in relationships_of(mapper)
         if relationship.direction is RelationshipDirection.MANYTOONE and columns & set(relationship.local_columns)
     }
     return frozenset(keys | moving)
