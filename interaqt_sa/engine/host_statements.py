@@ -26,6 +26,7 @@ from sqlalchemy.sql.dml import Update
 from sqlalchemy.types import TypeEngine
 
 from ..schema.computed import stored_type
+from ..schema.records import stored_attributes
 from .computations.numbers import settled
 from .dialects import EngineDialect, Lock
 from .dialects.base import named, one_row
@@ -97,8 +98,8 @@ class HostStatements:
         :param above: for one host, the edges over which the statement goes on; see :func:`.fuse`.
         :param old_above: ``old`` for the hosts above.
 
-        Returns primary key, computed values (old ones too if asked), and per parent edge of the host that reads its
-        own row only: key, new contribution, old contribution.
+        Returns primary key, computed values (old ones and the rest of the row too if asked), and per parent edge of the
+        host that reads its own row only: key, new contribution, old contribution.
         """
 
         def make() -> Executable:
@@ -186,6 +187,7 @@ class HostStatements:
         returned: list[ColumnElement[Any]] = [*host.key, *(self.dialect.returned(v.column) for v in host.values)]
         if old:
             returned += [old_values[value.column] for value in host.values]
+            returned += [self.dialect.returned(column) for _, column in self.rest(host)]
         for edge in self.parents(host) if fused else ():
             contribution = self._statements.contribution(edge)
             returned += [*edge.key, *contribution]
@@ -211,7 +213,22 @@ class HostStatements:
     def returned(self, host: Host, has_old: bool, fused: bool) -> Returned:
         """Return what :meth:`apply` returns of one host, column by column."""
         parents = self.parents(host) if fused else ()
-        return self._statements.keep(("returned", host, has_old, fused), lambda: Returned(host, parents, has_old))
+        rest = [name for name, _ in self.rest(host)]
+        return self._statements.keep(("returned", host, has_old, fused), lambda: Returned(host, parents, has_old, rest))
+
+    def rest(self, host: Host) -> list[tuple[str, Column[Any]]]:
+        """Return the attributes in the host's table that its UPDATE does not change."""
+        values = {value.attribute for value in host.values}
+        return self._statements.keep(
+            ("rest", host),
+            lambda: [(n, c) for n, c in stored_attributes(host.mapper) if n not in values and c.table is host.table],
+        )
+
+    def returns_whole_rows(self, host: Host) -> bool:
+        """Whether :meth:`apply` can return all attributes of a host, of which it knows the class."""
+        return not self._statements.plan.is_narrowed(host.mapper) and all(
+            column.table is host.table for _, column in stored_attributes(host.mapper)
+        )
 
     def above(self, host: Host) -> tuple[Edge, ...]:
         """Return the edges over which an UPDATE of one host may go on by itself."""

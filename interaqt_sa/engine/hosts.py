@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column
+from sqlalchemy.orm import Mapper
 
 from ..errors import ComputationError
 from .computations.numbers import add_exactly, negate_exactly
@@ -16,6 +17,7 @@ from .loose import lock_members
 from .touched import Batch, Key, Row, folded
 
 if TYPE_CHECKING:
+    from .listener import RowsByClass
     from .plan import Edge, Hop, Host
     from .propagation import Propagation
     from .returned import Returned
@@ -77,16 +79,12 @@ class HostUpdates:
         fused = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and _may_be_read_again(host, inline))
         heard = self._is_heard(host)
         edges, readers = statements.hosts.read_before(host, applied, fused)
-        mutations = propagation.mutations
-        remembers = heard and mutations is not None and mutations.reads_before(host)
-        reads_before = bool(edges or readers or remembers)
+        reads_before = bool(edges or readers)
         marks = {edge: propagation.batch(edge).mark() for edge in (*edges, *(edge for edge, _ in readers))}
         pair = len(targets) == 2 and is_exact and key == tuple(host.key) and dialect.chains_updates and not reads_before
         is_one = len(targets) == 1 and host.is_known_by(key)
         if reads_before or (not is_one and not pair and dialect.has_row_locks):
-            keys = self._lock_and_read(host, key, targets, edges, readers)
-            if remembers and mutations is not None:
-                mutations.before(host, keys)
+            self._lock_and_read(host, key, targets, edges, readers)
         parameters: dict[str, Any] = {}
         one = (not rows or (len(rows) == 1 and is_exact)) and all(len(ids) == 1 for ids in inline.values())
         for n, (edge, ids) in enumerate(inline.items()):
@@ -135,8 +133,8 @@ class HostUpdates:
         targets: set[Key],
         edges: Iterable[Edge],
         readers: Sequence[tuple[Edge, Hop]],
-    ) -> list[Key]:
-        """Lock hosts, and read what contributions that read them are before the change; return their primary keys."""
+    ) -> None:
+        """Lock hosts, and read what contributions that read them are before the change."""
         propagation = self._propagation
         if self._dialect.has_row_locks and any(edge.beside(hop) or edge.comes_before(hop) for edge, hop in readers):
             self._lock_ahead(host, key, targets, readers)
@@ -145,7 +143,6 @@ class HostUpdates:
             propagation.read_old(edge, keys, edge.hops)
         for edge, hop in readers:
             propagation.read_readers(edge, hop, keys, edge.beyond(hop))
-        return keys
 
     def _lock_ahead(
         self, host: Host, key: tuple[Column[Any], ...], targets: set[Key], readers: Sequence[tuple[Edge, Hop]]
@@ -205,14 +202,33 @@ class HostUpdates:
                 batch.rows.append((*target, *change))
 
     def _tell(self, level: Returned, rows: Mapping[Key, Row]) -> None:
-        """Let same-row values of hosts follow, and tell who listens."""
+        """Let same-row values of hosts follow, and tell of both changes as one."""
         source, mutations = level.host.source, self._propagation.mutations
+        found = self._whole_rows(level, rows) if level.has_old and rows else {}
+        fresh: Mapping[Key, Mapping[str, Any]] = {}
         if source.same_row and rows:
             from .same_row import refresh_same_row  # it stands on the propagation
 
-            refresh_same_row(self._propagation, source, list(rows))
-        if level.has_old and mutations is not None:
-            mutations.written(level.host, [(key, row[level.old], row[level.values]) for key, row in rows.items()])
+            fresh = refresh_same_row(self._propagation, source, list(rows))
+        if mutations is None or not found:
+            return
+        old: dict[Mapper[Any], dict[Key, dict[str, Any]]] = {}
+        new: dict[Mapper[Any], dict[Key, dict[str, Any]]] = {}
+        for mapper, whole in found.items():
+            for key, row in whole.items():
+                before, now = (zip(level.names, rows[key][part], strict=True) for part in (level.old, level.values))
+                old.setdefault(mapper, {})[key] = {**row, **dict(before)}
+                new.setdefault(mapper, {})[key] = {**row, **dict(now), **fresh.get(key, {})}
+        mutations.changed(old, new)
+
+    def _whole_rows(self, level: Returned, rows: Mapping[Key, Row]) -> RowsByClass:
+        """Return hosts whole, with same-row values as they are before they follow."""
+        host = level.host
+        if not self._statements.hosts.returns_whole_rows(host):
+            from .classes import read_by_class  # it stands on the propagation
+
+            return read_by_class(self._propagation, host.source, host.mapper, list(rows))
+        return {host.mapper: {k: dict(zip(level.rest_names, row[level.rest], strict=True)) for k, row in rows.items()}}
 
     def _require_dictionary(self, host: Host) -> None:
         assert host.constant is not None

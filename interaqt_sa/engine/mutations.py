@@ -12,7 +12,6 @@ from ..definitions.events import MutationEvent, RecordView
 from ..errors import SchedulerError
 from ..schema.records import record_name
 from ..session.state import SessionState
-from .classes import read_by_class
 from .propagation import Propagation
 from .state_machines import run_machine
 from .transforms import run_derivation
@@ -20,10 +19,8 @@ from .transforms import run_derivation
 if TYPE_CHECKING:
     from .listener import RowsByClass
     from .memory import Memory
-    from .plan import Host
     from .plan.reactions import Derivation, Machine, Reaction
     from .statements import Statements
-    from .touched import Key
 
 _MAX_DEPTH = 50
 
@@ -37,7 +34,6 @@ class Mutations:
         self._state = SessionState.of(propagation.session)
         self._queue: deque[tuple[Mapper[Any], MutationEvent, int]] = deque()
         self._depth = 0
-        self._before: RowsByClass = {}
 
     def wanted(self, mapper: Mapper[Any]) -> bool:
         """Whether somebody waits for events of ``mapper`` or of a subclass."""
@@ -75,40 +71,6 @@ class Mutations:
         for mapper, rows in new.items():
             before = old.get(mapper, {})
             self.created(mapper, [row for key, row in rows.items() if key not in before])
-
-    def reads_before(self, host: Host) -> bool:
-        """Whether rows are read before a change of their values: functions of the row will change others."""
-        return bool(host.source.same_row) and self.has_reactions(host.mapper)
-
-    def before(self, host: Host, keys: Sequence[Key]) -> None:
-        """Take hosts, which are locked, as they are before their values change."""
-        self._before = read_by_class(self._propagation, host.source, host.mapper, keys)
-
-    def written(self, host: Host, rows: Sequence[tuple[Key, Sequence[Any], Sequence[Any]]]) -> None:
-        """Note computed values of hosts as they were and as they are."""
-        if not rows:
-            return
-        names = [value.attribute for value in host.values]
-        keys = [key for key, _, _ in rows]
-        if self.reads_before(host):
-            now = read_by_class(self._propagation, host.source, host.mapper, keys)
-            changed = set(keys)
-            was = {mapper: {k: old[k] for k in changed & old.keys()} for mapper, old in self._before.items()}
-            self.changed(was, now)
-            return
-        found: RowsByClass
-        if self.has_reactions(host.mapper):
-            found = read_by_class(self._propagation, host.source, host.mapper, keys)
-        else:
-            identity = [host.mapper.get_property_by_column(column).key for column in host.mapper.primary_key]
-            found = {host.mapper: {key: dict(zip(identity, key, strict=True)) for key in keys}}
-        for mapper, whole in found.items():
-            pairs = []
-            for key, old, new in rows:
-                if key in whole:
-                    before = {**whole[key], **dict(zip(names, old, strict=True))}
-                    pairs.append((before, {**whole[key], **dict(zip(names, new, strict=True))}))
-            self.updated(mapper, pairs)
 
     def _add(self, mapper: Mapper[Any], event: MutationEvent) -> None:
         self._state.transaction.events.append(event)

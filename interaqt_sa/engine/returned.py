@@ -19,21 +19,25 @@ class Contribution(NamedTuple):
 
 
 class Returned:
-    """The columns of a row: primary key, computed values, the same before the change, contributions in turn.
+    """The columns of a row: primary key, computed values, the same before the change, the rest of the row,
+    contributions in turn.
 
     :param parents: over which edges contributions are returned.
-    :param has_old: whether values before the change are.
+    :param has_old: whether values before the change are, and the rest of the row.
+    :param rest: the attributes that are the rest of the row.
     :ivar width: how many columns there are.
     """
 
-    def __init__(self, host: Host, parents: Sequence[Edge], has_old: bool) -> None:
+    def __init__(self, host: Host, parents: Sequence[Edge], has_old: bool, rest: Sequence[str]) -> None:
         self.host = host
         self.names = tuple(value.attribute for value in host.values)
+        self.rest_names = tuple(rest)
         self.key = slice(len(host.key))
         self.values = _next(self.key, len(host.values))
         self.old = _next(self.values, len(host.values) if has_old else 0)
+        self.rest = _next(self.old, len(rest) if has_old else 0)
         self.contributions: list[Contribution] = []
-        last = self.old
+        last = self.rest
         for edge in parents:
             numbers = len(edge.host.vector)
             key = _next(last, len(edge.key))

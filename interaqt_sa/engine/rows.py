@@ -12,6 +12,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from ..definitions.state_machine import StateMachine
 from ..errors import ComputationError
+from ..schema.records import stored_attributes
 from .classes import read_by_class
 from .deletes import find_dependents
 from .dialects import Lock
@@ -22,7 +23,7 @@ from .inserted import count_inserted
 from .listener import RowsByClass
 from .plan import Source
 from .propagation import Propagation
-from .same_row import read_attributes, refresh_same_row, stored_attributes
+from .same_row import read_attributes, refresh_same_row
 from .touched import Key, Touched
 
 Values = Mapping[str, Any]

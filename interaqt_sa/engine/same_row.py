@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Column, Double, Float, Integer, Numeric, String, Uuid, inspect, update
+from sqlalchemy import Boolean, Double, Float, Integer, Numeric, String, Uuid, inspect, update
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_dict
 
 from ..definitions.events import RecordView
 from ..definitions.same_row import SameRow
+from ..schema.records import stored_attributes
 from .plan import ComputedValue, Source, Watch
 from .propagation import Propagation
 from .python_parts import call
@@ -96,11 +97,12 @@ class SameRowValues:
         return True
 
 
-def refresh_same_row(propagation: Propagation, source: Source, keys: Sequence[Key]) -> None:
-    """Compute the same-row values of stored rows, and write those that differ.
+def refresh_same_row(propagation: Propagation, source: Source, keys: Sequence[Key]) -> Mapping[Key, Mapping[str, Any]]:
+    """Compute the same-row values of stored rows, and write those that differ; return what is stored of these now.
 
     What the rows contribute must have been read before: see :meth:`.Propagation.before`.
     """
+    written: dict[Key, dict[str, Any]] = {}
     by_mapper: dict[Mapper[Any], list[ComputedValue]] = {}
     for value in source.same_row:
         by_mapper.setdefault(value.mapper, []).append(value)
@@ -115,12 +117,14 @@ def refresh_same_row(propagation: Propagation, source: Source, keys: Sequence[Ke
             if any(view[value.attribute] != row[value.attribute] for value in ordered):
                 changes.append((*key, *(view[value.attribute] for value in ordered)))
         if changes:
-            _write(propagation, source, mapper, ordered, changes)
+            for key, fresh in _write(propagation, source, mapper, ordered, changes):
+                written.setdefault(key, {}).update(fresh)
+    return written
 
 
 def _write(
     propagation: Propagation, source: Source, mapper: Mapper[Any], values: Sequence[ComputedValue], rows: Sequence[Any]
-) -> None:
+) -> Iterator[tuple[Key, dict[str, Any]]]:
     dialect, statements = propagation.dialect, propagation.statements
     for table in dict.fromkeys(value.table for value in values):
         mine = [v for v in values if v.table is table]
@@ -139,6 +143,7 @@ def _write(
         picked = [(*row[:width], *(row[width + values.index(v)] for v in mine)) for row in rows]
         for row in propagation.execute(source, statement, dialect.pack("rows", shape, picked)):
             propagation.memory.refresh(mine, tuple(row[:width]), row[width:])
+            yield tuple(row[:width]), dict(zip((v.attribute for v in mine), row[width:], strict=True))
 
 
 def fresh_same_row(value: ComputedValue, source: Source, row: Mapping[str, Any]) -> Any:
@@ -160,12 +165,6 @@ def read_attributes(
     rows = propagation.execute(source, statement, parameters)
     names = [name for name, _ in attributes]
     return {tuple(row[:width]): dict(zip(names, row[width:], strict=True)) for row in rows}
-
-
-def stored_attributes(mapper: Mapper[Any]) -> list[tuple[str, Column[Any]]]:
-    """Return the attributes of ``mapper`` that are columns, not SQL expressions."""
-    columns = ((prop.key, prop.columns[0]) for prop in mapper.column_attrs)
-    return [(name, column) for name, column in columns if isinstance(column, Column)]
 
 
 def _in_order(values: Iterable[ComputedValue]) -> list[ComputedValue]:

@@ -15,11 +15,11 @@ from sqlalchemy.sql.dml import Update
 from ..definitions.events import MutationEvent
 from ..definitions.state_machine import StateNode, StateTransfer
 from ..errors import ComputationError, ComputationProtocolError, FrameworkError
+from ..schema.records import stored_attributes
 from .dialects.base import is_row
 from .initial_values import value_on_entering
 from .plan.expressions import labelled
 from .rows import lock_and_read, update_rows
-from .same_row import stored_attributes
 
 if TYPE_CHECKING:
     from .plan.reactions import Machine

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import MetaData, inspect
+from sqlalchemy import Column, MetaData, inspect
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from ..definitions.computation import RecordRef
@@ -17,6 +17,12 @@ from .catalog import Catalog
 def record_name(mapper: Mapper[Any]) -> str:
     """Return the name by which records of ``mapper`` are known: its definition's, which is also its class's."""
     return str(mapper.class_.__name__)
+
+
+def stored_attributes(mapper: Mapper[Any]) -> list[tuple[str, Column[Any]]]:
+    """Return the attributes of ``mapper`` that are columns, not SQL expressions."""
+    columns = ((prop.key, prop.columns[0]) for prop in mapper.column_attrs)
+    return [(name, column) for name, column in columns if isinstance(column, Column)]
 
 
 def relationships_of(mapper: Mapper[Any]) -> Iterator[RelationshipProperty[Any]]:
