@@ -254,4 +254,4 @@ class Flush:
         hosts = watch.host_keys(state.dict, state.committed_state)
         self.propagation.contributes(watch.source, old, hosts, fresh=False)
         if new != old and None not in new:
-            self.propagation.contributes(watch.source, new, hosts, fresh=True)
+            self.propagation.rekeyed(watch.source, old, new)

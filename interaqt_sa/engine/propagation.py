@@ -217,6 +217,15 @@ class Propagation:
             elif fresh or edge in host_key:
                 batch.expect(host_key.get(edge))
 
+    def rekeyed(self, source: Source, old: Key, new: Key) -> None:
+        """Note that a row has another key: what it has contributed under ``old`` is compared with what it does now."""
+        for batches in self.pending.values():
+            for edge, batch in batches.items():
+                if edge.driver is source and old in batch.ids:
+                    batch.ids[new] = None
+                    if old in batch.unlocked:
+                        batch.unlocked[new] = None
+
     def moved(self, source: Source, keys: Iterable[Key], columns: AbstractSet[Column[Any]] | None = None) -> None:
         """Note that rows were updated by a statement, so that only the database knows where they contribute now.
 

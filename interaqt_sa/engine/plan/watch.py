@@ -135,7 +135,8 @@ class Watch:
         if source is None and not collections and not whole_rows and not deletes_matter:
             return None
         columns = {column for column in mapper.columns.values() if isinstance(column, Column)}
-        inputs = source.inputs if source else set()
+        # under another key a row is looked for where it contributes, and by those that follow it
+        inputs = source.inputs | set(source.key) if source else set()
         shared = source.shared_inputs | source.referable if source else set()
         computed = {mapper.get_property_by_column(c).key: plan.columns[c] for c in columns if c in plan.columns}
         same_row = tuple(value for value in source.same_row if value.column in columns) if source else ()
