@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Result, Select, Table, insert, select, tuple_
-from sqlalchemy.orm import Mapper, ORMExecuteState
+from sqlalchemy import Column, ColumnElement, Result, Select, Table, insert, select, tuple_
+from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from ..errors import UnmanagedWriteError
@@ -15,6 +15,7 @@ from ..session.state import SessionState
 from .classes import read_by_class
 from .deletes import find_dependents
 from .dialects import Lock
+from .dml_statement import DMLStatement, conflict_clauses
 from .given import Given
 from .guard import MANAGED_OPTION
 from .initial_values import initial_value
@@ -27,6 +28,7 @@ from .plan import Plan, Source
 from .plan.expressions import labelled
 from .protection import computed_write
 from .rekeyed import recount
+from .restriction import Restriction
 from .results import split_result
 from .rows import update_rows
 from .same_row import read_attributes, refresh_same_row
@@ -37,23 +39,23 @@ from .upsert import Upsert
 _MANAGED = {MANAGED_OPTION: True}
 
 
-def run_bulk(execution: ORMExecuteState, table: Table, statements: Statements) -> Result[Any]:
+def run_bulk(dml: DMLStatement, statements: Statements) -> Result[Any]:
     """Run a DML statement on a watched table, with everything that follows from it.
 
     :raises ComputedWriteError: if it writes a computed column.
     :raises UnmanagedWriteError: if it is of a form that cannot be followed.
     """
-    _refuse_computed(statements.plan, table, execution)
-    with SessionState.of(execution.session).managed():
-        return _run(Bulk(execution, table, statements))
+    _refuse_computed(statements.plan, dml)
+    with SessionState.of(dml.execution.session).managed():
+        return _run(Bulk(dml, statements))
 
 
 def _run(bulk: Bulk) -> Result[Any]:
     statement = bulk.statement
     if isinstance(statement, Insert):
-        conflict = statement._post_values_clause
         # DO NOTHING returns just the rows that it has inserted
-        return Upsert(bulk).run() if hasattr(conflict, "update_values_to_set") else bulk.insert()
+        updates = any(hasattr(clause, "update_values_to_set") for clause in conflict_clauses(statement))
+        return Upsert(bulk).run() if updates else bulk.insert()
     if isinstance(statement, Update):
         return bulk.update()
     assert isinstance(statement, Delete)
@@ -63,36 +65,38 @@ def _run(bulk: Bulk) -> Result[Any]:
 class Bulk:
     """One DML statement of a session."""
 
-    def __init__(self, execution: ORMExecuteState, table: Table, statements: Statements) -> None:
-        self.execution = execution
-        self.statement: Any = execution.statement
+    def __init__(self, dml: DMLStatement, statements: Statements) -> None:
+        self.dml = dml
+        self.execution = dml.execution
+        self.statement: Any = dml.statement
         self.statements = statements
         self.plan = statements.plan
-        self.table = self.plan.metadata.tables[table.key]  # the statement of a mapped class holds an annotated copy
-        self.source: Source = self.plan.sources.get(table) or statements.unwatched(self.table)
-        self.propagation = start_propagation(execution.session, statements, Memory(execution.session))
+        self.table = dml.table
+        self.source: Source = self.plan.sources.get(dml.table) or statements.unwatched(self.table)
+        session = dml.execution.session
+        self.propagation = start_propagation(session, statements, Memory(session))
+        self.mapper: Mapper[Any] | None = dml.mapper or self.source.mapper
         self.propagation.connection(self.source)  # refuses what cannot be kept true before anything is written
-        self._given = Given(self)
+        self.given = Given(self)
         self._old: dict[Mapper[Any], dict[Key, dict[str, Any]]] = {}
 
     @property
-    def rows(self) -> list[Mapping[str, Any]]:
-        """The parameter sets, if there are several."""
-        parameters = self.execution.parameters
-        return list(parameters) if isinstance(parameters, (list, tuple)) else []
+    def key(self) -> Sequence[Column[Any]]:
+        """The columns of the table by which its rows are known."""
+        return tuple(self.table.primary_key.columns) or self.source.key
 
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        """The parameter set, if there is one."""
-        parameters = self.execution.parameters
-        return parameters if isinstance(parameters, Mapping) else {}
+    def key_is_in(self, keys: Sequence[Key]) -> ColumnElement[bool]:
+        """Return the criterion that a row of the statement's table has one of ``keys``."""
+        shape = tuple((f"p{i}", c.type) for i, c in enumerate(self.key))
+        dialect = self.propagation.dialect
+        return dialect.contains(self.dml.expressions(self.key), "locked", shape, dialect.pack("locked", shape, keys))
 
     # -- INSERT ------------------------------------------------------------------------------------------------
 
     def insert(self) -> Result[Any]:
         """Insert, and let the new rows contribute."""
-        mapper = self.execution.bind_mapper
-        self._given.locks({}, self._given.inserted()).run()
+        mapper = self.dml.mapper
+        self.given.locks({}, self.given.inserted()).run()
         columns = returned_columns(self.propagation, self.source, self.tables)
         # the ORM would add nothing but the work of each row
         plain = insert(self.table) if mapper is not None and self._is_plain(mapper) else self.statement
@@ -106,22 +110,21 @@ class Bulk:
     @property
     def tables(self) -> Sequence[Table]:
         """The tables that an INSERT writes: several for rows of a class with joined inheritance."""
-        execution, mapper = self.execution, self.execution.bind_mapper
-        raw = execution.execution_options.get("dml_strategy") == "raw"
-        if not execution.is_orm_statement or mapper is None or not self.rows or raw:
+        mapper = self.dml.mapper
+        if mapper is None or not self.dml.rows_by_attribute:
             return (self.table,)
         return [self.table, *(t for t in mapper.tables if isinstance(t, Table) and t is not self.table)]
 
     def _asked(self, columns: Sequence[Column[Any]]) -> Sequence[Any]:
         """Return ``columns`` as RETURNING may name them: attributes where the ORM writes several tables."""
-        mapper = self.execution.bind_mapper
+        mapper = self.dml.mapper
         if mapper is None or len(self.tables) == 1:
-            return columns
+            return self.dml.returned(columns)
         return [mapper.get_property_by_column(column).class_attribute for column in columns]
 
     def _is_plain(self, mapper: Mapper[Any]) -> bool:
         """Whether it is a bare ``insert(Class)``, with rows that are columns of one table just as they stand."""
-        rows = self.rows
+        rows = self.dml.rows
         if not rows or not vars(self.statement).keys() <= _BARE:
             return False
         if len(mapper.tables) > 1 or mapper.polymorphic_on is not None or mapper.version_id_col is not None:
@@ -154,49 +157,40 @@ class Bulk:
 
     def update(self) -> Result[Any]:
         """Lock the rows that match, update just those, and let the difference follow."""
-        columns = set(_written(self.table, self.execution))
+        columns = set(self.dml.written)
         changed = columns | self.source.following()
-        if self.rows and not self.statement._where_criteria:
+        if self.dml.rows_by_attribute and not self.statement._where_criteria:
             return self._update_by_key(changed)
-        _refuse_keys(self.table, columns)
+        _refuse_keys(self.table, self.key, columns)
         lock = self.source.lock_to_change(columns)
         keys = self._matching(lock, changed)
-        self.before(keys, changed, lock, self._given.updated(keys))
+        self.before(keys, changed, lock, self.given.updated(keys))
         result = self._run_restricted(keys)
         self.moved(keys, changed)
         self.propagation.run()
-        self._rekeyed(keys, columns)
+        self.rekeyed(keys, columns)
         return result
 
     def _update_by_key(self, changed: set[Column[Any]]) -> Result[Any]:
-        mapper = self.execution.bind_mapper
-        names = [str(self._attribute(mapper, c)) for c in self.table.primary_key.columns]
+        names = [str(self.dml.name_in_rows(c)) for c in self.table.primary_key.columns]
         try:
-            keys = [tuple(row[name] for name in names) for row in self.rows]
+            keys = [tuple(row[name] for name in names) for row in self.dml.rows]
         except KeyError as error:
             raise UnmanagedWriteError(
                 f"update({self.table.name}) with a list of rows needs the primary key {error} in every row",
                 table=self.table.name,
             ) from error
-        columns = {c for c in self.table.columns if any(self._attribute(mapper, c) in row for row in self.rows)}
-        columns -= set(self.table.primary_key.columns)
-        self.before(keys, changed, self.source.lock_to_change(columns), self._given.updated_by_key())
-        result = self.execution.invoke_statement(execution_options=_MANAGED)
+        columns = set(self.dml.written) - set(self.table.primary_key.columns)
+        self.before(keys, changed, self.source.lock_to_change(columns), self.given.updated_by_key())
+        result = self.execution.invoke_statement(statement=self.statement, execution_options=_MANAGED)
         self.moved(keys, changed)
         self.propagation.run()
-        self._rekeyed(keys, columns)
+        self.rekeyed(keys, columns)
         return result
 
-    def _rekeyed(self, keys: Sequence[Key], columns: set[Column[Any]]) -> None:
+    def rekeyed(self, keys: Sequence[Key], columns: set[Column[Any]]) -> None:
         if keys and columns & self.plan.found_by(self.source):
             recount(self.propagation, self.source, keys)
-
-    @staticmethod
-    def _attribute(mapper: Mapper[Any] | None, column: Column[Any]) -> str | None:
-        """Return the name under which rows give ``column``; hidden columns have none."""
-        if mapper is None:
-            return column.key
-        return mapper.get_property_by_column(column).key if mapper.columns.contains_column(column) else None
 
     def before(
         self, keys: Sequence[Key], changed: set[Column[Any]], lock: Lock, rows: Sequence[Mapping[str, Any]] = ()
@@ -208,7 +202,7 @@ class Bulk:
         if keys and changed & self.plan.found_by(self.source):
             lock_rekeyed(self.propagation, self.source)
         touched = {self.source: Touched(dict.fromkeys(keys, lock), changed)} if keys else {}
-        locks = self._given.locks(touched, rows)
+        locks = self.given.locks(touched, rows)
         if locks:
             self.propagation.before(touched, locks)
         if keys:
@@ -231,7 +225,7 @@ class Bulk:
 
     def _heard(self) -> Mapper[Any] | None:
         """Return the mapper whose events somebody waits for."""
-        mapper = self.execution.bind_mapper or self.source.mapper
+        mapper = self.mapper
         mutations = self.propagation.mutations
         return mapper if mapper is not None and mutations is not None and mutations.wanted(mapper) else None
 
@@ -274,21 +268,22 @@ class Bulk:
 
         :param columns: what changes; ``None`` if the rows go.
         """
-        key = list(self.table.primary_key.columns)
+        dml, target = self.dml, self.dml.target
+        key = dml.expressions(self.key)
         criteria = self.criteria()
         statement: Select[Any] = select(*labelled(key)).order_by(*key)
         matching = select(*key).where(*criteria)
-        if {*matching.get_final_froms()} != {self.table}:
+        if {*matching.get_final_froms()} != {target}:
             # a locking read must not join: after a wait it would go on with stale rows of the other tables
             statement = statement.where(_in(key, matching.correlate(None)))
         else:
             statement = statement.where(*criteria)
         # several are locked together, in order, when all are known
-        others_first = has_hosts_below(self.source, Touched({}, columns)) or self._given.refers_below(columns or set())
-        if len(self.rows) < 2 and not others_first:
-            statement = self.propagation.dialect.lock(statement, lock, self.table)
+        others_first = has_hosts_below(self.source, Touched({}, columns)) or self.given.refers_below(columns or set())
+        if len(dml.rows) < 2 and not others_first:
+            statement = self.propagation.dialect.lock(statement, lock, target)
         found: dict[Key, None] = {}
-        for parameters in self.rows or [self.parameters]:
+        for parameters in dml.rows or [dml.parameters]:
             found |= dict.fromkeys(tuple(row) for row in self.read(statement, parameters))
         return list(found)
 
@@ -300,23 +295,17 @@ class Bulk:
         """Run a SELECT made of parts of the statement, with parameters of the statement."""
         return self.propagation.connection(self.source).execute(statement, parameters, execution_options=_MANAGED)
 
-    def _inheritance(self) -> Iterator[Any]:
-        mapper = self.execution.bind_mapper
-        if mapper is not None and mapper.single and mapper.polymorphic_on is not None:
-            yield mapper.polymorphic_on.in_([m.polymorphic_identity for m in mapper.self_and_descendants])
+    def _inheritance(self) -> Sequence[ColumnElement[bool]]:
+        mapper = self.dml.mapper
+        if mapper is None or not mapper.single or not isinstance(mapper.polymorphic_on, Column):
+            return ()
+        identities = [m.polymorphic_identity for m in mapper.self_and_descendants]
+        return (self.dml.expression(mapper.polymorphic_on).in_(identities),)
 
     def _run_restricted(self, keys: Sequence[Key]) -> Result[Any]:
         """Run the statement for the locked rows only: others may have come to match since."""
-        shape = tuple((f"p{i}", c.type) for i, c in enumerate(self.table.primary_key.columns))
-        dialect = self.propagation.dialect
-        packed = dialect.pack("locked", shape, keys)
-        restricted = self.statement.where(
-            dialect.contains(list(self.table.primary_key.columns), "locked", shape, packed)
-        )
-        options: dict[str, Any] = dict(_MANAGED)
-        if self.execution.execution_options.get("synchronize_session") == "evaluate":
-            options["synchronize_session"] = "fetch"  # Python cannot evaluate the restriction, the answer is the same
-        return self.execution.invoke_statement(statement=restricted, execution_options=options)
+        restricted = self.statement.where(Restriction(self.key_is_in(keys)))
+        return self.execution.invoke_statement(statement=restricted, execution_options=_MANAGED)
 
 
 #: what an INSERT into a mapped class consists of when no method was called on it; the session annotates it
@@ -327,50 +316,18 @@ def _in(key: Sequence[Any], statement: Select[Any]) -> Any:
     return key[0].in_(statement) if len(key) == 1 else tuple_(*key).in_(statement)
 
 
-def _written(table: Table, execution: ORMExecuteState) -> Iterator[Column[Any]]:
-    """Yield the columns that a statement writes, by its values and its parameters."""
-    statement: Any = execution.statement
-    mapper = execution.bind_mapper
-    names: set[Any] = set(getattr(statement, "_values", None) or ())
-    names.update(key for key, _ in getattr(statement, "_ordered_values", None) or ())
-    for rows in getattr(statement, "_multi_values", ()):
-        for row in rows:
-            names.update(row if isinstance(row, Mapping) else ())
-    if getattr(statement, "_select_names", None):
-        names.update(statement._select_names)
-    parameters = execution.parameters
-    for row in parameters if isinstance(parameters, (list, tuple)) else [parameters or {}]:
-        names.update(row)
-    for name in names:
-        column = name if isinstance(name, Column) else _column_named(table, mapper, getattr(name, "key", name))
-        if column is not None:
-            # of a class with joined inheritance the column may lie in another table
-            yield table.c.get(column.key, column)
-    conflict = getattr(statement, "_post_values_clause", None)
-    for name in dict(getattr(conflict, "update_values_to_set", ())):
-        if (column := table.c.get(getattr(name, "key", name))) is not None:
-            yield column
-
-
-def _column_named(table: Table, mapper: Mapper[Any] | None, name: Any) -> Column[Any] | None:
-    if mapper is not None and name in mapper.column_attrs:
-        column = mapper.column_attrs[name].columns[0]
-        return column if isinstance(column, Column) else None
-    return table.c.get(name)
-
-
-def _refuse_computed(plan: Plan, table: Table, execution: ORMExecuteState) -> None:
-    for column in _written(table, execution):
+def _refuse_computed(plan: Plan, dml: DMLStatement) -> None:
+    for column in dml.written:
         value = plan.columns.get(column)
         if value is None and STATE_KEY in column.info:
             owner, _ = column.info[STATE_KEY]
-            value = plan.columns.get(table.c[owner]) if owner in table.c else None
+            value = plan.columns.get(dml.table.c[owner]) if owner in dml.table.c else None
         if value is not None:
             raise computed_write(value)
 
 
-def _refuse_keys(table: Table, columns: set[Column[Any]]) -> None:
-    keys = columns & set(table.primary_key.columns)
+def _refuse_keys(table: Table, key: Sequence[Column[Any]], columns: set[Column[Any]]) -> None:
+    keys = columns & set(key)
     if keys:
         names = ", ".join(sorted(c.name for c in keys))
         raise UnmanagedWriteError(

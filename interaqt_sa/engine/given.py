@@ -11,11 +11,12 @@ from collections.abc import Set as AbstractSet
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, ClauseElement, Column, ColumnElement, Select, Table, TextClause, select
+from sqlalchemy import ClauseElement, Column, ColumnElement, Select, TextClause, select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ColumnClause
 
+from .dml_statement import known_value, one_of_each
 from .locks import LockPass
 from .plan import RowReference, Source, Watch
 from .touched import Key, Touched
@@ -30,11 +31,9 @@ Values = Mapping[str, Any]
 class Given:
     """The values that a DML statement gives to references of its rows."""
 
-    # The parts of a DML statement have no public accessors: _values, _ordered_values, _multi_values.
-
     def __init__(self, bulk: Bulk) -> None:
         self._bulk = bulk
-        self._mapper: Mapper[Any] | None = bulk.execution.bind_mapper or bulk.source.mapper
+        self._mapper: Mapper[Any] | None = bulk.mapper
         self._watch: Watch | None = bulk.plan.watch(self._mapper.class_) if self._mapper is not None else None
 
     def locks(self, touched: Mapping[Source, Touched], rows: Sequence[Values]) -> LockPass:
@@ -72,14 +71,19 @@ class Given:
 
     def inserted(self) -> Sequence[Values]:
         """Return what an INSERT gives; nothing is known of ``INSERT … SELECT``."""
-        statement, bulk = self._bulk.statement, self._bulk
-        fixed = self._values()
-        rows = rows_of_values(bulk.table, statement) or bulk.rows or [bulk.parameters]
-        return [fixed | row for row in self._distinct(rows)]
+        dml = self._bulk.dml
+        fixed = self._by_attribute(dml.values())
+        listed = dml.rows_of_values()
+        rows = self._distinct(listed, in_rows=False) if listed else self._distinct(dml.rows or [dml.parameters])
+        return [fixed | row for row in rows]
+
+    def of_columns(self, rows: Iterable[Mapping[Column[Any], Any]]) -> Sequence[Values]:
+        """Return what rows by column give."""
+        return [self._by_attribute(row) for row in rows]
 
     def updated_by_key(self) -> Sequence[Values]:
         """Return what an UPDATE with a list of rows, each with its key, gives."""
-        return self._distinct(self._bulk.rows)
+        return self._distinct(self._bulk.dml.rows)
 
     def updated(self, keys: Sequence[Key]) -> Sequence[Values]:
         """Return what an UPDATE gives to rows, which are locked unless there are several parameter sets.
@@ -91,16 +95,13 @@ class Given:
         bulk = self._bulk
         if not keys or not bulk.propagation.dialect.has_row_locks:
             return []
-        fixed, parameter_sets = self._values(), bulk.rows or [bulk.parameters]
-        rows = [fixed | self._by_attribute(row) for row in parameter_sets]
+        fixed, parameter_sets = self._by_attribute(bulk.dml.values()), bulk.dml.rows or [bulk.dml.parameters]
+        rows = [fixed | self._by_attribute(bulk.dml.by_column(row, in_rows=True)) for row in parameter_sets]
         unknown = self._unknown(rows[0])
         if not unknown:
             return rows
-        dialect, key = bulk.propagation.dialect, list(bulk.table.primary_key.columns)
-        shape = tuple((f"p{i}", column.type) for i, column in enumerate(key))
         labels = [expression.label(f"v{i}") for i, expression in enumerate(unknown.values())]
-        statement: Select[Any] = select(*labels).where(*bulk.criteria()).distinct()
-        statement = statement.where(dialect.contains(key, "locked", shape, dialect.pack("locked", shape, keys)))
+        statement: Select[Any] = select(*labels).where(*bulk.criteria(), bulk.key_is_in(keys)).distinct()
         found: list[dict[str, Any]] = []
         for row, parameters in zip(rows, parameter_sets, strict=True):
             found += [row | dict(zip(unknown, values, strict=True)) for values in bulk.read(statement, parameters)]
@@ -131,24 +132,21 @@ class Given:
         return str(self._mapper.column_attrs[attribute].columns[0].key)
 
     def _column(self, attribute: str) -> Any:
-        return self._bulk.table.c.get(self._key(attribute))
+        column = self._bulk.table.c.get(self._key(attribute))
+        return column if column is None else self._bulk.dml.expression(column)
 
-    def _values(self) -> dict[str, Any]:
-        """Return what the statement gives to all of its rows."""
-        statement = self._bulk.statement
-        pairs: Iterable[tuple[Any, Any]] = getattr(statement, "_ordered_values", None) or ()
-        pairs = [*pairs, *(getattr(statement, "_values", None) or {}).items()]
-        return {self._attribute(name): _known(value) for name, value in pairs}
+    def _by_attribute(self, row: Mapping[Column[Any], Any]) -> dict[str, Any]:
+        return {self._attribute(column): known_value(value) for column, value in row.items()}
 
-    def _by_attribute(self, row: Mapping[Any, Any]) -> dict[str, Any]:
-        return {self._attribute(name): _known(value) for name, value in row.items()}
-
-    def _distinct(self, rows: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+    def _distinct(self, rows: Sequence[Mapping[Any, Any]], *, in_rows: bool = True) -> list[dict[str, Any]]:
         """Return what different values rows give to references; there may be many rows."""
         has_locks = self._bulk.propagation.dialect.has_row_locks
         references = {name for r in self._references() for name in r.attributes} if has_locks else ()
-        names = {name: self._attribute(name) for name in set[Any]().union(*rows)} if references else {}
-        wanted = [(name, attribute) for name, attribute in names.items() if attribute in references]
+        wanted: list[tuple[Any, str]] = []
+        for name, value in one_of_each(rows).items() if references else ():
+            pairs = list(self._bulk.dml.assigned(name, value, in_rows=in_rows))
+            if len(pairs) == 1 and pairs[0][1] is value and self._attribute(pairs[0][0]) in references:
+                wanted.append((name, self._attribute(pairs[0][0])))
         if not wanted:
             return []
         # a second name, so that what is got is always a tuple
@@ -157,23 +155,13 @@ class Given:
             found = set(map(get, rows))
         except KeyError:  # some rows leave it to the database
             found = {tuple(row.get(name) for name, _ in wanted) for row in rows}
-        return [dict(zip((a for _, a in wanted), map(_known, values), strict=False)) for values in found]
+        return [dict(zip((a for _, a in wanted), map(known_value, values), strict=False)) for values in found]
 
-    def _attribute(self, name: Any) -> str:
-        """Return the attribute that a statement or its parameters call ``name``."""
-        key = str(getattr(name, "key", name))
-        if self._mapper is None or (self._bulk.execution.is_orm_statement and key in self._mapper.column_attrs):
-            return key
-        column = self._bulk.table.c.get(key)
-        if column is None or not self._mapper.columns.contains_column(column):
-            return key
+    def _attribute(self, column: Column[Any]) -> str:
+        """Return the attribute that holds ``column``."""
+        if self._mapper is None or not self._mapper.columns.contains_column(column):
+            return str(column.key)
         return self._mapper.get_property_by_column(column).key
-
-
-def rows_of_values(table: Table, statement: Any) -> list[Mapping[Any, Any]]:
-    """Return the rows of ``insert(…).values([…])``; those without names give the columns in order."""
-    rows = [row for rows in statement._multi_values for row in rows]
-    return [row if isinstance(row, Mapping) else dict(zip(table.columns, row, strict=False)) for row in rows]
 
 
 def _keys(reference: RowReference, rows: Sequence[Values]) -> Collection[Key]:
@@ -181,15 +169,6 @@ def _keys(reference: RowReference, rows: Sequence[Values]) -> Collection[Key]:
     names = reference.attributes
     found = {tuple(row.get(name) for name in names): None for row in rows}
     return [key for key in found if not any(part is None or isinstance(part, ClauseElement) for part in key)]
-
-
-def _known(value: Any) -> Any:
-    """Return a value that a statement holds as a parameter as such."""
-    if hasattr(value, "__clause_element__"):
-        value = value.__clause_element__()
-    if isinstance(value, BindParameter) and value.callable is None and not value.required:
-        return value.value
-    return value
 
 
 def _is_expression(value: ColumnElement[Any]) -> bool:

@@ -12,10 +12,12 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 from ..errors import UnmanagedWriteError
 from .deletes import leads_on
 from .dialects import Lock
+from .dml_statement import dml_of
 from .execution import ENGINE_OPTIONS
 from .flush import Flush
 from .links import find_links
 from .plan import Plan, Source
+from .table_identity import FindNames, find_table
 from .touched import Key
 
 if TYPE_CHECKING:
@@ -27,18 +29,21 @@ UnmanagedDML = Literal["raise", "warn", "allow"]
 MANAGED_OPTION = "interaqt_sa_managed"
 
 
-def is_watched(element: Any, options: Mapping[str, Any], plan: Plan) -> bool:
-    """Whether a statement writes to a managed table, if only by a cascade, and is not the engine's own."""
-    if not isinstance(element, (Insert, Update, Delete)) or ENGINE_OPTIONS.keys() <= options.keys():
-        return False
-    table = element.table
-    return table in plan.sources or (
-        isinstance(element, Delete) and isinstance(table, Table) and bool(leads_on(plan, table))
-    )
+def written_table(element: Any, options: Mapping[str, Any], plan: Plan, names: FindNames) -> Table | None:
+    """Return the managed table that a statement writes, if only by a cascade, unless it is the engine's own."""
+    dml = None if ENGINE_OPTIONS.keys() <= options.keys() else dml_of(element)
+    table = find_table(dml.table, plan, names) if dml is not None else None
+    return table if table is not None and is_watched(dml, table, plan) else None
+
+
+def is_watched(element: Any, table: Table, plan: Plan) -> bool:
+    """Whether a statement that writes ``table`` is to be followed."""
+    return table in plan.sources or (isinstance(element, Delete) and bool(leads_on(plan, table)))
 
 
 def watch_statement(
     element: Insert | Update | Delete,
+    table: Table,
     parameters: Sequence[Mapping[str, Any]],
     options: Mapping[str, Any],
     plan: Plan,
@@ -47,17 +52,16 @@ def watch_statement(
 ) -> None:
     """Take part in a statement of the unit of work, or refuse one that the engine cannot follow.
 
-    :param element: a statement that :func:`is_watched`.
+    :param table: what :func:`written_table` returned for it.
     :param flush: the running flush, if one runs.
     :param refuse: raises, warns, or does nothing, as the system was told.
     """
-    assert isinstance(element.table, Table)
-    source = plan.sources.get(element.table)
-    if flush is None:
-        refuse(unmanaged_write(element.table, type(element).__name__.lower()))
+    source = plan.sources.get(table)
+    if flush is None or getattr(element.table, "metadata", None) is not plan.metadata:
+        refuse(unmanaged_write(table, type(element).__name__.lower()))
     elif source is None:
         return  # the rows that go with it were found before the flush
-    elif element.table in plan.secondaries and not _of_object(source, options):
+    elif table in plan.secondaries and not _of_object(source, options):
         _link_rows(element, parameters, source, flush)
     elif not isinstance(element, Insert):
         _late_rows(element, parameters, source, flush)
@@ -84,7 +88,7 @@ def may_hold_writes(context: Any) -> bool:
     )
 
 
-def inner_writes(context: Any, plan: Plan) -> Iterator[UnmanagedWriteError]:
+def inner_writes(context: Any, plan: Plan, names: FindNames) -> Iterator[UnmanagedWriteError]:
     """Yield the errors for writes inside another statement, of which nobody knows what they write.
 
     :param context: of a statement that :func:`may_hold_writes`.
@@ -99,23 +103,18 @@ def inner_writes(context: Any, plan: Plan) -> Iterator[UnmanagedWriteError]:
         parts.append(compiled.statement.element)
     for part in parts:
         if isinstance(part, (Insert, Update, Delete)):
-            table = plain_table(part.table)
-            if only_asks or table in plan.sources or (isinstance(part, Delete) and leads_on(plan, table)):
-                yield _inner_write(table, type(part).__name__.lower())
+            table = find_table(part.table, plan, names)
+            if only_asks or (table is not None and is_watched(part, table, plan)):
+                yield _inner_write(part.table if table is None else table, type(part).__name__.lower())
 
 
-def _inner_write(table: Table, verb: str) -> UnmanagedWriteError:
+def _inner_write(table: Any, verb: str) -> UnmanagedWriteError:
     return UnmanagedWriteError(
         f"this {verb} on {table.fullname!r} is part of another statement, so that computed values cannot follow it; "
         f"run it by itself with session.execute({verb}(...).returning(...)) and go on with what that returns, or give "
         "System(unmanaged_dml='allow') and run system.repair() afterwards",
         table=table.fullname,
     )
-
-
-def plain_table(table: Any) -> Any:
-    """Return the table itself for the annotated copy of it that ``insert(MappedClass)`` and the like carry."""
-    return table.metadata.tables.get(table.key, table) if isinstance(table, Table) else table
 
 
 def _of_object(source: Source, options: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
-from sqlalchemy import Connection, MetaData, Table, event
+from sqlalchemy import Connection, MetaData, event
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.attributes import instance_dict
 
@@ -16,13 +16,22 @@ from ..session.state import SessionState, TransactionState
 from .added import add_row
 from .attachments import Attachments, session_class
 from .bulk import run_bulk
-from .deletes import leads_on
 from .dialects import dialect_for
+from .dml_statement import DMLStatement, dml_of
 from .flush import Flush
-from .guard import MANAGED_OPTION, UnmanagedDML, inner_writes, is_watched, may_hold_writes, plain_table, watch_statement
+from .guard import (
+    MANAGED_OPTION,
+    UnmanagedDML,
+    inner_writes,
+    is_watched,
+    may_hold_writes,
+    watch_statement,
+    written_table,
+)
 from .plan import Plan
 from .statements import Statements
 from .strays import refuse_stray
+from .table_identity import TableNames, find_table
 
 
 class Keeper:
@@ -190,16 +199,29 @@ class Keeper:
             return None
         if MANAGED_OPTION in execution.execution_options:
             return None
-        table = plain_table(getattr(execution.statement, "table", None))
-        plan = self.plan
-        if table not in plan.sources and not (
-            execution.is_delete and isinstance(table, Table) and leads_on(plan, table)
-        ):
+        element = dml_of(execution.statement)
+        if element is None:
             return None
         session = execution.session
-        if session.autoflush and not session._flushing:
+        table = find_table(element.table, self.plan, lambda: self._names_for(execution))
+        if table is None or not is_watched(element, table, self.plan):
+            return None
+        if execution.execution_options.get("autoflush", True) and session.autoflush and not session._flushing:
             session.flush()
-        return run_bulk(execution, table, self.statements_for(session))
+        return run_bulk(DMLStatement(execution, element, table), self.statements_for(session))
+
+    def _names_for(self, execution: ORMExecuteState) -> TableNames | None:
+        """Return the names of the database that a statement reaches."""
+        session = execution.session
+        connection = session.connection(bind_arguments=execution.bind_arguments)
+        return self._names_on(session, connection, execution.execution_options)
+
+    def _names_on(self, session: Session, connection: Connection, options: Mapping[str, Any]) -> TableNames | None:
+        kept = session.get_bind(mapper=self.plan.mapper)
+        if kept.engine.pool is not connection.engine.pool:
+            return None
+        schemas = {**connection.get_execution_options(), **options}.get("schema_translate_map")
+        return TableNames(connection.dialect, schemas)
 
     def _before_execute(
         self,
@@ -209,20 +231,23 @@ class Keeper:
         params: Mapping[str, Any],
         options: Mapping[str, Any],
     ) -> None:
-        if not is_watched(element, options, self.plan):
+        element = getattr(element, "statement", element)  # of what was compiled before
+        session = self._session_of(connection) if element.is_dml else None
+        if session is None or (state := SessionState.of(session)).is_managed:
             return
-        session = self._session_of(connection)
-        if session is None:
-            return
-        state = SessionState.of(session)
-        if not state.is_managed:
-            watch_statement(element, multiparams or [params], options, self.plan, state.flushes.get(self), self._refuse)
+        plan = self.plan
+        table = written_table(element, options, plan, lambda: self._names_on(session, connection, options))
+        if table is not None:
+            flush = state.flushes.get(self)
+            watch_statement(element, table, multiparams or [params], options, plan, flush, self._refuse)
 
     def _before_cursor_execute(
         self, connection: Connection, cursor: Any, text: str, parameters: Any, context: Any, executemany: bool
     ) -> None:
-        if may_hold_writes(context) and self._session_of(connection) is not None:
-            for error in inner_writes(context, self.plan):
+        session = self._session_of(connection) if may_hold_writes(context) else None
+        if session is not None:
+            options = context.execution_options
+            for error in inner_writes(context, self.plan, lambda: self._names_on(session, connection, options)):
                 self._refuse(error)
 
     def _refuse(self, error: UnmanagedWriteError) -> None:

@@ -6,42 +6,87 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Column, Result
-from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
+from sqlalchemy.engine.result import FrozenResult, IteratorResult, SimpleResultMetaData, result_tuple
+from sqlalchemy.sql.dml import Insert
+
+Row = tuple[Any, ...]
 
 
-def split_result(
-    result: Result[Any], statement: Any, columns: Sequence[Column[Any]]
-) -> tuple[Result[Any], list[tuple[Any, ...]]]:
+def split_result(result: Result[Any], statement: Any, columns: Sequence[Any]) -> tuple[WriteResult, list[Row]]:
     """Split what ``statement``, with ``columns`` added to its RETURNING, has returned.
 
     :return: the result as the user asked for it, and the rows of ``columns``.
     """
-    names = list(result.keys())
-    mine = len(names) - len(columns)
-    rows = [tuple(row) for row in result.all()]
-    added = [row[mine:] for row in rows] if mine else rows
     if not statement._returning:
-        return WriteResult(columns, added), added
-    return IteratorResult(SimpleResultMetaData(names[:mine]), iter([row[:mine] for row in rows])), added
+        rows = [tuple(row) for row in result.all()]
+        return WriteResult.without_rows(result, statement, len(rows), columns, rows), rows
+    frozen = result.freeze()
+    mine = len(frozen.metadata.keys) - len(columns)
+    rows = [tuple(row)[mine:] for row in frozen()]
+    return WriteResult.of([frozen], result, statement, len(rows), width=mine), rows
 
 
 class WriteResult(IteratorResult[Any]):
-    """The result of an INSERT that was not asked to return rows.
+    """The result of a write, with what a cursor would tell of it.
 
     :ivar rowcount: how many rows were written.
-    :ivar inserted_primary_key_rows: their primary keys.
+    :ivar inserted_primary_key_rows: their primary keys, if it was an INSERT without RETURNING.
     """
 
-    def __init__(self, columns: Sequence[Column[Any]], rows: Sequence[tuple[Any, ...]]) -> None:
-        super().__init__(SimpleResultMetaData([]), iter(()))
-        keys = [i for i, column in enumerate(columns) if column.primary_key]
-        self.rowcount = len(rows)
-        self.is_insert = True
-        self.returns_rows = False
-        self.inserted_primary_key_rows = [tuple(row[i] for i in keys) for row in rows]
-        self.close()
+    def __init__(self, answer: IteratorResult[Any], original: Result[Any] | None, statement: Any, written: int) -> None:
+        super().__init__(answer._metadata, answer.iterator, _source_supports_scalars=answer._source_supports_scalars)
+        self._original = original
+        self.rowcount = written
+        self.is_insert = isinstance(statement, Insert)
+        self.returns_rows = bool(statement._returning)
+        self.inserted_primary_key_rows: list[Any] = []
+
+    @classmethod
+    def of(
+        cls,
+        parts: Sequence[FrozenResult[Any]],
+        original: Result[Any] | None,
+        statement: Any,
+        written: int,
+        *,
+        width: int | None = None,
+    ) -> WriteResult:
+        """Return the result of a statement that returns rows.
+
+        :param parts: what was returned, by one execution or several.
+        :param width: how many columns of it were asked for.
+        """
+        whole = parts[0] if len(parts) == 1 else parts[0].with_new_rows([row for part in parts for row in part()])
+        answer: Any = whole()
+        return cls(answer if width is None else answer.columns(*range(width)), original, statement, written)
+
+    @classmethod
+    def without_rows(
+        cls,
+        original: Result[Any] | None,
+        statement: Any,
+        written: int,
+        columns: Sequence[Column[Any]] = (),
+        rows: Sequence[Row] = (),
+    ) -> WriteResult:
+        """Return the result of a statement that was not asked to return rows.
+
+        :param columns: what the engine let it return.
+        """
+        found = cls(IteratorResult(SimpleResultMetaData([]), iter(())), original, statement, written)
+        places = {str(column.key): i for i, column in enumerate(columns) if column.primary_key}
+        key = result_tuple(list(places))
+        found.inserted_primary_key_rows = [key([row[i] for i in places.values()]) for row in rows]
+        found.close()
+        return found
 
     @property
-    def inserted_primary_key(self) -> tuple[Any, ...] | None:
+    def inserted_primary_key(self) -> Any:
         """The primary key of the row, if it was one."""
         return self.inserted_primary_key_rows[0] if len(self.inserted_primary_key_rows) == 1 else None
+
+    def __getattr__(self, name: str) -> Any:
+        # lastrowid, context, prefetch_cols, …: of the cursor, where SQLAlchemy's own answer would have one
+        if name.startswith("_") or self._original is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._original, name)

@@ -5,35 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Index, Result, UniqueConstraint, select
-from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
-from sqlalchemy.sql.elements import BindParameter
+from sqlalchemy import ClauseElement, Column, Result, Select
+from sqlalchemy.engine.result import FrozenResult
 
 from ..errors import UnmanagedWriteError
 from .advisory import lock_names, place_of
+from .conflict_targets import ConflictTarget, Values, conflict_targets
 from .dialects import Lock
-from .given import rows_of_values
+from .dml_statement import conflict_clauses, known_value
 from .guard import MANAGED_OPTION
 from .inserted import returned_columns
-from .results import WriteResult, split_result
+from .results import WriteResult
 from .touched import Key
 
 if TYPE_CHECKING:
     from .bulk import Bulk
 
-Row = dict[str, Any]
-
 _MAX_ROUNDS = 50
 #: so many upserts into one table may decide at once
 _TURNS = 256
 
-
-def _in_key_order(rows: Mapping[Key, Row]) -> list[Row]:
-    """Return rows in the order of their keys: two upserts of the same new keys would otherwise wait for each other."""
-    try:
-        return [rows[key] for key in sorted(rows)]
-    except TypeError:  # NULL, which conflicts with nothing, or a type without an order
-        return [rows[key] for key in sorted(rows, key=repr)]
+#: rows by number
+Rows = dict[int, Values]
 
 
 class Upsert:
@@ -41,162 +34,240 @@ class Upsert:
 
     A loop: lock the rows that are there, in order; insert the others, unless they conflict by now; let the statement
     update what was locked. A row that came in between is locked in the next round.
+
+    Which rows are in conflict is decided by the database, which knows about collations, rounding and expressions. It
+    may name a row too many, which is locked in vain: what the statement has inserted after all is told by its key.
     """
 
     # The parts of an INSERT have no public accessors: _values, _multi_values, _post_values_clause, _returning.
 
     def __init__(self, bulk: Bulk) -> None:
         self._bulk = bulk
-        self._clause = bulk.statement._post_values_clause
-        self._columns = self._conflict_columns()
-        self._names = [self._name(column) for column in self._columns]
-        self._answer_names: list[str] = []
-        self._answers: list[tuple[Any, ...]] = []
-        self._created: list[tuple[Any, ...]] = []
+        self._dialect = bulk.propagation.dialect
+        self._targets: Sequence[ConflictTarget] = tuple(conflict_targets(bulk.dml))
+        self._answers: list[FrozenResult[Any]] = []
+        self._updated: dict[Key, None] = {}
         self._written = 0
+        self._refuse_keys()
+
+    def _refuse_keys(self) -> None:
+        table = self._bulk.table
+        for column, value in self._bulk.dml.set_on_conflict():
+            if column.primary_key and not self._keeps(column, value):
+                raise UnmanagedWriteError(
+                    f"ON CONFLICT DO UPDATE SET {table.name}.{column.name} would change which row is which; "
+                    "leave the primary key out of set_",
+                    table=table.fullname,
+                )
+
+    def _keeps(self, column: Column[Any], value: Any) -> bool:
+        """Whether a row keeps its key: it is in conflict by just this column, or by this and others."""
+        excluded = isinstance(value, Column) and value.name == column.name
+        return excluded and all(column in target.elements for target in self._targets)
 
     def run(self) -> Result[Any]:
         """Run it."""
+        bulk = self._bulk
         rows, statement = self._rows_and_statement()
-        while rows:
-            first: dict[Key, Row] = {}
-            repeated = [row for row in rows if first.setdefault(self._conflict_of(row), row) is not row]
-            self._run_distinct(first, statement)
-            rows = repeated  # a later row with the same key updates what an earlier one has written
-        self._bulk.propagation.run()
-        if self._bulk.statement._returning:
-            return IteratorResult(SimpleResultMetaData(self._answer_names), iter(self._answers))
-        return WriteResult([], [()] * self._written)
+        keys = {n: [target.key_of(row) for target in self._targets] for n, row in rows.items()}
+        for numbers in self._batches(keys):
+            self._run_distinct({n: rows[n] for n in numbers}, keys, statement)
+        bulk.propagation.run()
+        bulk.rekeyed(list(self._updated), {column for column, _ in bulk.dml.set_on_conflict()})
+        if bulk.statement._returning:
+            return WriteResult.of(self._answers, None, bulk.statement, self._written)
+        return WriteResult.without_rows(None, bulk.statement, self._written)
 
-    def _run_distinct(self, rows: dict[Key, Row], statement: Any) -> None:
-        self._take_turns(rows)
-        for _ in range(_MAX_ROUNDS):
-            there = self._lock(rows)
-            absent = {conflict: row for conflict, row in rows.items() if conflict not in there}
-            created = self._insert(_in_key_order(absent), statement) if absent else ()
+    # -- which rows go together --------------------------------------------------------------------------------
+
+    def _batches(self, keys: Mapping[int, Sequence[Key]]) -> Iterable[list[int]]:
+        """Yield the numbers of rows that are in conflict with no other one of the same batch.
+
+        A later row with the same key updates what an earlier one has written.
+        """
+        if len(self._targets) != 1:
+            yield from ([n] for n in keys)
+            return
+        (target,) = self._targets
+        free = [n for n, (key,) in keys.items() if target.is_free(key)]
+        if free:
+            yield free
+        rest = {n: key for n, (key,) in keys.items() if n not in set(free)}
+        groups: dict[Any, list[int]] = {}
+        for n, group in self._groups(target, rest).items():
+            groups.setdefault(group, []).append(n)
+        turn = 0
+        while batch := [numbers[turn] for numbers in groups.values() if turn < len(numbers)]:
+            yield batch
+            turn += 1
+
+    def _groups(self, target: ConflictTarget, keys: Mapping[int, Key]) -> Mapping[int, Any]:
+        if target.is_exact or len(keys) < 2:
+            return keys
+        return dict(self._execute_own(target.group(self._dialect), target.packed(self._dialect, keys)))
+
+    def _execute_own(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        found = self._bulk.propagation.execute(self._bulk.source, statement, parameters)
+        return [tuple(row) for row in found]
+
+    # -- rounds ------------------------------------------------------------------------------------------------
+
+    def _run_distinct(self, rows: Rows, keys: Mapping[int, Sequence[Key]], statement: Any) -> None:
+        rows = _in_key_order(rows, keys)
+        self._take_turns(keys[n] for n in rows)
+        mine: dict[Key, None] = {}
+        for round_ in range(_MAX_ROUNDS):
+            there = self._lock(rows, {n: keys[n] for n in rows}, widely=round_ > 0)
+            for n, found in list(there.items()):
+                # what an earlier round has inserted without telling which row that was
+                if (own := next((key for key in found if key in mine), None)) is not None:
+                    del mine[own], there[n], rows[n]
+            absent = [row for n, row in rows.items() if n not in there]
+            created = self._insert(absent, statement) if absent else ()
+            mine |= dict.fromkeys(created)
             if there:
-                self._update([rows[conflict] for conflict in there], list(there.values()), statement)
-            for conflict in (*created, *there):
-                rows.pop(conflict, None)
+                known = [key for found in there.values() for key in found]
+                self._update([rows[n] for n in there], known, statement)
+            rows = {n: row for n, row in rows.items() if n not in there} if len(created) < len(absent) else {}
             if not rows:
                 return
         raise UnmanagedWriteError(
-            f"ON CONFLICT into {self._bulk.table.name!r}: the rows {list(rows)[:5]} neither conflict by "
-            f"{', '.join(self._names)} nor can be inserted; do their values compare equal in Python and the database?",
+            f"ON CONFLICT into {self._bulk.table.name!r}: the rows {list(rows.values())[:5]} neither conflict by what "
+            "it names nor can be inserted",
             table=self._bulk.table.name,
         )
 
-    def _take_turns(self, rows: Iterable[Key]) -> None:
+    def _take_turns(self, keys: Iterable[Sequence[Key]]) -> None:
         """Let one upsert of a key at a time decide whether its row is there.
 
         Otherwise a row that another one has just inserted would be locked after, not before, the rows above it.
         """
         bulk = self._bulk
-        names = (f"upsert {bulk.table.fullname} {place_of(repr(key), _TURNS)}" for key in rows)
+        texts = (repr(key if len(key) > 1 else key[0]).casefold() for key in keys)
+        names = (f"upsert {bulk.table.fullname} {place_of(text, _TURNS)}" for text in texts)
         lock_names(bulk.propagation, bulk.source, names)
 
-    def _insert(self, rows: Sequence[Row], statement: Any) -> list[Key]:
-        """Insert the rows that do not conflict; return their conflict keys."""
-        columns = list(dict.fromkeys([*self._returned_columns(), *self._columns]))
+    def _lock(self, rows: Rows, keys: Mapping[int, Sequence[Key]], *, widely: bool) -> dict[int, list[Key]]:
+        """Lock the rows that are there, and what all of them refer to; return their keys by the number of the row."""
+        bulk = self._bulk
+        found: dict[int, dict[Key, None]] = {}
+        for i, target in enumerate(self._targets):
+            sought = {n: key[i] for n, key in keys.items() if not target.is_free(key[i])}
+            if sought:
+                packed = target.packed(self._dialect, sought)
+                for n, *key in self._execute_own(self._find(target, widely=widely), packed):
+                    found.setdefault(n, {})[tuple(key)] = None
+        locked = dict.fromkeys(key for keys in found.values() for key in keys)
+        bulk.before(list(locked), set(bulk.table.columns), Lock.UPDATE, bulk.given.of_columns(rows.values()))
+        return {n: list(keys) for n, keys in found.items()}
+
+    def _find(self, target: ConflictTarget, *, widely: bool) -> Select[Any]:
+        bulk = self._bulk
+
+        def make() -> Select[Any]:
+            find = target.find(self._dialect, bulk.key, widely=widely).order_by(*bulk.key)
+            return self._dialect.lock(find, Lock.UPDATE, bulk.table)
+
+        # expressions of the application are others each time
+        return bulk.statements.keep(("upsert", target.elements), make) if target.is_plain else make()
+
+    def _insert(self, rows: Sequence[Values], statement: Any) -> list[Key]:
+        """Insert the rows that do not conflict; return the keys of what was inserted."""
         insert = statement._generate()
         insert._post_values_clause = None
-        insert = insert.on_conflict_do_nothing(**self._target()).returning(*columns)
-        answer, created = split_result(self._execute(insert, rows), statement, columns)
-        self._keep(answer)
-        self._written += len(created)
-        self._bulk.count_new(columns, created)
-        places = [columns.index(c) for c in self._columns]
-        return [tuple(row[i] for i in places) for row in created]
+        for clause in conflict_clauses(statement):
+            insert = insert.on_conflict_do_nothing(**_target_of(clause))
+        return self._execute(insert, rows, ())
 
-    def _lock(self, rows: Mapping[Key, Row]) -> dict[Key, Key]:
-        """Lock the rows that are there, and what all of them refer to; return their keys by what they conflict by."""
-        bulk, propagation = self._bulk, self._bulk.propagation
-        key = list(bulk.table.primary_key.columns)
-        shape = tuple((f"p{i}", c.type) for i, c in enumerate(self._columns))
-        find = select(*key, *self._columns).where(propagation.dialect.contains(self._columns, "ids", shape))
-        if self._clause.inferred_target_whereclause is not None:
-            find = find.where(self._clause.inferred_target_whereclause)
-        find = propagation.dialect.lock(find.order_by(*key), Lock.UPDATE, bulk.table)
-        found = propagation.execute(bulk.source, find, propagation.dialect.pack("ids", shape, list(rows)))
-        locked = {tuple(row[len(key) :]): tuple(row[: len(key)]) for row in found}
-        locked = {conflict: row for conflict, row in locked.items() if conflict in rows}
-        bulk.before(list(locked.values()), set(bulk.table.columns), Lock.UPDATE, list(rows.values()))
-        return locked
-
-    def _update(self, rows: Sequence[Row], keys: Sequence[Key], statement: Any) -> None:
+    def _update(self, rows: Sequence[Values], keys: Sequence[Key], statement: Any) -> None:
         """Update rows that are locked."""
-        self._keep(self._execute(statement, rows))
-        self._written += len(rows)
+        self._execute(statement, rows, keys)
         self._bulk.moved(keys)
+        self._updated |= dict.fromkeys(keys)
 
-    def _returned_columns(self) -> list[Column[Any]]:
-        return returned_columns(self._bulk.propagation, self._bulk.source, (self._bulk.table,))
+    def _execute(self, statement: Any, rows: Sequence[Values], locked: Sequence[Key]) -> list[Key]:
+        """Run a statement for rows, and let those that it inserts contribute; return their keys."""
+        bulk, asked = self._bulk, self._bulk.statement._returning
+        columns = returned_columns(bulk.propagation, bulk.source, (bulk.table,))
+        places = [columns.index(c) for c in bulk.key]
+        fresh: list[tuple[Any, ...]] = []
+        known = set(locked)
+        for parameters, prepared in self._executions(statement, rows):
+            frozen = self._run(prepared.returning(*bulk.dml.returned(columns)), parameters).freeze()
+            width = len(frozen.metadata.keys) - len(columns)
+            returned = [tuple(row)[width:] for row in frozen()]
+            if asked:
+                self._answers.append(frozen().columns(*range(width)).freeze())
+            self._written += len(returned)
+            fresh += [row for row in returned if tuple(row[i] for i in places) not in known]
+        bulk.count_new(columns, fresh)
+        return [tuple(row[i] for i in places) for row in fresh]
 
-    def _execute(self, statement: Any, rows: Sequence[Row]) -> Result[Any]:
+    def _executions(self, statement: Any, rows: Sequence[Values]) -> Iterable[tuple[list[dict[str, Any]], Any]]:
+        """Yield parameter sets with the statement that takes them; a row with SQL in it needs one of its own."""
+        plain = [row for row in rows if not any(isinstance(value, ClauseElement) for value in row.values())]
+        if plain:
+            yield [self._parameters(row) for row in plain], statement
+        for row in rows:
+            sql = {column: value for column, value in row.items() if isinstance(value, ClauseElement)}
+            if sql:
+                rest = {column: value for column, value in row.items() if column not in sql}
+                given = {self._bulk.dml.expression(column): value for column, value in sql.items()}
+                yield [self._parameters(rest)], statement.values(given)
+
+    def _parameters(self, row: Values) -> dict[str, Any]:
+        name = self._bulk.dml.name_in_rows
+        return {str(name(column)): value for column, value in row.items()}
+
+    def _run(self, statement: Any, parameters: list[dict[str, Any]]) -> Result[Any]:
         execution = self._bulk.execution
         options = {**execution.local_execution_options, MANAGED_OPTION: True}
         return execution.session.execute(
-            statement, list(rows), execution_options=options, bind_arguments={"mapper": execution.bind_mapper}
+            statement, parameters, execution_options=options, bind_arguments=execution.bind_arguments
         )
-
-    def _keep(self, result: Result[Any]) -> None:
-        if self._bulk.statement._returning:
-            self._answer_names = list(result.keys())
-            self._answers += [tuple(row) for row in result.all()]
 
     # -- taking the statement apart ----------------------------------------------------------------------------
 
-    def _rows_and_statement(self) -> tuple[list[Row], Any]:
+    def _rows_and_statement(self) -> tuple[Rows, Any]:
         """Return the rows to insert, and the statement without them."""
-        statement, table = self._bulk.statement, self._bulk.table
-        if statement.select is not None:
-            raise UnmanagedWriteError(
-                f"INSERT … SELECT … ON CONFLICT into {table.name!r} cannot be followed row by row; select the rows "
-                "first and pass them as parameters",
-                table=table.name,
-            )
-        given = {self._name(k): v for k, v in (statement._values or {}).items()}
-        fixed = {k: v.value for k, v in given.items() if isinstance(v, BindParameter)}
-        rows = [{self._name(k): v for k, v in row.items()} for row in rows_of_values(table, statement)]
-        rows = rows or [dict(row) for row in self._bulk.rows] or [dict(self._bulk.parameters)]
+        statement, dml = self._bulk.statement, self._bulk.dml
+        fixed = {column: known_value(value) for column, value in dml.values().items()}
         bare = statement._generate()
         bare._multi_values = ()
         bare._values = None
-        expressions = {k: v for k, v in given.items() if k not in fixed}
-        return [fixed | row for row in rows], bare.values(expressions) if expressions else bare
+        if statement.select is not None:
+            listed = self._selected()
+            bare.select = None
+            bare._select_names = None
+        elif given := dml.rows_of_values():
+            listed = [dml.by_column(row, in_rows=False) for row in given]
+        else:
+            listed = [dml.by_column(row, in_rows=True) for row in dml.rows or [dml.parameters]]
+        rows = [{c: known_value(v) for c, v in {**fixed, **row}.items()} for row in listed]
+        return dict(enumerate(rows)), bare
 
-    def _name(self, column: Any) -> str:
-        """Return the name by which parameters of the statement speak of a column."""
-        mapper = self._bulk.execution.bind_mapper
-        if isinstance(column, Column) and mapper is not None and self._bulk.execution.is_orm_statement:
-            return mapper.get_property_by_column(self._bulk.table.c[column.key]).key
-        return str(getattr(column, "key", column))
+    def _selected(self) -> list[Values]:
+        """Run the SELECT of ``INSERT … SELECT``: only rows that are known can be looked for."""
+        statement, dml = self._bulk.statement, self._bulk.dml
+        names = [column for name in statement._select_names for column, _ in dml.assigned(name, None)]
+        return [dict(zip(names, row, strict=True)) for row in self._bulk.read(statement.select, dml.parameters)]
 
-    def _conflict_of(self, row: Row) -> Key:
-        try:
-            return tuple(row[name] for name in self._names)
-        except KeyError as error:
-            raise UnmanagedWriteError(
-                f"ON CONFLICT into {self._bulk.table.name!r}: each row must give {error}, by which conflicts are found",
-                table=self._bulk.table.name,
-            ) from error
 
-    def _target(self) -> dict[str, Any]:
-        clause = self._clause
-        if getattr(clause, "constraint_target", None):
-            return {"constraint": clause.constraint_target}
-        if clause.inferred_target_elements is None:
-            return {}
-        target: dict[str, Any] = {"index_elements": list(clause.inferred_target_elements)}
-        if clause.inferred_target_whereclause is not None:
-            target["index_where"] = clause.inferred_target_whereclause
-        return target
+def _target_of(clause: Any) -> dict[str, Any]:
+    if getattr(clause, "constraint_target", None):
+        return {"constraint": clause.constraint_target}
+    if clause.inferred_target_elements is None:
+        return {}
+    target: dict[str, Any] = {"index_elements": list(clause.inferred_target_elements)}
+    if clause.inferred_target_whereclause is not None:
+        target["index_where"] = clause.inferred_target_whereclause
+    return target
 
-    def _conflict_columns(self) -> list[Column[Any]]:
-        table, clause = self._bulk.table, self._clause
-        name = getattr(clause, "constraint_target", None)
-        for constraint in (*table.constraints, *table.indexes) if name else ():
-            if isinstance(constraint, (UniqueConstraint, Index)) and constraint.name == name:
-                return list(constraint.columns)
-        elements: Sequence[Any] = () if name else clause.inferred_target_elements or ()
-        return [table.c[getattr(e, "key", e)] for e in elements] or list(table.primary_key.columns)
+
+def _in_key_order(rows: Rows, keys: Mapping[int, Sequence[Key]]) -> Rows:
+    """Return rows in the order of their keys: two upserts of the same new keys would otherwise wait for each other."""
+    order: Any = keys.__getitem__
+    try:
+        return {n: rows[n] for n in sorted(rows, key=order)}
+    except TypeError:  # NULL, or a type without an order
+        return {n: rows[n] for n in sorted(rows, key=lambda n: repr(order(n)))}

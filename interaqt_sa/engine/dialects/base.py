@@ -98,6 +98,10 @@ class EngineDialect(ABC):
     def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:
         """Return ``statement`` with a row lock on ``of``."""
 
+    @abstractmethod
+    def fold_name(self, name: str) -> str:
+        """Return ``name`` as the database compares it with other names."""
+
     def returned(self, column: Column[Any]) -> ColumnElement[Any]:
         """Return ``column`` as RETURNING names it to get the value that a SELECT would."""
         return column

@@ -83,6 +83,10 @@ class PostgreSQLDialect(EngineDialect):
         rows = self.row_set(name, shape, values)
         return tuple_(*columns).in_(select(*rows.c))
 
+    def fold_name(self, name: str) -> str:
+        # SQLAlchemy quotes a name that is not all in lower case, unless it was told not to
+        return str.lower(name) if getattr(name, "quote", None) is False else str(name)
+
     def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:
         return statement.with_for_update(of=of, **_LOCKS[lock])
 

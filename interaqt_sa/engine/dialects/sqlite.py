@@ -74,5 +74,8 @@ class SQLiteDialect(EngineDialect):
         left = columns[0] if len(columns) == 1 else tuple_(*columns)
         return left.in_(select(*rows.c))
 
+    def fold_name(self, name: str) -> str:
+        return str.lower(name)  # quoted or not
+
     def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:
         return statement

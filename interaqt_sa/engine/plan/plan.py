@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table, inspect
@@ -45,6 +45,7 @@ class Plan:
         self.secondaries: set[Table] = set()
         self.nullified: set[ForeignKeyConstraint] = set()
         self.places: dict[Table, int] = {}
+        self._by_name: dict[str, list[Table]] = {}
         self._watches: dict[type[Any], Watch | None] = {}
         self._reactions_to: dict[Mapper[Any], tuple[Reaction, ...]] = {}
         self._is_narrowed: dict[Mapper[Any], bool] = {}
@@ -68,6 +69,7 @@ class Plan:
         """Take over what the builder collected."""
         self.sources = dict(sources.by_table)
         for table in self.metadata.tables.values():
+            self._by_name.setdefault(table.name.casefold(), []).append(table)
             for constraint in table.foreign_key_constraints:
                 self.children.setdefault(constraint.referred_table, []).append(constraint)
         for mapper in Catalog.of(self.metadata).all_mappers():
@@ -75,6 +77,10 @@ class Plan:
                 if isinstance(relationship.secondary, Table) and not relationship.viewonly:
                     self.secondaries.add(relationship.secondary)
                 self.nullified.update(_nullified_by(relationship))
+
+    def tables_named(self, name: str) -> Sequence[Table]:
+        """Return the tables of which some database may say ``name``: in any schema, in any case."""
+        return self._by_name.get(name.casefold(), ())
 
     @property
     def mapper(self) -> Mapper[Any] | None:
