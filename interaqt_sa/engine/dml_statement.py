@@ -52,9 +52,8 @@ def dml_of(statement: Any) -> Insert | Update | Delete | None:
 
 def _returning_entities(statement: FromStatement[Any]) -> Any:
     inner: Any = dml_of(statement.element)
-    subject = mapper_of(inner) if inner is not None else None
     entities = [e._annotations.get("parententity") for e in statement._raw_columns]
-    if subject is None or not all(entity is subject for entity in entities):
+    if inner is None or mapper_of(inner) is None or {*entities} != {mapper_of(inner)}:
         return None
     inner = inner._generate()
     inner._returning = ()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
-from sqlalchemy import Connection, MetaData, event
+from sqlalchemy import Connection, MetaData, Table, TableClause, event
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.attributes import instance_dict
 
@@ -203,22 +203,25 @@ class Keeper:
         if element is None:
             return None
         session = execution.session
-        table = find_table(element.table, self.plan, lambda: self._names_for(execution))
+        table = find_table(element.table, self.plan, lambda t: self._names_for(execution, t))
         if table is None or not is_watched(element, table, self.plan):
             return None
         if execution.execution_options.get("autoflush", True) and session.autoflush and not session._flushing:
             session.flush()
         return run_bulk(DMLStatement(execution, element, table), self.statements_for(session))
 
-    def _names_for(self, execution: ORMExecuteState) -> TableNames | None:
-        """Return the names of the database that a statement reaches."""
+    def _names_for(self, execution: ORMExecuteState, target: TableClause) -> TableNames | None:
         session = execution.session
         connection = session.connection(bind_arguments=execution.bind_arguments)
-        return self._names_on(session, connection, execution.execution_options)
+        return self._names_on(session, connection, execution.execution_options, target)
 
-    def _names_on(self, session: Session, connection: Connection, options: Mapping[str, Any]) -> TableNames | None:
-        kept = session.get_bind(mapper=self.plan.mapper)
-        if kept.engine.pool is not connection.engine.pool:
+    def _names_on(
+        self, session: Session, connection: Connection, options: Mapping[str, Any], target: TableClause
+    ) -> TableNames | None:
+        """Return the names of the database of ``connection``; ``None`` if ``target`` is no business of this keeper."""
+        if isinstance(target, Table) and Attachments.of(target.metadata).covers(type(session)):
+            return None
+        if session.get_bind(mapper=self.plan.mapper).engine.pool is not connection.engine.pool:
             return None
         schemas = {**connection.get_execution_options(), **options}.get("schema_translate_map")
         return TableNames(connection.dialect, schemas)
@@ -236,7 +239,7 @@ class Keeper:
         if session is None or (state := SessionState.of(session)).is_managed:
             return
         plan = self.plan
-        table = written_table(element, options, plan, lambda: self._names_on(session, connection, options))
+        table = written_table(element, options, plan, lambda t: self._names_on(session, connection, options, t))
         if table is not None:
             flush = state.flushes.get(self)
             watch_statement(element, table, multiparams or [params], options, plan, flush, self._refuse)
@@ -247,7 +250,7 @@ class Keeper:
         session = self._session_of(connection) if may_hold_writes(context) else None
         if session is not None:
             options = context.execution_options
-            for error in inner_writes(context, self.plan, lambda: self._names_on(session, connection, options)):
+            for error in inner_writes(context, self.plan, lambda t: self._names_on(session, connection, options, t)):
                 self._refuse(error)
 
     def _refuse(self, error: UnmanagedWriteError) -> None:

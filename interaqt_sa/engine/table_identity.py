@@ -35,8 +35,8 @@ class TableNames:
         return self._fold(schema or self._default), self._fold(name)
 
 
-#: returns the names of the database that a statement reaches, ``None`` if computed values are kept in another one
-FindNames = Callable[[], "TableNames | None"]
+#: returns the names of the database in which a table lies, ``None`` if it is not the one of the plan
+FindNames = Callable[[TableClause], "TableNames | None"]
 
 
 def find_table(target: Any, plan: Plan, names: FindNames) -> Table | None:
@@ -53,7 +53,7 @@ def find_table(target: Any, plan: Plan, names: FindNames) -> Table | None:
     if not isinstance(target, TableClause):
         return None
     alike = plan.tables_named(target.name)
-    known = names() if alike else None
+    known = names(target) if alike else None
     if known is None:
         return None
     wanted = known.of(target)
