@@ -135,7 +135,8 @@ class ConflictTarget:
         first: ColumnElement[Any] = func.min(place).over(partition_by=parts)
         if not self.nulls_equal:
             first = case((or_(*(part.is_(None) for part in parts)), place), else_=first)
-        return select(*(place, first))
+        columns: list[ColumnElement[Any]] = [place, first]
+        return select(*columns)
 
     def _given(self, dialect: EngineDialect) -> Select[Any]:
         rows = dialect.row_set(self._set_name, self._shape)
