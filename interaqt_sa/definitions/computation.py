@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
-from sqlalchemy import Column, ColumnElement
+from sqlalchemy import Column, ColumnElement, Table, event
 from sqlalchemy.schema import SchemaItem
 from typing_extensions import TypeVar
 
@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 #: Key of everything that the package keeps in ``MetaData.info``, ``Table.info`` and ``Column.info``.
 INFO_KEY = "interaqt_sa"
+#: Key of ``Column.info``: name of the table that the column was declared for. What copies it into a table of another
+#: name, such as one of versions, copies values and declares nothing.
+_DECLARED_FOR = f"{INFO_KEY}.declared_for"
 
 #: A record: its name, its definition or its mapped class.
 RecordRef: TypeAlias = Any
@@ -35,10 +38,19 @@ class Computation(SchemaItem, Generic[T]):
     #: names of the constructor's parameters, in order; the base of ``repr`` and equality
     _fields: tuple[str, ...] = ()
 
+    # a column takes these along when it is copied or merged, as those of a mixin and of Annotated are
+    _type_bound = False
+
     def _set_parent(self, parent: Any, **kw: Any) -> None:
         if not isinstance(parent, Column):
             raise TypeError(f"{self!r} belongs in a Column or mapped_column, not in {parent!r}")
-        parent.info[INFO_KEY] = self
+        # Column() replaces its info by the argument info= after this, so it is written when the column gets its table
+        if _among_constraints(parent) is None:  # that of an Annotated type comes after the column's own
+            parent.constraints.add(self)  # type: ignore[arg-type]
+            event.listen(parent, "before_parent_attach", _write_into_info)
+
+    def _copy(self, **kw: Any) -> Computation[T]:
+        return self
 
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in self._fields)
@@ -48,9 +60,31 @@ class Computation(SchemaItem, Generic[T]):
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
+def _write_into_info(column: Column[Any], table: Any) -> None:
+    computation = _among_constraints(column)
+    if computation is not None and isinstance(table, Table):
+        column.constraints.discard(computation)  # they become DDL
+        # a new dictionary: the application's may be the info of other columns too
+        column.info = {**column.info, INFO_KEY: computation, _DECLARED_FOR: table.name}
+
+
+def _among_constraints(column: Column[Any]) -> Computation[Any] | None:
+    return next((item for item in column.constraints if isinstance(item, Computation)), None)
+
+
+def info_of(item: SchemaItem) -> Mapping[Any, Any]:
+    """Return the ``info`` of a schema item; reading the attribute itself would make one where there is none."""
+    found: Mapping[Any, Any] = item.__dict__.get("info") or {}
+    return found
+
+
 def computation_of(column: object) -> Computation[Any] | None:
     """Return the computation written into ``column``, or ``None``."""
     if not isinstance(column, Column):
         return None  # mappers have SQL expressions among their columns
-    found: Any = column.info.get(INFO_KEY)
-    return found if isinstance(found, Computation) else None  # pyright: ignore[reportUnknownVariableType]
+    if getattr(column, "table", None) is None:
+        return _among_constraints(column)
+    info = info_of(column)
+    found: Any = info.get(INFO_KEY)
+    is_declared = isinstance(found, Computation) and info[_DECLARED_FOR] == column.table.name
+    return found if is_declared else None  # pyright: ignore[reportUnknownVariableType]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from ..errors import UnmanagedWriteError
-from ..schema.computed import STATE_KEY
+from ..schema.computed import state_of
 from ..session.state import SessionState
 from .classes import read_by_class
 from .deletes import find_dependents
@@ -319,9 +319,9 @@ def _in(key: Sequence[Any], statement: Select[Any]) -> Any:
 def _refuse_computed(plan: Plan, dml: DMLStatement) -> None:
     for column in dml.written:
         value = plan.columns.get(column)
-        if value is None and STATE_KEY in column.info:
-            owner, _ = column.info[STATE_KEY]
-            value = plan.columns.get(dml.table.c[owner]) if owner in dml.table.c else None
+        if value is None and (place := state_of(column)) is not None:
+            owner, _ = place
+            value = plan.columns.get(dml.table.c[owner]) if owner is not None and owner in dml.table.c else None
         if value is not None:
             raise computed_write(value)
 

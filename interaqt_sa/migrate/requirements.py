@@ -8,7 +8,7 @@ from alembic.operations.ops import AddConstraintOp, DropConstraintOp, ModifyTabl
 from alembic.util import PriorityDispatchResult
 from sqlalchemy import CheckConstraint, Table
 
-from ..definitions.computation import INFO_KEY
+from ..definitions.computation import INFO_KEY, info_of
 from .defaults import defined_tables
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def compare_requirements(
         if item["name"] is not None
     }
     for name in sorted(declared.keys() - found.keys()):
-        if INFO_KEY in declared[name].info:
+        if INFO_KEY in info_of(declared[name]):
             modify_table_ops.ops.append(AddConstraintOp.from_constraint(declared[name]))
     for name in sorted(found.keys() - declared.keys()):
         constraint = CheckConstraint(found[name], name=name, table=conn_table)

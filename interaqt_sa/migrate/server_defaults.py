@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Sequence, inspect
 
 from ..definitions.computation import computation_of
-from ..schema.computed import STATE_KEY
+from ..schema.computed import state_of
 from .comparators import sequence_of
 
 Comparison = Callable[..., bool | None]
@@ -38,7 +38,7 @@ def server_default_comparison(users_own: bool | Comparison) -> Comparison:
             return context.dialect.supports_sequences and not _draws_from(
                 sequence, inspected_default or _reflected_default(context, inspected_column)
             )
-        if computation_of(metadata_column) is not None or STATE_KEY in metadata_column.info:
+        if computation_of(metadata_column) is not None or state_of(metadata_column) is not None:
             return None
         if callable(users_own):
             return users_own(

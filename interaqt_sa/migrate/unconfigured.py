@@ -9,7 +9,7 @@ from alembic.operations.ops import UpgradeOps
 from alembic.util import DispatchPriority, PriorityDispatchResult
 from sqlalchemy import MetaData, Table
 
-from ..definitions.computation import computation_of
+from ..definitions.computation import computation_of, info_of
 from ..schema.computed import TRANSFORM_KEY
 from .defaults import defined_tables
 from .state import metadatas
@@ -56,6 +56,6 @@ def _own_tables(metadata: MetaData) -> list[Table]:
         table
         for table in metadata.tables.values()
         if table in defined
-        or TRANSFORM_KEY in table.info
+        or TRANSFORM_KEY in info_of(table)
         or any(computation_of(column) is not None for column in table.columns)
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Inspector, MetaData, Sequence, Table, inspect
 
-from ..definitions.computation import Computation
+from ..definitions.computation import Computation, info_of
 from ..definitions.event_source import EventSource
 from ..definitions.events import Trigger
 from ..definitions.state_machine import StateMachine
@@ -83,7 +83,8 @@ def _install(connection: Connection, metadata: MetaData) -> list[str]:
     return [
         info.record
         for info in Schema.of(metadata).computations
-        if DICTIONARY_KEY in metadata.tables[info.table].info and (info.table not in known or info.record in written)
+        if DICTIONARY_KEY in info_of(metadata.tables[info.table])
+        and (info.table not in known or info.record in written)
     ]
 
 

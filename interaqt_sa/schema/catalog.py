@@ -8,7 +8,7 @@ from weakref import WeakSet
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase, registry
 
-from ..definitions.computation import INFO_KEY
+from ..definitions.computation import INFO_KEY, info_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Mapper
@@ -48,9 +48,11 @@ class Catalog:
     @classmethod
     def of(cls, metadata: MetaData) -> Catalog:
         """Return the catalog of ``metadata``, making it if there is none."""
-        found = metadata.info.get(INFO_KEY)
+        found = info_of(metadata).get(INFO_KEY)
         if not isinstance(found, Catalog):
-            found = metadata.info[INFO_KEY] = cls()
+            found = cls()
+            # a new dictionary: the application's may be the info of several MetaData
+            metadata.info = {**metadata.info, INFO_KEY: found}
         return found
 
     def all_mappers(self) -> list[Mapper[Any]]:

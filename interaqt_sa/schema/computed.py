@@ -21,7 +21,6 @@ from sqlalchemy import (
     Table,
     event,
     false,
-    inspect,
     text,
     true,
 )
@@ -30,7 +29,7 @@ from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..definitions import aggregates as agg
-from ..definitions.computation import INFO_KEY, Computation, computation_of
+from ..definitions.computation import INFO_KEY, Computation, computation_of, info_of
 from ..definitions.same_row import SameRow
 from ..definitions.state_machine import StateMachine
 from ..definitions.transform import Transform
@@ -38,6 +37,7 @@ from ..errors import DefinitionFault
 from . import merging as merging  # noqa: PLC0414  its listener goes with this module's
 from .catalog import Catalog
 from .naming import fit_identifier
+from .records import mapper_of
 
 T = TypeVar("T")
 
@@ -81,6 +81,12 @@ def stored_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
     while isinstance(type_, TypeDecorator):
         type_ = type_.impl_instance
     return type_
+
+
+def state_of(column: Column[Any]) -> tuple[str | None, str] | None:
+    """Return of which computed column, and in which role, a hidden column keeps the state; ``None`` for any other."""
+    found: tuple[str | None, str] | None = info_of(column).get(STATE_KEY)
+    return found
 
 
 @singledispatch
@@ -188,12 +194,12 @@ def prepare_table(table: Table, transform: Transform | None = None) -> set[Colum
         if empty is not None and column.server_default is None:
             _set_server_default(column, _server_default(empty, column))
     if transform is not None:
-        table.info[TRANSFORM_KEY] = transform
+        table.info = {**table.info, TRANSFORM_KEY: transform}  # the application's may be of several tables
         if transform.record is not None:
             _append_state(table, _TRANSFORM_STATE["source"], Column(String, nullable=True), (None, "source"))
             _append_state(table, _TRANSFORM_STATE["index"], Column(Integer, nullable=True), (None, "index"))
             _append_unique_place(table)
-    return {column for column in table.columns if STATE_KEY in column.info}
+    return {column for column in table.columns if STATE_KEY in info_of(column)}
 
 
 def _state_name(column: Column[Any], role: str) -> str:
@@ -203,7 +209,7 @@ def _state_name(column: Column[Any], role: str) -> str:
 def declared_rows(cls: type[Any]) -> Any:
     """Return the ``__computation__`` of a mapped class, its own or a mixin's; that of a mapped base is the base's."""
     for base in cls.__mro__:
-        if base is not cls and inspect(base, raiseerr=False) is not None:
+        if base is not cls and mapper_of(base) is not None:
             break
         if "__computation__" in base.__dict__:
             return base.__dict__["__computation__"]
@@ -235,7 +241,7 @@ def check_state(
         owner, names = column.name, {role: _state_name(column, role) for role in state_columns(computation, column)}
     listed = list(columns)
     for role, name in names.items():
-        if any(c.name == name and c.info.get(STATE_KEY) != (owner, role) for c in listed):
+        if any(c.name == name and state_of(c) != (owner, role) for c in listed):
             raise DefinitionFault(
                 f"{type(computation).__name__} keeps its state in a column {name!r}, but table {table!r} "
                 "declares one of that name; rename that property or column"

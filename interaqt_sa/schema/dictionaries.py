@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, event, select
 from sqlalchemy.orm import Mapper, class_mapper
 
-from ..definitions.computation import INFO_KEY
+from ..definitions.computation import INFO_KEY, info_of
 from ..definitions.dictionary import Dictionary
 from ..errors import DefinitionFault
 from .catalog import Catalog
@@ -50,7 +50,7 @@ def write_missing_rows(connection: Connection, metadata: MetaData) -> list[str]:
     """
     missing: list[str] = []
     for table in sorted(metadata.tables.values(), key=lambda table: table.fullname):
-        name = table.info.get(DICTIONARY_KEY)
+        name = info_of(table).get(DICTIONARY_KEY)
         if name is not None and connection.scalar(select(table.c.id)) is None:
             _write_row(table, connection)
             missing.append(name)

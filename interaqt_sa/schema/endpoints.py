@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from sqlalchemy import Column, ColumnElement, MetaData, Table, inspect
+from sqlalchemy import Column, ColumnElement, MetaData, Table
 from sqlalchemy.orm import Mapper, RelationshipProperty
 from sqlalchemy.types import TypeEngine
 
@@ -13,7 +13,7 @@ from ..definitions.computation import RecordRef
 from ..definitions.records import ref_name
 from ..errors import DefinitionFault
 from .catalog import Catalog
-from .records import record_name, resolve_record
+from .records import mapper_of, record_name, resolve_record
 from .tables import TablePlan
 from .types import id_type
 
@@ -103,7 +103,7 @@ class Endpoint:
         target = prop.argument
         if isinstance(target, str):
             return target.rpartition(".")[2] == other.name
-        mapper: Any = cast("Any", inspect)(target, raiseerr=False) if isinstance(target, type) else target
+        mapper: Any = mapper_of(target) if isinstance(target, type) else target
         if not getattr(mapper, "is_mapper", False):
             return True  # a function, which may be asked only when all classes are there
         return other.mapper is not None and bool(mapper.common_parent(other.mapper))

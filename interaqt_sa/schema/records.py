@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, MetaData, inspect
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
+from sqlalchemy.orm.exc import UnmappedClassError
 
 from ..definitions.computation import RecordRef
 from ..errors import DefinitionFault
@@ -17,6 +18,15 @@ from .catalog import Catalog
 def record_name(mapper: Mapper[Any]) -> str:
     """Return the name by which records of ``mapper`` are known: its definition's, which is also its class's."""
     return str(mapper.class_.__name__)
+
+
+def mapper_of(cls: type[Any]) -> Mapper[Any] | None:
+    """Return the mapper of ``cls``, ``None`` if it is not mapped, or waits for its mapping."""
+    try:
+        found: Any = inspect(cls, raiseerr=False)
+    except UnmappedClassError:  # SQLAlchemy says so of a class that waits, whatever raiseerr is
+        return None
+    return found if isinstance(found, Mapper) else None
 
 
 def stored_attributes(mapper: Mapper[Any]) -> list[tuple[str, Column[Any]]]:
@@ -63,8 +73,8 @@ def resolve_record(metadata: MetaData, ref: RecordRef, *, besides: Collection[st
 
 
 def _by_class(metadata: MetaData, cls: type[Any]) -> Mapper[Any]:
-    mapper: Mapper[Any] | None = inspect(cls, raiseerr=False)
-    if mapper is None or not mapper.is_mapper:
+    mapper = mapper_of(cls)
+    if mapper is None:
         raise DefinitionFault(f"class {cls.__qualname__} is not mapped", record=cls.__name__)
     if getattr(mapper.local_table, "metadata", metadata) is not metadata:
         raise DefinitionFault(

@@ -10,11 +10,11 @@ from sqlalchemy import CheckConstraint, Column, ColumnElement, Dialect, Index, M
 from sqlalchemy import UniqueConstraint as TableUniqueConstraint
 from sqlalchemy.orm import Mapper
 
-from ..definitions.computation import INFO_KEY, Computation, RecordRef, computation_of
+from ..definitions.computation import INFO_KEY, Computation, RecordRef, computation_of, info_of
 from ..definitions.constraints import NonNullConstraint, UniqueConstraint
 from ..definitions.records import Relation
 from .catalog import Catalog
-from .computed import STATE_KEY, TRANSFORM_KEY
+from .computed import TRANSFORM_KEY, state_of
 from .constraints import VIOLATION_CODE
 from .dictionaries import DICTIONARY_KEY
 from .records import record_name, resolve_record
@@ -190,12 +190,12 @@ class Schema:
     def _constraints(self, table: Table) -> Iterator[ConstraintInfo]:
         found: list[TableUniqueConstraint | CheckConstraint | Index] = [
             *(c for c in table.constraints if isinstance(c, TableUniqueConstraint)),
-            *(c for c in table.constraints if isinstance(c, CheckConstraint) and INFO_KEY in c.info),
+            *(c for c in table.constraints if isinstance(c, CheckConstraint) and INFO_KEY in info_of(c)),
             *(i for i in table.indexes if i.unique),
         ]
         mapper = self._mapper_of(table)
         for constraint in sorted(found, key=_constraint_order):
-            declared = constraint.info.get(INFO_KEY)
+            declared = info_of(constraint).get(INFO_KEY)
             name: str | None
             properties: tuple[str, ...]
             physical = None if constraint.name is None else str(constraint.name)
@@ -216,14 +216,14 @@ class Schema:
                 properties,
                 tuple(column.name for column in constraint.columns),
                 _where(constraint),
-                constraint.info.get(VIOLATION_CODE),
+                info_of(constraint).get(VIOLATION_CODE),
             )
 
     def _computations(self, table: Table) -> Iterator[ComputationInfo]:
         mapper = self._mapper_of(table)
-        record = table.info.get(DICTIONARY_KEY) or (table.name if mapper is None else record_name(mapper))
-        states = {column.name: column.info[STATE_KEY] for column in table.columns if STATE_KEY in column.info}
-        if (transform := table.info.get(TRANSFORM_KEY)) is not None:
+        record = info_of(table).get(DICTIONARY_KEY) or (table.name if mapper is None else record_name(mapper))
+        states = {column.name: place for column in table.columns if (place := state_of(column)) is not None}
+        if (transform := info_of(table).get(TRANSFORM_KEY)) is not None:
             hidden = tuple(name for name, (owner, _) in states.items() if owner is None)
             yield ComputationInfo(record, None, table.fullname, None, transform, hidden)
         for column in table.columns:

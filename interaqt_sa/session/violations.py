@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapper
 
-from ..definitions.computation import INFO_KEY
+from ..definitions.computation import INFO_KEY, info_of
 from ..definitions.constraints import NonNullConstraint, UniqueConstraint
 from ..errors import ConstraintViolationError
 from ..schema.catalog import Catalog
@@ -54,8 +54,8 @@ def constraint_violation(error: BaseException, metadata: MetaData) -> Constraint
     properties: Sequence[str] = [_attribute(mapper, table, name) for name in found.columns]
     if constraint is None:
         column = table.columns.get(found.columns[0]) if len(found.columns) == 1 else None
-        return _violation(found, None, record, properties, {} if column is None else column.info)
-    definition = constraint.info.get(INFO_KEY)
+        return _violation(found, None, record, properties, {} if column is None else info_of(column))
+    definition = info_of(constraint).get(INFO_KEY)
     if isinstance(definition, NonNullConstraint):
         found = replace(found, kind="non-null")
         properties = [definition.property]
@@ -64,7 +64,7 @@ def constraint_violation(error: BaseException, metadata: MetaData) -> Constraint
     else:
         properties = [_attribute(mapper, table, column.name) for column in constraint.columns]
     name = constraint.name if definition is None else definition.name
-    return _violation(found, str(name) if name else None, record, properties, constraint.info)
+    return _violation(found, str(name) if name else None, record, properties, info_of(constraint))
 
 
 def with_constraint_violation(error: Exception, metadata: MetaData) -> Exception:

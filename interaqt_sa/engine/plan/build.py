@@ -10,13 +10,14 @@ from sqlalchemy import ColumnElement, MetaData, Table, case, literal_column
 from sqlalchemy.orm import Mapper, RelationshipProperty
 
 from ...definitions.aggregates import Aggregate
+from ...definitions.computation import info_of
 from ...definitions.match import MatchExp
 from ...definitions.same_row import SameRow
 from ...definitions.state_machine import StateMachine
 from ...definitions.transform import Transform
 from ...errors import DefinitionError, DefinitionFault
 from ...schema.catalog import Catalog
-from ...schema.computed import STATE_KEY, computed_attributes, declared_rows
+from ...schema.computed import computed_attributes, declared_rows, state_of
 from ...schema.dictionaries import DICTIONARY_KEY
 from ...schema.faults import Faults
 from ...schema.match import compile_where
@@ -76,7 +77,7 @@ class _PlanBuilder:
                 continue
             value = ComputedValue(record_name(mapper), attribute, mapper, column, computation)
             self.plan.columns[column] = value
-            host = table.info.get(DICTIONARY_KEY) or outline
+            host = info_of(table).get(DICTIONARY_KEY) or outline
             if self.references.check_value(computation, column, table.fullname, table.columns, host, attribute):
                 with self.faults.caught(value.name, record=value.record, property=value.attribute):
                     self._add_value(value)
@@ -117,7 +118,7 @@ class _PlanBuilder:
         if accumulator is None:
             raise DefinitionFault(f"{type(value.computation).__name__} is not known; register it with accumulates()")
         value.accumulator = accumulator
-        states = [c for c in value.table.columns if c.info.get(STATE_KEY, (None,))[0] == value.column.name]
+        states = [c for c in value.table.columns if (state_of(c) or (None,))[0] == value.column.name]
         value.running = tuple(states) or (value.column,)
         part = self._part(value, builder, range(len(host.vector), len(host.vector) + len(value.running)))
         host.vector.extend(value.running)
@@ -130,7 +131,7 @@ class _PlanBuilder:
         if table not in self.plan.hosts:
             source = self.sources.mapper(value.mapper)
             host = Host(source, table, value.mapper)
-            if DICTIONARY_KEY in table.info:
+            if DICTIONARY_KEY in info_of(table):
                 host.constant = (1,)
             self.plan.hosts[table] = host
             source.host = source.host or host

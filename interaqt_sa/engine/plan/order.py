@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import MetaData, Table
-from sqlalchemy.schema import sort_tables
 
 from .model import Hop
 from .plan import Plan
@@ -20,29 +19,47 @@ def assign_ranks(metadata: MetaData, sources: Sources, plan: Plan) -> None:
     from come before all others, parents first: so the unit of work writes them, and so it may go on where it writes
     nothing else.
     """
-    above: dict[Table, set[Table]] = {table: set() for table in metadata.tables.values()}
-    for lower, higher in (*_by_contributions(plan), *_by_foreign_keys(metadata)):
-        if lower not in _reachable(above, higher):
-            above[lower].add(higher)
-    heights: dict[Table, int] = {}
-
-    def height(table: Table) -> int:
-        if table not in heights:
-            heights[table] = 1 + max(map(height, above[table]), default=0)
-        return heights[table]
-
+    references = _by_foreign_keys(metadata)
+    heights = _heights((*_by_contributions(plan), *references))
     dictionaries = {host.source.table for host in plan.hosts.values() if host.constant is not None}
     watched = {source.table for source in sources.distinct()}
-    ordered = sorted(watched, key=lambda t: (t in dictionaries, -height(t), t.fullname))
-    plan.places.update((table, place) for place, table in enumerate((*_unwatched(metadata, watched), *ordered)))
+    ordered = sorted(watched, key=lambda t: (t in dictionaries, -heights.get(t, 1), t.fullname))
+    rest = _parents_first({table for table in metadata.tables.values() if table not in watched}, references)
+    plan.places.update((table, place) for place, table in enumerate((*rest, *ordered)))
     for source in sources.distinct():
         source.rank = plan.places[source.table]
 
 
-def _unwatched(metadata: MetaData, watched: set[Table]) -> list[Table]:
-    """Return the other tables, parents first."""
-    rest = [table for table in metadata.tables.values() if table not in watched]
-    return list(sort_tables(rest, skip_fn=lambda fk: not _resolves(fk)))
+def _parents_first(tables: set[Table], references: Iterable[tuple[Table, Table]]) -> list[Table]:
+    """Sort by foreign keys, then by name: processes that import their models in another order agree."""
+    heights = _heights(pair for pair in references if tables.issuperset(pair))
+    return sorted(tables, key=lambda table: (heights.get(table, 1), table.fullname))
+
+
+def _heights(pairs: Iterable[tuple[Table, Table]]) -> dict[Table, int]:
+    """Return how many tables at most follow one another from each table on; it is higher for the lower of a pair.
+
+    :param pairs: lower and higher table; one that would close a cycle is dropped.
+    """
+    above: dict[Table, set[Table]] = {}
+    for lower, higher in pairs:
+        if lower not in _reachable(above, higher):
+            above.setdefault(lower, set()).add(higher)
+    return _longest_ways(above)
+
+
+def _longest_ways(above: Mapping[Table, set[Table]]) -> dict[Table, int]:
+    heights: dict[Table, int] = {}
+    waiting = list(above)
+    while waiting:
+        table = waiting[-1]
+        unknown = [higher for higher in above.get(table, ()) if higher not in heights]
+        if unknown:
+            waiting += unknown
+            continue
+        heights[table] = 1 + max((heights[higher] for higher in above.get(table, ())), default=0)
+        waiting.pop()
+    return heights
 
 
 def _by_contributions(plan: Plan) -> list[tuple[Table, Table]]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapper
 from ...definitions.events import MutationEvent, Trigger
 from ...definitions.state_machine import StateMachine, StateTransfer
 from ...definitions.transform import Transform
-from ...schema.computed import STATE_KEY
+from ...schema.computed import state_of
 from ...schema.records import resolve_record
 from .edges import stored_attributes
 from .model import ComputedValue, Source
@@ -77,7 +77,7 @@ def add_state_machine(plan: Plan, sources: Sources, value: ComputedValue) -> Non
     declaration = value.computation
     assert isinstance(declaration, StateMachine)
     source = sources.mapper(value.mapper)
-    hidden = [c for c in value.table.columns if c.info.get(STATE_KEY) == (value.column.name, "state")]
+    hidden = [c for c in value.table.columns if state_of(c) == (value.column.name, "state")]
     machine = Machine(value, declaration, source, hidden[0] if hidden else value.column)
     plan.machines.append(machine)
     for transfer in declaration.transfers:
@@ -97,7 +97,7 @@ def add_transform(plan: Plan, sources: Sources, mapper: Mapper[Any], transform: 
         derivation.origin = resolve_record(plan.metadata, transform.record)
         names = transform.attribute_query or tuple(stored_attributes(derivation.origin))
         derivation.attributes = tuple(names)
-        columns = {c.info[STATE_KEY][1]: c for c in target.table.columns if c.info.get(STATE_KEY, (1,))[0] is None}
+        columns = {place[1]: c for c in target.table.columns if (place := state_of(c)) is not None and place[0] is None}
         derivation.source_column, derivation.index_column = columns["source"], columns["index"]
         _react(plan, sources, Reaction(derivation.origin, None, derivation))
     for dependency in (transform.event_deps or {}).values():
