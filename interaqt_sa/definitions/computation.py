@@ -45,9 +45,10 @@ class Computation(SchemaItem, Generic[T]):
         if not isinstance(parent, Column):
             raise TypeError(f"{self!r} belongs in a Column or mapped_column, not in {parent!r}")
         # Column() replaces its info by the argument info= after this, so it is written when the column gets its table
-        if _among_constraints(parent) is None:  # that of an Annotated type comes after the column's own
-            parent.constraints.add(self)  # type: ignore[arg-type]
-            event.listen(parent, "before_parent_attach", _write_into_info)
+        column: Column[Any] = parent  # pyright: ignore[reportUnknownVariableType]
+        if _among_constraints(column) is None:  # that of an Annotated type comes after the column's own
+            column.constraints.add(self)  # type: ignore[arg-type]
+            event.listen(column, "before_parent_attach", _write_into_info)
 
     def _copy(self, **kw: Any) -> Computation[T]:
         return self
@@ -82,9 +83,10 @@ def computation_of(column: object) -> Computation[Any] | None:
     """Return the computation written into ``column``, or ``None``."""
     if not isinstance(column, Column):
         return None  # mappers have SQL expressions among their columns
-    if getattr(column, "table", None) is None:
-        return _among_constraints(column)
-    info = info_of(column)
+    declared: Column[Any] = column  # pyright: ignore[reportUnknownVariableType]
+    if getattr(declared, "table", None) is None:
+        return _among_constraints(declared)
+    info = info_of(declared)
     found: Any = info.get(INFO_KEY)
-    is_declared = isinstance(found, Computation) and info[_DECLARED_FOR] == column.table.name
+    is_declared = isinstance(found, Computation) and info[_DECLARED_FOR] == declared.table.name
     return found if is_declared else None  # pyright: ignore[reportUnknownVariableType]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Column, MetaData, inspect
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
@@ -23,10 +23,10 @@ def record_name(mapper: Mapper[Any]) -> str:
 def mapper_of(cls: type[Any]) -> Mapper[Any] | None:
     """Return the mapper of ``cls``, ``None`` if it is not mapped, or waits for its mapping."""
     try:
-        found: Any = inspect(cls, raiseerr=False)
+        found = cast("Mapper[Any] | None", inspect(cls, raiseerr=False))
     except UnmappedClassError:  # SQLAlchemy says so of a class that waits, whatever raiseerr is
         return None
-    return found if isinstance(found, Mapper) else None
+    return found if found is not None and found.is_mapper else None
 
 
 def stored_attributes(mapper: Mapper[Any]) -> list[tuple[str, Column[Any]]]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from itertools import pairwise, permutations
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ def lock_order(names: tuple[str, ...], references: frozenset[tuple[str, str]], c
     metadata = MetaData()
     made = {}
     for name in names:
-        keys = [
+        keys: list[Column[Any]] = [
             Column(f"{other}_id", ForeignKey(f"{other}.id", name=f"{name}_{other}", use_alter=True))
             for other in sorted(other for own, other in references if own == name)
         ]
@@ -35,10 +36,13 @@ def lock_order(names: tuple[str, ...], references: frozenset[tuple[str, str]], c
             "parent", metadata, Column("id", Integer, primary_key=True), Column("n", Integer, iq.Count("children"))
         )
         child = Table(
-            "child", metadata, Column("id", Integer, primary_key=True), Column("parent_id", ForeignKey("parent.id"))
+            "child",
+            metadata,
+            Column("id", Integer, primary_key=True),
+            Column("parent_id", Integer, ForeignKey("parent.id")),
         )
         attributes = {"__table__": parent, "children": relationship("Child")}
-        kept = [type("Parent", (base,), attributes), type("Child", (base,), {"__table__": child})]
+        kept: list[Any] = [type("Parent", (base,), attributes), type("Child", (base,), {"__table__": child})]
         assert kept
     plan = Plan.of(metadata)
     assert set(plan.places) == set(metadata.tables.values())
