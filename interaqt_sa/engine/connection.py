@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from ..errors import TransactionCapabilityError
+from ..session.isolation import isolation_of
 from ..session.state import SessionState
 from .plan import Source
 
@@ -41,14 +42,6 @@ def connection_of(session: Session, source: Source) -> Connection:
     _refuse_autocommit(connection)
     transaction.connection = connection
     return connection
-
-
-def isolation_of(connection: Connection) -> str:
-    """Return the isolation level of the running transaction, without asking the server."""
-    chosen = connection.get_execution_options().get("isolation_level")
-    if chosen is None:
-        chosen = getattr(connection.dialect, "_on_connect_isolation_level", None) or connection.default_isolation_level
-    return str(chosen or "").replace("_", " ").upper()
 
 
 def require_latest_rows(connection: Connection, why: str, *, all_serializable: bool) -> None:

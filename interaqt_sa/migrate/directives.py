@@ -25,6 +25,7 @@ from sqlalchemy.schema import Index
 from sqlalchemy.sql import visitors
 
 from .operations import Backfill, CheckUnique, Note
+from .predicates import spell_percent_signs
 
 _Name = tuple[str | None, str]
 
@@ -49,6 +50,8 @@ def arrange(directives: list[MigrationScript], dialect: str) -> None:
     The revision of a back-fill holds nothing that could not be repeated: when it is interrupted, the revision before it
     is stamped, and the next upgrade goes on inside the back-fill.
     """
+    for script in directives:
+        spell_percent_signs([*script.upgrade_ops_list, *script.downgrade_ops_list])
     directives[:] = [arranged for script in directives for arranged in (script, *_split(script, dialect))]
 
 

@@ -4,15 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from alembic.operations.ops import CreateIndexOp, DropIndexOp, ModifyTableOps
+from alembic.operations.ops import CreateIndexOp, DropIndexOp, MigrateOperation, ModifyTableOps, OpContainer
 from alembic.util import DispatchPriority, PriorityDispatchResult
-from sqlalchemy import Connection, Dialect, Index, Table, text
+from sqlalchemy import Connection, Dialect, Index, Table, TextClause, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alembic.autogenerate.api import AutogenContext
     from alembic.runtime.plugins import Plugin
+
+_make: Any = postgresql.dialect
+#: dialects whose parameters leave ``%`` alone, by the options of an index
+_PLAIN: dict[str, Dialect] = {
+    "postgresql_where": _make(paramstyle="named"),
+    "sqlite_where": sqlite.dialect(),
+}
+
+
+class _AsItStands(TextClause):
+    """SQL text that is rendered into a revision as it stands."""
+
+    inherit_cache = True
+
+
+@compiles(_AsItStands)
+def _as_it_stands(element: _AsItStands, compiler: SQLCompiler, **kw: Any) -> str:
+    return element.text.replace(r"\:", ":")
 
 
 def setup(plugin: Plugin) -> None:
@@ -50,6 +73,28 @@ def compare_predicates(
     return PriorityDispatchResult.CONTINUE
 
 
+def spell_percent_signs(operations: Sequence[MigrateOperation]) -> None:
+    """Give new indexes their predicates as text where these hold ``%``.
+
+    Alembic would write them into the revision as the driver takes them: for psycopg, and wrongly, with ``%%``.
+    """
+    for operation in operations:
+        if isinstance(operation, OpContainer):
+            spell_percent_signs(operation.ops)
+        elif isinstance(operation, CreateIndexOp):
+            for name, dialect in _PLAIN.items():
+                where: Any = operation.kw.get(name)
+                options = {"literal_binds": True, "include_table": False}
+                spelled = (
+                    str(where.compile(dialect=dialect, compile_kwargs=options)) if hasattr(where, "compile") else ""
+                )
+                if "%" in spelled:
+                    # SQLAlchemy takes no string as a predicate for SQLite
+                    operation.kw[name] = (
+                        _AsItStands(_escaped(spelled)) if dialect.name == "sqlite" else _escaped(spelled)
+                    )
+
+
 def _predicate(index: Index, dialect: Dialect) -> str | None:
     try:
         where: Any = index.dialect_options[dialect.name]["where"]
@@ -59,6 +104,8 @@ def _predicate(index: Index, dialect: Dialect) -> str | None:
         return None
     if not isinstance(where, str):
         where = where.compile(dialect=dialect, compile_kwargs={"literal_binds": True, "include_table": False})
+        # for a driver with parameters such as %s it is doubled, and would be once more when it is run as text
+        where = str(where) % () if dialect.paramstyle in ("format", "pyformat") else where
     return " ".join(str(where).split())
 
 

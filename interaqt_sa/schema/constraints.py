@@ -15,6 +15,7 @@ from ..errors import DefinitionFault
 from .catalog import Catalog
 from .definition_checks import check_constraint, constraints_of, is_text
 from .faults import Faults, NotYetKnown
+from .index_predicates import writable
 from .match import compile_where
 from .naming import fit_identifier
 from .operands import check_operands, parts_of
@@ -110,7 +111,7 @@ class _OwnColumns:
 def _predicate(plan: TablePlan, where: Where) -> ColumnElement[bool]:
     try:
         check_operands(where, lambda path: _column(plan, path))
-        return compile_where(where, _OwnColumns(plan), lambda path: _column(plan, path))
+        return writable(compile_where(where, _OwnColumns(plan), lambda path: _column(plan, path)))
     except (AttributeError, TypeError) as error:
         raise DefinitionFault(f"where={where!r} cannot be compiled: {error}") from error
 

@@ -10,9 +10,10 @@ from sqlalchemy.util import greenlet_spawn
 from ..definitions.computation import AttributeQuery, RecordRef, Where
 from ..definitions.dictionary import Dictionary
 from ..schema.schema import Schema
+from ..session.isolation import require_isolation
 from ..session.retry import run_with_transaction_retry
 from .read import Record
-from .storage import Isolation, OrderBy, Storage, set_isolation, translated_errors
+from .storage import Beginning, Isolation, OrderBy, Storage, translated_errors
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -101,14 +102,18 @@ class AsyncStorage:
         isolation: Isolation = "READ COMMITTED",
     ) -> R:
         """Await ``fn(storage)`` in one transaction; see :meth:`.Storage.run_in_transaction`."""
+        title = name or str(getattr(fn, "__name__", "transaction"))
         if (joined := self._storage.joined()) is not None:
+            await greenlet_spawn(joined.read, lambda session: require_isolation(session, isolation, title))
             return await fn(AsyncStorage(self._session_factory, joined))
+        begin = Beginning(isolation)
 
         async def work(session: AsyncSession) -> R:
-            await session.run_sync(set_isolation, isolation)
-            return await fn(self.with_session(session))
+            await session.run_sync(begin.set)
+            with begin.watched():
+                return await fn(self.with_session(session))
 
-        work.__name__ = name or str(getattr(fn, "__name__", "transaction"))
+        work.__name__ = title
         with translated_errors(self.schema.metadata):
             return await run_with_transaction_retry(self._session_factory, work)
 

@@ -14,6 +14,8 @@ from ..definitions.dictionary import Dictionary
 from ..schema.dictionaries import ROW_ID, dictionary_mapper
 from ..schema.records import resolve_record
 from ..schema.schema import Schema
+from ..session.database_errors import is_require_serializable_retry
+from ..session.isolation import READ_COMMITTED, require_isolation
 from ..session.retry import run_with_transaction_retry
 from ..session.violations import with_constraint_violation
 from . import links, write
@@ -182,18 +184,25 @@ class Storage:
         """Run ``fn(storage)`` in one transaction; inside another one it is a part of that.
 
         :param name: for error messages.
-        :param isolation: of a transaction of its own.
+        :param isolation: the least level. A transaction of its own begins with it; if another one that it is a part
+            of is weaker, that one must begin again.
         :return: what ``fn`` returned in the attempt that was committed.
+        :raises RequireSerializableRetry: if it is a part of a weaker transaction. A dispatch, and a
+            ``run_in_transaction()`` or :func:`.run_with_transaction_retry` around it, then begin again at SERIALIZABLE.
         :raises TransactionRetryExhaustedError: if every attempt met a conflict.
         """
+        title = name or str(getattr(fn, "__name__", "transaction"))
         if (joined := self.joined()) is not None:
+            joined.read(lambda session: require_isolation(session, isolation, title))
             return fn(joined)
+        begin = Beginning(isolation)
 
         def work(session: Session) -> R:
-            set_isolation(session, isolation)
-            return fn(self.with_session(session))
+            begin.set(session)
+            with begin.watched():
+                return fn(self.with_session(session))
 
-        work.__name__ = name or str(getattr(fn, "__name__", "transaction"))
+        work.__name__ = title
         with translated_errors(self.schema.metadata):
             return run_with_transaction_retry(plain_factory(self._session_factory), work)
 
@@ -243,10 +252,29 @@ class DictionaryStorage:
             self._storage.create(mapper, {"id": ROW_ID, "value": value})
 
 
-def set_isolation(session: Session, isolation: Isolation) -> None:
-    """Give the transaction that ``session`` is about to begin an isolation level; it must not have done anything."""
-    if isolation != "READ COMMITTED" and session.get_bind().dialect.name != "sqlite":
-        session.connection(execution_options={"isolation_level": isolation})
+class Beginning:
+    """Begins the attempts of one transaction at an isolation level.
+
+    :param isolation: that of the first one; once more was required, whoever repeats attempts sets it.
+    """
+
+    def __init__(self, isolation: Isolation) -> None:
+        self._isolation: Isolation = isolation
+
+    def set(self, session: Session) -> None:
+        """Give the transaction that ``session`` has just begun its level; it must not have done anything."""
+        if self._isolation != READ_COMMITTED and session.get_bind().dialect.name != "sqlite":
+            session.connection(execution_options={"isolation_level": self._isolation})
+
+    @contextmanager
+    def watched(self) -> Generator[None]:
+        """Find out whether the attempt inside the block requires more."""
+        try:
+            yield
+        except Exception as error:
+            if is_require_serializable_retry(error):
+                self._isolation = READ_COMMITTED
+            raise
 
 
 @contextmanager

@@ -257,6 +257,25 @@ def test_promotion_is_remembered(make: Make, engine: Engine) -> None:
     assert level == ("READ COMMITTED" if engine.dialect.name == "postgresql" else "SERIALIZABLE")
 
 
+def test_a_transaction_inside_that_needs_more_promotes(make: Make, engine: Engine) -> None:
+    levels: list[str] = []
+
+    def inner(storage: Any) -> None:
+        levels.append(storage.read(lambda session: session.connection().get_isolation_level()))
+
+    def resolve(ctx: Any, args: Any) -> None:
+        ctx.storage.run_in_transaction(inner, isolation="SERIALIZABLE")
+
+    controller = make(source(resolve=resolve))
+    result = controller.dispatch("place", ARGS)
+    is_postgresql = engine.dialect.name == "postgresql"
+    assert (result.ok, result.attempts, levels) == (True, 2 if is_postgresql else 1, ["SERIALIZABLE"])
+    assert result.isolation == ("SERIALIZABLE" if is_postgresql else "READ COMMITTED")
+    with controller.system.session_factory.begin() as session:
+        joined = controller.dispatch("place", {**ARGS, "total": 6}, session=session)
+        assert isinstance(joined.error, RequireSerializableRetry) == is_postgresql
+
+
 def test_each_attempt_has_fresh_arguments(make: Make) -> None:
     seen: list[Any] = []
     errors = [conflict()]

@@ -1,0 +1,48 @@
+"""Isolation levels of transactions: what is, and what is asked for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from ..errors import RequireSerializableRetry
+
+READ_COMMITTED: Final = "READ COMMITTED"
+#: weakest first; others count as the weakest
+_LEVELS = (READ_COMMITTED, "REPEATABLE READ", "SERIALIZABLE")
+_SAME = {"SNAPSHOT": "REPEATABLE READ"}
+
+
+def isolation_of(connection: Connection) -> str:
+    """Return the isolation level of the running transaction, without asking the server."""
+    chosen = connection.get_execution_options().get("isolation_level")
+    if chosen is None:
+        chosen = getattr(connection.dialect, "_on_connect_isolation_level", None) or connection.default_isolation_level
+    return str(chosen or "").replace("_", " ").upper()
+
+
+def require_isolation(session: Session, isolation: str, name: str) -> None:
+    """Make sure that the transaction of ``session`` has at least a level; one that has not begun is given it.
+
+    :param name: what needs it, for the error.
+    :raises RequireSerializableRetry: if the transaction is weaker: whoever began it must begin again.
+    """
+    if isolation == READ_COMMITTED or session.get_bind().dialect.name == "sqlite":
+        return  # which has no weaker level than SERIALIZABLE
+    if not session.in_transaction():
+        session.connection(execution_options={"isolation_level": isolation})
+        return
+    level = isolation_of(session.connection())
+    if _strength(level) < _strength(isolation):
+        raise RequireSerializableRetry(
+            f"{name} needs {isolation}, and is called inside a transaction that is {level}. A dispatch and "
+            "run_with_transaction_retry() begin again at SERIALIZABLE by themselves; elsewhere begin the outer "
+            "transaction at the level that is needed"
+        )
+
+
+def _strength(level: str) -> int:
+    level = _SAME.get(level, level)
+    return _LEVELS.index(level) if level in _LEVELS else 0
