@@ -21,8 +21,10 @@ def writable(predicate: ColumnElement[bool]) -> ColumnElement[bool]:
 
     :raises DefinitionFault: if it holds NaN or an infinity, for which SQL has no literals.
     """
+    held: Any
+    value: Any
     for part in visitors.iterate(predicate):
-        held = part.value if isinstance(part, BindParameter) else None
+        held = getattr(part, "value", None)
         for value in held if isinstance(held, (list, tuple, set, frozenset)) else (held,):
             if isinstance(value, (float, Decimal)) and not math.isfinite(value):
                 raise DefinitionFault(

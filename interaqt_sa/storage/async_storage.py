@@ -17,6 +17,7 @@ from .storage import Beginning, Isolation, OrderBy, Storage, translated_errors
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+    from sqlalchemy.orm import Session
 
 R = TypeVar("R")
 
@@ -104,7 +105,11 @@ class AsyncStorage:
         """Await ``fn(storage)`` in one transaction; see :meth:`.Storage.run_in_transaction`."""
         title = name or str(getattr(fn, "__name__", "transaction"))
         if (joined := self._storage.joined()) is not None:
-            await greenlet_spawn(joined.read, lambda session: require_isolation(session, isolation, title))
+
+            def require(session: Session) -> None:
+                require_isolation(session, isolation, title)
+
+            await greenlet_spawn(joined.read, require)
             return await fn(AsyncStorage(self._session_factory, joined))
         begin = Beginning(isolation)
 
