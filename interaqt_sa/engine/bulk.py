@@ -13,9 +13,10 @@ from ..errors import UnmanagedWriteError
 from ..schema.computed import state_of
 from ..session.state import SessionState
 from .classes import read_by_class
+from .conflict_targets import ConflictTarget, Values
 from .deletes import find_dependents
 from .dialects import Lock
-from .dml_statement import DMLStatement, conflict_clauses
+from .dml_statement import DMLStatement, conflict_clauses, known_value
 from .given import Given
 from .guard import MANAGED_OPTION
 from .initial_values import initial_value
@@ -28,6 +29,7 @@ from .plan import Plan, Source
 from .plan.expressions import labelled
 from .protection import computed_write
 from .rekeyed import recount
+from .replaced import find_displaced, find_replaced, may_replace, replacing_targets
 from .restriction import Restriction
 from .results import split_result
 from .rows import update_rows
@@ -78,6 +80,7 @@ class Bulk:
         self.mapper: Mapper[Any] | None = dml.mapper or self.source.mapper
         self.propagation.connection(self.source)  # refuses what cannot be kept true before anything is written
         self.given = Given(self)
+        self._recounted: list[Key] = []
         self._old: dict[Mapper[Any], dict[Key, dict[str, Any]]] = {}
 
     @property
@@ -96,6 +99,7 @@ class Bulk:
     def insert(self) -> Result[Any]:
         """Insert, and let the new rows contribute."""
         mapper = self.dml.mapper
+        gone = self._make_room_for_new()
         self.given.locks({}, self.given.inserted()).run()
         columns = returned_columns(self.propagation, self.source, self.tables)
         # the ORM would add nothing but the work of each row
@@ -103,9 +107,16 @@ class Bulk:
         statement = plain.returning(*self._asked(columns))
         result = self.execution.invoke_statement(statement=statement, execution_options=_MANAGED)
         answer, returned = split_result(result, self.statement, columns)
-        self.count_new(columns, returned)
-        self.propagation.run()
+        self.count_new(columns, returned, replaced=gone)
+        self.moved(gone, set())
+        self.run()
         return answer
+
+    def run(self) -> None:
+        """Let everything follow."""
+        self.propagation.run()
+        if self._recounted:
+            recount(self.propagation, self.source, self._recounted)
 
     @property
     def tables(self) -> Sequence[Table]:
@@ -136,11 +147,21 @@ class Bulk:
         # the ORM sorts rows by the attributes that they give, and leaves out None
         return all(row.keys() == names and not any(value is None for value in row.values()) for row in rows)
 
-    def count_new(self, columns: Sequence[Column[Any]], returned: Sequence[tuple[Any, ...]]) -> None:
-        """Let new rows contribute, and tell who listens."""
+    def count_new(
+        self, columns: Sequence[Column[Any]], returned: Sequence[tuple[Any, ...]], replaced: Sequence[Key] = ()
+    ) -> None:
+        """Let new rows contribute, and tell who listens.
+
+        :param replaced: rows that were deleted to make room; one that is new by the same key was changed.
+        """
         keys = count_inserted(self.propagation, self.source, self.tables, columns, returned)
         self._start_machines(keys)
         mapper, mutations = self._heard(), self.propagation.mutations
+        if replaced:
+            gone = set(replaced)
+            # the new row begins with no members: those that the old one had may have gone with it, or not
+            self._recounted += [key for key in keys if key in gone]
+            keys = [key for key in keys if key not in gone]
         if mapper is not None and keys and mutations is not None:
             for own, rows in self._read_by_class(mapper, keys).items():
                 mutations.created(own, rows.values())
@@ -153,6 +174,53 @@ class Bulk:
                 fresh = {key: {machine.value.column: initial_value(machine, row)} for key, row in rows.items()}
                 update_rows(self.propagation, self.source, machine.value.mapper, fresh)
 
+    # -- rows that SQLite deletes to make room -----------------------------------------------------------------
+
+    def make_room(self, rows: Iterable[Values], besides: Iterable[Key] = ()) -> list[Key]:
+        """Read the rows that new ones will replace; return their keys.
+
+        :param besides: rows that stay.
+        """
+        targets = self._replacing()
+        found = find_replaced(self.propagation, self.source, targets, list(rows)) if targets else []
+        return self._read_gone(found, besides)
+
+    def _replacing(self) -> Sequence[ConflictTarget]:
+        if self.propagation.dialect.has_row_locks or not may_replace(self.statement, self.table, self.plan):
+            return ()
+        return replacing_targets(self.statement, self.table, self.plan)
+
+    def _make_room_for_new(self) -> list[Key]:
+        if not self._replacing():
+            return []
+        if self.statement.select is not None:
+            raise UnmanagedWriteError(
+                f"INSERT … SELECT into {self.table.name!r} may replace rows and does not say which; select the "
+                "rows first and pass them as parameters",
+                table=self.table.fullname,
+            )
+        return self.make_room(self.dml.given_rows())
+
+    def _make_room_for_changed(self, keys: Sequence[Key]) -> list[Key]:
+        targets = [t for t in self._replacing() if not self.dml.written.isdisjoint(t.columns)]
+        if not targets:
+            return []
+        fixed, given = self.dml.values(), self.dml.rows or [self.dml.parameters]
+        rows = [{**fixed, **self.dml.by_column(row, in_rows=True)} for row in given]
+        told = [{c: known_value(v) for c, v in row.items()} for row in rows]
+        displaced = find_displaced(self.propagation, self.source, targets, told)
+        if len(keys) > 1:  # and of several rows that get the same values only the last one stays
+            self.propagation.before(self._with_dependents(keys))
+        return self._read_gone(displaced, keys)
+
+    def _read_gone(self, found: Iterable[Key], besides: Iterable[Key]) -> list[Key]:
+        stay = set(besides)
+        gone = [key for key in found if key not in stay]
+        if gone:
+            self.propagation.before(self._with_dependents(gone))
+            self._read_old(gone)
+        return gone
+
     # -- UPDATE ------------------------------------------------------------------------------------------------
 
     def update(self) -> Result[Any]:
@@ -164,9 +232,10 @@ class Bulk:
         _refuse_keys(self.table, self.key, columns)
         lock = self.source.lock_to_change(columns)
         keys = self._matching(lock, changed)
+        gone = self._make_room_for_changed(keys) if keys else []
         self.before(keys, changed, lock, self.given.updated(keys))
         result = self._run_restricted(keys)
-        self.moved(keys, changed)
+        self.moved([*keys, *gone], changed)
         self.propagation.run()
         self.rekeyed(keys, columns)
         return result
@@ -247,17 +316,21 @@ class Bulk:
         """Lock the rows that match and what goes with them, delete just those, and let the difference follow."""
         keys = self._matching(Lock.UPDATE, None)
         if keys:
-            touched: dict[Source, Touched] = {}
-            if self.table in self.plan.sources:
-                touched[self.source] = Touched(dict.fromkeys(keys, Lock.UPDATE), None)
-            if self.table is self.source.table:
-                find_dependents(self.propagation, {self.table: dict.fromkeys(keys)}, touched)
-            self.propagation.before(touched)
+            self.propagation.before(self._with_dependents(keys))
             self._read_old(keys)
         result = self._run_restricted(keys)
         self.moved(keys, set())  # they contribute nowhere
         self.propagation.run()
         return result
+
+    def _with_dependents(self, keys: Sequence[Key]) -> dict[Source, Touched]:
+        """Return rows that go, and those that the database changes with them."""
+        touched: dict[Source, Touched] = {}
+        if self.table in self.plan.sources:
+            touched[self.source] = Touched(dict.fromkeys(keys, Lock.UPDATE), None)
+        if self.table is self.source.table:
+            find_dependents(self.propagation, {self.table: dict.fromkeys(keys)}, touched)
+        return touched
 
     # -- rows that match ---------------------------------------------------------------------------------------
 

@@ -185,6 +185,15 @@ class DMLStatement:
         """Return what the statement gives to all of its rows."""
         return _told((pair for key, given in self._pairs() for pair in self.assigned(key, given)))
 
+    def given_rows(self) -> list[dict[Column[Any], Any]]:
+        """Return what each row of an INSERT gives, as far as that is told; of ``INSERT … SELECT`` nothing is."""
+        fixed = self.values()
+        if listed := self.rows_of_values():
+            rows = [self.by_column(row, in_rows=False) for row in listed]
+        else:
+            rows = [self.by_column(row, in_rows=True) for row in self.rows or [self.parameters]]
+        return [{c: known_value(v) for c, v in {**fixed, **row}.items()} for row in rows]
+
     def by_column(self, row: Mapping[Any, Any], *, in_rows: bool) -> dict[Column[Any], Any]:
         """Return what ``row`` gives to columns.
 

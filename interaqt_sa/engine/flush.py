@@ -49,6 +49,7 @@ class Flush:
         self._seen: set[tuple[Source, Key]] = set()
         self._links: list[tuple[Source, list[Any], list[dict[str, Any]]]] = []
         self._others = Others(self.propagation)
+        self._replaced: dict[Source, dict[Key, None]] = {}
 
     # -- before ------------------------------------------------------------------------------------------------
 
@@ -204,6 +205,11 @@ class Flush:
             self.propagation.before({source: Touched(dict.fromkeys(unseen, lock), columns)})
             self._seen.update((source, key) for key in unseen)
 
+    def replaces(self, source: Source, keys: Iterable[Key]) -> None:
+        """Note rows that the database deletes to make room; a new one with the same key begins with no members."""
+        self.late(source, keys, None, Lock.UPDATE)
+        self._replaced.setdefault(source, {}).update(dict.fromkeys(keys))
+
     def insert_links(self, source: Source, columns: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
         """Note rows that the unit of work is about to write into a secondary table."""
         self._links.append((source, list(columns), [dict(row) for row in rows]))
@@ -242,6 +248,8 @@ class Flush:
         self.same_row.after_flush()
         self.events.after()
         propagation.run()
+        for source, keys in self._replaced.items():
+            recount(propagation, source, keys)
         for instance, watch, source in self._rekeyed:
             recount(propagation, source, [tuple(watch.mapper.primary_key_from_instance(instance))])
 

@@ -10,15 +10,16 @@ from sqlalchemy.orm import FromStatement
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from ..errors import UnmanagedWriteError
-from .deletes import leads_on
+from .deletes import find_dependents, leads_on
 from .dialects import Lock
 from .dml_statement import dml_of
 from .execution import ENGINE_OPTIONS
 from .flush import Flush
 from .links import find_links
 from .plan import Plan, Source
+from .replaced import find_displaced, find_replaced, may_replace, replacing_targets, rows_by_column
 from .table_identity import FindNames, find_table
-from .touched import Key
+from .touched import Key, Touched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,9 @@ def written_table(element: Any, options: Mapping[str, Any], plan: Plan, names: F
 
 def is_watched(element: Any, table: Table, plan: Plan) -> bool:
     """Whether a statement that writes ``table`` is to be followed."""
-    return table in plan.sources or (isinstance(element, Delete) and bool(leads_on(plan, table)))
+    if table in plan.sources:
+        return True
+    return (isinstance(element, Delete) or may_replace(element, table, plan)) and bool(leads_on(plan, table))
 
 
 def watch_statement(
@@ -59,9 +62,12 @@ def watch_statement(
     source = plan.sources.get(table)
     if flush is None or getattr(element.table, "metadata", None) is not plan.metadata:
         refuse(unmanaged_write(table, type(element).__name__.lower()))
-    elif source is None:
+        return
+    if not isinstance(element, Delete) and may_replace(element, table, plan):
+        _replaced_rows(element, table, parameters, flush)
+    if source is None:
         return  # the rows that go with it were found before the flush
-    elif table in plan.secondaries and not _of_object(source, options):
+    if table in plan.secondaries and not _of_object(source, options):
         _link_rows(element, parameters, source, flush)
     elif not isinstance(element, Insert):
         _late_rows(element, parameters, source, flush)
@@ -144,6 +150,27 @@ def _key_of(key: Sequence[Column[Any]], row: Mapping[str, Any]) -> Key | None:
     # the unit of work names the key in WHERE by label in an UPDATE and by key in a DELETE
     values = tuple(row.get(column._label or "", row.get(column.key)) for column in key)
     return None if None in values else values
+
+
+def _replaced_rows(
+    element: Insert | Update, table: Table, parameters: Sequence[Mapping[str, Any]], flush: Flush
+) -> None:
+    """Read rows that SQLite deletes to make room for those of the unit of work."""
+    propagation, plan = flush.propagation, flush.plan
+    targets = () if propagation.dialect.has_row_locks else replacing_targets(element, table, plan)
+    rows = rows_by_column(table, parameters)
+    if isinstance(element, Update):
+        targets = [target for target in targets if any(c in row for row in rows for c in target.columns)]
+    source = plan.sources.get(table) or propagation.statements.unwatched(table)
+    find = find_replaced if isinstance(element, Insert) else find_displaced
+    gone = find(propagation, source, targets, rows) if targets else []
+    touched: dict[Source, Touched] = {}
+    if gone:
+        find_dependents(propagation, {table: dict.fromkeys(gone)}, touched)
+    for below, found in touched.items():
+        flush.late(below, found.keys, None, Lock.UPDATE)
+    if table in plan.sources:
+        flush.replaces(source, gone)
 
 
 def _link_rows(element: Any, parameters: Sequence[Mapping[str, Any]], source: Source, flush: Flush) -> None:

@@ -12,7 +12,7 @@ from ..errors import UnmanagedWriteError
 from .advisory import lock_names, place_of
 from .conflict_targets import ConflictTarget, Values, conflict_targets
 from .dialects import Lock
-from .dml_statement import conflict_clauses, known_value
+from .dml_statement import conflict_clauses
 from .guard import MANAGED_OPTION
 from .inserted import returned_columns
 from .results import WriteResult
@@ -48,6 +48,7 @@ class Upsert:
         self._answers: list[FrozenResult[Any]] = []
         self._updated: dict[Key, None] = {}
         self._written = 0
+        self._gone: list[Key] = []
         self._refuse_keys()
 
     def _refuse_keys(self) -> None:
@@ -72,7 +73,8 @@ class Upsert:
         keys = {n: [target.key_of(row) for target in self._targets] for n, row in rows.items()}
         for numbers in self._batches(keys):
             self._run_distinct({n: rows[n] for n in numbers}, keys, statement)
-        bulk.propagation.run()
+        bulk.moved(self._gone, set())
+        bulk.run()
         bulk.rekeyed(list(self._updated), {column for column, _ in bulk.dml.set_on_conflict()})
         if bulk.statement._returning:
             return WriteResult.of(self._answers, None, bulk.statement, self._written)
@@ -158,6 +160,7 @@ class Upsert:
                 for n, *key in self._execute_own(self._find(target, widely=widely), packed):
                     found.setdefault(n, {})[tuple(key)] = None
         locked = dict.fromkeys(key for keys in found.values() for key in keys)
+        self._gone += bulk.make_room(rows.values(), besides=locked)
         bulk.before(list(locked), set(bulk.table.columns), Lock.UPDATE, bulk.given.of_columns(rows.values()))
         return {n: list(keys) for n, keys in found.items()}
 
@@ -200,7 +203,7 @@ class Upsert:
                 self._answers.append(frozen().columns(*range(width)).freeze())
             self._written += len(returned)
             fresh += [row for row in returned if tuple(row[i] for i in places) not in known]
-        bulk.count_new(columns, fresh)
+        bulk.count_new(columns, fresh, replaced=self._gone)
         return [tuple(row[i] for i in places) for row in fresh]
 
     def _executions(self, statement: Any, rows: Sequence[Values]) -> Iterable[tuple[list[dict[str, Any]], Any]]:
@@ -231,19 +234,15 @@ class Upsert:
     def _rows_and_statement(self) -> tuple[Rows, Any]:
         """Return the rows to insert, and the statement without them."""
         statement, dml = self._bulk.statement, self._bulk.dml
-        fixed = {column: known_value(value) for column, value in dml.values().items()}
         bare = statement._generate()
         bare._multi_values = ()
         bare._values = None
         if statement.select is not None:
-            listed = self._selected()
+            rows: Sequence[Values] = self._selected()
             bare.select = None
             bare._select_names = None
-        elif given := dml.rows_of_values():
-            listed = [dml.by_column(row, in_rows=False) for row in given]
         else:
-            listed = [dml.by_column(row, in_rows=True) for row in dml.rows or [dml.parameters]]
-        rows = [{c: known_value(v) for c, v in {**fixed, **row}.items()} for row in listed]
+            rows = dml.given_rows()
         return dict(enumerate(rows)), bare
 
     def _selected(self) -> list[Values]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 from ...schema.catalog import Catalog
 from ...schema.records import relationships_of
 from .model import ComputedValue, Host, Source
+from .replacing import replacing_keys
 from .watch import RowReference, Watch, checked_references
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Plan:
     :ivar sources: what is watched, by each of its tables.
     :ivar reactions: what mutation events of a table set off.
     :ivar children: foreign keys by the table that they refer to.
+    :ivar replacing: unique keys by which SQLite deletes rows to make room, by their table.
     :ivar secondaries: tables whose rows the unit of work writes for many-to-many relationships.
     :ivar places: every table of the MetaData in the lock order.
     :ivar nullified: those that the unit of work sets to NULL when it deletes a parent.
@@ -45,6 +47,7 @@ class Plan:
         self.secondaries: set[Table] = set()
         self.nullified: set[ForeignKeyConstraint] = set()
         self.places: dict[Table, int] = {}
+        self.replacing: dict[Table, list[Sequence[Column[Any]]]] = {}
         self._by_name: dict[str, list[Table]] = {}
         self._watches: dict[type[Any], Watch | None] = {}
         self._reactions_to: dict[Mapper[Any], tuple[Reaction, ...]] = {}
@@ -70,6 +73,8 @@ class Plan:
         self.sources = dict(sources.by_table)
         for table in self.metadata.tables.values():
             self._by_name.setdefault(table.name.casefold(), []).append(table)
+            if keys := list(replacing_keys(table)):
+                self.replacing[table] = keys
             for constraint in table.foreign_key_constraints:
                 self.children.setdefault(constraint.referred_table, []).append(constraint)
         for mapper in Catalog.of(self.metadata).all_mappers():
