@@ -256,7 +256,7 @@ def _collated(value: ColumnElement[Any], column: Column[Any]) -> ColumnElement[A
 def _read_by(element: ColumnElement[Any], table: Table) -> Iterable[Column[Any]]:
     parts: list[Any] = list(visitors.iterate(element))
     yield from (part for part in parts if isinstance(part, Column))
-    text = " ".join(part.text for part in parts if getattr(part, "is_literal", False))
+    text = " ".join(str(part.name) for part in parts if getattr(part, "is_literal", False))
     if text:
         yield from (c for c in table.columns if re.search(rf"(?<!\w){re.escape(c.name)}(?!\w)", text, re.IGNORECASE))
 

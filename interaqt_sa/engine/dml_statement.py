@@ -107,13 +107,16 @@ class DMLStatement:
     @cached_property
     def rows_by_attribute(self) -> bool:
         """Whether parameter sets name attributes of the class, and not columns."""
-        return self.mapper is not None and self._strategy == "bulk"
+        return self.mapper is not None and self.strategy == "bulk"
 
     @cached_property
-    def _strategy(self) -> str:
+    def strategy(self) -> str:
+        """SQLAlchemy's name for the way in which the ORM runs the statement."""
         options = self.execution.execution_options
         kind = "insert" if isinstance(self.statement, Insert) else "update"
-        return getattr(options.get(f"_sa_orm_{kind}_options"), "_dml_strategy", "")
+        chosen = getattr(options.get(f"_sa_orm_{kind}_options"), "_dml_strategy", "auto")
+        # nothing was chosen yet for a statement inside select(…).from_statement()
+        return ("bulk" if self.rows else "orm") if chosen == "auto" else str(chosen)
 
     # -- columns -----------------------------------------------------------------------------------------------
 
@@ -187,11 +190,10 @@ class DMLStatement:
 
     def given_rows(self) -> list[dict[Column[Any], Any]]:
         """Return what each row of an INSERT gives, as far as that is told; of ``INSERT … SELECT`` nothing is."""
-        fixed = self.values()
-        if listed := self.rows_of_values():
-            rows = [self.by_column(row, in_rows=False) for row in listed]
-        else:
-            rows = [self.by_column(row, in_rows=True) for row in self.rows or [self.parameters]]
+        fixed, listed = self.values(), self.rows_of_values()
+        rows = [self.by_column(row, in_rows=not listed) for row in listed or self.rows or [self.parameters]]
+        if not self.rows_by_attribute:  # the first one says which columns are written
+            rows = [{column: row[column] for column in rows[0] if column in row} for row in rows]
         return [{c: known_value(v) for c, v in {**fixed, **row}.items()} for row in rows]
 
     def by_column(self, row: Mapping[Any, Any], *, in_rows: bool) -> dict[Column[Any], Any]:

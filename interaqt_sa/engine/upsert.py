@@ -49,6 +49,9 @@ class Upsert:
         self._updated: dict[Key, None] = {}
         self._written = 0
         self._gone: list[Key] = []
+        # SQLAlchemy writes the values of index_where into the SQL for SQLite, which it does for one row only
+        wheres = [clause.inferred_target_whereclause for clause in conflict_clauses(bulk.statement)]
+        self._is_single = not self._dialect.has_row_locks and any(where is not None for where in wheres)
         self._refuse_keys()
 
     def _refuse_keys(self) -> None:
@@ -208,15 +211,16 @@ class Upsert:
 
     def _executions(self, statement: Any, rows: Sequence[Values]) -> Iterable[tuple[list[dict[str, Any]], Any]]:
         """Yield parameter sets with the statement that takes them; a row with SQL in it needs one of its own."""
-        plain = [row for row in rows if not any(isinstance(value, ClauseElement) for value in row.values())]
-        if plain:
-            yield [self._parameters(row) for row in plain], statement
-        for row in rows:
+        alike: dict[Any, list[dict[str, Any]]] = {}
+        for n, row in enumerate(rows):
             sql = {column: value for column, value in row.items() if isinstance(value, ClauseElement)}
             if sql:
                 rest = {column: value for column, value in row.items() if column not in sql}
                 given = {self._bulk.dml.expression(column): value for column, value in sql.items()}
                 yield [self._parameters(rest)], statement.values(given)
+            else:
+                alike.setdefault(n if self._is_single else frozenset(row), []).append(self._parameters(row))
+        yield from ((parameters, statement) for parameters in alike.values())
 
     def _parameters(self, row: Values) -> dict[str, Any]:
         name = self._bulk.dml.name_in_rows
@@ -224,7 +228,7 @@ class Upsert:
 
     def _run(self, statement: Any, parameters: list[dict[str, Any]]) -> Result[Any]:
         execution = self._bulk.execution
-        options = {**execution.local_execution_options, MANAGED_OPTION: True}
+        options = {**execution.local_execution_options, MANAGED_OPTION: True, "dml_strategy": self._bulk.dml.strategy}
         return execution.session.execute(
             statement, parameters, execution_options=options, bind_arguments=execution.bind_arguments
         )
