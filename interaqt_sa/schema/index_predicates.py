@@ -21,11 +21,10 @@ def writable(predicate: ColumnElement[bool]) -> ColumnElement[bool]:
 
     :raises DefinitionFault: if it holds NaN or an infinity, for which SQL has no literals.
     """
-    held: Any
-    value: Any
     for part in visitors.iterate(predicate):
-        held = getattr(part, "value", None)
-        for value in held if isinstance(held, (list, tuple, set, frozenset)) else (held,):
+        held: Any = getattr(part, "value", None)
+        several: list[Any] = list(held) if isinstance(held, (list, tuple, set, frozenset)) else [held]
+        for value in several:
             if isinstance(value, (float, Decimal)) and not math.isfinite(value):
                 raise DefinitionFault(
                     f"where={predicate} compares with {value}, for which there is no SQL literal; "

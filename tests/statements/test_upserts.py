@@ -321,8 +321,12 @@ def test_of_a_select(teams: Kept) -> None:
         source = select(
             Member.id, 2, Member.seat + 1, Member.mail, Member.code, Member.points * 10, literal("x")
         ).where(Member.id < 3)
-        fresh = select(Member.id + 10, 2, Member.id + 5, Member.mail + "!", Member.code + "!", 7, literal("x"))
-        statement = insert_for(session)(Member).from_select(names, source.union_all(fresh))
+        fresh = select(
+            Member.id + 10, literal(2), Member.id + 5, Member.mail + "!", Member.code + "!", literal(7), literal("x")
+        )
+        both = source.union_all(fresh).subquery()
+        # SQLite takes ON for a part of the SELECT if that has no WHERE
+        statement = insert_for(session)(Member).from_select(names, select(*both.c).where(both.c[0] > 0))
         changes = {"team_id": statement.excluded.team_id, "points": statement.excluded.points}
         return session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changes)).rowcount
 
