@@ -319,7 +319,7 @@ def test_of_a_select(teams: Kept) -> None:
     def work(session: Session) -> Any:
         names = ["id", "team_id", "seat", "mail", "code_key", "points", "state"]
         source = select(
-            Member.id, 2, Member.seat + 1, Member.mail, Member.code, Member.points * 10, literal("x")
+            Member.id, literal(2), Member.seat + 1, Member.mail, Member.code, Member.points * 10, literal("x")
         ).where(Member.id < 3)
         fresh = select(
             Member.id + 10, literal(2), Member.id + 5, Member.mail + "!", Member.code + "!", literal(7), literal("x")
