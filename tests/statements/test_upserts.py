@@ -317,12 +317,26 @@ def test_values_that_only_the_database_knows(teams: Kept, given: dict[str, Any])
 
 def test_of_a_select(teams: Kept) -> None:
     def work(session: Session) -> Any:
-        names = ["id", "team_id", "seat", "mail", "code_key", "points", "state"]
+        names = ["id", "team_id", "seat", "mail", "code_key", "points", "state", "badge"]
         source = select(
-            Member.id, literal(2), Member.seat + 1, Member.mail, Member.code, Member.points * 10, literal("x")
+            Member.id,
+            literal(2),
+            Member.seat + 1,
+            Member.mail,
+            Member.code,
+            Member.points * 10,
+            literal("x"),
+            Member.badge,
         ).where(Member.id < 3)
         fresh = select(
-            Member.id + 10, literal(2), Member.id + 5, Member.mail + "!", Member.code + "!", literal(7), literal("x")
+            Member.id + 10,
+            literal(2),
+            Member.id + 5,
+            Member.mail + "!",
+            Member.code + "!",
+            literal(7),
+            literal("x"),
+            Member.badge + 50,
         )
         both = source.union_all(fresh).subquery()
         # SQLite takes ON for a part of the SELECT if that has no WHERE
