@@ -26,6 +26,7 @@ from .definitions.match import MatchExp as MatchExp
 from .definitions.records import Entity as Entity
 from .definitions.records import Property as Property
 from .definitions.records import Relation as Relation
+from .definitions.same_row import SameRow as SameRow
 from .definitions.state_machine import StateMachine as StateMachine
 from .definitions.state_machine import StateNode as StateNode
 from .definitions.state_machine import StateTransfer as StateTransfer
@@ -50,6 +51,7 @@ from .errors import RequireSerializableRetry as RequireSerializableRetry
 from .errors import SchedulerError as SchedulerError
 from .errors import SideEffectError as SideEffectError
 from .errors import TransactionCapabilityError as TransactionCapabilityError
+from .errors import TransactionOutcomeUnknownError as TransactionOutcomeUnknownError
 from .errors import TransactionRetryExhaustedError as TransactionRetryExhaustedError
 from .errors import UnmanagedWriteError as UnmanagedWriteError
 from .interactions.conditions import BoolExp as BoolExp
@@ -69,6 +71,7 @@ from .runtime.result import DispatchResult as DispatchResult
 from .runtime.system import System as System
 from .schema.compile import compile_schema as compile_schema
 from .schema.computed import computed as computed
+from .schema.computed import computed_names as computed_names
 from .schema.schema import Schema as Schema
 from .session.database_errors import NormalizedDatabaseError as NormalizedDatabaseError
 from .session.database_errors import is_require_serializable_retry as is_require_serializable_retry
@@ -128,6 +131,7 @@ __all__ = [
     "RecordMutationSideEffect",
     "Relation",
     "RequireSerializableRetry",
+    "SameRow",
     "SchedulerError",
     "Schema",
     "SideEffectError",
@@ -138,6 +142,7 @@ __all__ = [
     "Summation",
     "System",
     "TransactionCapabilityError",
+    "TransactionOutcomeUnknownError",
     "TransactionRetryExhaustedError",
     "Transform",
     "Trigger",
@@ -145,6 +150,7 @@ __all__ = [
     "UnmanagedWriteError",
     "compile_schema",
     "computed",
+    "computed_names",
     "find_constraint_violation_error",
     "is_require_serializable_retry",
     "is_retryable_transaction_error",

@@ -21,6 +21,7 @@
      ├── TransactionCapabilityError                 the transaction cannot give what is asked of it
      ├── RequireSerializableRetry                   control flow: repeat the attempt SERIALIZABLE
      ├── TransactionRetryExhaustedError             every attempt met a conflict
+     ├── TransactionOutcomeUnknownError             the answer to COMMIT was lost
      └── MissingDependencyError                     an extra is not installed
 
 Errors carry data: every keyword given to a class below is an attribute of the instance, and ``context`` holds all of
@@ -193,6 +194,14 @@ class TransactionRetryExhaustedError(FrameworkError):
 
     attempts: int = 0
     isolation: str | None = None
+
+
+class TransactionOutcomeUnknownError(FrameworkError):
+    """The answer to COMMIT was lost: the transaction may be stored or not, and is never repeated by itself.
+
+    The cause is the error of the database or its connection. Look for what the transaction writes (a key that the
+    caller chose, such as an order number, makes that easy) before repeating it.
+    """
 
 
 class MissingDependencyError(FrameworkError, ImportError):

@@ -24,7 +24,7 @@ PROMISED = {
     "definitions": "Dictionary Entity NonNullConstraint Property Relation UniqueConstraint",
     "computations": "Any Average Computation Count Every Summation",
     "reactions": "StateMachine StateNode StateTransfer Transform Trigger",
-    "columns": "computed",
+    "columns": "SameRow computed computed_names",
     "compilation": "Schema compile_schema",
     "systems": "AsyncSystem CheckReport Difference MutationEvent System",
     "storage": "AsyncStorage MatchExp Storage",
@@ -34,7 +34,8 @@ PROMISED = {
     "errors": "ActivityStateError BusinessTransactionBoundaryError ComputationError ComputationProtocolError "
     "ComputedWriteError ConstraintSetupError ConstraintViolationError DefinitionError DefinitionFault FrameworkError "
     "IdempotencyError InteractionGuardError MissingDependencyError NestedDispatchError RequireSerializableRetry "
-    "SchedulerError SideEffectError TransactionCapabilityError TransactionRetryExhaustedError UnmanagedWriteError",
+    "SchedulerError SideEffectError TransactionCapabilityError TransactionOutcomeUnknownError "
+    "TransactionRetryExhaustedError UnmanagedWriteError",
     "errors of databases": "NormalizedDatabaseError find_constraint_violation_error is_require_serializable_retry "
     "is_retryable_transaction_error normalize_database_error run_with_transaction_retry",
 }

@@ -12,13 +12,24 @@ from .validation import refuse_coroutine_function
 class SameRow(Computation[T]):
     """A value that a function computes from the other columns of its row, stored in a column.
 
-    Written as ``computed(lambda order: order.price * order.quantity)`` or ``Property(computed=…)``.
+    ``computed(lambda order: order.price * order.quantity)`` and ``Property(computed=…)`` mean it without naming it.
+    Write it where a column is declared by SQLAlchemy's own means: in Core tables, imperative mappings, mixins, SQLModel.
 
     :param function: a pure, synchronous function of the record; sees the columns of the row, not relationships.
+    :raises TypeError: if ``function`` is not a function.
+    :raises ComputationProtocolError: if it is a coroutine function.
+
+    ::
+
+        Table("order", metadata, …, Column("total", Numeric(10, 2), SameRow(lambda o: o.price * o.quantity)))
+        total: Decimal | None = Field(sa_column=Column(Numeric(10, 2), SameRow(total_of)))  # SQLModel
     """
 
     _fields = ("function",)
 
     def __init__(self, function: Callable[[Any], T]) -> None:
+        given: Any = function
+        if not callable(given) or isinstance(given, type):  # a class would be called with the row
+            raise TypeError(f"SameRow() takes a function of the row, not {function!r}")
         refuse_coroutine_function(function, "computed()")
         self.function = function

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import Column, insert
 from sqlalchemy.orm import Session
 
 from ..definitions.computation import RecordRef
+from ..definitions.representation import shorten
 from ..definitions.same_row import SameRow
 from ..errors import DefinitionFault
 from ..schema.records import resolve_record
@@ -27,6 +29,8 @@ from .statements import Statements
 from .touched import Key
 
 _BATCH = 1000
+#: So many values and differences are shown.
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,9 @@ class Difference:
     derived: DerivedDifference | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckReport:
-    """What :meth:`.System.check` found.
+    """What :meth:`.System.check` found; true if that is nothing, so that ``assert system.check()`` means what it says.
 
     :ivar checked: how many values were compared.
     """
@@ -63,6 +67,23 @@ class CheckReport:
     def ok(self) -> bool:
         """Whether every value is what its computation gives."""
         return not self.differences
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __repr__(self) -> str:
+        if self.ok:
+            return f"CheckReport(ok, checked={self.checked})"
+        counts = Counter(f"{d.record}.{d.property}" for d in self.differences)
+        listed = [f"{name} {count}" for name, count in counts.most_common(_SHOWN)]
+        listed += ["…"] if len(counts) > _SHOWN else []
+        first = [
+            f"{d.record} {shorten(d.id)}: {d.property} is {shorten(d.stored)}, computed {shorten(d.expected)}"
+            for d in self.differences[:_SHOWN]
+        ]
+        first += ["…"] if len(self.differences) > _SHOWN else []
+        found = f"{len(self.differences)} differences, checked={self.checked}, {', '.join(listed)}"
+        return f"CheckReport({found}; {'; '.join(first)})"
 
 
 def select_values(plan: Plan, record: RecordRef | None, name: str | None) -> list[ComputedValue]:

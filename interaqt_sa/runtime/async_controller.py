@@ -10,6 +10,7 @@ from sqlalchemy.util import greenlet_spawn
 from ..definitions.dictionary import Dictionary
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.records import Entity, Relation
+from ..definitions.representation import shorten
 from ..session.retry import async_sleep
 from .assembly import assemble
 from .context import AsyncDispatchContext
@@ -60,6 +61,9 @@ class AsyncController:
             ignore_guard=ignore_guard,
             raise_errors=raise_errors,
         )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.system!r}, event_sources={shorten(self._dispatcher.names)})"
 
     async def setup(self, *, install: bool = False) -> None:
         """Make sure that the database has what is declared; see :meth:`.Controller.setup`."""

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, scoped_session
 from ..definitions.dictionary import Dictionary
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.records import Entity, Relation
+from ..definitions.representation import shorten
 from .assembly import assemble
 from .context import DispatchContext
 from .result import DispatchResult
@@ -67,6 +68,9 @@ class Controller:
             ignore_guard=ignore_guard,
             raise_errors=raise_errors,
         )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.system!r}, event_sources={shorten(self._dispatcher.names)})"
 
     def setup(self, *, install: bool = False) -> None:
         """Make sure that the database has what is declared.

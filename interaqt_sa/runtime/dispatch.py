@@ -20,9 +20,16 @@ from sqlalchemy.orm import Mapper, Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 
 from ..definitions.event_source import EventSource
-from ..errors import FrameworkError, InteractionGuardError, NestedDispatchError, TransactionCapabilityError
+from ..errors import (
+    FrameworkError,
+    InteractionGuardError,
+    NestedDispatchError,
+    TransactionCapabilityError,
+    TransactionOutcomeUnknownError,
+)
 from ..schema.records import resolve_record
 from ..session.after_commit import run_after_commit
+from ..session.commit import commit
 from ..session.retry import READ_COMMITTED, SERIALIZABLE, Attempt, run_attempts, set_isolation
 from ..session.state import SessionState
 from ..session.violations import with_constraint_violation
@@ -89,6 +96,11 @@ class Dispatcher:
             self._prepared[source] = self._prepared[source.name] = prepared
         event.listen(session_factory, "before_commit", _refuse_foreign_commit)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the event sources."""
+        return sorted(key for key in self._prepared if isinstance(key, str))
+
     def close(self) -> None:
         """Forget the event sources."""
         self._prepared.clear()
@@ -97,7 +109,7 @@ class Dispatcher:
         """Dispatch; see :meth:`.Controller.dispatch`."""
         prepared = self._prepared.get(source)
         if prepared is None:
-            known = ", ".join(sorted(key for key in self._prepared if isinstance(key, str))) or "none"
+            known = ", ".join(self.names) or "none"
             raise LookupError(
                 f"{source!r} is no event source of this controller, which has {known}; "
                 "give it to the controller in event_sources=[…]"
@@ -117,10 +129,13 @@ class Dispatcher:
     def _run(self, prepared: _Prepared, given: Any) -> DispatchResult:
         """Dispatch in transactions of its own, until one is committed."""
         source = prepared.source
+        name = f"dispatch of {source.name!r}"
         last: Context | None = None
+        is_committing = False
 
         def once(attempt: Attempt) -> tuple[dict[str, Any], DispatchResult]:
-            nonlocal last
+            nonlocal last, is_committing
+            is_committing = False
             args = _copied(given)
             isolation = self._isolation
             if attempt.serializable:
@@ -137,15 +152,19 @@ class Dispatcher:
                     result = self._stages(prepared, ctx, session, args)
                     transaction = state.transaction
                     ctx.boundary = None
-                    session.commit()
+                    is_committing = True
+                    commit(session, name)
+                    is_committing = False
                 result.effects = tuple(transaction.events)
                 return args, result
 
-        name = f"dispatch of {source.name!r}"
         try:
             args, result = run_attempts(once, name=name, serializable=prepared.serializable, sleep=self._sleep)
         except HELD_ERRORS as error:
-            return self._failed(error, last)
+            failure = self._failed(error, last)
+            if is_committing and isinstance(error, TransactionOutcomeUnknownError):
+                failure.outcome = "unknown"
+            return failure
         if self._aftermath.is_due(source, result.effects):
             self._aftermath.follow(source, args, result)
         return result

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ..definitions.events import MutationEvent
+from ..definitions.representation import shorten
 from ..errors import SideEffectError
 
-Outcome: TypeAlias = Literal["applied", "failed"]
+Outcome: TypeAlias = Literal["applied", "failed", "unknown"]
 
 #: Key of ``DispatchResult.side_effects`` under which a failure of ``post_commit`` is found.
 POST_COMMIT = "__post_commit"
@@ -36,6 +37,9 @@ class DispatchResult:
     """What came of a dispatch.
 
     :ivar error: why nothing of it remains: a :class:`.FrameworkError` or an error of the database; else ``None``.
+    :ivar outcome: ``"applied"``, ``"failed"``, or ``"unknown"`` if the answer to COMMIT was lost: then it may be stored
+        or not, ``post_commit`` and side effects did not run, and :attr:`error` is a
+        :class:`.TransactionOutcomeUnknownError`.
     :ivar context: what ``after_dispatch`` and ``post_commit`` returned.
     :ivar effects: the mutation events of the attempt that was committed, in order.
     :ivar side_effects: outcome of each side effect that ran, by name. In a joined session they, and ``post_commit``,
@@ -44,7 +48,7 @@ class DispatchResult:
     :ivar isolation: isolation level of the last one.
     """
 
-    __slots__ = ("_data", "attempts", "context", "effects", "error", "isolation", "side_effects")
+    __slots__ = ("_data", "attempts", "context", "effects", "error", "isolation", "outcome", "side_effects")
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class DispatchResult:
     ) -> None:
         self._data = data
         self.error = error
+        self.outcome: Outcome = "applied" if error is None else "failed"
         self.context: dict[str, Any] = dict(context or {})
         self.effects: Sequence[MutationEvent] = ()
         self.side_effects: dict[str, SideEffectOutcome] = {}
@@ -65,8 +70,11 @@ class DispatchResult:
 
     @property
     def ok(self) -> bool:
-        """Whether the dispatch was applied."""
+        """Whether the dispatch was applied; ``bool(result)`` is the same."""
         return self.error is None
+
+    def __bool__(self) -> bool:
+        return self.ok
 
     @property
     def data(self) -> Any:
@@ -76,11 +84,6 @@ class DispatchResult:
         """
         self.raise_for_error()
         return self._data
-
-    @property
-    def outcome(self) -> Outcome:
-        """``"applied"`` or ``"failed"``."""
-        return "applied" if self.error is None else "failed"
 
     def raise_for_error(self) -> DispatchResult:
         """Return the result itself, so that calls can be chained.
@@ -92,5 +95,5 @@ class DispatchResult:
         return self
 
     def __repr__(self) -> str:
-        shown = f"data={self._data!r}" if self.error is None else f"error={self.error!r}"
-        return f"DispatchResult({shown}, effects={len(self.effects)}, attempts={self.attempts})"
+        shown = f"data={shorten(self._data)}" if self.error is None else f"error={shorten(self.error)}"
+        return f"DispatchResult({self.outcome}, {shown}, effects={len(self.effects)}, attempts={self.attempts})"

@@ -9,7 +9,8 @@ from weakref import WeakSet
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from ..definitions.computation import RecordRef
+from ..definitions.computation import RecordRef, computation_of
+from ..definitions.representation import shorten
 from ..engine.check import (
     CheckReport,
     check_derivations,
@@ -26,6 +27,7 @@ from ..storage import Storage
 from .running import running_session
 from .sqlite import configure_sqlite as configure_sqlite_engine
 from .sqlite import configure_sqlite_sessions
+from .verification import check_computations, connection_of, verify
 
 #: Rows derived from rows that are derived …: so long a chain is mended by one call of ``repair``.
 _MAX_ROUNDS = 10
@@ -108,6 +110,27 @@ class System:
     def detach(self, target: sessionmaker[Any] | scoped_session[Any] | type[Session]) -> None:
         """Undo :meth:`attach`."""
         self._keeper.detach(target)
+
+    def __repr__(self) -> str:
+        bind: Any = self.session_factory.kw.get("bind")
+        where = shorten(str(bind.engine.url)) if hasattr(bind, "engine") else "no engine yet"
+        tables = self.metadata.tables.values()
+        count = sum(computation_of(column) is not None for table in tables for column in table.columns)
+        return f"{type(self).__name__}({where}, tables={len(tables)}, computed={count})"
+
+    def verify(self) -> None:
+        """Compare the database with what is declared; nothing in it is changed.
+
+        A database that was not migrated is found here, at the start of the program, and not by the first write. Foreign
+        keys of members without an index are logged.
+
+        :raises DefinitionError: with all faults of computations, before any SQL; or if tables, columns or sequences are
+            missing, with all of them.
+        :raises ConstraintSetupError: if a unique constraint is missing.
+        """
+        check_computations(self.metadata)
+        with connection_of(self.session_factory) as connection:
+            verify(connection, self.metadata)
 
     def check(
         self, record: RecordRef | None = None, *, property: str | None = None, keys: Iterable[Any] | None = None

@@ -206,6 +206,28 @@ def _state_name(column: Column[Any], role: str) -> str:
     return fit_identifier(f"_{column.name}__{role}")
 
 
+def computed_names(record: Any) -> tuple[str, ...]:
+    """Return the names of the computed attributes of a record, which forms and imports have to leave out.
+
+    :param record: a mapped class or an instance of one, a mapper, an ``aliased()`` class, or a ``Table``: then names of
+        columns.
+    :raises TypeError: if it is something else.
+
+    ::
+
+        class BoxAdmin(ModelView, model=Box):
+            form_excluded_columns = computed_names(Box)
+    """
+    if isinstance(record, Table):
+        return tuple(column.name for column in record.columns if computation_of(column) is not None)
+    found: Any = inspect(record, raiseerr=False)
+    mapper: Any = getattr(found, "mapper", None)
+    if not isinstance(mapper, Mapper):
+        raise TypeError(f"computed_names() takes a mapped class or a Table, not {record!r}")
+    # not column_attrs, which would configure all mappers: this may be called while modules are being imported
+    return tuple(name for name, column in mapper.columns.items() if computation_of(column) is not None)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType, reportUnknownMemberType]
+
+
 def declared_rows(cls: type[Any]) -> Any:
     """Return the ``__computation__`` of a mapped class, its own or a mixin's; that of a mapped base is the base's."""
     for base in cls.__mro__:

@@ -115,6 +115,12 @@ class Schema:
         self.metadata = metadata
         self.dialect = None if dialect is None else _dialect_info(dialect)
 
+    def __repr__(self) -> str:
+        tables = self.metadata.tables.values()
+        count = sum(computation_of(column) is not None for table in tables for column in table.columns)
+        dialect = "" if self.dialect is None else f"{self.dialect.name}, "
+        return f"Schema({dialect}tables={len(tables)}, computed={count})"
+
     @classmethod
     def of(cls, metadata: MetaData, *, dialect: Dialect | None = None) -> Schema:
         """Return the schema of ``metadata``; without a dialect the same each time.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from ..errors import RequireSerializableRetry, TransactionRetryExhaustedError
+from ..errors import RequireSerializableRetry, TransactionOutcomeUnknownError, TransactionRetryExhaustedError
 
 ViolationKind: TypeAlias = Literal["unique", "non-null", "foreign-key", "check", "exclusion"]
 ConflictKind: TypeAlias = Literal["serialization", "deadlock", "lock"]
@@ -29,6 +29,7 @@ _KINDS: dict[str, ErrorKind] = {
     "SQLITE_CONSTRAINT_CHECK": "check",
 }
 _SQLITE_CONFLICTS = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_FINAL = (TransactionRetryExhaustedError, TransactionOutcomeUnknownError)
 _CONFLICTS = frozenset({"serialization", "deadlock", "lock"})
 
 
@@ -104,9 +105,10 @@ def normalize_database_error(error: BaseException) -> NormalizedDatabaseError | 
 def is_retryable_transaction_error(error: BaseException) -> bool:
     """Whether repeating the transaction may help: 40001, 40P01, 55P03 or a lock of SQLite, anywhere in the chain.
 
-    What a runner has already repeated in vain (:class:`.TransactionRetryExhaustedError`) is not repeated again.
+    What a runner has already repeated in vain (:class:`.TransactionRetryExhaustedError`) is not repeated again, and
+    what may be stored (:class:`.TransactionOutcomeUnknownError`) is not repeated at all.
     """
-    if not isinstance(error, Exception) or isinstance(error, TransactionRetryExhaustedError):
+    if not isinstance(error, Exception) or isinstance(error, _FINAL):
         return False
     found = normalize_database_error(error)
     return found is not None and found.is_conflict

@@ -15,6 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from ..definitions.validation import refuse_awaitable
 from ..errors import TransactionRetryExhaustedError
+from .commit import commit
 from .database_errors import is_require_serializable_retry, is_retryable_transaction_error
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ def run_with_transaction_retry(
     :param max_attempts: how often it is tried.
     :return: what ``fn`` returned in the attempt that was committed.
     :raises TransactionRetryExhaustedError: if every attempt met a conflict; the last one is the cause.
+    :raises TransactionOutcomeUnknownError: if the answer to COMMIT was lost; that attempt is not repeated.
 
     ::
 
@@ -165,25 +167,25 @@ def run_with_transaction_retry(
     name = f"run_with_transaction_retry({getattr(fn, '__name__', fn)!s})"
 
     def run(attempt: Attempt) -> Any:
-        return _run(session_factory(), attempt, lambda session: refuse_awaitable(fn(session), name))
+        return _run(session_factory(), attempt, name, lambda session: refuse_awaitable(fn(session), name))
 
     def run_async(attempt: Attempt) -> Any:
         session: AsyncSession = session_factory()
-        return _run(session.sync_session, attempt, lambda _: _awaited(fn(session)))
+        return _run(session.sync_session, attempt, name, lambda _: _awaited(fn(session)))
 
     if isinstance(session_factory, sessionmaker):
         return run_attempts(run, name=name, max_attempts=max_attempts)
     return greenlet_spawn(run_attempts, run_async, name=name, max_attempts=max_attempts, sleep=async_sleep)
 
 
-def _run(session: Session, attempt: Attempt, fn: Callable[[Session], R]) -> R:
+def _run(session: Session, attempt: Attempt, name: str, fn: Callable[[Session], R]) -> R:
     with session:
         if not session.in_transaction():
             session.begin()
         if attempt.serializable:
             set_isolation(session, SERIALIZABLE)
         result = fn(session)
-        session.commit()
+        commit(session, name)
         return result
 
 

@@ -34,6 +34,9 @@ class AsyncStorage:
         self._storage = storage
         self.dictionary = AsyncDictionaryStorage(self)
 
+    def __repr__(self) -> str:
+        return f"Async{self._storage!r}"
+
     @property
     def schema(self) -> Schema:
         """What is declared, read-only."""

@@ -63,6 +63,10 @@ class Storage:
         self._schema = schema
         self.dictionary = DictionaryStorage(self)
 
+    def __repr__(self) -> str:
+        bound = "" if self._session is None else ", in a session"
+        return f"Storage({self.schema!r}{bound})"
+
     @property
     def schema(self) -> Schema:
         """What is declared, read-only."""

@@ -54,6 +54,7 @@ class Order(Base):
     price: Mapped[Decimal]
     quantity: Mapped[int]
     total: Mapped[Decimal] = iq.computed(lambda order: order.price * order.quantity)
+    label: Mapped[str] = mapped_column(iq.SameRow[str](lambda order: order.status.upper()))
 
 
 class Plain(MappedAsDataclass, DeclarativeBase):
@@ -200,3 +201,12 @@ async def count_async(session: AsyncSession) -> int:
 
 async def retried() -> None:
     assert_type(await iq.run_with_transaction_retry(Sessions, count_async), int)
+
+
+# -- columns of other declarations ------------------------------------------------------------------------------------
+
+goods = sa.Table(
+    "goods", sa.MetaData(), sa.Column("n", sa.Integer), sa.Column("m", sa.Integer, iq.SameRow(lambda row: row.n))
+)
+assert_type(iq.computed_names(Customer), tuple[str, ...])
+assert_type(iq.computed_names(goods), tuple[str, ...])

@@ -1,0 +1,17 @@
+"""Values in messages: never long, whatever was given."""
+
+from __future__ import annotations
+
+import reprlib
+
+_REPR = reprlib.Repr()
+_REPR.maxlevel = 3
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
+
+
+def shorten(value: object) -> str:
+    """Return the ``repr`` of ``value``, cut where it is long or deep; also where its own ``repr`` fails."""
+    try:
+        return _REPR.repr(value)
+    except Exception:  # noqa: BLE001  such as that of an integer with more digits than Python shows
+        return f"<{type(value).__name__}>"

@@ -1,0 +1,50 @@
+"""Commit a transaction, and say so if the database's answer is lost on the way."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from ..errors import TransactionOutcomeUnknownError
+from .database_errors import error_chain, normalize_database_error
+
+#: SQLSTATEs after which a COMMIT may have been applied: 40003 says so itself, the others end the connection.
+_NO_ANSWER = ("08", "40003", "57P01", "57P02", "57P03")
+
+
+def commit(session: Session, name: str) -> None:
+    """Commit the transaction of ``session``.
+
+    :param name: what the transaction does, for the error.
+    :raises TransactionOutcomeUnknownError: if the connection ended, or a timeout passed, before COMMIT was answered.
+    """
+    try:
+        session.commit()
+    except Exception as error:
+        if not is_answer_lost(error):
+            raise
+        raise TransactionOutcomeUnknownError(
+            f"{name}: the connection was lost before COMMIT was answered, so the transaction may be stored or not; "
+            "it is not repeated. Look in the database for what it writes before you repeat it"
+        ) from error
+
+
+def is_answer_lost(error: Exception) -> bool:
+    """Whether ``error``, raised by a commit, leaves open whether the database committed."""
+    if isinstance(error, TransactionOutcomeUnknownError):
+        return False  # of another transaction, which was committed within this one
+    for link in error_chain(error):
+        if isinstance(link, DBAPIError):
+            return _is_lost(link)
+        if isinstance(link, OSError):
+            return True  # of the socket; asynchronous drivers let it through, and timeouts are such too
+    return False
+
+
+def _is_lost(error: DBAPIError) -> bool:
+    if error.statement is not None:
+        return False  # written by the commit, before COMMIT itself: the database rolls it back
+    found = normalize_database_error(error)
+    if found is None:
+        return error.connection_invalidated  # nothing was said before the connection ended
+    return found.code.startswith(_NO_ANSWER)
