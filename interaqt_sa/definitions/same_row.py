@@ -13,7 +13,7 @@ class SameRow(Computation[T]):
     """A value that a function computes from the other columns of its row, stored in a column.
 
     ``computed(lambda order: order.price * order.quantity)`` and ``Property(computed=…)`` mean it without naming it.
-    Write it where a column is declared by SQLAlchemy's own means: in Core tables, imperative mappings, mixins, SQLModel.
+    Write it where a column is declared by SQLAlchemy's own means: Core tables, imperative mappings, SQLModel.
 
     :param function: a pure, synchronous function of the record; sees the columns of the row, not relationships.
     :raises TypeError: if ``function`` is not a function.

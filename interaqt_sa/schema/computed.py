@@ -221,11 +221,12 @@ def computed_names(record: Any) -> tuple[str, ...]:
     if isinstance(record, Table):
         return tuple(column.name for column in record.columns if computation_of(column) is not None)
     found: Any = inspect(record, raiseerr=False)
-    mapper: Any = getattr(found, "mapper", None)
+    mapper = getattr(found, "mapper", None)
     if not isinstance(mapper, Mapper):
         raise TypeError(f"computed_names() takes a mapped class or a Table, not {record!r}")
     # not column_attrs, which would configure all mappers: this may be called while modules are being imported
-    return tuple(name for name, column in mapper.columns.items() if computation_of(column) is not None)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType, reportUnknownMemberType]
+    columns: Any = mapper.columns
+    return tuple(str(name) for name, column in columns.items() if computation_of(column) is not None)
 
 
 def declared_rows(cls: type[Any]) -> Any:
