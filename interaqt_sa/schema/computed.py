@@ -219,14 +219,15 @@ def computed_names(record: Any) -> tuple[str, ...]:
             form_excluded_columns = computed_names(Box)
     """
     if isinstance(record, Table):
-        return tuple(column.name for column in record.columns if computation_of(column) is not None)
+        columns: Any = record.columns
+        return tuple(str(column.name) for column in columns if computation_of(column) is not None)
     found: Any = inspect(record, raiseerr=False)
     mapper = getattr(found, "mapper", None)
     if not isinstance(mapper, Mapper):
         raise TypeError(f"computed_names() takes a mapped class or a Table, not {record!r}")
     # not column_attrs, which would configure all mappers: this may be called while modules are being imported
-    columns: Any = mapper.columns
-    return tuple(str(name) for name, column in columns.items() if computation_of(column) is not None)
+    attributes: Any = mapper.columns
+    return tuple(str(name) for name, column in attributes.items() if computation_of(column) is not None)
 
 
 def declared_rows(cls: type[Any]) -> Any:
