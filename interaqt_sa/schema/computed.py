@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     event,
     false,
+    inspect,
     text,
     true,
 )
@@ -219,8 +220,7 @@ def computed_names(record: Any) -> tuple[str, ...]:
             form_excluded_columns = computed_names(Box)
     """
     if isinstance(record, Table):
-        columns: Any = record.columns
-        return tuple(str(column.name) for column in columns if computation_of(column) is not None)
+        return tuple(column.name for column in _columns_of(record) if computation_of(column) is not None)
     found: Any = inspect(record, raiseerr=False)
     mapper = getattr(found, "mapper", None)
     if not isinstance(mapper, Mapper):
@@ -228,6 +228,10 @@ def computed_names(record: Any) -> tuple[str, ...]:
     # not column_attrs, which would configure all mappers: this may be called while modules are being imported
     attributes: Any = mapper.columns
     return tuple(str(name) for name, column in attributes.items() if computation_of(column) is not None)
+
+
+def _columns_of(table: Table) -> list[Column[Any]]:
+    return list(table.columns)
 
 
 def declared_rows(cls: type[Any]) -> Any:
