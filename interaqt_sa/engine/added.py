@@ -41,7 +41,7 @@ def add_row(session: Session, statements: Statements, mapper: Mapper[Any], value
 
 def _shares_engine(session: Session, statements: Statements, mapper: Mapper[Any]) -> bool:
     """Whether the row goes where computed values are kept."""
-    return session.get_bind(statements.plan.mapper or mapper) is session.get_bind(mapper)
+    return session.get_bind(mapper=statements.plan.mapper or mapper) is session.get_bind(mapper=mapper)
 
 
 def _takes_part(session: Session, mapper: Mapper[Any]) -> bool:

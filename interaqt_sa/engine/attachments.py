@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from sqlalchemy import MetaData
+from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.orm import Session
 
 from ..definitions.computation import INFO_KEY
@@ -27,11 +28,10 @@ class Attachments:
         found: Attachments = metadata.info.setdefault(_KEY, cls())
         return found
 
-    def claim(self, target: type[Session], owner: object) -> list[type[Session]] | None:
+    def claim(self, target: type[Session], owner: object) -> None:
         """Note that ``owner`` keeps the values in sessions of ``target``.
 
-        :return: the narrower classes that ``target`` takes the place of; ``None`` if it takes part already.
-        :raises FrameworkError: if somebody else keeps them, there or in a class above or below.
+        :raises FrameworkError: if another owner keeps them, there or in a class above or below.
         """
         related = [held for held in list(self._owners) if issubclass(held, target) or issubclass(target, held)]
         if any(self._owners[held] is not owner for held in related):
@@ -41,23 +41,27 @@ class Attachments:
                 "detach the first: system.detach(…)",
                 target=target,
             )
-        if any(issubclass(target, held) for held in related):
-            return None
-        for held in related:
-            del self._owners[held]
         self._owners[target] = owner
-        return related
+        self._released.discard(target)
+
+    def release(self, target: type[Session], owner: object) -> None:
+        """Forget ``target`` if it is the owner's; classes above and below stay as they are."""
+        if self._owners.get(target) is owner:
+            del self._owners[target]
+            self._released.add(target)
+
+    def outermost(self, owner: object) -> list[type[Session]]:
+        """Return the classes on which ``owner`` has to listen: those without an attached class above them."""
+        claimed = [held for held, by in list(self._owners.items()) if by is owner]
+        return [c for c in claimed if not any(issubclass(c, other) for other in claimed if other is not c)]
 
     def covers(self, sessions: type[Session]) -> bool:
-        """Whether somebody keeps the values in sessions of this class, or has been told to leave them alone."""
+        """Whether a system keeps the values in sessions of this class, or has been told to leave them alone."""
         return any(issubclass(sessions, held) for held in (*self._owners, *self._released))
 
-    def release(self, target: type[Session], owner: object) -> bool:
-        """Forget ``target``, and tell whether it was the owner's."""
-        if self._owners.get(target) is not owner:
-            return False
-        self._released.add(target)
-        return self._owners.pop(target, None) is not None
+    def is_kept_by(self, sessions: type[Session], owner: object) -> bool:
+        """Whether ``owner`` keeps the values in sessions of this class."""
+        return any(issubclass(sessions, held) for held, by in list(self._owners.items()) if by is owner)
 
 
 def session_class(target: Any) -> type[Session]:
@@ -70,3 +74,11 @@ def session_class(target: Any) -> type[Session]:
     if not isinstance(found, type) or not issubclass(found, Session):
         raise TypeError(f"attach a sessionmaker, a scoped_session or a Session class, not {target!r}")
     return found
+
+
+def binds_of(target: Any) -> Iterator[Engine | Connection]:
+    """Yield the engines and connections that a sessionmaker or scoped_session was given so far."""
+    options = getattr(getattr(target, "session_factory", target), "kw", None) or {}
+    for bind in (options.get("bind"), *(options.get("binds") or {}).values()):
+        if isinstance(bind, (Engine, Connection)):
+            yield bind

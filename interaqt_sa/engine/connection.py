@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from ..errors import TransactionCapabilityError
 from ..session.isolation import isolation_of
 from ..session.state import SessionState
-from .plan import Source
+from .plan import Plan, Source
 
 _SNAPSHOT = frozenset({"REPEATABLE READ", "SERIALIZABLE", "SNAPSHOT"})
+
+
+def bind_of(session: Session, plan: Plan) -> Engine | Connection:
+    """Return where ``session`` writes the tables that ``plan`` watches."""
+    source = next((source for source in plan.sources.values() if source.mapper is not None), None)
+    if source is None:
+        return session.get_bind()
+    # the clause says that it is about a write, which some sessions send elsewhere
+    return session.get_bind(mapper=source.mapper, clause=source.write)
 
 
 def connection_of(session: Session, source: Source) -> Connection:

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
-from sqlalchemy import Connection, MetaData, Table, TableClause, event
+from sqlalchemy import Connection, Engine, MetaData, Table, TableClause, event
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.attributes import instance_dict
 
 from ..errors import UnmanagedWriteError
 from ..session.state import SessionState, TransactionState
 from .added import add_row
-from .attachments import Attachments, session_class
+from .attachments import Attachments, binds_of, session_class
 from .bulk import run_bulk
+from .connection import bind_of
 from .dialects import dialect_for
 from .dml_statement import DMLStatement, dml_of
+from .engine_events import EngineEvents, root_engine
 from .flush import Flush
 from .guard import (
     MANAGED_OPTION,
     UnmanagedDML,
     inner_writes,
     is_watched,
-    may_hold_writes,
     watch_statement,
     written_table,
 )
@@ -49,8 +50,10 @@ class Keeper:
         self.metadata = metadata
         self._unmanaged_dml = unmanaged_dml
         self._statements: dict[str, Statements] = {}
-        self._sessions: WeakKeyDictionary[Connection, ref[Session]] = WeakKeyDictionary()
-        self._engines: WeakSet[Any] = WeakSet()
+        self._sessions: WeakKeyDictionary[Connection, list[ref[Session]]] = WeakKeyDictionary()
+        # with the session classes by which each came to be known
+        self._engines: WeakKeyDictionary[Engine, WeakSet[type[Session]]] = WeakKeyDictionary()
+        self._listening: WeakSet[type[Session]] = WeakSet()
         self._seen: WeakSet[type[object]] = WeakSet()
         # not event.contains(): it goes by id(), also by that of a factory that is gone
         self._attachments = Attachments.of(metadata)
@@ -75,11 +78,11 @@ class Keeper:
 
     def statements_for(self, session: Session) -> Statements:
         """Return the kept statements for the database in which ``session`` keeps computed values."""
-        return self.statements(session.get_bind(self.plan.mapper).dialect)
+        return self.statements(bind_of(session, self.plan).dialect)
 
     def add_row(self, session: Session, mapper: Mapper[Any], values: Mapping[str, Any]) -> None:
         """Add a row, and let what is computed from it follow; see :func:`.add_row`."""
-        add_row(session, self.statements(session.get_bind(mapper).dialect), mapper, values)
+        add_row(session, self.statements(session.get_bind(mapper=mapper).dialect), mapper, values)
 
     # -- attaching ---------------------------------------------------------------------------------------------
 
@@ -101,50 +104,78 @@ class Keeper:
         :raises FrameworkError: if another keeper of the same MetaData listens there.
         """
         sessions = session_class(target)
-        replaced = self._attachments.claim(sessions, self)
-        if replaced is None:
-            return
-        for narrower in replaced:
-            self._unlisten(narrower)
-        for name, listener in self._session_listeners():
-            event.listen(sessions, name, listener)
+        self._attachments.claim(sessions, self)
+        self._listen()
+        for bind in binds_of(target):
+            self._watch_engine(bind.engine, sessions)
 
     def detach(self, target: Any) -> None:
-        """Stop listening on ``target``."""
-        sessions = session_class(target)
-        if self._attachments.release(sessions, self):
-            self._unlisten(sessions)
+        """Stop listening on ``target``, and on the engines that are known by it alone."""
+        self._attachments.release(session_class(target), self)
+        self._listen()
+        for engine, known_by in list(self._engines.items()):
+            if not any(self._attachments.is_kept_by(sessions, self) for sessions in known_by):
+                del self._engines[engine]
+                EngineEvents.remove(engine, self)
 
-    def _unlisten(self, sessions: Any) -> None:
-        for name, listener in self._session_listeners():
-            event.remove(sessions, name, listener)
+    def _listen(self) -> None:
+        """Listen on the outermost attached classes, and nowhere else: a class hears what those below it do."""
+        wanted = set(self._attachments.outermost(self))
+        for sessions in set(self._listening) - wanted:
+            self._listening.discard(sessions)
+            for name, listener in self._session_listeners():
+                event.remove(sessions, name, listener)
+        for sessions in wanted - set(self._listening):
+            self._listening.add(sessions)
+            for name, listener in self._session_listeners():
+                event.listen(sessions, name, listener)
 
-    def _watch_engine(self, connection: Connection) -> None:
-        engine = connection.engine
-        if engine in self._engines:
-            return
-        self._engines.add(engine)
-        event.listen(engine, "before_execute", self._before_execute)
-        event.listen(engine, "before_cursor_execute", self._before_cursor_execute)
-        event.listen(engine, "savepoint", self._savepoint)
-        event.listen(engine, "rollback_savepoint", self._rollback_savepoint)
+    def _watch_engine(self, engine: Engine, sessions: type[Session]) -> None:
+        engine = root_engine(engine)
+        known_by = self._engines.get(engine)
+        if known_by is None:
+            known_by = self._engines[engine] = WeakSet()
+            EngineEvents.listen(engine, self)
+        known_by.add(sessions)
 
     # -- transactions ------------------------------------------------------------------------------------------
 
     def _after_begin(self, session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-        self._watch_engine(connection)
-        self._sessions[connection] = ref(session)
+        self._watch_engine(connection.engine, type(session))
+        self._sessions.setdefault(connection, []).append(ref(session))
         SessionState.of(session).transaction.connections.append(connection)
 
+    def attends(self, connection: Connection) -> bool:
+        """Return whether an attached session uses the connection."""
+        return connection in self._sessions
+
+    def _sessions_of(self, connection: Connection) -> list[Session]:
+        return [session for held in self._sessions.get(connection, ()) if (session := held()) is not None]
+
     def _session_of(self, connection: Connection) -> Session | None:
-        held = self._sessions.get(connection)
-        return held() if held is not None else None
+        """Return the session that runs a statement: of several on one connection the last that is in its work."""
+        found = self._sessions_of(connection)
+        if len(found) > 1:
+            busy = [session for session in found if session._flushing or SessionState.of(session).is_managed]
+            return (busy or found)[-1]
+        return found[0] if found else None
+
+    def _now_at_work(self, session: Session) -> None:
+        """Put a session behind those that wait meanwhile, of which it may be a part."""
+        for connection in SessionState.of(session).transaction.connections:
+            held = self._sessions.get(connection, [])
+            if len(held) > 1:
+                held.sort(key=lambda other: other() is session)
 
     def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:
         if transaction.parent is None:
             state = SessionState.of(session)
             for connection in state.transaction.connections:
-                self._sessions.pop(connection, None)
+                left = [held for held in self._sessions.get(connection, ()) if held() not in (None, session)]
+                if left:
+                    self._sessions[connection] = left
+                else:
+                    self._sessions.pop(connection, None)
             state.transaction = TransactionState()
 
     def _after_soft_rollback(self, session: Session, previous: SessionTransaction) -> None:
@@ -158,16 +189,16 @@ class Keeper:
             for name in watch.computed:
                 values.pop(name, None)
 
-    def _savepoint(self, connection: Connection, name: str | None) -> None:
-        session = self._session_of(connection)
-        if session is not None:
+    def savepoint(self, connection: Connection, name: str | None) -> None:
+        """Note that a savepoint begins on ``connection``."""
+        for session in self._sessions_of(connection):
             # the event comes before SQLAlchemy makes up the name by which the rollback will speak of it
             upcoming = getattr(connection, "_Connection__savepoint_seq", 0) + 1
             SessionState.of(session).transaction.savepoint(name or f"sa_savepoint_{upcoming}")
 
-    def _rollback_savepoint(self, connection: Connection, name: str, context: Any) -> None:
-        session = self._session_of(connection)
-        if session is not None:
+    def rollback_savepoint(self, connection: Connection, name: str) -> None:
+        """Take back, in the memory of every session on ``connection``, what was done since."""
+        for session in self._sessions_of(connection):
             SessionState.of(session).transaction.rollback_to(name)
 
     # -- writes ------------------------------------------------------------------------------------------------
@@ -180,10 +211,13 @@ class Keeper:
                 refuse_stray(session, self.metadata, mapped)
                 self._seen.add(mapped)
         state = SessionState.of(session)
+        state.flushes.pop(self, None)
         if not state.collect_events and all(plan.watch(type(instance)) is None for instance in watched):
             return
-        flush = state.flushes[self] = Flush(session, self.statements_for(session))
+        self._now_at_work(session)
+        flush = Flush(session, self.statements_for(session))
         flush.before()
+        state.flushes[self] = flush
 
     def _after_flush(self, session: Session, context: Any) -> None:
         state = SessionState.of(session)
@@ -221,33 +255,31 @@ class Keeper:
         """Return the names of the database of ``connection``; ``None`` if ``target`` is no business of this keeper."""
         if isinstance(target, Table) and Attachments.of(target.metadata).covers(type(session)):
             return None
-        if session.get_bind(mapper=self.plan.mapper).engine.pool is not connection.engine.pool:
+        if bind_of(session, self.plan).engine.pool is not connection.engine.pool:
             return None
         schemas = {**connection.get_execution_options(), **options}.get("schema_translate_map")
         return TableNames(connection.dialect, schemas)
 
-    def _before_execute(
-        self,
-        connection: Connection,
-        element: Any,
-        multiparams: Sequence[Mapping[str, Any]],
-        params: Mapping[str, Any],
-        options: Mapping[str, Any],
+    def before_write(
+        self, connection: Connection, element: Any, parameters: Any, options: Mapping[str, Any], *, attended: bool
     ) -> None:
-        element = getattr(element, "statement", element)  # of what was compiled before
-        session = self._session_of(connection) if element.is_dml else None
-        if session is None or (state := SessionState.of(session)).is_managed:
+        """Take part in an INSERT, UPDATE or DELETE, or refuse one that cannot be followed."""
+        session = self._session_of(connection) if attended else None
+        if session is None:
+            return
+        state = SessionState.of(session)
+        if state.is_managed:
             return
         plan = self.plan
         table = written_table(element, options, plan, lambda t: self._names_on(session, connection, options, t))
         if table is not None:
-            flush = state.flushes.get(self)
-            watch_statement(element, table, multiparams or [params], options, plan, flush, self._refuse)
+            # one that was refused, or had nothing to write, is not running any more
+            flush = state.flushes.get(self) if session._flushing else None
+            watch_statement(element, table, parameters, options, plan, flush, self._refuse)
 
-    def _before_cursor_execute(
-        self, connection: Connection, cursor: Any, text: str, parameters: Any, context: Any, executemany: bool
-    ) -> None:
-        session = self._session_of(connection) if may_hold_writes(context) else None
+    def before_inner_writes(self, connection: Connection, context: Any, *, attended: bool) -> None:
+        """Refuse writes that are parts of another statement."""
+        session = self._session_of(connection) if attended else None
         if session is not None:
             options = context.execution_options
             for error in inner_writes(context, self.plan, lambda t: self._names_on(session, connection, options, t)):

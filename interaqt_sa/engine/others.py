@@ -85,5 +85,5 @@ class Others:
                 locks.add_referred(reference.target, key)
         session = self._propagation.session
         for source, rows in self._rows.items():
-            if session.get_bind(source.mapper).engine is session.get_bind(self._plan.mapper).engine:
+            if session.get_bind(mapper=source.mapper).engine is session.get_bind(mapper=self._plan.mapper).engine:
                 locks.add_written(source, rows)

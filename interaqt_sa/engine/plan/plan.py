@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table, inspect
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
@@ -49,10 +50,12 @@ class Plan:
         self.places: dict[Table, int] = {}
         self.replacing: dict[Table, list[Sequence[Column[Any]]]] = {}
         self._by_name: dict[str, list[Table]] = {}
-        self._watches: dict[type[Any], Watch | None] = {}
-        self._reactions_to: dict[Mapper[Any], tuple[Reaction, ...]] = {}
-        self._is_narrowed: dict[Mapper[Any], bool] = {}
-        self._references: dict[type[Any], tuple[RowReference, ...]] = {}
+        self._watches: dict[type[Any], Watch] = {}
+        # weak: classes of another MetaData may go before the plan does
+        self._unwatched: WeakSet[type[Any]] = WeakSet()
+        self._reactions_to: WeakKeyDictionary[Mapper[Any], tuple[Reaction, ...]] = WeakKeyDictionary()
+        self._is_narrowed: WeakKeyDictionary[Mapper[Any], bool] = WeakKeyDictionary()
+        self._references: WeakKeyDictionary[type[Any], tuple[RowReference, ...]] = WeakKeyDictionary()
 
     @classmethod
     def of(cls, metadata: MetaData) -> Plan:
@@ -99,9 +102,14 @@ class Plan:
 
     def watch(self, cls: type[Any]) -> Watch | None:
         """Return what to look for in changed instances of ``cls``, ``None`` if nothing."""
-        if cls not in self._watches:
-            self._watches[cls] = Watch.of(self, cls)
-        return self._watches[cls]
+        found = self._watches.get(cls)
+        if found is None and cls not in self._unwatched:
+            found = Watch.of(self, cls)
+            if found is None:
+                self._unwatched.add(cls)
+            else:
+                self._watches[cls] = found
+        return found
 
     def reactions_to(self, mapper: Mapper[Any]) -> tuple[Reaction, ...]:
         """Return what mutation events of ``mapper`` may set off."""
@@ -125,9 +133,10 @@ class Plan:
 
     def references(self, cls: type[Any]) -> tuple[RowReference, ...]:
         """Return how instances of ``cls`` refer to rows whose changes wait for the checks of foreign keys."""
-        if cls not in self._references:
-            self._references[cls] = tuple(checked_references(inspect(cls), self.sources))
-        return self._references[cls]
+        found = self._references.get(cls)
+        if found is None:
+            found = self._references[cls] = tuple(checked_references(inspect(cls), self.sources))
+        return found
 
 
 def _nullified_by(relationship: RelationshipProperty[Any]) -> Iterator[ForeignKeyConstraint]:
