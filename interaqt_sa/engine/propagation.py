@@ -71,6 +71,7 @@ class Propagation:
         found = self._connections.get(source)
         if found is None:
             found = self._connections[source] = connection_of(self.session, source)
+            self.dialect.prepare(found)
         return found
 
     def require_latest_rows(self, source: Source, why: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Table, bindparam, delete, insert, update
+from sqlalchemy import Column, ColumnElement, Table, bindparam, delete, insert
 from sqlalchemy.orm import Mapper, RelationshipDirection
 from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.elements import ClauseElement
@@ -24,6 +24,7 @@ from .listener import RowsByClass
 from .plan import Source
 from .propagation import Propagation
 from .same_row import read_attributes, refresh_same_row
+from .stored_values import store_values
 from .touched import Key, Touched
 
 Values = Mapping[str, Any]
@@ -155,7 +156,7 @@ def _update_alike(
     rows: Mapping[Key, Row],
     locked: Mapping[Key, Row] | None,
 ) -> None:
-    dialect, mutations = propagation.dialect, propagation.mutations
+    mutations = propagation.mutations
     written = set(columns)
     lock = source.lock_to_change(written)
     touched: dict[Key, Lock | None] = dict.fromkeys(rows, lock if locked is None else None)
@@ -168,24 +169,14 @@ def _update_alike(
             old = {mapper: _attributes(mapper, rows, locked)}
     table = columns[0].table
     assert isinstance(table, Table)
-    key = tuple(table.primary_key.columns)
-    shape = (*source.key_shape, *((f"v{i}", c.type) for i, c in enumerate(columns)))
-
-    def make() -> Any:
-        fresh = dialect.row_set("rows", shape)
-        values: dict[str, Any] = {c.key: fresh.c[f"v{i}"] for i, c in enumerate(columns)}
-        return update(table).where(*(c == fresh.c[f"p{i}"] for i, c in enumerate(key))).values(values).returning(*key)
-
-    statement = propagation.statements.keep(("update rows", table, tuple(columns)), make)
-    packed = dialect.pack("rows", shape, [(*k, *(row[c] for c in columns)) for k, row in rows.items()])
-    found = [tuple(row) for row in propagation.execute(source, statement, packed)]
+    picked = [(*k, *(row[c] for c in columns)) for k, row in rows.items()]
+    stored = dict(store_values(propagation, source, table, columns, picked, fires_onupdate=True))
+    found = list(stored)
     propagation.moved(source, found)
-    for k in found:
-        propagation.memory.refresh_attributes(
-            mapper,
-            k,
-            {mapper.get_property_by_column(c).key: rows[k][c] for c in columns if c in mapper.columns.values()},
-        )
+    names = [mapper.get_property_by_column(c).key if c in mapper.columns.values() else None for c in columns]
+    for k, values in stored.items():
+        fresh = {name: value for name, value in zip(names, values, strict=True) if name is not None}
+        propagation.memory.refresh_attributes(mapper, k, fresh)
     if source.same_row and found:
         refresh_same_row(propagation, source, found)
     if mutations is not None and any(old.values()):
@@ -194,7 +185,8 @@ def _update_alike(
             new = read_by_class(propagation, source, mapper, [key for alike in old.values() for key in alike])
         else:  # nobody computes from these events: what was written will do
             before = old[mapper]
-            new = {mapper: {k: {**before[k], **_attributes(mapper, (k,), rows)[k]} for k in found if k in before}}
+            now = {k: dict(zip(columns, values, strict=True)) for k, values in stored.items()}
+            new = {mapper: {k: {**before[k], **_attributes(mapper, (k,), now)[k]} for k in found if k in before}}
         mutations.changed(old, new)
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Double, Float, Integer, Numeric, String, Uuid, inspect, update
+from sqlalchemy import Boolean, Double, Float, Integer, Numeric, String, Uuid, inspect
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_dict
 
@@ -18,6 +18,7 @@ from ..schema.records import stored_attributes
 from .plan import ComputedValue, Source, Watch
 from .propagation import Propagation
 from .python_parts import call
+from .stored_values import store_values
 from .touched import Key
 
 _MISSING = object()
@@ -125,25 +126,14 @@ def refresh_same_row(propagation: Propagation, source: Source, keys: Sequence[Ke
 def _write(
     propagation: Propagation, source: Source, mapper: Mapper[Any], values: Sequence[ComputedValue], rows: Sequence[Any]
 ) -> Iterator[tuple[Key, dict[str, Any]]]:
-    dialect, statements = propagation.dialect, propagation.statements
+    width = len(source.key)
     for table in dict.fromkeys(value.table for value in values):
         mine = [v for v in values if v.table is table]
-        shape = (*source.key_shape, *((f"v{i}", v.column.type) for i, v in enumerate(mine)))
-        key = tuple(table.primary_key.columns)
-
-        def make(table: Any = table, mine: Any = mine, shape: Any = shape, key: Any = key) -> Any:
-            fresh = dialect.row_set("rows", shape)
-            statement = update(table).where(*(c == fresh.c[f"p{i}"] for i, c in enumerate(key)))
-            stored = {c.key: c for c in table.columns if c.onupdate is not None}
-            stored |= {v.column.key: fresh.c[f"v{i}"] for i, v in enumerate(mine)}
-            return statement.values(stored).returning(*key, *(v.column for v in mine))
-
-        statement = statements.keep(("same row", table, tuple(mine)), make)
-        width = len(key)
         picked = [(*row[:width], *(row[width + values.index(v)] for v in mine)) for row in rows]
-        for row in propagation.execute(source, statement, dialect.pack("rows", shape, picked)):
-            propagation.memory.refresh(mine, tuple(row[:width]), row[width:])
-            yield tuple(row[:width]), dict(zip((v.attribute for v in mine), row[width:], strict=True))
+        columns = [value.column for value in mine]
+        for key, stored in store_values(propagation, source, table, columns, picked, fires_onupdate=False):
+            propagation.memory.refresh(mine, key, stored)
+            yield key, dict(zip((v.attribute for v in mine), stored, strict=True))
 
 
 def fresh_same_row(value: ComputedValue, source: Source, row: Mapping[str, Any]) -> Any:

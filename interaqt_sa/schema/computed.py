@@ -38,6 +38,7 @@ from ..errors import DefinitionFault
 from . import merging as merging  # noqa: PLC0414  its listener goes with this module's
 from .catalog import Catalog
 from .naming import fit_identifier
+from .placeholders import Placeholder, has_placeholder
 from .records import mapper_of
 
 T = TypeVar("T")
@@ -165,10 +166,12 @@ def _placeholder(column: Column[Any]) -> Any:
         case Date():
             return "1970-01-01"
         case _:
-            return None
+            return Placeholder(column.type) if has_placeholder(column.type) else None
 
 
 def _server_default(value: Any, column: Column[Any]) -> Any:
+    if isinstance(value, Placeholder):
+        return value
     if isinstance(value, bool):
         if isinstance(stored_type(column.type), Boolean):
             return true() if value else false()

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Connection,
     Dialect,
     Executable,
     FromClause,
@@ -65,6 +66,13 @@ class EngineDialect(ABC):
     @abstractmethod
     def serves(cls, dialect: Dialect) -> bool:
         """Whether this class stands for ``dialect``."""
+
+    def prepare(self, connection: Connection) -> None:  # noqa: B027  most databases need nothing
+        """Define on a connection what the engine's statements call; cheap where that was done before."""
+
+    def packs(self, type_: TypeEngine[Any]) -> bool:
+        """Whether values of a type can stand in a row set; others are written row by row."""
+        return not type_._has_bind_expression
 
     @abstractmethod
     def row_set(self, name: str, shape: RowShape, values: Mapping[str, Any] = NO_VALUES) -> FromClause:

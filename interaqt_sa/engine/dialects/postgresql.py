@@ -19,10 +19,11 @@ from sqlalchemy import (
     func,
     select,
     tuple_,
+    types,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.base import PGDialect
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .base import LOCK_NAMES, NO_VALUES, EngineDialect, Lock, RowShape, named, parameter
 
@@ -42,6 +43,19 @@ def _decimal(value: Any) -> Any:
     return Decimal(value) if type(value) is int else value
 
 
+def _array(type_: TypeEngine[Any]) -> ARRAY[Any]:
+    # of one dimension: a list among the values, as JSON has them, is a value
+    return ARRAY(type_, dimensions=1)
+
+
+def _impl(type_: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
+    """Return what a type is in the database."""
+    found = type_.dialect_impl(dialect)
+    while isinstance(found, TypeDecorator):
+        found = found.impl_instance.dialect_impl(dialect)
+    return found
+
+
 class PostgreSQLDialect(EngineDialect):
     """PostgreSQL 13 and later."""
 
@@ -54,8 +68,12 @@ class PostgreSQLDialect(EngineDialect):
     def serves(cls, dialect: Dialect) -> bool:
         return isinstance(dialect, PGDialect)
 
+    def packs(self, type_: TypeEngine[Any]) -> bool:
+        # arrays do not nest: an array of arrays is one of more dimensions, which unnest() takes apart to the last
+        return super().packs(type_) and not isinstance(_impl(type_, self.sqlalchemy_dialect), types.ARRAY)
+
     def row_set(self, name: str, shape: RowShape, values: Mapping[str, Any] = NO_VALUES) -> FromClause:
-        arrays = [parameter(named(f"{name}_{field}"), ARRAY(type_), values) for field, type_ in shape]
+        arrays = [parameter(named(f"{name}_{field}"), _array(type_), values) for field, type_ in shape]
         return (
             func.unnest(*arrays)
             .table_valued(*(column(field, type_) for field, type_ in shape))
@@ -79,7 +97,7 @@ class PostgreSQLDialect(EngineDialect):
     ) -> ColumnElement[bool]:
         if len(columns) == 1:
             ((field, type_),) = shape
-            return columns[0] == any_(parameter(named(f"{name}_{field}"), ARRAY(type_), values))
+            return columns[0] == any_(parameter(named(f"{name}_{field}"), _array(type_), values))
         rows = self.row_set(name, shape, values)
         return tuple_(*columns).in_(select(*rows.c))
 

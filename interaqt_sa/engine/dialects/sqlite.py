@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
     Column,
     ColumnElement,
+    Connection,
     Dialect,
     Float,
     FromClause,
+    Integer,
     Select,
     String,
+    case,
     cast,
     column,
     func,
@@ -22,9 +25,11 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect as SQLAlchemySQLiteDialect
+from sqlalchemy.types import TypeEngine
 
 from ...schema.computed import stored_type
 from .base import NO_VALUES, EngineDialect, Lock, RowShape, named, parameter
+from .sqlite_values import DECODE, define_functions, encoded, is_plain
 
 
 class SQLiteDialect(EngineDialect):
@@ -44,20 +49,27 @@ class SQLiteDialect(EngineDialect):
             column("value"), name=f"{name}_json"
         )
         fields = [
-            type_coerce(func.json_extract(rows.c.value, f"$[{i}]"), type_).label(field)
-            for i, (field, type_) in enumerate(shape)
+            type_coerce(_field(rows.c.value, i, type_), type_).label(field) for i, (field, type_) in enumerate(shape)
         ]
         return select(*fields).select_from(rows).subquery(name)
 
     def pack(self, name: str, shape: RowShape, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
         # JSON carries what the driver would store, so every type's own bind processor comes first
-        convert = [
-            type_.dialect_impl(self.sqlalchemy_dialect).bind_processor(self.sqlalchemy_dialect) for _, type_ in shape
-        ]
-        if not any(convert):
+        columns = [self._packing(type_) for _, type_ in shape]
+        if not any(columns):
             return {named(name): json.dumps([tuple(row) for row in rows])}
-        packed = [[f(v) if f and v is not None else v for f, v in zip(convert, row, strict=True)] for row in rows]
-        return {named(name): json.dumps(packed)}
+        packed = [[f(v) if f else v for f, v in zip(columns, row, strict=True)] for row in rows]
+        return {named(name): json.dumps(packed, ensure_ascii=False)}
+
+    def _packing(self, type_: TypeEngine[Any]) -> Callable[[Any], Any] | None:
+        """Return what makes a value of ``type_`` one that JSON takes."""
+        bind = type_.dialect_impl(self.sqlalchemy_dialect).bind_processor(self.sqlalchemy_dialect)
+        if isinstance(type_, Integer) and bind is None:
+            return None
+        return encoded if bind is None else lambda value: encoded(bind(value))
+
+    def prepare(self, connection: Connection) -> None:
+        define_functions(connection)
 
     def returned(self, column: Column[Any]) -> ColumnElement[Any]:
         # it keeps 4.0 as 4, which RETURNING gives away
@@ -79,3 +91,13 @@ class SQLiteDialect(EngineDialect):
 
     def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:
         return statement
+
+
+def _field(row: ColumnElement[Any], place: int, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    """Return one value of a row."""
+    path = f"$[{place}]"
+    value = func.json_extract(row, path)
+    if is_plain(type_):
+        return value
+    parts = (func.json_extract(row, f"{path}[{i}]") for i in range(2))
+    return case((func.json_type(row, path) == "array", getattr(func, DECODE)(*parts)), else_=value)
