@@ -25,6 +25,7 @@ from .plan import ComputedValue, Plan
 from .plan.reactions import Derivation
 from .propagation import Propagation
 from .recompute import Fresh, Recompute, next_keys, read_same_row, restore
+from .round_trip import same_value
 from .statements import Statements
 from .touched import Key
 
@@ -242,5 +243,5 @@ def _same(stored: Any, expected: Any) -> bool:
     if isinstance(stored, float) or isinstance(expected, float):
         if stored is None or expected is None:
             return stored is expected
-        return math.isclose(stored, expected, rel_tol=1e-9, abs_tol=1e-9)
-    return bool(stored == expected)
+        return same_value(stored, expected) or math.isclose(stored, expected, rel_tol=1e-9, abs_tol=1e-9)
+    return same_value(stored, expected)

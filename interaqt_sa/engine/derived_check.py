@@ -20,6 +20,7 @@ from .plan import Plan
 from .plan.reactions import Derivation
 from .propagation import Propagation
 from .recompute import next_keys
+from .round_trip import as_stored, same_value
 from .rows import column_values
 from .state_machines import converted
 from .statements import Statements
@@ -57,7 +58,7 @@ def check_derivation(propagation: Propagation, derivation: Derivation, batch: in
     while keys := next_keys(propagation, source, columns, after, batch, lock=False):
         after = keys[-1]
         fresh = _expected(propagation, derivation, keys)
-        yield from _compare(derivation, fresh, _stored(propagation, derivation, list(fresh)))
+        yield from _compare(propagation, derivation, fresh, _stored(propagation, derivation, list(fresh)))
     yield from _left_over(propagation, derivation, batch)
 
 
@@ -95,7 +96,7 @@ def backfill_derivation(derivation: Derivation, connection: Connection, after: K
             fresh = _expected(propagation, derivation, keys)
             stored = _stored(propagation, derivation, list(fresh))
             there = {token for token, _ in stored}
-            wrong = {difference.token for difference in _compare(derivation, fresh, stored)}
+            wrong = {difference.token for difference in _compare(propagation, derivation, fresh, stored)}
             for token in fresh:
                 if token in wrong:
                     store_derived(propagation, derivation, token, fresh[token], is_new=token not in there)
@@ -148,6 +149,7 @@ def _stored(
 
 
 def _compare(
+    propagation: Propagation,
     derivation: Derivation,
     fresh: Mapping[str, Sequence[Mapping[str, Any] | None]],
     stored: dict[tuple[str, int], tuple[Key, Row]],
@@ -160,10 +162,21 @@ def _compare(
             expected = {k: v for k, v in column_values(derivation.mapper, row).items() if k not in keys}
             key, found = stored.pop((token, index), (None, None))
             held = None if found is None else {name: found[name] for name in expected}
-            if held != expected:
+            if held is None or not _is_held(propagation, derivation, held, expected):
                 yield DerivedDifference(derivation, token, _id(key), held, expected)
     for (token, _), (key, found) in stored.items():
         yield DerivedDifference(derivation, token, _id(key), found, None)
+
+
+def _is_held(propagation: Propagation, derivation: Derivation, held: Row, expected: Row) -> bool:
+    """Whether a derived row has the values that its source gives, as its columns store them."""
+    names = [name for name, value in expected.items() if not same_value(held[name], value)]
+    if not names:
+        return True
+    known = {str(column.key): column for column in derivation.mapper.columns}
+    columns = [known[name] for name in names]
+    (stored,) = as_stored(propagation, derivation.target, columns, [tuple(expected[name] for name in names)])
+    return all(same_value(held[name], value) for name, value in zip(names, stored, strict=True))
 
 
 def _left_over(propagation: Propagation, derivation: Derivation, batch: int) -> Iterator[DerivedDifference]:

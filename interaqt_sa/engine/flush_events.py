@@ -12,7 +12,8 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from .classes import read_by_class
 from .memory import identity_of
-from .same_row import is_stored_as_is, read_attributes
+from .memory_rows import UNKNOWN, stored_form
+from .same_row import read_attributes
 
 if TYPE_CHECKING:
     from .listener import RowsByClass
@@ -119,6 +120,6 @@ def _is_whole(mapper: Mapper[Any], row: Row) -> bool:
             continue
         if prop.key not in row or isinstance(row[prop.key], ClauseElement):
             return False
-        if isinstance(column.type, (Numeric, Float)) and not is_stored_as_is(row[prop.key], column):
+        if isinstance(column.type, (Numeric, Float)) and stored_form(row[prop.key], column) is UNKNOWN:
             return False
     return True

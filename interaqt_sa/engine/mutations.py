@@ -13,6 +13,7 @@ from ..errors import SchedulerError
 from ..schema.records import record_name
 from ..session.state import SessionState
 from .propagation import Propagation
+from .round_trip import same_value
 from .state_machines import run_machine
 from .transforms import run_derivation
 
@@ -53,7 +54,7 @@ class Mutations:
     def updated(self, mapper: Mapper[Any], pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
         """Note rows as they were and as they are; where nothing differs nothing happened."""
         for old, new in pairs:
-            keys = frozenset(name for name, value in new.items() if name in old and not _same(old[name], value))
+            keys = frozenset(name for name, value in new.items() if name in old and not same_value(old[name], value))
             if keys:
                 self._add(mapper, MutationEvent("update", record_name(mapper), RecordView(new), RecordView(old), keys))
 
@@ -118,7 +119,3 @@ def start_propagation(session: Session, statements: Statements, memory: Memory) 
     propagation = Propagation(session, statements, memory)
     propagation.mutations = Mutations(propagation)
     return propagation
-
-
-def _same(left: Any, right: Any) -> bool:
-    return left is right or bool(left == right)

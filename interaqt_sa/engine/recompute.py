@@ -33,6 +33,7 @@ from .plan import ComputedValue, Edge, Host, Plan, Source
 from .plan.expressions import labelled
 from .propagation import Propagation
 from .python_parts import evaluate_members
+from .round_trip import as_stored, same_value
 from .same_row import fresh_same_row, read_attributes, refresh_same_row
 from .statements import Statements
 from .touched import Key, Touched
@@ -217,8 +218,14 @@ def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Seq
 def read_same_row(propagation: Propagation, value: ComputedValue, keys: Sequence[Key]) -> Iterator[Fresh]:
     """Yield rows with a same-row value as it is stored and as its function gives it."""
     source = propagation.statements.plan.sources[value.table]
-    for key, row in read_attributes(propagation, source, value.mapper, keys).items():
-        yield Fresh(key, (row[value.attribute],), (fresh_same_row(value, source, row),))
+    rows = read_attributes(propagation, source, value.mapper, keys)
+    expected = {key: (fresh_same_row(value, source, row),) for key, row in rows.items()}
+    # a column may round: what differs is compared as it would be stored
+    differing = [key for key, row in rows.items() if not same_value(row[value.attribute], expected[key][0])]
+    stored = as_stored(propagation, source, [value.column], [expected[key] for key in differing])
+    expected |= zip(differing, stored, strict=True)
+    for key, row in rows.items():
+        yield Fresh(key, (row[value.attribute],), expected[key])
 
 
 def backfill_batch(value: ComputedValue, connection: Connection, after: Key | None, limit: int) -> Key | None:

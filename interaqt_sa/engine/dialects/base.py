@@ -20,6 +20,7 @@ from sqlalchemy import (
     Integer,
     Numeric,
     Select,
+    Table,
     Uuid,
     and_,
     bindparam,
@@ -51,6 +52,7 @@ class EngineDialect(ABC):
     :ivar has_row_locks: whether rows can be locked; without them there is a single writer.
     :ivar chains_updates: whether an UPDATE may stand in a common table expression.
     :ivar has_decimals: whether NUMERIC is exact there.
+    :ivar rounds_values: whether columns round, pad or cut what is stored in them.
     :ivar returns_joined: whether RETURNING may name columns of the tables that an UPDATE joins.
     """
 
@@ -58,6 +60,7 @@ class EngineDialect(ABC):
     chains_updates: bool
     returns_joined: bool
     has_decimals: bool
+    rounds_values: bool
 
     def __init__(self, dialect: Dialect) -> None:
         self.sqlalchemy_dialect = dialect
@@ -69,6 +72,10 @@ class EngineDialect(ABC):
 
     def prepare(self, connection: Connection) -> None:  # noqa: B027  most databases need nothing
         """Define on a connection what the engine's statements call; cheap where that was done before."""
+
+    @abstractmethod
+    def has_triggers(self, connection: Connection, table: Table) -> bool:
+        """Whether the database runs triggers of the application when rows of ``table`` are written."""
 
     def packs(self, type_: TypeEngine[Any]) -> bool:
         """Whether values of a type can stand in a row set; others are written row by row."""

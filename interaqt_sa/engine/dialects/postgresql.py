@@ -8,23 +8,28 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Dialect,
     Executable,
     Float,
     FromClause,
     Numeric,
     Select,
+    Table,
     any_,
     column,
     func,
     select,
+    text,
     tuple_,
     types,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.dialects.postgresql.ranges import AbstractMultiRange
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from ..execution import ENGINE_OPTIONS
 from .base import LOCK_NAMES, NO_VALUES, EngineDialect, Lock, RowShape, named, parameter
 
 _LOCKS = {
@@ -33,6 +38,13 @@ _LOCKS = {
     Lock.NO_KEY_UPDATE: {"key_share": True},
     Lock.UPDATE: {},
 }
+
+
+#: types whose values are lists
+_LISTS = (types.ARRAY, AbstractMultiRange)
+
+
+_HAS_TRIGGERS = text("SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(:name) AND NOT tgisinternal)")
 
 
 def _is_decimal(type_: TypeEngine[Any]) -> bool:
@@ -63,14 +75,22 @@ class PostgreSQLDialect(EngineDialect):
     chains_updates = True
     returns_joined = True
     has_decimals = True
+    rounds_values = True
 
     @classmethod
     def serves(cls, dialect: Dialect) -> bool:
         return isinstance(dialect, PGDialect)
 
+    def has_triggers(self, connection: Connection, table: Table) -> bool:
+        name = connection.dialect.identifier_preparer.format_table(table, name=None, use_schema=False)
+        schema = connection.schema_for_object(table)
+        if schema:
+            name = f"{connection.dialect.identifier_preparer.quote_schema(schema)}.{name}"
+        return bool(connection.scalar(_HAS_TRIGGERS, {"name": name}, execution_options=ENGINE_OPTIONS))
+
     def packs(self, type_: TypeEngine[Any]) -> bool:
         # arrays do not nest: an array of arrays is one of more dimensions, which unnest() takes apart to the last
-        return super().packs(type_) and not isinstance(_impl(type_, self.sqlalchemy_dialect), types.ARRAY)
+        return super().packs(type_) and not isinstance(_impl(type_, self.sqlalchemy_dialect), _LISTS)
 
     def row_set(self, name: str, shape: RowShape, values: Mapping[str, Any] = NO_VALUES) -> FromClause:
         arrays = [parameter(named(f"{name}_{field}"), _array(type_), values) for field, type_ in shape]

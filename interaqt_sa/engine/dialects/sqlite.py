@@ -16,11 +16,13 @@ from sqlalchemy import (
     Integer,
     Select,
     String,
+    Table,
     case,
     cast,
     column,
     func,
     select,
+    text,
     tuple_,
     type_coerce,
 )
@@ -28,8 +30,14 @@ from sqlalchemy.dialects.sqlite.base import SQLiteDialect as SQLAlchemySQLiteDia
 from sqlalchemy.types import TypeEngine
 
 from ...schema.computed import stored_type
+from ..execution import ENGINE_OPTIONS
 from .base import NO_VALUES, EngineDialect, Lock, RowShape, named, parameter
 from .sqlite_values import DECODE, define_functions, encoded, is_plain
+
+_HAS_TRIGGERS = text(
+    "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = lower(:name) "
+    "UNION ALL SELECT 1 FROM sqlite_temp_master WHERE type = 'trigger' AND lower(tbl_name) = lower(:name))"
+)
 
 
 class SQLiteDialect(EngineDialect):
@@ -39,10 +47,14 @@ class SQLiteDialect(EngineDialect):
     chains_updates = False
     returns_joined = False
     has_decimals = False
+    rounds_values = False
 
     @classmethod
     def serves(cls, dialect: Dialect) -> bool:
         return isinstance(dialect, SQLAlchemySQLiteDialect)
+
+    def has_triggers(self, connection: Connection, table: Table) -> bool:
+        return bool(connection.scalar(_HAS_TRIGGERS, {"name": table.name}, execution_options=ENGINE_OPTIONS))
 
     def row_set(self, name: str, shape: RowShape, values: Mapping[str, Any] = NO_VALUES) -> FromClause:
         rows = func.json_each(parameter(named(name), String(), values)).table_valued(

@@ -75,6 +75,8 @@ class Source:
         tables = [self.table, *(self.mapper.tables if self.mapper is not None else ())]
         columns = (c for table in tables if isinstance(table, Table) for c in table.columns)
         found = {c for c in columns if c.onupdate is not None or c.server_onupdate is not None}
+        versions = (m.version_id_col for m in self.mapper.self_and_descendants) if self.mapper is not None else ()
+        found |= {column for column in versions if isinstance(column, Column)}
         return found | {value.column for value in self.same_row}
 
     @cached_property
