@@ -181,7 +181,7 @@ def stored_form(value: Any, column: Any) -> Any:
     if not isinstance(column, Column) or column.computed is not None:
         return UNKNOWN
     kind: Any = column.type
-    exact = type(kind)
+    exact: type[Any] = type(kind)
     match value:
         case None:
             return None if column.nullable and not column.type.should_evaluate_none else UNKNOWN
@@ -200,7 +200,8 @@ def stored_form(value: Any, column: Any) -> Any:
         case UUID():
             return value if isinstance(kind, Uuid) and kind.as_uuid else UNKNOWN
         case datetime():
-            return value if exact is DateTime and value.tzinfo is None and not kind.timezone else UNKNOWN
+            is_naive = exact is DateTime and value.tzinfo is None and not getattr(column.type, "timezone", True)
+            return value if is_naive else UNKNOWN
         case date():
             return value if exact is Date else UNKNOWN
         case _:

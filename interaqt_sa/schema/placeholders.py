@@ -100,7 +100,8 @@ def literal_for(type_: TypeEngine[Any], dialect: Dialect) -> str | None:
 def _literal_of_decorated(type_: TypeDecorator[Any], dialect: Dialect) -> str | None:
     """Try what the Python code of a type may take, until it reads back what it has made of it."""
     impl = type_.impl_instance
-    for value in (*_values(impl), 0, "", UUID(int=0), b"", {}, [], False):
+    guesses: tuple[Any, ...] = (*_values(impl), 0, "", UUID(int=0), b"", {}, [], False)
+    for value in guesses:
         try:
             stored = type_.process_bind_param(value, dialect)
             literal = None if stored is None else _literal(stored, impl, dialect)

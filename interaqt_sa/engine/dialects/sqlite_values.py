@@ -55,8 +55,8 @@ def encoded(value: Any) -> Any:
         case float():
             return ["f", struct.pack(">d", value).hex()]
         case str():
-            # a lone surrogate fails here as it does in the driver
-            return value if "\0" not in value and value.encode() is not None else ["t", value.encode().hex()]
+            digits = value.encode().hex()  # a lone surrogate fails here, as it does in the driver
+            return ["t", digits] if "\0" in value else value
         case bytes() | bytearray() | memoryview():
             return ["b", bytes(value).hex()]
         case _:
