@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import MetaData
-from sqlalchemy.orm import DeclarativeBase, Session, registry, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.util import greenlet_spawn
 
 from ..definitions.computation import RecordRef
 from ..engine.check import CheckReport
 from ..schema.schema import Schema
 from ..storage import AsyncStorage
+from .sync_factories import factory_of, is_session_class, maker_of, sync_factory, sync_options
 from .system import Isolation, System
 
 if TYPE_CHECKING:
     # at run time only where it is used: it loads greenlet, which programs without asyncio need not have
-    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker
 
 
 class AsyncSystem:
     """What keeps the derived data of an asynchronous program true.
 
-    :param bind: an ``AsyncEngine``, or an ``async_sessionmaker``, which is attached at once: the sessions that it
-        makes from now on take part.
+    :param bind: an ``AsyncEngine``, or an ``async_sessionmaker``, ``async_scoped_session`` or ``AsyncSession`` class,
+        which is attached at once: the sessions that it makes from now on take part.
     :ivar session_factory: makes sessions that take part.
     :ivar storage: records by name.
 
@@ -38,15 +39,15 @@ class AsyncSystem:
 
     def __init__(
         self,
-        bind: AsyncEngine | async_sessionmaker[Any],
+        bind: AsyncEngine | async_sessionmaker[Any] | async_scoped_session[Any] | type[AsyncSession],
         *,
         base: type[DeclarativeBase] | registry | MetaData | Schema | None = None,
         unmanaged_dml: Literal["raise", "warn", "allow"] = "raise",
         configure_sqlite: bool = True,
         isolation: Isolation = "READ COMMITTED",
     ) -> None:
-        self.session_factory: async_sessionmaker[AsyncSession] = _factory_of(bind)
-        factory = _sync_factory(self.session_factory)
+        self.session_factory: async_sessionmaker[AsyncSession] = factory_of(bind)
+        factory = sync_factory(self.session_factory)
         self._attached = WeakKeyDictionary({self.session_factory: factory})
         self._sync_system = System(
             factory,
@@ -55,13 +56,15 @@ class AsyncSystem:
             configure_sqlite=configure_sqlite,
             isolation=isolation,
         )
+        if is_session_class(bind):
+            self.attach(bind)
         self.storage = AsyncStorage(self.session_factory, self._sync_system.storage)
 
     @property
     def sync_system(self) -> System:
         """The :class:`.System` at work; its methods need a greenlet (``greenlet_spawn``, ``run_sync``)."""
         # the application may have given its factory an engine since
-        self._sync_system.session_factory.configure(**_sync_options(self.session_factory))
+        self._sync_system.session_factory.configure(**sync_options(self.session_factory))
         return self._sync_system
 
     @property
@@ -69,23 +72,33 @@ class AsyncSystem:
         """What is declared; see :attr:`.System.schema`."""
         return self.sync_system.schema
 
-    def attach(self, target: async_sessionmaker[Any]) -> None:
-        """Keep computed values true in the sessions of ``target`` too; calling it again changes nothing."""
-        if target not in self._attached:
-            self._attached[target] = _sync_factory(target)
-        self.sync_system.attach(self._attached[target])
+    def attach(self, target: async_sessionmaker[Any] | async_scoped_session[Any] | type[AsyncSession]) -> None:
+        """Keep computed values true in the sessions of ``target`` too; calling it again changes nothing.
 
-    def detach(self, target: async_sessionmaker[Any]) -> None:
+        Of an ``AsyncSession`` class, the class of its synchronous sessions is attached: for ``AsyncSession`` itself
+        :class:`sqlalchemy.orm.Session`, and so every session of the program.
+
+        :raises FrameworkError: if another system of the same MetaData is attached there.
+        :raises TypeError: if ``target`` is something else.
+        """
+        if is_session_class(target):
+            self.sync_system.attach(target.sync_session_class)
+            return
+        factory = maker_of(target)
+        if factory is None:
+            raise TypeError(
+                f"attach an async_sessionmaker, an async_scoped_session or an AsyncSession class, not {target!r}"
+            )
+        if factory not in self._attached:
+            self._attached[factory] = sync_factory(factory)
+        self.sync_system.attach(self._attached[factory])
+
+    def detach(self, target: async_sessionmaker[Any] | async_scoped_session[Any] | type[AsyncSession]) -> None:
         """Undo :meth:`attach`."""
-        if target in self._attached:
-            self.sync_system.detach(self._attached[target])
-
-    def __repr__(self) -> str:
-        return f"Async{self.sync_system!r}"
-
-    async def verify(self) -> None:
-        """Compare the database with what is declared; see :meth:`.System.verify`."""
-        await greenlet_spawn(self.sync_system.verify)
+        if is_session_class(target):
+            self.sync_system.detach(target.sync_session_class)
+        elif (factory := maker_of(target)) is not None and factory in self._attached:
+            self.sync_system.detach(self._attached[factory])
 
     async def check(self, record: RecordRef | None = None, **options: Any) -> CheckReport:
         """Compare what is stored with what it is computed from; see :meth:`.System.check`."""
@@ -94,40 +107,3 @@ class AsyncSystem:
     async def repair(self, record: RecordRef | None = None, **options: Any) -> CheckReport:
         """Put right what :meth:`check` finds; see :meth:`.System.repair`."""
         return await greenlet_spawn(self.sync_system.repair, record, **options)
-
-
-def _factory_of(bind: Any) -> async_sessionmaker[AsyncSession]:
-    from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
-
-    if isinstance(bind, AsyncEngine):
-        return async_sessionmaker(bind, expire_on_commit=False)
-    if not isinstance(bind, async_sessionmaker):
-        raise TypeError(f"AsyncSystem takes an AsyncEngine or an async_sessionmaker, not {bind!r}")
-    return cast("async_sessionmaker[AsyncSession]", bind)
-
-
-def _sync_factory(factory: async_sessionmaker[Any]) -> sessionmaker[Session]:
-    """Return a factory of the sessions at work, whose class ``factory`` uses from now on.
-
-    The class is one of its own, so that other factories in the program are left alone.
-    """
-    cls = factory.kw.get("sync_session_class") or factory.class_.sync_session_class
-    made = sessionmaker(class_=cls, **_sync_options(factory))
-    factory.configure(sync_session_class=made.class_)
-    return made
-
-
-def _sync_options(factory: async_sessionmaker[Any]) -> dict[str, Any]:
-    options = {name: value for name, value in factory.kw.items() if name != "sync_session_class"}
-    options["bind"] = _sync_bind(options.get("bind"))
-    if options.get("binds"):
-        options["binds"] = {key: _sync_bind(bind) for key, bind in options["binds"].items()}
-    return options
-
-
-def _sync_bind(bind: Any) -> Any:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-    if isinstance(bind, AsyncEngine):
-        return bind.sync_engine
-    return bind.sync_connection if isinstance(bind, AsyncConnection) else bind

@@ -38,8 +38,8 @@ Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 class System:
     """Keeps the computed values of one MetaData true in the sessions of one database.
 
-    :param bind: an Engine, for which the system makes a ``sessionmaker``; or the application's own ``sessionmaker`` or
-        ``scoped_session``, which it attaches to at once and which may get its engine later.
+    :param bind: an Engine, for which the system makes a ``sessionmaker``; or the application's own ``sessionmaker``,
+        ``scoped_session`` or ``Session`` class, which it attaches to at once and which may get its engine later.
     :param base: where the models hang: a ``DeclarativeBase``, a ``registry``, a ``MetaData`` or a :class:`.Schema`.
         ``None``: a MetaData of its own, for definitions only.
     :param unmanaged_dml: what happens to writes that pass the session by (``bulk_save_objects()``,
@@ -58,7 +58,7 @@ class System:
 
     def __init__(
         self,
-        bind: Engine | sessionmaker[Any] | scoped_session[Any],
+        bind: Engine | sessionmaker[Any] | scoped_session[Any] | type[Session],
         *,
         base: Any = None,
         unmanaged_dml: Literal["raise", "warn", "allow"] = "raise",
@@ -79,8 +79,12 @@ class System:
         factory: Any = getattr(bind, "session_factory", bind)
         if isinstance(factory, sessionmaker):
             return factory  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(bind, type) and issubclass(bind, Session):
+            return sessionmaker(class_=bind)  # its class is one below, and so attached with it
         if not isinstance(bind, Engine):
-            raise TypeError(f"System takes an Engine, a sessionmaker or a scoped_session, not {bind!r}")
+            raise TypeError(
+                f"System takes an Engine, a sessionmaker, a scoped_session or a Session class, not {bind!r}"
+            )
         if self._configure_sqlite:
             configure_sqlite_engine(bind)
         if self.isolation != "READ COMMITTED":

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.util import await_only, greenlet_spawn
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_chain, wait_random
 
@@ -17,9 +18,10 @@ from ..definitions.validation import refuse_awaitable
 from ..errors import TransactionRetryExhaustedError
 from .commit import commit
 from .database_errors import is_require_serializable_retry, is_retryable_transaction_error
+from .factories import SessionFactory, not_awaitable
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker
 
 S = TypeVar("S", bound=Session)
 A = TypeVar("A", bound="AsyncSession")
@@ -137,45 +139,68 @@ def set_isolation(session: Session, isolation: str, bind_arguments: Mapping[str,
 
 @overload
 def run_with_transaction_retry(
-    session_factory: sessionmaker[S], fn: Callable[[S], R], *, max_attempts: int = ...
+    session_factory: async_sessionmaker[A] | async_scoped_session[A] | type[A],
+    fn: Callable[[A], Awaitable[R]],
+    *,
+    max_attempts: int = ...,
+) -> Awaitable[R]: ...
+@overload
+def run_with_transaction_retry(
+    session_factory: AsyncEngine, fn: Callable[[AsyncSession], Awaitable[R]], *, max_attempts: int = ...
+) -> Awaitable[R]: ...
+@overload
+def run_with_transaction_retry(
+    session_factory: sessionmaker[S] | scoped_session[S] | type[S], fn: Callable[[S], R], *, max_attempts: int = ...
 ) -> R: ...
 @overload
 def run_with_transaction_retry(
-    session_factory: async_sessionmaker[A], fn: Callable[[A], Awaitable[R]], *, max_attempts: int = ...
-) -> Awaitable[R]: ...
+    session_factory: Engine, fn: Callable[[Session], R], *, max_attempts: int = ...
+) -> R: ...
 def run_with_transaction_retry(
     session_factory: Any, fn: Callable[[Any], Any], *, max_attempts: int = MAX_ATTEMPTS
 ) -> Any:
     """Run ``fn(session)`` in a transaction of its own, which is repeated when another one stood in its way.
 
     Each attempt gets a fresh session; the COMMIT belongs to the attempt, because conflicts often come to light only
-    there. So ``fn`` must not commit, must read what it writes about anew, and may not do anything outside the
+    there. So ``fn`` must not commit, must read what it writes about again, and may not do anything outside the
     database.
 
-    :param session_factory: a ``sessionmaker``, or an ``async_sessionmaker``: then ``fn`` is a coroutine function and
-        the answer is awaitable.
+    :param session_factory: a ``sessionmaker``, a ``scoped_session``, a ``Session`` class or an ``Engine``; or an
+        ``async_sessionmaker``, ``async_scoped_session``, ``AsyncSession`` class or ``AsyncEngine``: then ``fn`` is a
+        coroutine function and the answer is awaitable. A scoped factory makes sessions outside its registry. The
+        sessions of an engine or a class take part in a system only if their class is attached to it.
     :param fn: the work.
     :param max_attempts: how often it is tried.
     :return: what ``fn`` returned in the attempt that was committed.
+    :raises SessionFactoryError: a ``FrameworkError`` and ``TypeError``, if ``session_factory`` is something else, such
+        as a session, or ``fn`` is a coroutine function where sessions are synchronous.
     :raises TransactionRetryExhaustedError: if every attempt met a conflict; the last one is the cause.
-    :raises TransactionOutcomeUnknownError: if the answer to COMMIT was lost; that attempt is not repeated.
 
     ::
 
         n = run_with_transaction_retry(SessionLocal, lambda session: close_orders(session))
     """
+    factory = SessionFactory.of(session_factory, what="run_with_transaction_retry()")
+    factory.check_callback(fn, what="run_with_transaction_retry()")
     name = f"run_with_transaction_retry({getattr(fn, '__name__', fn)!s})"
 
     def run(attempt: Attempt) -> Any:
-        return _run(session_factory(), attempt, name, lambda session: refuse_awaitable(fn(session), name))
+        return _run(factory.make(), attempt, name, lambda session: refuse_awaitable(fn(session), name))
 
     def run_async(attempt: Attempt) -> Any:
-        session: AsyncSession = session_factory()
-        return _run(session.sync_session, attempt, name, lambda _: _awaited(fn(session)))
+        session: AsyncSession = factory.make()
 
-    if isinstance(session_factory, sessionmaker):
-        return run_attempts(run, name=name, max_attempts=max_attempts)
-    return greenlet_spawn(run_attempts, run_async, name=name, max_attempts=max_attempts, sleep=async_sleep)
+        def awaited(_: Session) -> Any:
+            value = fn(session)
+            if not inspect.isawaitable(value):
+                raise not_awaitable(fn, what="run_with_transaction_retry()")
+            return await_only(value)
+
+        return _run(session.sync_session, attempt, name, awaited)
+
+    if factory.is_async:
+        return greenlet_spawn(run_attempts, run_async, name=name, max_attempts=max_attempts, sleep=async_sleep)
+    return run_attempts(run, name=name, max_attempts=max_attempts)
 
 
 def _run(session: Session, attempt: Attempt, name: str, fn: Callable[[Session], R]) -> R:
@@ -187,7 +212,3 @@ def _run(session: Session, attempt: Attempt, name: str, fn: Callable[[Session], 
         result = fn(session)
         commit(session, name)
         return result
-
-
-def _awaited(value: Any) -> Any:
-    return await_only(value) if inspect.isawaitable(value) else value

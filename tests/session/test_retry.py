@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-from interaqt_sa.errors import ComputationProtocolError, RequireSerializableRetry, TransactionRetryExhaustedError
+from interaqt_sa.errors import RequireSerializableRetry, TransactionRetryExhaustedError
+from interaqt_sa.session.factories import SessionFactoryError
 from interaqt_sa.session.retry import Attempt, run_attempts, run_with_transaction_retry
 from tests.session.test_database_errors import FakeDriverError
 from tests.support.engines import AsyncEngineFactory, EngineFactory
@@ -154,8 +155,8 @@ def test_a_synchronous_factory_wants_a_plain_function(engine: Engine) -> None:
     async def work(session: Session) -> None:
         raise AssertionError
 
-    with pytest.raises(ComputationProtocolError, match="work"):
-        run_with_transaction_retry(sessionmaker(engine), work)
+    with pytest.raises(SessionFactoryError, match="work"):
+        _ = run_with_transaction_retry(sessionmaker(engine), work)
 
 
 async def test_async(async_engine: AsyncEngine) -> None:

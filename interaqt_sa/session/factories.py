@@ -1,0 +1,111 @@
+"""Recognise what makes sessions: factories, session classes and engines, synchronous and asynchronous."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from ..errors import FrameworkError
+
+
+class SessionFactoryError(FrameworkError, TypeError):
+    """An argument that should make sessions does not, or not of the kind that the other arguments need.
+
+    :ivar given: the argument.
+    """
+
+    given: object
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFactory:
+    """What makes a new session for each transaction.
+
+    :ivar make: makes the session.
+    :ivar is_async: whether it is an ``AsyncSession``.
+    """
+
+    make: Callable[[], Any]
+    is_async: bool
+
+    @classmethod
+    def of(cls, target: object, *, what: str) -> SessionFactory:
+        """Return the factory that ``target`` is, or from which it is made.
+
+        :param what: the function that was called, for the error.
+        :raises SessionFactoryError: if ``target`` makes no sessions.
+        """
+        known: Any = target  # pyright would infer type arguments that nothing knows
+        if isinstance(target, scoped_session):
+            return cls(known.session_factory, False)
+        if isinstance(target, sessionmaker):
+            return cls(known, False)
+        if isinstance(target, Engine):
+            return cls(partial(Session, target), False)
+        if isinstance(target, type) and issubclass(target, Session):
+            return cls(known, False)
+        # whoever holds an asynchronous one has imported this; it loads greenlet, which other programs need not have
+        asynchronous: Any = sys.modules.get("sqlalchemy.ext.asyncio")
+        if asynchronous is not None:
+            if isinstance(target, asynchronous.async_scoped_session):
+                return cls(known.session_factory, True)
+            if isinstance(target, asynchronous.async_sessionmaker):
+                return cls(known, True)
+            if isinstance(target, asynchronous.AsyncEngine):
+                return cls(partial(asynchronous.AsyncSession, target), True)
+            if isinstance(target, type) and issubclass(target, asynchronous.AsyncSession):
+                return cls(known, True)
+        raise SessionFactoryError(
+            f"{what} takes a sessionmaker, a scoped_session, a Session class or an Engine, or the asynchronous one of "
+            f"these, not {_described(target)}: it needs a fresh session for each attempt",
+            given=target,
+        )
+
+    def check_callback(self, fn: Callable[..., Any], *, what: str) -> None:
+        """Refuse a function that cannot run in the sessions of this factory.
+
+        :raises SessionFactoryError: for a coroutine function in synchronous sessions, or anything without a call.
+        """
+        if not callable(fn):
+            raise SessionFactoryError(f"{what} takes a function of the session, not {fn!r}", given=fn)
+        if inspect.isasyncgenfunction(fn) or inspect.isgeneratorfunction(fn):
+            raise SessionFactoryError(
+                f"{what} takes a function that returns when it is done, and {_name(fn)} is a generator", given=fn
+            )
+        if not self.is_async and is_coroutine_function(fn):
+            raise SessionFactoryError(
+                f"{what} was given the coroutine function {_name(fn)} and a factory of synchronous sessions; give it "
+                "an async_sessionmaker, or a plain function",
+                given=fn,
+            )
+
+
+def is_coroutine_function(fn: Any) -> bool:
+    """Whether a call of ``fn`` returns a coroutine, as far as that can be told."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+
+
+def not_awaitable(fn: Any, *, what: str) -> SessionFactoryError:
+    """Return the error for a plain function in asynchronous sessions."""
+    return SessionFactoryError(
+        f"{what} was given a factory of asynchronous sessions, and {_name(fn)} returned nothing to await; make it a "
+        "coroutine function (async def)",
+        given=fn,
+    )
+
+
+def _described(target: Any) -> str:
+    if isinstance(target, Session) or type(target).__name__ == "AsyncSession":
+        return f"the session {target!r}"
+    return repr(target)
+
+
+def _name(fn: Any) -> str:
+    return str(getattr(fn, "__qualname__", None) or repr(fn))
