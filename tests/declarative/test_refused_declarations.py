@@ -399,7 +399,7 @@ def test_where_a_computation_belongs() -> None:
         computed(Count)
     with pytest.raises(TypeError, match="belongs in a Column or mapped_column"):
         Table("t", MetaData(), Count("members"))
-    with pytest.raises(TypeError, match="System takes an Engine, a sessionmaker or a scoped_session"):
+    with pytest.raises(TypeError, match="System takes an Engine, a sessionmaker, a scoped_session"):
         System(Session())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="base must be a DeclarativeBase, registry, MetaData or Schema"):
         System(create_engine("sqlite://"), base=object())

@@ -28,7 +28,7 @@ Make = Callable[..., Awaitable[AsyncController]]
 
 async def test_what_an_asynchronous_system_takes(async_engine: AsyncEngine) -> None:
     for bind in (async_engine.sync_engine, sessionmaker(async_engine.sync_engine)):
-        with pytest.raises(TypeError, match="AsyncSystem takes an AsyncEngine or an async_sessionmaker, not"):
+        with pytest.raises(TypeError, match="AsyncSystem takes an AsyncEngine, an async_sessionmaker"):
             AsyncSystem(bind, base=Base)  # type: ignore[arg-type]
 
 
