@@ -181,6 +181,7 @@ class HostUpdates:
                     continue
                 own[row[level.key]] = row
                 self._go_on(level, row, reached is None)
+            self._propagation.changed(level.host, own)
             self._tell(level, own)
             rows = above
 

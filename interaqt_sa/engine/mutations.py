@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from .plan.reactions import Derivation, Machine, Reaction
     from .statements import Statements
 
-_MAX_DEPTH = 50
+#: from so many events that follow from one another on it is counted how often each row has one
+_UNCOUNTED_DEPTH = 50
+#: a row that has this many events then is on a cycle
+_MAX_EVENTS = 1000
+#: where each event is of another row, as when derived rows give rise to further ones, a chain of them ends here
+_MAX_DEPTH = 20_000
 
 
 class Mutations:
@@ -34,7 +39,8 @@ class Mutations:
         self._plan = propagation.statements.plan
         self._state = SessionState.of(propagation.session)
         self._queue: deque[tuple[Mapper[Any], MutationEvent, int]] = deque()
-        self._depth = 0
+        self._depth = self._deepest = 0
+        self._events: Counter[tuple[Any, ...]] = Counter()
 
     def wanted(self, mapper: Mapper[Any]) -> bool:
         """Whether somebody waits for events of ``mapper`` or of a subclass."""
@@ -85,16 +91,28 @@ class Mutations:
         found = bool(self._queue)
         while self._queue:
             mapper, event, self._depth = self._queue.popleft()
-            if self._depth > _MAX_DEPTH:
-                raise SchedulerError(
-                    f"events keep setting each other off, at last the {event.type} of a {event.record_name}; break the "
-                    "cycle of transforms and state machines",
-                    record=event.record_name,
-                )
+            self._refuse_cycle(mapper, event)
             for effect, reactions in self._fired(mapper, event).items():
                 self._run(effect, reactions, event)
-        self._depth = 0
+        # what values make of these events, and tell, follows from them
+        self._depth = self._deepest
         return found
+
+    def _refuse_cycle(self, mapper: Mapper[Any], event: MutationEvent) -> None:
+        self._deepest = max(self._deepest, self._depth)
+        if self._depth <= _UNCOUNTED_DEPTH:
+            return
+        names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+        row = (mapper.base_mapper, *(dict.get(event.record, name) for name in names))
+        self._events[row] += 1
+        if self._events[row] > _MAX_EVENTS or self._depth > _MAX_DEPTH:
+            shown = ", ".join(map(repr, row[1:]))
+            raise SchedulerError(
+                f"events keep setting each other off, at last the {event.type} of {event.record_name} {shown}; break "
+                "the cycle of transforms and state machines",
+                record=event.record_name,
+                path=[event.record_name],
+            )
 
     def _fired(self, mapper: Mapper[Any], event: MutationEvent) -> dict[Machine | Derivation, list[Reaction]]:
         """Return each effect once, with the reactions that call for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -25,7 +26,10 @@ from .statements import Statements
 from .touched import Batch, Key, Row, Touched
 from .trees import lock_structure, refuse_cycles
 
-_MAX_STEPS = 1000
+#: after so many steps it is counted how often each row changes: a long chain of rows changes each of them once or twice
+_UNCOUNTED_STEPS = 1000
+#: a row that changes this often then stands on a cycle of rows
+_MAX_CHANGES = 1000
 
 
 class Propagation:
@@ -43,7 +47,9 @@ class Propagation:
         self.dialect = statements.dialect
         self.memory = memory
         self.pending: dict[Host, dict[Edge, Batch]] = {}
-        self._steps: list[Host] = []
+        self._steps = 0
+        self._last_steps: deque[Host] = deque(maxlen=8)
+        self._changes: Counter[tuple[Host, Key]] = Counter()
         # one write stays on one connection; the session looks for it anew each time it is asked
         self._connections: dict[Source, Connection] = {}
         self._observed: dict[Connection, bool] = {}
@@ -286,7 +292,8 @@ class Propagation:
                 continue
             host = min(self.pending, key=lambda h: h.rank)
             batches = self.pending.pop(host)
-            self._count_step(host)
+            self._steps += 1
+            self._last_steps.append(host)
             for key in dict.fromkeys(tuple(edge.host_key) for edge in batches):
                 self._hosts.apply(host, key, {e: b for e, b in batches.items() if tuple(e.host_key) == key})
         while self._uncounted:
@@ -294,14 +301,23 @@ class Propagation:
 
             recount(self, *self._uncounted.popitem())
 
-    def _count_step(self, host: Host) -> None:
-        self._steps.append(host)
-        if len(self._steps) > _MAX_STEPS:
-            path = " -> ".join(h.table.name for h in self._steps[-8:])
-            raise SchedulerError(
-                f"computed values keep changing each other: … {path}; break the cycle of computations or of rows",
-                path=[h.table.name for h in self._steps],
-            )
+    def changed(self, host: Host, keys: Iterable[Key]) -> None:
+        """Note that rows of ``host`` have changed in this step.
+
+        :raises SchedulerError: if one of them changes again and again.
+        """
+        if self._steps <= _UNCOUNTED_STEPS:
+            return
+        for key in keys:
+            self._changes[host, key] += 1
+            if self._changes[host, key] > _MAX_CHANGES:
+                path = [h.table.name for h in self._last_steps]
+                shown = key[0] if len(key) == 1 else key
+                raise SchedulerError(
+                    f"computed values keep changing each other, those of {host.table.name} {shown!r} for the "
+                    f"{_MAX_CHANGES}th time: … {' -> '.join(path)}; break the cycle of computations or of rows",
+                    path=path,
+                )
 
     def lock_targets(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> list[Key]:
         """Lock hosts by the columns that their members name; return their primary keys."""

@@ -1,0 +1,236 @@
+"""A chain of rows is followed as deep as it is; only what never ends is refused."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+from sqlalchemy import ForeignKey, insert, select, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+import interaqt_sa as iq
+from tests.engine.conftest import MakeSystem
+
+#: more than Python would follow by recursion
+DEPTH = sys.getrecursionlimit() + 200
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Comment(Base):
+    __tablename__ = "comment"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("comment.id"), index=True)
+    replies: Mapped[list[Comment]] = relationship()
+    below: Mapped[int] = iq.computed(iq.Summation("replies", "size"))
+    size: Mapped[int] = iq.computed(lambda comment: 1 + comment.below)
+
+
+@pytest.fixture
+def thread(make_system: MakeSystem) -> iq.System:
+    """Return a system over one long thread, which was there before it."""
+    system = make_system(Base)
+    with system.session_factory() as session:
+        engine: Any = session.get_bind()
+    rows = [
+        {"id": i, "parent_id": i - 1 if i > 1 else None, "below": DEPTH - i, "size": DEPTH - i + 1}
+        for i in range(1, DEPTH + 1)
+    ]
+    with engine.begin() as connection:
+        connection.execute(insert(Comment.__table__), rows)
+    return system
+
+
+def size_of(system: iq.System, key: int) -> int:
+    with system.session_factory() as session:
+        found = session.scalars(select(Comment.size).where(Comment.id == key)).one()
+        session.rollback()
+    return found
+
+
+def test_a_row_at_the_end_of_a_long_chain_reaches_its_top(thread: iq.System) -> None:
+    with thread.session_factory.begin() as session:
+        session.add(Comment(id=DEPTH + 1, parent_id=DEPTH))
+    assert size_of(thread, 1) == DEPTH + 1
+    assert thread.check().ok
+
+
+def test_a_long_chain_is_cut_and_joined(thread: iq.System) -> None:
+    middle = DEPTH // 2
+    with thread.session_factory.begin() as session:
+        session.get_one(Comment, middle).parent_id = None
+    assert (size_of(thread, 1), size_of(thread, middle)) == (middle - 1, DEPTH - middle + 1)
+    with thread.session_factory.begin() as session:
+        session.execute(update(Comment).where(Comment.id == middle).values(parent_id=1))
+    assert size_of(thread, 1) == DEPTH
+    assert thread.check().ok
+
+
+def test_a_real_cycle_is_refused(thread: iq.System) -> None:
+    with (
+        pytest.raises(iq.ComputationError, match="comment 1 would become its own ancestor"),
+        thread.session_factory.begin() as session,
+    ):
+        session.get_one(Comment, 1).parent_id = DEPTH
+    with (
+        pytest.raises(iq.ComputationError, match="its own ancestor") as caught,
+        thread.session_factory.begin() as session,
+    ):
+        session.execute(update(Comment).where(Comment.id.in_([1, DEPTH])).values(parent_id=DEPTH))
+    assert caught.value.keys
+    assert thread.check().ok
+
+
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for cycles earlier than usual."""
+    monkeypatch.setattr("interaqt_sa.engine.propagation._UNCOUNTED_STEPS", 50)
+    monkeypatch.setattr("interaqt_sa.engine.propagation._MAX_CHANGES", 100)
+
+
+class Loop(DeclarativeBase):
+    pass
+
+
+class Left(Loop):
+    __tablename__ = "left"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    right_id: Mapped[int | None] = mapped_column(ForeignKey("right.id", name="left_right", use_alter=True))
+    rights: Mapped[list[Right]] = relationship(foreign_keys="Right.left_id")
+    total: Mapped[int] = iq.computed(iq.Summation("rights", "total"))
+    more: Mapped[int] = iq.computed(lambda left: left.total + 1)
+
+
+class Right(Loop):
+    __tablename__ = "right"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    left_id: Mapped[int | None] = mapped_column(ForeignKey("left.id"))
+    lefts: Mapped[list[Left]] = relationship(foreign_keys="Left.right_id")
+    total: Mapped[int] = iq.computed(iq.Summation("lefts", "more"))
+
+
+def test_a_cycle_of_rows_of_two_tables_is_refused_and_says_where(make_system: MakeSystem, few_steps: None) -> None:
+    system = make_system(Loop)
+    with system.session_factory.begin() as session:
+        session.add_all([Left(id=1), Right(id=1)])
+    with system.session_factory.begin() as session:
+        session.get_one(Left, 1).right_id = 1
+    with (
+        pytest.raises(iq.SchedulerError, match="break the cycle of computations or of rows") as caught,
+        system.session_factory.begin() as session,
+    ):
+        session.get_one(Right, 1).left_id = 1
+    assert {"left", "right"} == set(caught.value.path)
+    assert system.check().ok
+
+
+def test_a_long_chain_through_two_tables_is_followed(make_system: MakeSystem, few_steps: None) -> None:
+    system = make_system(Loop)
+    length = 150
+    with system.session_factory() as session:
+        engine: Any = session.get_bind()
+    with engine.begin() as connection:
+        connection.execute(insert(Right.__table__), [{"id": i, "total": length - i + 1} for i in range(1, length + 1)])
+        connection.execute(
+            insert(Left.__table__),
+            [{"id": i, "right_id": i, "total": length - i, "more": length - i + 1} for i in range(1, length + 1)],
+        )
+        for i in range(2, length + 1):
+            connection.execute(update(Right.__table__).where(Right.id == i).values(left_id=i - 1))
+    assert system.check().ok
+    with system.session_factory.begin() as session:
+        session.add(Left(id=length + 1, right_id=length))
+    with system.session_factory() as session:
+        assert session.get_one(Right, 1).total == length + 1
+        session.rollback()
+    assert system.check().ok
+
+
+STANDS, FALLEN = iq.StateNode("stands"), iq.StateNode("fallen")
+
+
+def machine_of(*steps: tuple[iq.StateNode, iq.StateNode], target: str) -> Any:
+    """Return a machine that lets the row under `target` take each step when this one has changed."""
+    trigger = iq.Trigger("Domino", "update", keys=["state"])
+    transfers = [
+        iq.StateTransfer(
+            current=current,
+            next=following,
+            trigger=trigger,
+            compute_target=lambda _, event: None if event.record[target] is None else {"id": event.record[target]},
+        )
+        for current, following in steps
+    ]
+    return iq.StateMachine(states=[STANDS, FALLEN], transfers=transfers, initial_state=STANDS)
+
+
+@pytest.mark.parametrize("endless", [False, True], ids=["a row of dominoes", "two that push each other"])
+def test_events_may_follow_from_each_other_as_long_as_they_end(
+    make_system: MakeSystem, monkeypatch: pytest.MonkeyPatch, endless: bool
+) -> None:
+    class Row(DeclarativeBase):
+        pass
+
+    steps = [(STANDS, FALLEN), (FALLEN, STANDS)] if endless else [(STANDS, FALLEN)]
+
+    class Push(Row):
+        __tablename__ = "push"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    push = iq.StateTransfer(
+        current=STANDS, next=FALLEN, trigger=iq.Trigger("Push"), compute_target=lambda *_: {"id": 1}
+    )
+    machine = machine_of(*steps, target="next_id")
+    machine = iq.StateMachine(states=machine.states, transfers=[push, *machine.transfers], initial_state=STANDS)
+
+    class Domino(Row):
+        __tablename__ = "domino"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        next_id: Mapped[int | None]
+        state: Mapped[str] = iq.computed(machine)
+
+    monkeypatch.setattr("interaqt_sa.engine.mutations._MAX_EVENTS", 40)
+    system = make_system(Row)
+    length = 120
+    last = 1 if endless else None
+    with system.session_factory.begin() as session:
+        session.add_all(
+            Domino(id=i, next_id=i + 1 if i < (2 if endless else length) else last) for i in range(1, length + 1)
+        )
+    if endless:
+        with (
+            pytest.raises(iq.SchedulerError, match="events keep setting each other off"),
+            system.session_factory.begin() as session,
+        ):
+            session.add(Push())
+        return
+    with system.session_factory.begin() as session:
+        session.add(Push())
+    with system.session_factory() as session:
+        assert set(session.scalars(select(Domino.state))) == {"fallen"}
+        session.rollback()
+
+
+def test_rows_that_give_rise_to_rows_without_end_are_refused(
+    make_system: MakeSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Rabbits(DeclarativeBase):
+        pass
+
+    class Doe(Rabbits):
+        __tablename__ = "doe"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        __computation__ = iq.Transform("Buck", lambda _: {})
+
+    class Buck(Rabbits):
+        __tablename__ = "buck"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        __computation__ = iq.Transform("Doe", lambda _: {})
+
+    monkeypatch.setattr("interaqt_sa.engine.mutations._MAX_DEPTH", 90)
+    system = make_system(Rabbits)
+    with pytest.raises(iq.SchedulerError, match="cycle of transforms"), system.session_factory.begin() as session:
+        session.add(Doe())
