@@ -103,7 +103,7 @@ class Mutations:
         if self._depth <= _UNCOUNTED_DEPTH:
             return
         names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
-        row = (mapper.base_mapper, *(dict.get(event.record, name) for name in names))
+        row = (mapper.base_mapper, *(event.record[name] for name in names))
         self._events[row] += 1
         if self._events[row] > _MAX_EVENTS or self._depth > _MAX_DEPTH:
             shown = ", ".join(map(repr, row[1:]))

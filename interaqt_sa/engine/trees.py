@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Executable, FromClause, Select, and_, select
+from sqlalchemy import Executable, FromClause, and_, select
 
 from ..errors import ComputationError
 from .advisory import lock_names
@@ -56,7 +56,7 @@ def ancestors(propagation: Propagation, edge: Edge, keys: Sequence[Key]) -> dict
         host = select(*keys, *names).select_from(edge.host.table).subquery("host")
         on = and_(*(a == b for a, b in zip(list(host.c)[width:], list(row.c)[width:], strict=True)))
 
-        def pairs(table: FromClause) -> Select[Any]:
+        def pairs(table: FromClause) -> Any:
             return select(*list(row.c)[:width], *list(host.c)[:width]).select_from(table.join(host, on))
 
         start = pairs(row).where(propagation.dialect.contains(list(row.c)[:width], "ids", edge.driver.key_shape))

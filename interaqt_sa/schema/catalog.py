@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import DeclarativeBase, registry
 
 from ..definitions.computation import INFO_KEY, info_of
@@ -32,7 +32,8 @@ class Catalog:
     :ivar plan: what the engine made of all declarations, if it was asked to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metadata: MetaData) -> None:
+        self._metadata = metadata
         self.generation = 0
         self.mappers: WeakSet[Mapper[Any]] = WeakSet()
         self.registries: WeakSet[registry] = WeakSet()
@@ -50,7 +51,7 @@ class Catalog:
         """Return the catalog of ``metadata``, making it if there is none."""
         found = info_of(metadata).get(INFO_KEY)
         if not isinstance(found, Catalog):
-            found = cls()
+            found = cls(metadata)
             # a new dictionary: the application's may be the info of several MetaData
             metadata.info = {**metadata.info, INFO_KEY: found}
         return found
@@ -59,8 +60,14 @@ class Catalog:
         """Return the mappers of the MetaData, also those made before the package was imported."""
         found = set(self.mappers)
         for known in self.registries:
-            found.update(known.mappers)
+            found.update(mapper for mapper in known.mappers if self._holds(mapper))
         return sorted(found, key=lambda m: (m.class_.__module__, m.class_.__qualname__))
+
+    def _holds(self, mapper: Mapper[Any]) -> bool:
+        # classes of one registry may have tables in several MetaData
+        listed: list[Any] = list(mapper.tables)
+        tables = [table for table in listed if isinstance(table, Table)]
+        return not tables or any(table.metadata is self._metadata for table in tables)
 
 
 def metadata_of(base: type[DeclarativeBase] | registry | MetaData | Schema) -> MetaData:

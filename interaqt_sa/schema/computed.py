@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import singledispatch
 from typing import Any, TypeVar, overload
@@ -48,6 +49,9 @@ T = TypeVar("T")
 STATE_KEY = f"{INFO_KEY}.state"
 #: Key of ``Table.info``: the :class:`.Transform` that derives the table's rows.
 TRANSFORM_KEY = f"{INFO_KEY}.transform"
+#: Key of ``Column.info`` on a column that was read from a database, and is named like a hidden one.
+_REFLECTED = f"{INFO_KEY}.reflected"
+_LIKE_STATE = re.compile(r"_.+__.+", re.DOTALL)
 #: The hidden columns of derived rows, by role.
 _TRANSFORM_STATE = {"source": "_transform__source", "index": "_transform__index"}
 
@@ -279,9 +283,20 @@ def check_state(
             )
 
 
+@event.listens_for(Table, "column_reflect")
+def _note_reflected(inspector: Any, table: Table, column_info: Any) -> None:
+    """Mark columns of a database that may be hidden ones: models that are read from it find them there."""
+    if _LIKE_STATE.fullmatch(column_info["name"]):
+        column_info["info"] = {**column_info.get("info", {}), _REFLECTED: True}
+
+
 def _append_state(table: Table, name: str, column: Column[Any], info: tuple[str | None, str]) -> None:
-    # what is there may be another's: check_state() tells, together with all other faults
-    if all(known.name != name for known in table.columns):
+    known = next((found for found in table.columns if found.name == name), None)
+    if known is not None:
+        # what is there may be another's: check_state() tells, together with all other faults
+        if _REFLECTED in info_of(known):
+            known.info[STATE_KEY] = info
+    else:
         column.name = column.key = name
         column.info[STATE_KEY] = info
         table.append_column(column)

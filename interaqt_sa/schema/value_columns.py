@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from sqlalchemy import Boolean, Column, Enum, Float, Integer, Numeric, String
+from sqlalchemy.sql.elements import False_, True_
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..definitions.aggregates import Any as AnyOf
 from ..definitions.aggregates import Average, Count, Every, Summation
 from ..definitions.computation import Computation
+from ..definitions.same_row import SameRow
 from ..definitions.state_machine import StateMachine
 from ..errors import DefinitionFault
-from .computed import state_columns, stored_type
+from .computed import empty_value, state_columns, stored_type
 
 _CONVERSIONS = ("process_bind_param", "process_result_value", "bind_expression", "column_expression")
 
@@ -28,6 +32,7 @@ def check_column(computation: Computation[Any], column: Column[Any]) -> None:
         raise DefinitionFault("the database computes this column by itself; leave Computed() and Identity() out")
     if column.default is not None or column.onupdate is not None:
         raise DefinitionFault("a computed column has no default= or onupdate= of its own; leave it out")
+    _check_server_default(computation, column)
     allowed: tuple[type[Any], ...] | None = None
     match computation:
         case Count() | Summation():
@@ -47,6 +52,35 @@ def check_column(computation: Computation[Any], column: Column[Any]) -> None:
         raise DefinitionFault(f"{type(computation).__name__} needs a column of type {names}, not {column.type!r}")
     if isinstance(computation, (Count, Every, AnyOf)) and _converts(column.type):
         raise DefinitionFault(f"{column.type!r} stores something else than {type(computation).__name__} gives")
+
+
+def _check_server_default(computation: Computation[Any], column: Column[Any]) -> None:
+    """Refuse a start that is not the value of a row without members, or of one to which nothing has happened."""
+    start = column.server_default
+    if start is None or isinstance(computation, SameRow) or _is_computed_for_new_rows(computation):
+        return
+    empty = empty_value(computation)
+    if not _says(getattr(start, "arg", None), empty):
+        shown = "NULL" if empty is None else repr(empty)
+        raise DefinitionFault(
+            f"a computed column has no server_default= of its own: {type(computation).__name__} starts at {shown}; "
+            "leave it out"
+        )
+
+
+def _is_computed_for_new_rows(computation: Computation[Any]) -> bool:
+    return isinstance(computation, StateMachine) and computation.initial_state.compute_value is not None
+
+
+def _says(start: Any, value: Any) -> bool:
+    text = str(start.compile() if isinstance(start, (True_, False_)) else start).strip().strip("'").lower()
+    if isinstance(value, bool):
+        return text in (("true", "1", "t") if value else ("false", "0", "f"))
+    if isinstance(value, (int, float, Decimal)):
+        with suppress(InvalidOperation):
+            return Decimal(text) == Decimal(str(value))
+        return False
+    return value is not None and text == str(value).lower()
 
 
 def _check_states(machine: StateMachine, stored: TypeEngine[Any]) -> None:

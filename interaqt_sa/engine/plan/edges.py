@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Alias, Column, ColumnElement, Table, and_, literal_column
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
-from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList
+from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
 from sqlalchemy.sql.operators import eq
+from sqlalchemy.sql.visitors import iterate
 
 from ...errors import DefinitionFault
 from ...schema.expressions import check_columns, columns_of
@@ -68,6 +69,7 @@ class EdgeBuilder:
         has_foreign_key = all(remote.references(local) for local, remote in to_host)
         driver = self._sources.table(link)
         self.member = relationship.mapper
+        self._sources.members(self.member)
         self.edge = Edge(
             name=self._name,
             driver=driver,
@@ -94,6 +96,7 @@ class EdgeBuilder:
         self._start(mapper, list(self._host.key), list(self._host.key), has_foreign_key=True)
         self._read([h for h, _ in pairs])
         self.member = relationship.mapper
+        self._sources.members(self.member)
         self._member_hop = self._hop(None, self.member, [h for h, _ in pairs], [r for _, r in pairs], required=True)
         self._add_inheritance(self.member)
         self._add_residue(relationship.primaryjoin, pairs, relationship)
@@ -106,7 +109,7 @@ class EdgeBuilder:
         has_foreign_key: bool,
     ) -> None:
         self.member = member
-        driver = self._sources.mapper(member)
+        driver = self._sources.members(member)
         self.edge = Edge(
             name=self._name,
             driver=driver,
@@ -164,6 +167,7 @@ class EdgeBuilder:
 
         :raises DefinitionFault: if it reads other tables.
         """
+        _refuse_open_parameters(expression)
         replacements = dict(self._replacements())
         for column in check_columns(expression, replacements, self.member.class_.__name__):
             self._note(column)
@@ -328,6 +332,15 @@ def flatten_attributes(query: Any, mapper: Mapper[Any], prefix: str = "") -> Ite
             query_of = nested["attribute_query"] if isinstance(nested, Mapping) else nested
             below = mapper.relationships[name].mapper
             yield from flatten_attributes(query_of, below, f"{prefix}{name}.")
+
+
+def _refuse_open_parameters(expression: ColumnElement[Any]) -> None:
+    for element in iterate(expression):
+        if isinstance(element, BindParameter) and (element.required or element.callable is not None):
+            raise DefinitionFault(
+                f"bindparam({element.key!r}) in {expression} has another value with each statement, and a stored value "
+                "cannot follow it; write the value, or a column, into the condition"
+            )
 
 
 def _refuse_converted_keys(columns: Iterable[ColumnElement[Any]]) -> None:

@@ -118,7 +118,7 @@ def _resolved(plan: Plan, trigger: Trigger) -> tuple[Mapper[Any], Trigger]:
 
 
 def _react(plan: Plan, sources: Sources, reaction: Reaction) -> None:
-    sources.mapper(reaction.mapper)
+    sources.members(reaction.mapper)
     for mapper in reaction.mapper.self_and_descendants:
         for table in mapper.tables:
             if isinstance(table, Table) and reaction not in (listed := plan.reactions.setdefault(table, [])):

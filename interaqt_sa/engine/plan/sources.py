@@ -42,6 +42,21 @@ class Sources:
                 self.by_table.setdefault(m.local_table, source)
         return source
 
+    def members(self, mapper: Mapper[Any]) -> Source:
+        """Return the source of rows of which all count that a query for the class gives.
+
+        :raises DefinitionFault: likewise, or if such a query looks into the tables of concrete subclasses too.
+        """
+        source = self.mapper(mapper)
+        concrete = [m.class_.__name__ for m in mapper.with_polymorphic_mappers if m.concrete]
+        if concrete:
+            raise DefinitionFault(
+                f"{mapper.class_.__name__} is loaded together with {', '.join(concrete)}, of concrete inheritance: "
+                "their rows have no common table; use joined or single-table inheritance, or no with_polymorphic=",
+                record=mapper.class_.__name__,
+            )
+        return source
+
     def table(self, table: Table) -> Source:
         """Return the source of a plain table, such as the secondary table of a relationship."""
         if table in self.by_table:

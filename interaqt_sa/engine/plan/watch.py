@@ -209,7 +209,7 @@ _EXACT_KEYS = (int, UUID, NoneType)
 def _host_references(mapper: Mapper[Any], source: Source) -> tuple[tuple[Edge, RowReference], ...]:
     found: list[tuple[Edge, RowReference]] = []
     for edge in source.edges:
-        if not edge.holds_key or edge.host.constant is not None:
+        if not edge.holds_key or edge.host.constant is not None or not _maps(mapper, edge.key):
             continue
         reference = _row_reference(mapper, edge.host.source, edge.key)
         if not edge.refers_by_primary_key:
@@ -254,7 +254,7 @@ def _neighbours(mapper: Mapper[Any], source: Source) -> tuple[Neighbour, ...]:
         for hop in edge.hops:
             if hop.parent is not None or hop.same_row or not set(edge.tables) <= set(mapper.tables):
                 continue
-            if tuple(hop.remote) != tuple(hop.source.key):
+            if tuple(hop.remote) != tuple(hop.source.key) or not _maps(mapper, hop.local):
                 continue
             reference = _row_reference(mapper, hop.source, hop.local)
             lock = edge.neighbour_lock(hop)
@@ -283,11 +283,18 @@ def _beyond(mapper: Mapper[Any], source: Source) -> tuple[Neighbour, ...]:
     return tuple(found.values())
 
 
+def _maps(mapper: Mapper[Any], columns: Iterable[Any]) -> bool:
+    """Whether instances of ``mapper`` have all ``columns``: a subclass may have more in the same table."""
+    return all(mapper.columns.contains_column(c) for c in columns if isinstance(c, Column))
+
+
 def _edge_keys(mapper: Mapper[Any], source: Source) -> tuple[tuple[Edge, tuple[str, ...]], ...]:
     pairs = []
     for edge in source.edges:
         if set(edge.tables) <= set(mapper.tables):
             columns = [column for column in edge.key if isinstance(column, Column)]
+            if not _maps(mapper, columns):
+                continue  # a column of a subclass, in the table that they share
             pairs.append((edge, tuple(mapper.get_property_by_column(column).key for column in columns)))
     return tuple(pairs)
 
