@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from sqlalchemy import MetaData, Table
+from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase, registry
 
 from ..definitions.computation import INFO_KEY, info_of
@@ -65,9 +65,8 @@ class Catalog:
 
     def _holds(self, mapper: Mapper[Any]) -> bool:
         # classes of one registry may have tables in several MetaData
-        listed: list[Any] = list(mapper.tables)
-        tables = [table for table in listed if isinstance(table, Table)]
-        return not tables or any(table.metadata is self._metadata for table in tables)
+        held = {getattr(table, "metadata", self._metadata) for table in mapper.tables}
+        return not held or self._metadata in held
 
 
 def metadata_of(base: type[DeclarativeBase] | registry | MetaData | Schema) -> MetaData:

@@ -32,7 +32,6 @@ def check_column(computation: Computation[Any], column: Column[Any]) -> None:
         raise DefinitionFault("the database computes this column by itself; leave Computed() and Identity() out")
     if column.default is not None or column.onupdate is not None:
         raise DefinitionFault("a computed column has no default= or onupdate= of its own; leave it out")
-    _check_server_default(computation, column)
     allowed: tuple[type[Any], ...] | None = None
     match computation:
         case Count() | Summation():
@@ -52,6 +51,7 @@ def check_column(computation: Computation[Any], column: Column[Any]) -> None:
         raise DefinitionFault(f"{type(computation).__name__} needs a column of type {names}, not {column.type!r}")
     if isinstance(computation, (Count, Every, AnyOf)) and _converts(column.type):
         raise DefinitionFault(f"{column.type!r} stores something else than {type(computation).__name__} gives")
+    _check_server_default(computation, column)
 
 
 def _check_server_default(computation: Computation[Any], column: Column[Any]) -> None:
