@@ -33,7 +33,7 @@ def add_row(session: Session, statements: Statements, mapper: Mapper[Any], value
         return
     table = mapper.local_table
     assert isinstance(table, Table)
-    propagation = start_propagation(session, statements, Memory(session))
+    propagation = start_propagation(session, statements, Memory(session, statements.plan))
     source = statements.plan.sources.get(table) or statements.unwatched(table, mapper)
     insert_rows(propagation, source, mapper, [given], [{}])
     propagation.run()

@@ -14,7 +14,6 @@ from ..schema.computed import state_of
 from ..session.state import SessionState
 from .classes import read_by_class
 from .conflict_targets import ConflictTarget, Values
-from .deletes import find_dependents
 from .dialects import Lock
 from .dml_statement import DMLStatement, conflict_clauses, known_value
 from .given import Given
@@ -37,6 +36,7 @@ from .same_row import read_attributes, refresh_same_row
 from .statements import Statements
 from .touched import Key, Touched
 from .upsert import Upsert
+from .written_rows import WrittenRows
 
 _MANAGED = {MANAGED_OPTION: True}
 
@@ -76,12 +76,12 @@ class Bulk:
         self.table = dml.table
         self.source: Source = self.plan.sources.get(dml.table) or statements.unwatched(self.table)
         session = dml.execution.session
-        self.propagation = start_propagation(session, statements, Memory(session))
+        self.propagation = start_propagation(session, statements, Memory(session, statements.plan))
         self.mapper: Mapper[Any] | None = dml.mapper or self.source.mapper
         self.propagation.connection(self.source)  # refuses what cannot be kept true before anything is written
         self.given = Given(self)
         self._recounted: list[Key] = []
-        self._old: dict[Mapper[Any], dict[Key, dict[str, Any]]] = {}
+        self._written = WrittenRows(self.propagation)
 
     @property
     def key(self) -> Sequence[Column[Any]]:
@@ -210,15 +210,18 @@ class Bulk:
         told = [{c: known_value(v) for c, v in row.items()} for row in rows]
         displaced = find_displaced(self.propagation, self.source, targets, told)
         if len(keys) > 1:  # and of several rows that get the same values only the last one stays
-            self.propagation.before(self._with_dependents(keys))
+            touched = self._with_dependents(keys)
+            self.propagation.before(touched)
+            self._remember(touched, keys)
         return self._read_gone(displaced, keys)
 
     def _read_gone(self, found: Iterable[Key], besides: Iterable[Key]) -> list[Key]:
         stay = set(besides)
         gone = [key for key in found if key not in stay]
         if gone:
-            self.propagation.before(self._with_dependents(gone))
-            self._read_old(gone)
+            touched = self._with_dependents(gone)
+            self.propagation.before(touched)
+            self._remember(touched, gone)
         return gone
 
     # -- UPDATE ------------------------------------------------------------------------------------------------
@@ -271,24 +274,22 @@ class Bulk:
         if keys and changed & self.plan.found_by(self.source):
             lock_rekeyed(self.propagation, self.source)
         touched = {self.source: Touched(dict.fromkeys(keys, lock), changed)} if keys else {}
+        followed = frozenset(changed & self.plan.followed([self.table])) - set(self.key)
+        if keys and followed:
+            self._written.find_dependents({self.source.table: dict.fromkeys(keys, followed)}, touched)
         locks = self.given.locks(touched, rows)
         if locks:
             self.propagation.before(touched, locks)
-        if keys:
-            self._read_old(keys)
+        self._remember(touched)
 
     def moved(self, keys: Sequence[Key], columns: set[Column[Any]] | None = None) -> None:
         """Note that rows were updated, in ``columns`` only if that is known."""
         self.propagation.moved(self.source, keys, columns)
         if self.source.same_row and keys:
             refresh_same_row(self.propagation, self.source, keys)
-        if self._old:
-            assert self.propagation.mutations is not None
-            mapper = self._heard()
-            assert mapper is not None
-            known = [key for rows in self._old.values() for key in rows]
-            self.propagation.mutations.changed(self._old, self._read_by_class(mapper, known))
-            self._old = {}
+        self._written.follow()
+        self._written.tell()
+        self._written = WrittenRows(self.propagation)
 
     # -- mutation events ---------------------------------------------------------------------------------------
 
@@ -304,11 +305,12 @@ class Bulk:
     def _read_by_class(self, mapper: Mapper[Any], keys: Iterable[Key]) -> dict[Mapper[Any], dict[Key, dict[str, Any]]]:
         return read_by_class(self.propagation, self.source, mapper, keys)
 
-    def _read_old(self, keys: Sequence[Key]) -> None:
-        mapper = self._heard()
-        if mapper is not None and keys:
-            for own, rows in self._read_by_class(mapper, keys).items():
-                self._old.setdefault(own, {}).update(rows)
+    def _remember(self, touched: Mapping[Source, Touched], keys: Sequence[Key] = ()) -> None:
+        """Read rows as they are before the statement."""
+        own = touched[self.source].keys if self.source in touched else keys
+        if self.mapper is not None and own:
+            self._written.remember_rows(self.source, self.mapper, own)
+        self._written.remember(touched)
 
     # -- DELETE ------------------------------------------------------------------------------------------------
 
@@ -316,8 +318,9 @@ class Bulk:
         """Lock the rows that match and what goes with them, delete just those, and let the difference follow."""
         keys = self._matching(Lock.UPDATE, None)
         if keys:
-            self.propagation.before(self._with_dependents(keys))
-            self._read_old(keys)
+            touched = self._with_dependents(keys)
+            self.propagation.before(touched)
+            self._remember(touched, keys)
         result = self._run_restricted(keys)
         self.moved(keys, set())  # they contribute nowhere
         self.propagation.run()
@@ -329,7 +332,7 @@ class Bulk:
         if self.table in self.plan.sources:
             touched[self.source] = Touched(dict.fromkeys(keys, Lock.UPDATE), None)
         if self.table is self.source.table:
-            find_dependents(self.propagation, {self.table: dict.fromkeys(keys)}, touched)
+            self._written.find_dependents({self.table: dict.fromkeys(keys)}, touched)
         return touched
 
     # -- rows that match ---------------------------------------------------------------------------------------

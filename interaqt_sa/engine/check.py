@@ -116,7 +116,7 @@ def select_derivations(plan: Plan, record: RecordRef | None) -> list[Derivation]
 
 def check_derivations(session: Session, statements: Statements, derivations: Sequence[Derivation]) -> CheckReport:
     """Compare derived rows with what their sources give."""
-    propagation = Propagation(session, statements, Memory(session))
+    propagation = Propagation(session, statements, Memory(session, statements.plan))
     differences = tuple(
         Difference(d.derivation.name, d.id, ROW, d.stored, d.expected, d)
         for derivation in derivations
@@ -135,7 +135,7 @@ def repair_derivations(session_factory: Callable[[], Session], statements: State
         listed = sorted(tokens)
         for start in range(0, len(listed), _BATCH):
             with session_factory() as session, session.begin():
-                propagation = start_propagation(session, statements, Memory(session))
+                propagation = start_propagation(session, statements, Memory(session, statements.plan))
                 repair_derivation(propagation, derivation, listed[start : start + _BATCH])
 
 
@@ -145,7 +145,7 @@ def check_values(
     """Compare ``values`` with their recompute."""
     differences: list[Difference] = []
     checked = 0
-    propagation = Propagation(session, statements, Memory(session))
+    propagation = Propagation(session, statements, Memory(session, statements.plan))
     listed = None if keys is None else list(keys)
     for group in _by_table(values):
         differences += _missing_row(propagation, group[0], listed)
@@ -171,7 +171,7 @@ def repair_values(
         keys = list(dict.fromkeys(key for value in group for key in wrong.get(value.record, ())))
         for start in range(0, len(keys), _BATCH):
             with session_factory() as session, session.begin():
-                propagation = Propagation(session, statements, Memory(session))
+                propagation = Propagation(session, statements, Memory(session, statements.plan))
                 source = statements.plan.sources[group[0].table]
                 batch = keys[start : start + _BATCH]
                 for missing in _missing_row(propagation, group[0], batch):

@@ -90,7 +90,7 @@ def backfill_derivation(derivation: Derivation, connection: Connection, after: K
     statements = Statements(plan, dialect_for(connection.dialect))
     with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
         # heard, because others may be derived from these rows
-        propagation = start_propagation(session, statements, Memory(session))
+        propagation = start_propagation(session, statements, Memory(session, statements.plan))
         keys = next_keys(propagation, source, tuple(source.key), after, limit, lock=True)
         if keys:
             fresh = _expected(propagation, derivation, keys)

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Table, inspect
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import get_history, instance_dict, instance_state
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 
-from .deletes import find_dependents
+from .dependents import Rows
 from .dialects import Lock
 from .flush_events import FlushEvents
 from .initial_values import initial_value
@@ -24,9 +24,11 @@ from .plan import Edge, Plan, Source, Watch
 from .propagation import Propagation
 from .protection import refuse_computed_write
 from .rekeyed import recount
-from .same_row import SameRowValues
+from .row_switches import RowSwitches
+from .same_row import SameRowValues, refresh_same_row
 from .statements import Statements
 from .touched import Key, Touched
+from .written_rows import WrittenRows
 
 
 class Flush:
@@ -35,18 +37,26 @@ class Flush:
     def __init__(self, session: Session, statements: Statements) -> None:
         self.session = session
         self.plan: Plan = statements.plan
-        self.propagation = Propagation(session, statements, Memory(session))
+        self.propagation = Propagation(session, statements, Memory(session, statements.plan))
         mutations = self.propagation.mutations = Mutations(self.propagation)
-        self.events = FlushEvents(self.propagation, mutations)
+        self.written = WrittenRows(self.propagation)
+        self.events = FlushEvents(self.propagation, mutations, self.written)
         self.same_row = SameRowValues(self.propagation)
+        self.switches = RowSwitches(self.propagation)
         self._touched: dict[Source, Touched] = {}
-        self._deleted: dict[Table, dict[Key, None]] = {}
+        self._classes: dict[tuple[Source, Key], Mapper[Any]] = {}
+        #: rows that others refer to, by their base table
+        self._referred: dict[Table, Rows] = {}
         self._changed: list[tuple[Any, Watch]] = []
         self._new: list[tuple[Any, Watch]] = []
         self._hosts: dict[Source, dict[Key, None]] = {}
         self._changed_hosts: list[object] = []
         self._rekeyed: list[tuple[Any, Watch, Source]] = []
+        #: objects, by id, whose foreign keys the unit of work sets from a collection
+        self._carried: set[int] = set()
+        self._renamed: list[tuple[Any, Mapper[Any], Source]] = []
         self._seen: set[tuple[Source, Key]] = set()
+        self._late: dict[Source, dict[Key, frozenset[Any] | None]] = {}
         self._links: list[tuple[Source, list[Any], list[dict[str, Any]]]] = []
         self._others = Others(self.propagation)
         self._replaced: dict[Source, dict[Key, None]] = {}
@@ -61,10 +71,11 @@ class Flush:
             self._collect_dirty(instance)
         for instance in self.session.deleted:
             self._collect_deleted(instance)
+        self.switches.before_flush(self._new)
         for source in {watch.source for _, watch in self._new if watch.source is not None}:
             self.propagation.connection(source)  # refuses what cannot be kept true before anything is written
-        if self._deleted:
-            find_dependents(self.propagation, self._deleted, self._touched)
+        if self._referred:
+            self.written.find_dependents(self._referred, self._touched)
         edges = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys}
         for instance in self._changed_hosts if edges or self._touched else ():
             self._others.refers_still(instance)
@@ -82,8 +93,8 @@ class Flush:
         if self._touched or locks:
             self.propagation.before(self._touched, locks)
             self._seen.update((source, key) for source, rows in self._touched.items() for key in rows.keys)
-        self.same_row.before_flush(self._new, self._changed)
-        self.events.before()
+        self.written.remember(self._touched, self._classes)
+        self.same_row.before_flush(self._new, self._changed, self._carried)
 
     def _add_known(self, locks: LockPass) -> None:
         """Add the rows to which new and changed objects refer, as far as memory knows."""
@@ -127,9 +138,10 @@ class Flush:
     def _collect_dirty(self, instance: object) -> None:
         watch, state = self.plan.watch(type(instance)), instance_state(instance)
         if watch is None:
-            if changed_attributes(state):
+            if changed := changed_attributes(state):
                 self._others.updated(instance)
                 self._others.refers(instance)
+                self._tell_of(instance, ())
             return
         assigned = state.committed_state.keys()
         if not watch.computed.keys().isdisjoint(assigned):
@@ -142,10 +154,17 @@ class Flush:
             lock = Lock.NO_KEY_UPDATE if watch.shared_inputs.isdisjoint(changed) else Lock.UPDATE
             self._touch(watch.source, identity_of(state), lock, watch.changed_columns(changed))
             self._changed.append((instance, watch))
+            self._classes[watch.source, identity_of(state)] = self.events.class_of(state)
         elif changed:
             self._others.updated(instance)
+            self._tell_of(instance, watch.changed_columns(changed))
         if changed:
             self._others.refers(instance)
+        if not watch.referred.isdisjoint(changed):
+            columns = frozenset(watch.changed_columns(watch.referred & changed))
+            self._note_referred(watch, identity_of(state), columns)
+            source = watch.source or self.written.source(watch.mapper.base_mapper.local_table)
+            self._renamed.append((instance, watch.mapper, source))
         if watch.source is not None and not watch.found_by.isdisjoint(changed):
             lock_rekeyed(self.propagation, watch.source)
             self._rekeyed.append((instance, watch, watch.source))
@@ -155,12 +174,14 @@ class Flush:
         watch = self.plan.watch(type(instance))
         if watch is None or watch.source is None:
             self._others.deleted(instance)
+            self._tell_of(instance, None)
         if watch is None:
             return
         key = identity_of(instance_state(instance))
         if watch.source is not None:
             self._touch(watch.source, key, Lock.UPDATE, None)
-        self._note_deleted(watch, key)
+            self._classes[watch.source, key] = self.events.class_of(instance_state(instance))
+        self._note_referred(watch, key, None)
         self._collect_members(instance, watch, instance_state(instance).committed_state)
 
     def _collect_members(self, instance: object, watch: Watch, changed: Iterable[str]) -> None:
@@ -169,6 +190,7 @@ class Flush:
             relationship = watch.mapper.relationships[name]
             history = get_history(instance, name, passive=PASSIVE_NO_INITIALIZE)
             members = [*((m, False) for m in history.added), *((m, True) for m in history.deleted)]
+            self._carried.update(id(member) for member, _ in members)
             for member, is_removed in members:
                 state = instance_state(member) if member is not None else None
                 member_watch = self.plan.watch(type(member)) if state is not None and state.key else None
@@ -179,14 +201,24 @@ class Flush:
                 self._touch(
                     member_watch.source, identity_of(state), Lock.UPDATE if leaves else Lock.NO_KEY_UPDATE, columns
                 )
+                self._classes[member_watch.source, identity_of(state)] = self.events.class_of(state)
                 if leaves:  # the flush will delete it, unless it has found another parent
-                    self._note_deleted(member_watch, identity_of(state))
+                    self._note_referred(member_watch, identity_of(state), None)
                 self._changed.append((member, member_watch))
 
-    def _note_deleted(self, watch: Watch, key: Key) -> None:
+    def _note_referred(self, watch: Watch, key: Key, changes: frozenset[Any] | None) -> None:
         table = watch.mapper.base_mapper.local_table
         assert isinstance(table, Table)
-        self._deleted.setdefault(table, {})[key] = None
+        self._referred.setdefault(table, {})[key] = changes
+
+    def _tell_of(self, instance: object, columns: Iterable[Any] | None) -> None:
+        """Let a row that nothing is computed from be told as well, if all are."""
+        state = instance_state(instance)
+        source = self.events.source_to_tell(state.mapper)
+        if source is not None:
+            self._touch(source, identity_of(state), Lock.UPDATE if columns is None else Lock.NO_KEY_UPDATE, columns)
+            self._classes[source, identity_of(state)] = self.events.class_of(state)
+            self._renamed.append((instance, state.mapper, source))
 
     def _touch(self, source: Source, key: Key, lock: Lock, columns: Iterable[Any] | None) -> None:
         self._touched.setdefault(source, Touched()).add(key, lock, columns)
@@ -199,11 +231,19 @@ class Flush:
         """Return the rows that are not locked and read yet."""
         return [key for key in keys if (source, key) not in self._seen]
 
+    def hears(self, source: Source) -> bool:
+        """Whether events of rows are waited for."""
+        mutations = self.propagation.mutations
+        return source.mapper is not None and mutations is not None and mutations.wanted(source.mapper)
+
     def late(self, source: Source, keys: Iterable[Key], columns: set[Any] | None, lock: Lock) -> None:
         """Lock and read rows that the unit of work writes although nothing announced it."""
         if unseen := self.unseen(source, keys):
-            self.propagation.before({source: Touched(dict.fromkeys(unseen, lock), columns)})
+            touched = {source: Touched(dict.fromkeys(unseen, lock), columns)}
+            self.propagation.before(touched)
+            self.written.remember(touched)
             self._seen.update((source, key) for key in unseen)
+            self._late.setdefault(source, {}).update(dict.fromkeys(unseen, frozenset(columns) if columns else None))
 
     def replaces(self, source: Source, keys: Iterable[Key]) -> None:
         """Note rows that the database deletes to make room; a new one with the same key begins with no members."""
@@ -228,7 +268,8 @@ class Flush:
     def after(self) -> None:
         """Apply what the flush changed."""
         propagation = self.propagation
-        propagation.memory = Memory(self.session, (i for i, watch in self._new if watch.computed))
+        placed = [i for i, watch in (*self._new, *self._changed) if watch.computed]
+        propagation.memory = Memory(self.session, self.plan, placed)
         loose: dict[Source, dict[Key, Mapping[Any, Any]]] = {}
         for instance, watch in self._new:
             if watch.source is None:
@@ -246,6 +287,11 @@ class Flush:
             propagation.new_hosts(source, rows)
         self._apply_links()
         self.same_row.after_flush()
+        self.switches.after_flush()
+        self._follow_late()
+        for instance, mapper, source in self._renamed:
+            self._note_key(instance, mapper, source)
+        self.written.follow()
         self.events.after()
         propagation.run()
         for source, keys in self._replaced.items():
@@ -257,9 +303,19 @@ class Flush:
         state = inspect(instance)
         if watch.source is None or state.key is None:
             return
-        old = identity_of(state)
-        new = tuple(watch.mapper.primary_key_from_instance(instance))
         hosts = watch.host_keys(state.dict, state.committed_state)
-        self.propagation.contributes(watch.source, old, hosts, fresh=False)
+        self.propagation.contributes(watch.source, identity_of(state), hosts, fresh=False)
+        self._note_key(instance, watch.mapper, watch.source)
+
+    def _note_key(self, instance: Any, mapper: Mapper[Any], source: Source) -> None:
+        old, new = identity_of(instance_state(instance)), tuple(mapper.primary_key_from_instance(instance))
         if new != old and None not in new:
-            self.propagation.rekeyed(watch.source, old, new)
+            self.written.renamed(source, old, new)
+
+    def _follow_late(self) -> None:
+        for source, rows in self._late.items():
+            for columns in {columns for columns in rows.values() if columns is not None}:
+                keys = [key for key, changed in rows.items() if changed == columns]
+                self.propagation.moved(source, keys, columns)
+                if source.same_row:
+                    refresh_same_row(self.propagation, source, keys)

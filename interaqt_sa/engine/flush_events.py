@@ -2,83 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Float, Numeric, Table
-from sqlalchemy.orm import Mapper
+from sqlalchemy import CHAR, Column, Float, Numeric, Table, TypeDecorator
+from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import instance_dict, instance_state
 from sqlalchemy.sql.elements import ClauseElement
 
-from .classes import read_by_class
-from .memory import identity_of
 from .memory_rows import UNKNOWN, stored_form
 from .same_row import read_attributes
 
 if TYPE_CHECKING:
-    from .listener import RowsByClass
     from .mutations import Mutations
+    from .plan import Source
     from .propagation import Propagation
     from .touched import Key
+    from .written_rows import WrittenRows
 
 Row = dict[str, Any]
 
+#: types of which the database may store something else than Python holds
+_CHANGED_BY_STORING = (Numeric, Float, CHAR, TypeDecorator)
+
 
 class FlushEvents:
-    """Collects what a flush changes, for those who wait for it.
+    """Tells what a flush has changed, to those who wait for it; all of it as the database has it."""
 
-    Where a computation waits, events hold whole rows as the database has them; where only a dispatch collects its
-    effects, they hold what memory has.
-    """
-
-    def __init__(self, propagation: Propagation, mutations: Mutations) -> None:
+    def __init__(self, propagation: Propagation, mutations: Mutations, written: WrittenRows) -> None:
         self._propagation = propagation
         self._mutations = mutations
+        self._written = written
         self._session = propagation.session
         self._plan = propagation.statements.plan
-        self._remembered: dict[Mapper[Any], list[tuple[Any, Row, bool]]] = {}
-        self._stored: dict[Mapper[Any], tuple[list[Key], RowsByClass]] = {}
 
-    def before(self) -> None:
-        """Take the old rows; those that computations wait for are locked already."""
-        keys: dict[Mapper[Any], list[Key]] = {}
-        deleted = set(map(id, self._session.deleted))
-        for instance, mapper in self._written():
-            state = instance_state(instance)
-            if _changes_class(mapper, state.committed_state) and self._mutations.has_reactions(mapper.base_mapper):
-                keys.setdefault(mapper.base_mapper, []).append(identity_of(state))
-            elif self._plan.reactions_to(mapper):
-                keys.setdefault(mapper, []).append(identity_of(state))
-            else:
-                row = _loaded(mapper, {**state.dict, **state.committed_state})
-                self._remembered.setdefault(mapper, []).append((instance, row, id(instance) in deleted))
-        for mapper, listed in keys.items():
-            self._stored[mapper] = listed, self._read_by_class(mapper, listed)
+    def class_of(self, state: InstanceState[Any]) -> Mapper[Any]:
+        """Return the class by which a row is looked for before and after the flush."""
+        base = state.mapper.base_mapper
+        if _changes_class(state.mapper, state.committed_state) and self._mutations.has_reactions(base):
+            return base
+        return state.mapper
+
+    def source_to_tell(self, mapper: Mapper[Any]) -> Source | None:
+        """Return the source of a class whose events are waited for, ``None`` if they are not."""
+        table = mapper.base_mapper.local_table
+        if not isinstance(table, Table) or not self._is_ours(mapper):
+            return None
+        own = self._session.get_bind(self._plan.mapper or mapper).engine
+        if self._session.get_bind(mapper).engine is not own:
+            return None  # what is kept in another database is not followed
+        return self._plan.sources.get(table) or self._propagation.statements.unwatched(table, mapper.base_mapper)
 
     def after(self) -> None:
         """Say what happened."""
+        self._written.tell_rekeyed()  # new rows may have the keys that others had
         for mapper, instances in self._new().items():
             self._mutations.created(mapper, self._created_rows(mapper, instances))
-        for mapper, (listed, old) in self._stored.items():
-            self._mutations.changed(old, self._read_by_class(mapper, listed))
-        for mapper, remembered in self._remembered.items():
-            pairs = [(row, {**row, **_loaded(mapper, instance_dict(i))}) for i, row, gone in remembered if not gone]
-            self._mutations.updated(mapper, pairs)
-            self._mutations.deleted(mapper, [row for _, row, gone in remembered if gone])
-
-    def _written(self) -> Iterator[tuple[Any, Mapper[Any]]]:
-        for instance in (*self._session.dirty, *self._session.deleted):
-            mapper = instance_state(instance).mapper
-            if self._is_ours(mapper):
-                yield instance, mapper
+        self._written.tell()
 
     def _new(self) -> dict[Mapper[Any], list[Any]]:
         found: dict[Mapper[Any], list[Any]] = {}
         for instance in self._session.new:
             mapper = instance_state(instance).mapper
-            if self._is_ours(mapper):
+            if self._is_ours(mapper) and not self._replaces(mapper, instance):
                 found.setdefault(mapper, []).append(instance)
         return found
+
+    def _replaces(self, mapper: Mapper[Any], instance: object) -> bool:
+        """Whether an object took the place of a deleted one: the unit of work has made one UPDATE of it."""
+        source = self.source_to_tell(mapper)
+        return source is not None and self._written.is_remembered(source, self._key(mapper, instance))
+
+    @staticmethod
+    def _key(mapper: Mapper[Any], instance: object) -> Key:
+        return tuple(mapper.primary_key_from_instance(instance))
 
     def _is_ours(self, mapper: Mapper[Any]) -> bool:
         table = mapper.local_table
@@ -86,19 +83,12 @@ class FlushEvents:
 
     def _created_rows(self, mapper: Mapper[Any], instances: list[Any]) -> list[Row]:
         rows = [_loaded(mapper, instance_dict(instance)) for instance in instances]
-        if not self._plan.reactions_to(mapper) or all(_is_whole(mapper, row) for row in rows):
+        source = self.source_to_tell(mapper)
+        if source is None or all(_is_whole(mapper, row) for row in rows):
             return rows
-        keys = [tuple(mapper.primary_key_from_instance(instance)) for instance in instances]
-        stored = self._read(mapper, keys)
+        keys = [self._key(mapper, instance) for instance in instances]
+        stored = read_attributes(self._propagation, source, mapper, keys)
         return [stored[key] for key in keys if key in stored]
-
-    def _read(self, mapper: Mapper[Any], keys: list[Key]) -> dict[Key, Row]:
-        source = self._plan.sources[mapper.local_table]  # type: ignore[index]  # reactions stand on tables
-        return read_attributes(self._propagation, source, mapper, keys)
-
-    def _read_by_class(self, mapper: Mapper[Any], keys: list[Key]) -> RowsByClass:
-        source = self._plan.sources[mapper.local_table]  # type: ignore[index]
-        return read_by_class(self._propagation, source, mapper, keys)
 
 
 def _changes_class(mapper: Mapper[Any], changed: Mapping[str, Any]) -> bool:
@@ -120,6 +110,6 @@ def _is_whole(mapper: Mapper[Any], row: Row) -> bool:
             continue
         if prop.key not in row or isinstance(row[prop.key], ClauseElement):
             return False
-        if isinstance(column.type, (Numeric, Float)) and stored_form(row[prop.key], column) is UNKNOWN:
+        if isinstance(column.type, _CHANGED_BY_STORING) and stored_form(row[prop.key], column) is UNKNOWN:
             return False
     return True

@@ -10,7 +10,7 @@ from sqlalchemy.orm import FromStatement
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from ..errors import UnmanagedWriteError
-from .deletes import find_dependents, leads_on
+from .dependents import leads_on
 from .dialects import Lock
 from .dml_statement import dml_of
 from .execution import ENGINE_OPTIONS
@@ -141,7 +141,7 @@ def _late_rows(element: Update | Delete, parameters: Sequence[Mapping[str, Any]]
         flush.late(source, keys, None, Lock.UPDATE)
         return
     columns = {table.c[name] for row in parameters for name in row if name in table.c}
-    if columns & source.inputs or source.same_row:
+    if columns & source.inputs or source.same_row or flush.hears(source):
         lock = source.lock_to_change(columns)
         flush.late(source, keys, columns | source.following(), lock)
 
@@ -166,7 +166,7 @@ def _replaced_rows(
     gone = find(propagation, source, targets, rows) if targets else []
     touched: dict[Source, Touched] = {}
     if gone:
-        find_dependents(propagation, {table: dict.fromkeys(gone)}, touched)
+        flush.written.find_dependents({table: dict.fromkeys(gone)}, touched)
     for below, found in touched.items():
         flush.late(below, found.keys, None, Lock.UPDATE)
     if table in plan.sources:

@@ -42,6 +42,11 @@ class Mutations:
         self._depth = self._deepest = 0
         self._events: Counter[tuple[Any, ...]] = Counter()
 
+    @property
+    def hears_all(self) -> bool:
+        """Whether events of all records are collected."""
+        return self._state.collect_events
+
     def wanted(self, mapper: Mapper[Any]) -> bool:
         """Whether somebody waits for events of ``mapper`` or of a subclass."""
         return self._state.collect_events or self.has_reactions(mapper)

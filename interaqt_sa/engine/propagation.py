@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from sqlalchemy import Column, Connection, Executable
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, object_mapper
 
 from ..errors import SchedulerError
 from . import execution
@@ -233,6 +233,19 @@ class Propagation:
                     if old in batch.unlocked:
                         batch.unlocked[new] = None
 
+    def rename_hosts(self, source: Source, columns: Sequence[Column[Any]], renamed: Iterable[tuple[Key, Key]]) -> None:
+        """Let what was subtracted from hosts in ``source`` go to them by the keys that they have now.
+
+        :param renamed: values of ``columns`` before and after the write, for each host.
+        """
+        pairs = list(renamed)
+        for host, batches in self.pending.items():
+            for edge, batch in batches.items() if pairs and host.source is source else ():
+                places = [columns.index(column) for column in edge.host_key]
+                names = {tuple(old[i] for i in places): tuple(new[i] for i in places) for old, new in pairs}
+                width = len(places)
+                batch.rows = [(*names.get(row[:width], row[:width]), *row[width:]) for row in batch.rows]
+
     def moved(self, source: Source, keys: Iterable[Key], columns: AbstractSet[Column[Any]] | None = None) -> None:
         """Note that rows were updated by a statement, so that only the database knows where they contribute now.
 
@@ -300,6 +313,21 @@ class Propagation:
             from .rekeyed import recount  # it stands on this module
 
             recount(self, *self._uncounted.popitem())
+        self._refresh_kept_by_database()
+
+    def _refresh_kept_by_database(self) -> None:
+        """Read what the database has changed by itself in rows that were updated here, and the session has loaded."""
+        plan = self.statements.plan
+        for mapper, keys in self.memory.take_behind():
+            source = plan.sources[mapper.local_table]  # type: ignore[index]  # the engine writes to watched tables
+            loaded = [instance for key in keys for instance in self.memory.find(mapper, key)]
+            columns = list(dict.fromkeys(c for i in loaded for c in plan.kept_by_database(object_mapper(i))))
+            statement = self.statements.read_rows(source, columns, mapper)
+            rows = self.execute(source, statement, self.dialect.pack("ids", source.key_shape, keys))
+            for row in rows:
+                fresh = dict(zip(columns, row[len(source.key) :], strict=True))
+                for instance in self.memory.find(mapper, tuple(row[: len(source.key)])):
+                    self.memory.put_columns(instance, fresh)
 
     def changed(self, host: Host, keys: Iterable[Key]) -> None:
         """Note that rows of ``host`` have changed in this step.

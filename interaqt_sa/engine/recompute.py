@@ -37,6 +37,7 @@ from .round_trip import as_stored, same_value
 from .same_row import fresh_same_row, read_attributes, refresh_same_row
 from .statements import Statements
 from .touched import Key, Touched
+from .written_rows import WrittenRows
 
 _ZERO: ColumnElement[Any] = literal_column("0")
 
@@ -207,11 +208,14 @@ def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Seq
     host = plan.hosts.get(values[0].table)
     source = plan.sources[values[0].table]
     propagation.before({source: Touched(dict.fromkeys(keys), {c for v in values for c in (v.column, *v.running)})})
+    written = WrittenRows(propagation)
+    written.remember_rows(source, values[0].mapper, keys)
     aggregates = [value for value in values if value.accumulator is not None]
     if aggregates and host is not None:
         Recompute(propagation, host, aggregates).write(keys)
     if any(isinstance(value.computation, SameRow) for value in values) or (aggregates and source.same_row):
         refresh_same_row(propagation, source, keys)
+    written.tell()
     propagation.run()
 
 
@@ -239,7 +243,7 @@ def backfill_batch(value: ComputedValue, connection: Connection, after: Key | No
     metadata = value.table.metadata
     statements = Statements(Plan.of(metadata), dialect_for(connection.dialect))
     with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
-        propagation = Propagation(session, statements, Memory(session))
+        propagation = Propagation(session, statements, Memory(session, statements.plan))
         source = statements.plan.sources[value.table]
         keys = next_keys(propagation, source, tuple(value.table.primary_key.columns), after, limit, lock=True)
         if keys and (value.accumulator is not None or isinstance(value.computation, SameRow)):

@@ -14,7 +14,6 @@ from ..definitions.state_machine import StateMachine
 from ..errors import ComputationError
 from ..schema.records import stored_attributes
 from .classes import read_by_class
-from .deletes import find_dependents
 from .dialects import Lock
 from .dialects.base import named
 from .execution import ENGINE_OPTIONS
@@ -26,6 +25,7 @@ from .propagation import Propagation
 from .same_row import read_attributes, refresh_same_row
 from .stored_values import store_values
 from .touched import Key, Touched
+from .written_rows import WrittenRows
 
 Values = Mapping[str, Any]
 #: values of columns
@@ -201,11 +201,11 @@ def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], k
     if not wanted:
         return
     touched = {source: Touched(dict.fromkeys(wanted, Lock.UPDATE), None)}
-    find_dependents(propagation, {source.table: wanted}, touched)
+    written = WrittenRows(propagation)
+    written.find_dependents({source.table: dict.fromkeys(wanted)}, touched)
     propagation.before(touched)
-    mutations = propagation.mutations
-    heard = mutations is not None and mutations.wanted(mapper)
-    old = read_attributes(propagation, source, mapper, wanted) if heard else {}
+    written.remember_rows(source, mapper, wanted)
+    written.remember(touched)
     for table in reversed([t for t in mapper.tables if isinstance(t, Table)]):
         key = tuple(table.primary_key.columns)
         statement = propagation.statements.keep(
@@ -216,8 +216,8 @@ def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], k
         )
         packed = propagation.dialect.pack("ids", source.key_shape, list(wanted))
         propagation.connection(source).execute(statement, packed, execution_options=ENGINE_OPTIONS)
-    if mutations is not None:
-        mutations.deleted(mapper, old.values())
+    written.follow()
+    written.tell()
 
 
 def column_values(mapper: Mapper[Any], row: Values) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Table, inspect
@@ -32,18 +32,24 @@ class SameRowValues:
         # by id: classes may define equality, and objects that are equal are different rows all the same
         self._later: dict[Source, dict[Mapper[Any], dict[int, Any]]] = {}
 
-    def before_flush(self, new: Iterable[tuple[Any, Watch]], changed: Iterable[tuple[Any, Watch]]) -> None:
-        """Assign the values that can be told from memory."""
+    def before_flush(
+        self, new: Iterable[tuple[Any, Watch]], changed: Iterable[tuple[Any, Watch]], carried: Container[int]
+    ) -> None:
+        """Assign the values that can be told from memory.
+
+        :param carried: objects, by id, that get foreign keys only while the flush runs.
+        """
         for instance, watch in new:
-            if watch.same_row and (
-                self._has_triggers(watch) or not self._assign(instance, watch, new_row(instance, watch))
-            ):
+            known = id(instance) not in carried and not self._has_triggers(watch)
+            if watch.same_row and not (known and self._assign(instance, watch, new_row(instance, watch))):
                 self._defer(instance, watch)
         olds = self._stored_rows([(i, w) for i, w in changed if w.same_row and not self._has_triggers(w)])
         for instance, watch in changed:
             if watch.same_row:
                 stored = olds.get((watch.mapper, inspect(instance).identity))
-                if stored is None or not self._assign(instance, watch, changed_row(instance, watch, stored)):
+                if id(instance) in carried or stored is None:
+                    self._defer(instance, watch)
+                elif not self._assign(instance, watch, changed_row(instance, watch, stored)):
                     self._defer(instance, watch)
 
     def after_flush(self) -> None:

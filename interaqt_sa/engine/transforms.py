@@ -26,9 +26,11 @@ def run_derivation(propagation: Propagation, derivation: Derivation, event: Muta
         rows = [row for row in derive(derivation, event) if row is not None]
         insert_rows(propagation, derivation.target, derivation.mapper, rows, [{}] * len(rows))
         return
+    token = source_token(derivation, event.record)
+    if event.old_record is not None and (old := source_token(derivation, event.old_record)) != token:
+        _move(propagation, derivation, old, token)
     if event.type == "update" and event.keys is not None and event.keys.isdisjoint(derivation.attributes):
         return
-    token = source_token(derivation, event.record)
     fresh: list[Mapping[str, Any] | None] = []
     if event.type != "delete":
         fresh = derive(derivation, RecordView({name: event.record[name] for name in derivation.attributes}))
@@ -72,6 +74,14 @@ def store_derived(
     delete_rows(propagation, derivation.target, derivation.mapper, there.values())
     update_rows(propagation, derivation.target, derivation.mapper, updates)
     insert_rows(propagation, derivation.target, derivation.mapper, inserts, hidden)
+
+
+def _move(propagation: Propagation, derivation: Derivation, old: str, new: str) -> None:
+    """Let rows follow their source row, which has another key."""
+    source = derivation.source_column
+    assert source is not None
+    rows = _mapped_rows(propagation, derivation, old)
+    update_rows(propagation, derivation.target, derivation.mapper, {key: {source: new} for key in rows.values()})
 
 
 def _mapped_rows(propagation: Propagation, derivation: Derivation, token: str) -> dict[int, Key]:

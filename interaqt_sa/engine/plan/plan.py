@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .reactions import Derivation, Machine, Reaction
     from .sources import Sources
 
+#: by which the database changes rows that refer to others
+KEY_ACTIONS = ("CASCADE", "SET NULL", "SET DEFAULT")
+
 
 class Plan:
     """The compiled declarations of one MetaData; values, no session and no I/O.
@@ -32,6 +35,7 @@ class Plan:
     :ivar secondaries: tables whose rows the unit of work writes for many-to-many relationships.
     :ivar places: every table of the MetaData in the lock order.
     :ivar nullified: those that the unit of work sets to NULL when it deletes a parent.
+    :ivar carried: those that the unit of work changes when it changes the key of a parent.
     """
 
     def __init__(self, metadata: MetaData) -> None:
@@ -47,6 +51,7 @@ class Plan:
         self.children: dict[Table, list[ForeignKeyConstraint]] = {}
         self.secondaries: set[Table] = set()
         self.nullified: set[ForeignKeyConstraint] = set()
+        self.carried: set[ForeignKeyConstraint] = set()
         self.places: dict[Table, int] = {}
         self.replacing: dict[Table, list[Sequence[Column[Any]]]] = {}
         self._by_name: dict[str, list[Table]] = {}
@@ -56,6 +61,9 @@ class Plan:
         self._reactions_to: WeakKeyDictionary[Mapper[Any], tuple[Reaction, ...]] = WeakKeyDictionary()
         self._is_narrowed: WeakKeyDictionary[Mapper[Any], bool] = WeakKeyDictionary()
         self._references: WeakKeyDictionary[type[Any], tuple[RowReference, ...]] = WeakKeyDictionary()
+        self._other_classes: WeakKeyDictionary[Mapper[Any], tuple[Mapper[Any], ...]] = WeakKeyDictionary()
+        self._kept_by_database: WeakKeyDictionary[Mapper[Any], tuple[Column[Any], ...]] = WeakKeyDictionary()
+        self._tables_of_row: dict[Table, tuple[Table, ...]] = {}
 
     @classmethod
     def of(cls, metadata: MetaData) -> Plan:
@@ -85,6 +93,9 @@ class Plan:
                 if isinstance(relationship.secondary, Table) and not relationship.viewonly:
                     self.secondaries.add(relationship.secondary)
                 self.nullified.update(_nullified_by(relationship))
+                self.carried.update(_carried_by(relationship))
+        for listed in self.children.values():
+            listed.sort(key=lambda c: (c.table.fullname, sorted(c.column_keys)))
 
     def tables_named(self, name: str) -> Sequence[Table]:
         """Return the tables of which some database may say ``name``: in any schema, in any case."""
@@ -99,6 +110,54 @@ class Plan:
         """Return the columns of ``source`` by which members find their host."""
         hosts = [host for host in self.hosts.values() if host.source is source]
         return {c for host in hosts if host.constant is None for edge in host.edges for c in edge.host_key}
+
+    def tables_of_row(self, table: Table) -> tuple[Table, ...]:
+        """Return the tables that a row of ``table`` may lie in: several with joined inheritance."""
+        found = self._tables_of_row.get(table)
+        if found is None:
+            mapper = self.mapper_of(table)
+            own = mapper.self_and_descendants if mapper is not None else ()
+            tables = (t for m in own if not m.concrete for t in m.tables if isinstance(t, Table))
+            found = self._tables_of_row[table] = tuple(dict.fromkeys((table, *tables)))
+        return found
+
+    def mapper_of(self, table: Table) -> Mapper[Any] | None:
+        """Return the class of the rows of ``table``, the uppermost with inheritance; ``None`` if there is none."""
+        source = self.sources.get(table)
+        if source is not None and source.mapper is not None:
+            return source.mapper
+        mappers = Catalog.of(self.metadata).all_mappers()
+        return next((m for m in mappers if m.local_table is table and m.base_mapper is m), None)
+
+    def other_classes(self, mapper: Mapper[Any]) -> tuple[Mapper[Any], ...]:
+        """Return the classes, besides that of ``mapper``, by which a session may hold a row as another object."""
+        found = self._other_classes.get(mapper)
+        if found is None:
+            own, key = {mapper._identity_class}, [*mapper.primary_key]
+            for other in Catalog.of(self.metadata).all_mappers():
+                shared = any(table in mapper.base_mapper.tables for table in other.tables)
+                if shared and other._identity_class not in own and [*other.primary_key] == key:
+                    own.add(other._identity_class)
+                    found = (*(found or ()), other)
+            found = self._other_classes[mapper] = found or ()
+        return found
+
+    def kept_by_database(self, mapper: Mapper[Any]) -> tuple[Column[Any], ...]:
+        """Return the columns of a class that the database may change in any UPDATE: versions, generated columns."""
+        found = self._kept_by_database.get(mapper)
+        if found is None:
+            columns: list[Any] = [*mapper.columns]  # and other expressions
+            version = mapper.version_id_col if mapper.version_id_generator is False else None
+            kept = [c for c in columns if isinstance(c, Column) and (c.server_onupdate is not None or c.system)]
+            versions: list[Any] = [c for c in columns if c is version and c not in kept]
+            found = self._kept_by_database[mapper] = (*kept, *versions)
+        return found
+
+    def followed(self, tables: Iterable[Table]) -> set[Column[Any]]:
+        """Return the columns of ``tables`` that foreign keys follow when they change."""
+        constraints = (constraint for table in tables for constraint in self.children.get(table, ()))
+        followed = [c for c in constraints if c in self.carried or (c.onupdate or "").upper().startswith(KEY_ACTIONS)]
+        return {element.column for constraint in followed for element in constraint.elements}
 
     def watch(self, cls: type[Any]) -> Watch | None:
         """Return what to look for in changed instances of ``cls``, ``None`` if nothing."""
@@ -137,6 +196,17 @@ class Plan:
         if found is None:
             found = self._references[cls] = tuple(checked_references(inspect(cls), self.sources))
         return found
+
+
+def _carried_by(relationship: RelationshipProperty[Any]) -> Iterator[ForeignKeyConstraint]:
+    if relationship.passive_updates or relationship.viewonly:
+        return
+    columns = {*relationship.remote_side, *relationship.local_columns}
+    tables = [*relationship.parent.tables, *relationship.mapper.tables, relationship.secondary]
+    for table in tables:
+        for constraint in getattr(table, "foreign_key_constraints", ()):
+            if set(constraint.columns) <= columns:
+                yield constraint
 
 
 def _nullified_by(relationship: RelationshipProperty[Any]) -> Iterator[ForeignKeyConstraint]:

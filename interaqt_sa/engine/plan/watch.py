@@ -94,6 +94,7 @@ class Watch:
     :ivar same_row: values computed from the row itself.
     :ivar following: columns that any UPDATE may change, through ``onupdate`` or a function of the row.
     :ivar edge_keys: the edges that its rows drive, with the attributes that say which host they contribute to.
+    :ivar referred: attributes with which rows of other tables change, by the actions of foreign keys or the session.
     :ivar found_by: attributes by which members find their host.
     :ivar host_references: over which edges, and how, rows refer to their hosts.
     :ivar neighbours: rows of other tables that its contributions read.
@@ -111,6 +112,7 @@ class Watch:
     same_row: tuple[ComputedValue, ...]
     following: frozenset[Column[Any]]
     whole_rows: bool
+    referred: frozenset[str]
     found_by: frozenset[str]
     initial: tuple[Machine, ...]
     edge_keys: tuple[tuple[Edge, tuple[str, ...]], ...]
@@ -151,6 +153,7 @@ class Watch:
             same_row=same_row,
             following=frozenset(following & columns),
             whole_rows=whole_rows,
+            referred=_attributes(mapper, plan.followed(tables)),
             found_by=_attributes(mapper, plan.found_by(source)) if source else frozenset(),
             initial=tuple(
                 machine

@@ -1,0 +1,55 @@
+"""New objects that take the place of deleted ones in the same flush.
+
+The unit of work makes one UPDATE of both: a row switch. The row keeps what the new object does not set, which memory
+does not know; its aggregates have gone on, and its state machines start again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy.orm.attributes import instance_dict, instance_state
+
+from .initial_values import initial_value
+from .plan import Watch
+from .propagation import Propagation
+from .rows import update_rows
+from .same_row import read_attributes
+
+
+class RowSwitches:
+    """The row switches of one flush."""
+
+    def __init__(self, propagation: Propagation) -> None:
+        self._propagation = propagation
+        self._session = propagation.session
+        self._machines = propagation.statements.plan.machines
+        self._instances: list[tuple[Any, Watch]] = []
+
+    def before_flush(self, new: Iterable[tuple[Any, Watch]]) -> None:
+        """Find new objects with the keys of deleted ones, and let their machines start again."""
+        gone = {instance_state(instance).key for instance in self._session.deleted}
+        for instance, watch in new if gone else ():
+            identity = watch.mapper.primary_key_from_instance(instance)
+            if watch.source is None or watch.mapper.identity_key_from_primary_key(tuple(identity)) not in gone:
+                continue
+            self._instances.append((instance, watch))
+            for machine in self._machines:
+                if watch.mapper.isa(machine.value.mapper):
+                    setattr(instance, machine.value.attribute, initial_value(machine, dict(instance_dict(instance))))
+
+    def after_flush(self) -> None:
+        """Put into memory what the rows hold."""
+        propagation = self._propagation
+        for instance, watch in self._instances:
+            assert watch.source is not None
+            key = tuple(watch.mapper.primary_key_from_instance(instance))
+            for machine in self._machines:
+                if watch.mapper.isa(machine.value.mapper) and machine.state is not machine.value.column:
+                    start = {machine.state: machine.declaration.initial_state.name}
+                    update_rows(propagation, machine.source, machine.value.mapper, {key: start})
+            stored = read_attributes(propagation, watch.source, watch.mapper, [key]).get(key, {})
+            loaded = instance_dict(instance)
+            fresh = {name: value for name, value in stored.items() if name in watch.computed or name not in loaded}
+            propagation.memory.refresh_attributes(watch.mapper, key, fresh)
