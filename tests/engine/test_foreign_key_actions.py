@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 import pytest
-from sqlalchemy import ForeignKey, String, delete, select, update
+from sqlalchemy import ForeignKey, String, delete, inspect, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -176,9 +176,10 @@ class Family:
     def _compare_memory(session: Session, held: list[Any], besides: list[str]) -> None:
         with session.no_autoflush:
             for row in held:
-                names = [prop.key for prop in type(row).__mapper__.column_attrs if prop.key not in besides]
-                columns = [getattr(type(row), name) for name in names]
-                stored = session.execute(select(*columns).where(type(row).id == row.id)).first()
+                mapped: Any = type(row)
+                names: list[str] = [p.key for p in inspect(mapped).column_attrs if p.key not in besides]
+                columns = [getattr(mapped, name) for name in names]
+                stored = session.execute(select(*columns).where(mapped.id == row.id)).first()
                 if stored is not None and row in session:
                     assert [getattr(row, name) for name in names] == list(stored)
 
