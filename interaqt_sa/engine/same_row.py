@@ -47,9 +47,11 @@ class SameRowValues:
         for instance, watch in changed:
             if watch.same_row:
                 stored = olds.get((watch.mapper, inspect(instance).identity))
-                if id(instance) in carried or stored is None:
-                    self._defer(instance, watch)
-                elif not self._assign(instance, watch, changed_row(instance, watch, stored)):
+                if (
+                    id(instance) in carried
+                    or stored is None
+                    or not self._assign(instance, watch, changed_row(instance, watch, stored))
+                ):
                     self._defer(instance, watch)
 
     def after_flush(self) -> None:

@@ -176,7 +176,7 @@ class Family:
     def _compare_memory(session: Session, held: list[Any], besides: list[str]) -> None:
         with session.no_autoflush:
             for row in held:
-                mapped: Any = type(row)
+                mapped: Any = inspect(row).mapper.class_
                 names: list[str] = [p.key for p in inspect(mapped).column_attrs if p.key not in besides]
                 columns = [getattr(mapped, name) for name in names]
                 stored = session.execute(select(*columns).where(mapped.id == row.id)).first()
