@@ -40,8 +40,11 @@ class SameRowValues:
         :param carried: objects, by id, that get foreign keys only while the flush runs.
         """
         for instance, watch in new:
-            known = id(instance) not in carried and not self._has_triggers(watch)
-            if watch.same_row and not (known and self._assign(instance, watch, new_row(instance, watch))):
+            if watch.same_row and (
+                id(instance) in carried
+                or self._has_triggers(watch)
+                or not self._assign(instance, watch, new_row(instance, watch))
+            ):
                 self._defer(instance, watch)
         olds = self._stored_rows([(i, w) for i, w in changed if w.same_row and not self._has_triggers(w)])
         for instance, watch in changed:
