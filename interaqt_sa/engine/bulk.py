@@ -10,9 +10,9 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from ..errors import UnmanagedWriteError
-from ..schema.computed import state_of
 from ..session.state import SessionState
 from .classes import read_by_class
+from .computed_writes import GivenComputedValues
 from .conflict_targets import ConflictTarget, Values
 from .dialects import Lock
 from .dml_statement import DMLStatement, conflict_clauses, known_value
@@ -24,9 +24,8 @@ from .lock_paths import has_hosts_below
 from .loose import lock_rekeyed
 from .memory import Memory
 from .mutations import start_propagation
-from .plan import Plan, Source
+from .plan import Source
 from .plan.expressions import labelled
-from .protection import computed_write
 from .rekeyed import recount
 from .replaced import find_displaced, find_replaced, may_replace, replacing_targets
 from .restriction import Restriction
@@ -47,9 +46,9 @@ def run_bulk(dml: DMLStatement, statements: Statements) -> Result[Any]:
     :raises ComputedWriteError: if it writes a computed column.
     :raises UnmanagedWriteError: if it is of a form that cannot be followed.
     """
-    _refuse_computed(statements.plan, dml)
+    given = GivenComputedValues(statements.plan, dml)
     with SessionState.of(dml.execution.session).managed():
-        return _run(Bulk(dml, statements))
+        return _run(Bulk(dml, statements, given))
 
 
 def _run(bulk: Bulk) -> Result[Any]:
@@ -67,8 +66,9 @@ def _run(bulk: Bulk) -> Result[Any]:
 class Bulk:
     """One DML statement of a session."""
 
-    def __init__(self, dml: DMLStatement, statements: Statements) -> None:
+    def __init__(self, dml: DMLStatement, statements: Statements, computed: GivenComputedValues) -> None:
         self.dml = dml
+        self._computed = computed
         self.execution = dml.execution
         self.statement: Any = dml.statement
         self.statements = statements
@@ -237,6 +237,7 @@ class Bulk:
         keys = self._matching(lock, changed)
         gone = self._make_room_for_changed(keys) if keys else []
         self.before(keys, changed, lock, self.given.updated(keys))
+        self._computed.require_unchanged(self.propagation, self.source, keys)
         result = self._run_restricted(keys)
         self.moved([*keys, *gone], changed)
         self.propagation.run()
@@ -254,6 +255,7 @@ class Bulk:
             ) from error
         columns = set(self.dml.written) - set(self.table.primary_key.columns)
         self.before(keys, changed, self.source.lock_to_change(columns), self.given.updated_by_key())
+        self._computed.require_unchanged(self.propagation, self.source, keys)
         result = self.execution.invoke_statement(statement=self.statement, execution_options=_MANAGED)
         self.moved(keys, changed)
         self.propagation.run()
@@ -390,16 +392,6 @@ _BARE = frozenset({"table", "_propagate_attrs", "_annotations", "_hash", "_Annot
 
 def _in(key: Sequence[Any], statement: Select[Any]) -> Any:
     return key[0].in_(statement) if len(key) == 1 else tuple_(*key).in_(statement)
-
-
-def _refuse_computed(plan: Plan, dml: DMLStatement) -> None:
-    for column in dml.written:
-        value = plan.columns.get(column)
-        if value is None and (place := state_of(column)) is not None:
-            owner, _ = place
-            value = plan.columns.get(dml.table.c[owner]) if owner is not None and owner in dml.table.c else None
-        if value is not None:
-            raise computed_write(value)
 
 
 def _refuse_keys(table: Table, key: Sequence[Column[Any]], columns: set[Column[Any]]) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import get_history, instance_dict, instance_state
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 
+from .computed_writes import refuse_computed_write
 from .dependents import Rows
 from .dialects import Lock
 from .flush_events import FlushEvents
@@ -22,7 +23,6 @@ from .mutations import Mutations
 from .others import Others
 from .plan import Edge, Plan, Source, Watch
 from .propagation import Propagation
-from .protection import refuse_computed_write
 from .rekeyed import recount
 from .row_switches import RowSwitches
 from .same_row import SameRowValues, refresh_same_row

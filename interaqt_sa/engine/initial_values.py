@@ -8,6 +8,7 @@ from ..definitions.events import MutationEvent
 from ..definitions.state_machine import StateNode
 from ..definitions.validation import refuse_awaitable
 from ..errors import ComputationError, FrameworkError
+from ..schema.stored_states import state_in_column
 
 if TYPE_CHECKING:
     from .plan.reactions import Machine
@@ -18,9 +19,9 @@ def value_on_entering(machine: Machine, node: StateNode, last: Any, event: Mutat
 
     :raises ComputationError: if ``compute_value`` fails; the failure is the cause.
     """
-    if node.compute_value is None:
-        return node.name
     value = machine.value
+    if node.compute_value is None:
+        return node.name if machine.declaration.computes_values else state_in_column(node, value.column.type)
     where = f"{value.name}: compute_value of {node.name!r}"
     try:
         return refuse_awaitable(node.compute_value(last, event), where)

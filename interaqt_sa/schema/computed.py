@@ -41,6 +41,7 @@ from .catalog import Catalog
 from .naming import fit_identifier
 from .placeholders import Placeholder, has_placeholder
 from .records import mapper_of
+from .stored_states import state_text
 
 T = TypeVar("T")
 
@@ -154,6 +155,14 @@ def empty_value(computation: Computation[Any]) -> Any:
             return None
 
 
+def starting_value(computation: Computation[Any], column: Column[Any]) -> Any:
+    """Return :func:`empty_value` as ``column`` stores it."""
+    empty = empty_value(computation)
+    if isinstance(computation, StateMachine) and empty is not None:
+        return state_text(computation.initial_state, stored_type(column.type)) or empty
+    return empty
+
+
 def _placeholder(column: Column[Any]) -> Any:
     """Return what a NOT NULL column holds between its INSERT and the value that Python computes then."""
     match column.type:
@@ -196,7 +205,7 @@ def prepare_table(table: Table, transform: Transform | None = None) -> set[Colum
             continue
         for role, state in state_columns(computation, column).items():
             _append_state(table, _state_name(column, role), state, (column.name, role))
-        empty = empty_value(computation)
+        empty = starting_value(computation, column)
         if empty is None and not column.nullable:
             empty = _placeholder(column)
         if empty is not None and column.server_default is None:

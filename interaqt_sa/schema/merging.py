@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.orm import ColumnProperty, Mapper
+from sqlalchemy.orm import ColumnProperty, MappedSQLExpression, Mapper
 
 from ..definitions.computation import computation_of
 
 
-class ComputedProperty(ColumnProperty[Any]):
+class _KeptByMerge:
     """The property of a computed column: a merge leaves it alone, as nobody but the engine writes it.
 
     What the source object had loaded may be stale, and is no assignment. What its owner has assigned is merged like
@@ -18,7 +18,7 @@ class ComputedProperty(ColumnProperty[Any]):
     """
 
     __slots__ = ()
-    inherit_cache = True
+    key: str
 
     def merge(
         self,
@@ -33,9 +33,26 @@ class ComputedProperty(ColumnProperty[Any]):
     ) -> None:
         assigned = source_state.key is None or self.key in source_state.committed_state
         if assigned or not load:
-            super().merge(
+            super().merge(  # type: ignore[misc]
                 session, source_state, source_dict, dest_state, dest_dict, load, _recursive, _resolve_conflict_map
             )
+
+
+class ComputedProperty(_KeptByMerge, ColumnProperty[Any]):
+    """That of a mapped column."""
+
+    __slots__ = ()
+    inherit_cache = True
+
+
+class ComputedSQLExpression(_KeptByMerge, MappedSQLExpression[Any]):
+    """That of ``column_property()`` and ``deferred()``."""
+
+    __slots__ = ()
+    inherit_cache = True
+
+
+_KEPT: dict[type[Any], type[Any]] = {ColumnProperty: ComputedProperty, MappedSQLExpression: ComputedSQLExpression}
 
 
 @event.listens_for(Mapper, "after_mapper_constructed")
@@ -43,5 +60,4 @@ def _protect_computed_properties(mapper: Mapper[Any], cls: type[Any]) -> None:
     for column in mapper.columns:
         if computation_of(column) is not None:
             prop = mapper.get_property_by_column(column)
-            if type(prop) is ColumnProperty:
-                prop.__class__ = ComputedProperty
+            prop.__class__ = _KEPT.get(type(prop), type(prop))

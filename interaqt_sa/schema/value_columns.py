@@ -6,7 +6,7 @@ from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Enum, Float, Integer, Numeric, String
+from sqlalchemy import Boolean, Column, Float, Integer, Numeric, String
 from sqlalchemy.sql.elements import False_, True_
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -16,7 +16,8 @@ from ..definitions.computation import Computation
 from ..definitions.same_row import SameRow
 from ..definitions.state_machine import StateMachine
 from ..errors import DefinitionFault
-from .computed import empty_value, state_columns, stored_type
+from .computed import starting_value, state_columns, stored_type
+from .stored_states import state_text
 
 _CONVERSIONS = ("process_bind_param", "process_result_value", "bind_expression", "column_expression")
 
@@ -43,7 +44,7 @@ def check_column(computation: Computation[Any], column: Column[Any]) -> None:
         case Every() | AnyOf():
             allowed = (Boolean,)
         case StateMachine() if not computation.computes_values:
-            _check_states(computation, stored_type(column.type))
+            _check_states(computation, column)
         case _:
             pass
     if allowed and not isinstance(stored_type(column.type), allowed):
@@ -59,7 +60,7 @@ def _check_server_default(computation: Computation[Any], column: Column[Any]) ->
     start = column.server_default
     if start is None or isinstance(computation, SameRow) or _is_computed_for_new_rows(computation):
         return
-    empty = empty_value(computation)
+    empty = starting_value(computation, column)
     if not _says(getattr(start, "arg", None), empty):
         shown = "NULL" if empty is None else repr(empty)
         raise DefinitionFault(
@@ -83,15 +84,20 @@ def _says(start: Any, value: Any) -> bool:
     return value is not None and text == str(value).lower()
 
 
-def _check_states(machine: StateMachine, stored: TypeEngine[Any]) -> None:
-    names = [node.name for node in machine.states]
-    if not isinstance(stored, String):
-        raise DefinitionFault(f"a StateMachine stores the names of its states: give a type of text, not {stored!r}")
-    missing = [name for name in names if name not in stored.enums] if isinstance(stored, Enum) else []
+def _check_states(machine: StateMachine, column: Column[Any]) -> None:
+    stored = stored_type(column.type)
+    if not isinstance(stored, String) or _converts(column.type):
+        raise DefinitionFault(
+            f"a StateMachine stores the names of its states: give a type of text or an Enum, not {column.type!r}"
+        )
+    texts = {node.name: state_text(node, stored) for node in machine.states}
+    missing = [name for name, text in texts.items() if text is None]
     if missing:
         raise DefinitionFault(f"{stored!r} has no values for the states {missing}")
-    longest = max(names, key=len)
-    if stored.length is not None and len(longest) > stored.length:
+    if len({*texts.values()}) < len(texts):
+        raise DefinitionFault(f"states of the machine are the same value of {stored!r}: {texts}")
+    longest = max(texts.values(), key=lambda text: len(text or ""))
+    if stored.length is not None and len(longest or "") > stored.length:
         raise DefinitionFault(f"{stored!r} is too short for the state {longest!r}")
 
 
