@@ -83,8 +83,9 @@ class GivenComputedValues:
 
     def _refuse(self) -> None:
         on_conflict = {column for column, _ in self._dml.set_on_conflict()}
+        selects = getattr(self._dml.statement, "select", None) is not None  # INSERT … SELECT, of which nothing is told
         for column, value in self._values.items():
-            if column in on_conflict:
+            if column in on_conflict or selects:
                 raise computed_write(value)
         if isinstance(self._dml.statement, Insert):
             for row in self._dml.given_rows():

@@ -124,7 +124,8 @@ class Keeper:
         for sessions in set(self._listening) - wanted:
             self._listening.discard(sessions)
             for name, listener in self._session_listeners():
-                event.remove(sessions, name, listener)
+                if event.contains(sessions, name, listener):  # all listeners of a class may have been removed
+                    event.remove(sessions, name, listener)
         for sessions in wanted - set(self._listening):
             self._listening.add(sessions)
             for name, listener in self._session_listeners():

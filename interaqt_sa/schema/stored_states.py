@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Enum
@@ -27,6 +28,6 @@ def state_text(node: StateNode, type_: TypeEngine[Any]) -> str | None:
         return node.name
     if node.name in type_.enums:
         return node.name
-    members = type_.enum_class.__members__ if type_.enum_class is not None else {}
+    members: Mapping[str, Any] = type_.enum_class.__members__ if type_.enum_class is not None else {}
     found = members.get(node.name) or next((m for m in members.values() if str(m.value) == node.name), None)
     return None if found is None else type_._valid_lookup.get(found)  # pyright: ignore[reportPrivateUsage]
