@@ -15,8 +15,9 @@ from ..engine.plan import Plan
 from ..schema.catalog import Catalog
 from ..schema.records import record_name
 from .defaults import DEFAULT, added_defaults
+from .directives import hold_after_values
 from .dependencies import derivations, reads_any, with_dependents
-from .operations import Backfill, CreateSequence, MoveLegacyIds
+from .operations import Backfill, CreateSequence, MoveLegacyIds, RetireBackfill
 from .state import DONE, STATE_TABLE, metadatas, state_table
 
 if TYPE_CHECKING:
@@ -50,11 +51,8 @@ def compare_sequences(
 ) -> PriorityDispatchResult:
     """Find sequences that do not exist; first of all, because defaults of new columns refer to them."""
     for table, _, sequence in _new_sequences(context, schemas):
-        operation = CreateSequence(
-            sequence.name, start=sequence.start or 1, increment=sequence.increment or 1, schema=sequence.schema
-        )
         if _wanted(context, table):
-            upgrade_ops.ops.append(operation)
+            upgrade_ops.ops.append(CreateSequence.of(sequence))
     return PriorityDispatchResult.CONTINUE
 
 
@@ -76,7 +74,9 @@ def compare_values(
     for metadata in metadatas(context.metadata):
         for name, column in list(added_defaults(metadata, upgrade_ops)):
             upgrade_ops.ops.append(Backfill(name, DEFAULT, column=column))
+    upgrade_ops.ops.extend(_retirements(context))
     upgrade_ops.ops.extend(_backfills(context))
+    hold_after_values(upgrade_ops)
     return PriorityDispatchResult.CONTINUE
 
 
@@ -90,7 +90,7 @@ def _new_sequences(context: AutogenContext, schemas: set[str | None]) -> Iterato
         for table in sorted(metadata.tables.values(), key=lambda table: table.fullname):
             for column in table.columns:
                 sequence = sequence_of(column)
-                if sequence is None:
+                if sequence is None or (sequence.optional and context.dialect.sequences_optional):
                     continue
                 schema = None if sequence.schema == default and None in schemas else sequence.schema
                 if schema in schemas and (schema, sequence.name) not in existing:
@@ -152,6 +152,22 @@ def _backfills(context: AutogenContext) -> Iterator[Backfill]:
                 continue
             if reads_any(derivation, values) or not _is_filled(context, source, derivation.fingerprint, row):
                 yield Backfill(name, derivation.fingerprint, previous=_previous(row))
+
+
+def _retirements(context: AutogenContext) -> Iterator[RetireBackfill]:
+    """Find values that were computed once and are declared as something else now: they are not kept true any more.
+
+    Names of records that no MetaData here knows may belong to another program.
+    """
+    records: set[str] = set()
+    declared: set[str] = set()
+    for metadata in metadatas(context.metadata):
+        plan = Plan.of(metadata)
+        declared.update(plan.computed, derivations(plan))
+        records.update(record_name(mapper) for mapper in Catalog.of(metadata).all_mappers())
+    for name, row in sorted(_filled(context).items()):
+        if name not in declared and row.fingerprint != DEFAULT and name.partition(".")[0] in records:
+            yield RetireBackfill(name)
 
 
 def _previous(row: _Filled | None) -> str | None:

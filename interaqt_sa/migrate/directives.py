@@ -55,15 +55,30 @@ def arrange(directives: list[MigrationScript], dialect: str) -> None:
     directives[:] = [arranged for script in directives for arranged in (script, *_split(script, dialect))]
 
 
+def hold_after_values(upgrade: UpgradeOps) -> None:
+    """Move what holds only when values are computed behind the back-fills."""
+    backfills = [operation for operation in upgrade.ops if isinstance(operation, Backfill)]
+    late = list(_postpone(upgrade.ops, backfills, _created(upgrade)))
+    upgrade.ops = [operation for operation in upgrade.ops if not _is_nothing(operation)] + late
+
+
+def _created(upgrade: UpgradeOps) -> set[_Name]:
+    return {
+        (operation.schema, operation.table_name) for operation in upgrade.ops if isinstance(operation, CreateTableOp)
+    }
+
+
+def _is_nothing(operation: MigrateOperation) -> bool:
+    return isinstance(operation, ModifyTableOps) and operation.is_empty()
+
+
 def _split(script: MigrationScript, dialect: str) -> list[MigrationScript]:
     upgrade, downgrade = script.upgrade_ops_list[0], script.downgrade_ops_list[0]
     backfills = [operation for operation in upgrade.ops if isinstance(operation, Backfill)]
-    created = {
-        (operation.schema, operation.table_name) for operation in upgrade.ops if isinstance(operation, CreateTableOp)
-    }
+    created = _created(upgrade)
     first = [operation for operation in upgrade.ops if not isinstance(operation, Backfill)]
     late = list(_postpone(first, backfills, created))
-    first = [operation for operation in first if not (isinstance(operation, ModifyTableOps) and operation.is_empty())]
+    first = [operation for operation in first if not _is_nothing(operation)]
     if late:
         downgrade.ops = [operation.reverse() for operation in reversed(first)]
     else:
@@ -109,6 +124,8 @@ def _postpone(
         for operation in list(container.ops):
             if isinstance(operation, AddColumnOp) and operation.column.name in columns:
                 late.extend(_require_later(operation))
+            elif isinstance(operation, AlterColumnOp) and operation.column_name in columns:
+                late.extend(_tighten_later(container, operation))
             elif columns.intersection(_covered(operation)):
                 container.ops.remove(operation)
                 late.append(operation)
@@ -131,6 +148,28 @@ def _require_later(operation: AddColumnOp) -> Iterator[AlterColumnOp]:
         existing_nullable=True,
         modify_nullable=False,
     )
+
+
+def _tighten_later(container: ModifyTableOps, operation: AlterColumnOp) -> Iterator[AlterColumnOp]:
+    """Let a column that exists become NOT NULL when its values are there: what was kept by hand may hold NULL."""
+    if operation.modify_nullable is not False:
+        return
+    operation.modify_nullable = None
+    operation.existing_nullable = True
+    changed = operation.modify_type if operation.modify_type is not None else operation.existing_type
+    yield AlterColumnOp(
+        operation.table_name,
+        operation.column_name,
+        schema=operation.schema,
+        existing_type=changed,
+        existing_server_default=operation.existing_server_default
+        if operation.modify_server_default is False
+        else operation.modify_server_default,
+        existing_nullable=True,
+        modify_nullable=False,
+    )
+    if not operation.has_changes():
+        container.ops.remove(operation)
 
 
 def _unique(operation: MigrateOperation) -> UniqueConstraint | Index | None:

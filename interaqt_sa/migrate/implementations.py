@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic.operations import Operations
-from sqlalchemy import Connection, Sequence
+from sqlalchemy import Connection
 from sqlalchemy.schema import CreateSequence as CreateSequenceDDL
 from sqlalchemy.schema import DropSequence as DropSequenceDDL
 
@@ -11,22 +11,19 @@ from . import operations as op
 from .backfill import run_backfill
 from .duplicates import check_unique
 from .legacy_ids import move_legacy_ids
+from .scripts import retirement, script_backfill
 
 
 @Operations.implementation_for(op.CreateSequence)
 def _create_sequence(operations: Operations, operation: op.CreateSequence) -> None:
     if operations.get_context().dialect.supports_sequences:
-        operations.execute(CreateSequenceDDL(_sequence(operation)))
+        operations.execute(CreateSequenceDDL(operation.sequence()))
 
 
 @Operations.implementation_for(op.DropSequence)
 def _drop_sequence(operations: Operations, operation: op.DropSequence) -> None:
     if operations.get_context().dialect.supports_sequences:
-        operations.execute(DropSequenceDDL(_sequence(operation)))
-
-
-def _sequence(operation: op.CreateSequence | op.DropSequence) -> Sequence:
-    return Sequence(operation.name, start=operation.start, increment=operation.increment, schema=operation.schema)
+        operations.execute(DropSequenceDDL(operation.sequence()))
 
 
 @Operations.implementation_for(op.Note)
@@ -52,12 +49,15 @@ def _check_unique(operations: Operations, operation: op.CheckUnique) -> None:
 @Operations.implementation_for(op.Backfill)
 def _backfill(operations: Operations, operation: op.Backfill) -> None:
     if operations.get_context().as_sql:
-        _comment(
-            operations,
-            f"{operation.name} cannot be computed by a script: run this revision online, by alembic upgrade",
-        )
+        for line in script_backfill(operations.get_context(), operation):
+            operations.get_context().impl.static_output(line)
         return
     run_backfill(operations.get_context(), _connection(operations), operation)
+
+
+@Operations.implementation_for(op.RetireBackfill)
+def _retire_backfill(operations: Operations, operation: op.RetireBackfill) -> None:
+    operations.execute(retirement(operations.get_context(), operation.name))
 
 
 def _connection(operations: Operations) -> Connection:

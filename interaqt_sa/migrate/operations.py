@@ -5,11 +5,13 @@ Signatures only ever grow optional keywords: revisions written years ago call th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Sequence as SequenceOf
+from typing import Any, TypedDict
 
 from alembic.operations import MigrateOperation, Operations
-from sqlalchemy import Column, TextClause
+from sqlalchemy import Column, Sequence, TextClause
+from sqlalchemy.types import TypeEngine
+from typing_extensions import Unpack
 
 
 class Note(MigrateOperation):
@@ -29,60 +31,82 @@ class Note(MigrateOperation):
         return ("interaqt_note", self.text)
 
 
+class SequenceOptions(TypedDict, total=False):
+    """What a sequence is like, in the words of :class:`sqlalchemy.Sequence`; what is not given is the database's default."""
+
+    start: int | None
+    increment: int | None
+    minvalue: int | None
+    maxvalue: int | None
+    nominvalue: bool | None
+    nomaxvalue: bool | None
+    cycle: bool | None
+    cache: int | None
+    data_type: TypeEngine[int] | None
+
+
+class SequenceOperation(MigrateOperation):
+    """Create or drop a sequence; nothing on databases that have none."""
+
+    def __init__(self, name: str, *, schema: str | None = None, **options: Unpack[SequenceOptions]) -> None:
+        self.name = name
+        self.schema = schema
+        self.options = options
+
+    def sequence(self) -> Sequence:
+        """Return the sequence as it is created."""
+        return Sequence(self.name, schema=self.schema, **self.options)
+
+
 @Operations.register_operation("interaqt_create_sequence")
-class CreateSequence(MigrateOperation):
+class CreateSequence(SequenceOperation):
     """Create a sequence; nothing on databases that have none."""
 
-    def __init__(self, name: str, *, start: int = 1, increment: int = 1, schema: str | None = None) -> None:
-        self.name = name
-        self.start = start
-        self.increment = increment
-        self.schema = schema
+    @classmethod
+    def of(cls, sequence: Sequence) -> CreateSequence:
+        """Return what creates ``sequence``."""
+        given = {name: getattr(sequence, name) for name in SequenceOptions.__annotations__}
+        options: Any = {name: value for name, value in given.items() if value is not None}
+        return cls(sequence.name, schema=sequence.schema, **options)
 
     @classmethod
     def interaqt_create_sequence(
-        cls, operations: Operations, name: str, *, start: int = 1, increment: int = 1, schema: str | None = None
+        cls, operations: Operations, name: str, *, schema: str | None = None, **options: Unpack[SequenceOptions]
     ) -> None:
         """Create a sequence; does nothing on databases that have none.
 
         :param name: its name.
-        :param start: first value.
-        :param increment: distance of its values.
         :param schema: where it lies.
+        :param options: ``start``, ``increment``, ``minvalue``, ``maxvalue``, ``nominvalue``, ``nomaxvalue``, ``cycle``,
+            ``cache`` and ``data_type``, as for :class:`sqlalchemy.Sequence`.
         """
-        operations.invoke(cls(name, start=start, increment=increment, schema=schema))
+        operations.invoke(cls(name, schema=schema, **options))
 
     def reverse(self) -> MigrateOperation:
-        return DropSequence(self.name, start=self.start, increment=self.increment, schema=self.schema)
+        return DropSequence(self.name, schema=self.schema, **self.options)
 
     def to_diff_tuple(self) -> tuple[str, str | None, str]:
         return ("interaqt_create_sequence", self.schema, self.name)
 
 
 @Operations.register_operation("interaqt_drop_sequence")
-class DropSequence(MigrateOperation):
+class DropSequence(SequenceOperation):
     """Drop a sequence; nothing on databases that have none."""
-
-    def __init__(self, name: str, *, start: int = 1, increment: int = 1, schema: str | None = None) -> None:
-        self.name = name
-        self.start = start
-        self.increment = increment
-        self.schema = schema
 
     @classmethod
     def interaqt_drop_sequence(
-        cls, operations: Operations, name: str, *, start: int = 1, increment: int = 1, schema: str | None = None
+        cls, operations: Operations, name: str, *, schema: str | None = None, **options: Unpack[SequenceOptions]
     ) -> None:
         """Drop a sequence; does nothing on databases that have none.
 
         :param name: its name.
         :param schema: where it lies.
-        :param start: kept for the way back, as is ``increment``.
+        :param options: as for ``interaqt_create_sequence``, kept for the way back.
         """
-        operations.invoke(cls(name, start=start, increment=increment, schema=schema))
+        operations.invoke(cls(name, schema=schema, **options))
 
     def reverse(self) -> MigrateOperation:
-        return CreateSequence(self.name, start=self.start, increment=self.increment, schema=self.schema)
+        return CreateSequence(self.name, schema=self.schema, **self.options)
 
     def to_diff_tuple(self) -> tuple[str, str | None, str]:
         return ("interaqt_drop_sequence", self.schema, self.name)
@@ -93,7 +117,7 @@ class MoveLegacyIds(MigrateOperation):
     """Move a sequence past all ids that exist, or that a legacy table ``_IDS_`` has given out."""
 
     def __init__(
-        self, sequence: str, table: str, column: str, records: Sequence[str] = (), *, schema: str | None = None
+        self, sequence: str, table: str, column: str, records: SequenceOf[str] = (), *, schema: str | None = None
     ) -> None:
         self.sequence = sequence
         self.table = table
@@ -108,7 +132,7 @@ class MoveLegacyIds(MigrateOperation):
         sequence: str,
         table: str,
         column: str,
-        records: Sequence[str] = (),
+        records: SequenceOf[str] = (),
         *,
         schema: str | None = None,
     ) -> None:
@@ -175,6 +199,28 @@ class Backfill(MigrateOperation):
         return ("interaqt_backfill", self.name, self.previous, self.fingerprint)
 
 
+@Operations.register_operation("interaqt_retire_backfill")
+class RetireBackfill(MigrateOperation):
+    """Forget that a value was computed, because it is not declared any more: declared again, it is filled again."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @classmethod
+    def interaqt_retire_backfill(cls, operations: Operations, name: str) -> None:
+        """Forget that ``name`` was computed; does nothing if it was not.
+
+        :param name: ``"Record.property"``, or ``"Record"`` where a Transform derived the rows.
+        """
+        operations.invoke(cls(name))
+
+    def reverse(self) -> MigrateOperation:
+        return Note(f"{self.name} was not kept true meanwhile: run alembic check once it is declared again", self)
+
+    def to_diff_tuple(self) -> tuple[str, str]:
+        return ("interaqt_retire_backfill", self.name)
+
+
 @Operations.register_operation("interaqt_check_unique")
 class CheckUnique(MigrateOperation):
     """Refuse to go on while rows would break a unique constraint that is about to be created."""
@@ -183,7 +229,7 @@ class CheckUnique(MigrateOperation):
         self,
         constraint: str | None,
         table: str,
-        columns: Sequence[str | TextClause],
+        columns: SequenceOf[str | TextClause],
         *,
         where: str | None = None,
         nulls_not_distinct: bool = False,
@@ -202,7 +248,7 @@ class CheckUnique(MigrateOperation):
         operations: Operations,
         constraint: str | None,
         table: str,
-        columns: Sequence[str | TextClause],
+        columns: SequenceOf[str | TextClause],
         *,
         where: str | None = None,
         nulls_not_distinct: bool = False,

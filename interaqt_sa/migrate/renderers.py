@@ -21,13 +21,15 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 def _call(context: AutogenContext, name: str, *args: Any, **kw: Any) -> str:
-    """Return the source of a call, without keywords that have no value."""
+    """Return the source of a call, without keywords that are ``None``."""
     shown = [_source(context, arg) for arg in args]
-    shown += [f"{key}={_source(context, value)}" for key, value in kw.items() if value]
+    shown += [f"{key}={_source(context, value)}" for key, value in kw.items() if value is not None]
     return f"{context.opts['alembic_module_prefix']}{name}({', '.join(shown)})"
 
 
 def _source(context: AutogenContext, value: Any) -> str:
+    if isinstance(value, TypeEngine):
+        return _repr_type(value, context)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, TextClause):
         return f"{context.opts['sqlalchemy_module_prefix']}text({value.text!r})"
     if isinstance(value, tuple):
@@ -45,20 +47,21 @@ def _note(context: AutogenContext, operation: op.Note) -> str:
 
 @renderers.dispatch_for(op.CreateSequence)
 def _create_sequence(context: AutogenContext, operation: op.CreateSequence) -> str:
-    return _call(context, "interaqt_create_sequence", operation.name, **_sequence_options(operation))
+    return _sequence_call(context, "interaqt_create_sequence", operation)
 
 
 @renderers.dispatch_for(op.DropSequence)
 def _drop_sequence(context: AutogenContext, operation: op.DropSequence) -> str:
-    return _call(context, "interaqt_drop_sequence", operation.name, **_sequence_options(operation))
+    return _sequence_call(context, "interaqt_drop_sequence", operation)
 
 
-def _sequence_options(operation: op.CreateSequence | op.DropSequence) -> dict[str, Any]:
-    return {
-        "start": operation.start if operation.start != 1 else None,
-        "increment": operation.increment if operation.increment != 1 else None,
-        "schema": operation.schema,
-    }
+def _sequence_call(context: AutogenContext, name: str, operation: op.SequenceOperation) -> str:
+    return _call(context, name, operation.name, **{**operation.options, "schema": operation.schema})
+
+
+@renderers.dispatch_for(op.RetireBackfill)
+def _retire_backfill(context: AutogenContext, operation: op.RetireBackfill) -> str:
+    return _call(context, "interaqt_retire_backfill", operation.name)
 
 
 @renderers.dispatch_for(op.MoveLegacyIds)
@@ -89,7 +92,7 @@ def _check_unique(context: AutogenContext, operation: op.CheckUnique) -> str:
         operation.table,
         operation.columns,
         where=operation.where,
-        nulls_not_distinct=operation.nulls_not_distinct,
+        nulls_not_distinct=operation.nulls_not_distinct or None,
         schema=operation.schema,
     )
 
