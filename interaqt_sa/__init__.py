@@ -45,6 +45,7 @@ from .errors import DefinitionFault as DefinitionFault
 from .errors import FrameworkError as FrameworkError
 from .errors import IdempotencyError as IdempotencyError
 from .errors import InteractionGuardError as InteractionGuardError
+from .errors import InvalidValueError as InvalidValueError
 from .errors import MissingDependencyError as MissingDependencyError
 from .errors import NestedDispatchError as NestedDispatchError
 from .errors import RequireSerializableRetry as RequireSerializableRetry
@@ -119,6 +120,7 @@ __all__ = [
     "Interaction",
     "InteractionEventEntity",
     "InteractionGuardError",
+    "InvalidValueError",
     "MatchExp",
     "MissingDependencyError",
     "MutationEvent",

@@ -5,6 +5,7 @@
     FrameworkError
      ├── DefinitionError (also ExceptionGroup)      all faults of a declaration, found before any SQL
      ├── DefinitionFault                            one of those faults
+     │    └── InvalidValueError                     a value, key or argument that cannot be one
      ├── ConstraintSetupError                       a constraint cannot be installed
      ├── ConstraintViolationError                   a row broke a declared constraint
      ├── ComputationError                           a computation failed while it ran
@@ -63,6 +64,15 @@ class DefinitionFault(FrameworkError):
 
     def __init__(self, message: str, *, record: str | None = None, property: str | None = None, **context: Any) -> None:
         super().__init__(message, record=record, property=property, **context)
+
+
+class InvalidValueError(DefinitionFault):
+    """A value, key or argument that cannot be what it was given for; refused before any SQL.
+
+    :param code: ``"INVALID_VALUE"``, ``"INVALID_KEY"`` or ``"INVALID_ARGUMENT"``.
+    """
+
+    code: str = "INVALID_VALUE"
 
 
 class DefinitionError(ExceptionGroup[DefinitionFault], FrameworkError):

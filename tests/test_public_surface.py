@@ -33,7 +33,8 @@ PROMISED = {
     "interactions": "Action BoolExp Condition Conditions Interaction InteractionEventEntity Payload PayloadItem",
     "errors": "ActivityStateError BusinessTransactionBoundaryError ComputationError ComputationProtocolError "
     "ComputedWriteError ConstraintSetupError ConstraintViolationError DefinitionError DefinitionFault FrameworkError "
-    "IdempotencyError InteractionGuardError MissingDependencyError NestedDispatchError RequireSerializableRetry "
+    "IdempotencyError InteractionGuardError InvalidValueError MissingDependencyError NestedDispatchError "
+    "RequireSerializableRetry "
     "SchedulerError SideEffectError TransactionCapabilityError TransactionOutcomeUnknownError "
     "TransactionRetryExhaustedError UnmanagedWriteError",
     "errors of databases": "NormalizedDatabaseError find_constraint_violation_error is_require_serializable_retry "

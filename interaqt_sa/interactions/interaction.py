@@ -15,7 +15,7 @@ from uuid import UUID
 from ..definitions.computation import RecordRef
 from ..definitions.event_source import EventSource, Hook
 from ..definitions.records import Entity, Property
-from ..errors import DefinitionFault
+from ..errors import DefinitionFault, InvalidValueError
 from ..runtime.context import Context
 from ..runtime.plain import is_array, is_mapping
 from .conditions import BoolExp, Condition, Conditions, check_conditions, condition_expression
@@ -127,7 +127,12 @@ class Interaction(EventSource):
             check_payload(self.payload, ctx, args.get("payload", {}))
 
     def _event_data(self, ctx: Context, args: Mapping[str, Any]) -> dict[str, Any]:
-        stored = {name: json_safe(args.get(name, {})) for name in _STORED}
+        try:
+            stored = {name: json_safe(args.get(name, {})) for name in _STORED}
+        except RecursionError as error:
+            raise InvalidValueError(
+                f"{self.name}: its arguments are nested deeper than Python can follow here", code="INVALID_ARGUMENT"
+            ) from error
         return {"interaction_name": self.name, "interaction_id": self.name, **stored}
 
 

@@ -21,7 +21,7 @@ log = logging.getLogger("alembic.interaqt_sa")
 
 
 def adopt_true_values(connection: Connection, targets: Sequence[MetaData]) -> None:
-    """Note as filled what is computed by the present declaration, checked row by row; what is not true stays to fill."""
+    """Note as filled what is as its declaration computes it, checked row by row; what is not stays to fill."""
     state = state_table(targets[0])
     state.create(connection, checkfirst=True)
     rows = connection.execute(select(state.c.name, state.c.fingerprint).where(state.c.phase == DONE))
@@ -29,7 +29,9 @@ def adopt_true_values(connection: Connection, targets: Sequence[MetaData]) -> No
     for metadata in targets:
         for operation, report in _reports(connection, metadata, filled):
             if not report.ok:
-                log.warning("%s is not what is declared: autogenerate will write its back-fill. %r", operation.name, report)
+                log.warning(
+                    "%s is not what is declared: autogenerate will write its back-fill. %r", operation.name, report
+                )
                 continue
             connection.execute(delete(state).where(state.c.name == operation.name))
             row = {"name": operation.name, "fingerprint": operation.fingerprint, "phase": DONE, "cursor": None}

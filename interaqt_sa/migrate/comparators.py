@@ -15,8 +15,8 @@ from ..engine.plan import Plan
 from ..schema.catalog import Catalog
 from ..schema.records import record_name
 from .defaults import DEFAULT, added_defaults
-from .directives import hold_after_values
 from .dependencies import derivations, reads_any, with_dependents
+from .directives import hold_after_values
 from .operations import Backfill, CreateSequence, MoveLegacyIds, RetireBackfill
 from .state import DONE, STATE_TABLE, metadatas, state_table
 

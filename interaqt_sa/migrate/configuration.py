@@ -13,8 +13,8 @@ from sqlalchemy import MetaData, inspect, update
 
 from ..schema.catalog import metadata_of
 from . import _plugin
-from .backfill import run_waiting
 from .adoption import adopt_true_values
+from .backfill import run_waiting
 from .directives import arrange
 from .removals import ObjectFilter
 from .renderers import render_item
@@ -97,7 +97,8 @@ def _callbacks(given: Callable[..., None] | Iterable[Callable[..., None]] | None
 def _follow_up(ctx: MigrationContext, step: Any, **_: Any) -> None:
     """Run back-fills that waited for this revision; after a downgrade let unfinished ones begin again.
 
-    After a stamp, values that are true count as filled. A downgrade may have dropped their columns, and an upgrade makes them again.
+    After a stamp, values that are true count as filled.
+    A downgrade may have dropped their columns, and an upgrade makes them again.
     """
     targets = metadatas(ctx.opts.get("target_metadata"))
     if ctx.as_sql or not targets:

@@ -59,7 +59,7 @@ def hold_after_values(upgrade: UpgradeOps) -> None:
     """Move what holds only when values are computed behind the back-fills."""
     backfills = [operation for operation in upgrade.ops if isinstance(operation, Backfill)]
     late = list(_postpone(upgrade.ops, backfills, _created(upgrade)))
-    upgrade.ops = [operation for operation in upgrade.ops if not _is_nothing(operation)] + late
+    upgrade.ops = [*(operation for operation in upgrade.ops if not _is_nothing(operation)), *late]
 
 
 def _created(upgrade: UpgradeOps) -> set[_Name]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence as SequenceOf
 from typing import Any, TypedDict
 
 from alembic.operations import MigrateOperation, Operations
-from sqlalchemy import Column, Sequence, TextClause
+from sqlalchemy import BigInteger, Column, Sequence, TextClause
 from sqlalchemy.types import TypeEngine
 from typing_extensions import Unpack
 
@@ -32,7 +32,7 @@ class Note(MigrateOperation):
 
 
 class SequenceOptions(TypedDict, total=False):
-    """What a sequence is like, in the words of :class:`sqlalchemy.Sequence`; what is not given is the database's default."""
+    """What a sequence is like, as :class:`sqlalchemy.Sequence` says it; else the database's default holds."""
 
     start: int | None
     increment: int | None
@@ -67,6 +67,8 @@ class CreateSequence(SequenceOperation):
         """Return what creates ``sequence``."""
         given = {name: getattr(sequence, name) for name in SequenceOptions.__annotations__}
         options: Any = {name: value for name, value in given.items() if value is not None}
+        if type(sequence.data_type) is BigInteger:
+            del options["data_type"]  # what a sequence has unless told otherwise
         return cls(sequence.name, schema=sequence.schema, **options)
 
     @classmethod

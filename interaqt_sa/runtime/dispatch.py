@@ -20,14 +20,17 @@ from sqlalchemy.orm import Mapper, Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 
 from ..definitions.event_source import EventSource
+from ..definitions.representation import shorten
 from ..errors import (
     FrameworkError,
     InteractionGuardError,
+    InvalidValueError,
     NestedDispatchError,
     TransactionCapabilityError,
     TransactionOutcomeUnknownError,
 )
-from ..schema.records import resolve_record
+from ..schema.given_values import checked_value
+from ..schema.records import record_name, resolve_record
 from ..session.after_commit import run_after_commit
 from ..session.commit import commit
 from ..session.retry import READ_COMMITTED, SERIALIZABLE, Attempt, run_attempts, set_isolation
@@ -172,7 +175,10 @@ class Dispatcher:
     def _join(self, prepared: _Prepared, given: Any, session: Any) -> DispatchResult:
         """Dispatch as a part of the caller's transaction."""
         source = prepared.source
-        args = _copied(given)
+        try:
+            args = _copied(given)
+        except InvalidValueError as error:
+            return self._failed(error, None)
         ctx = self._open(source, 1, self._isolation, session)
         joined = ctx.sync_session
         boundary = joined.begin_nested()  # writes what the caller has pending: its errors are the caller's
@@ -216,7 +222,7 @@ class Dispatcher:
             values = settle(source.map_event_data(ctx, args), f"map_event_data of {source.name!r}")
             if not is_mapping(values):
                 raise TypeError(f"map_event_data of {source.name!r} must return a mapping, not {values!r}")
-        self._add_row(session, prepared.mapper, values)
+        self._add_row(session, prepared.mapper, _checked_row(session, prepared.mapper, values))
         data = None
         if source.resolve is not None:
             data = settle(source.resolve(ctx, args), f"resolve of {source.name!r}")
@@ -251,7 +257,27 @@ def _refuse_foreign_commit(session: Session) -> None:
 
 
 def _copied(given: Any) -> dict[str, Any]:
-    args: dict[str, Any] = plain_copy(given)
+    try:
+        args: dict[str, Any] = plain_copy(given)
+    except RecursionError as error:
+        raise InvalidValueError(
+            "args are nested deeper than Python can follow here", code="INVALID_ARGUMENT"
+        ) from error
     if type(args) is not dict:
-        raise TypeError(f"the arguments of a dispatch are a mapping, not {given!r}")
+        # what a JSON parser may deliver in place of an object
+        raise InvalidValueError(
+            f"the arguments of a dispatch are a mapping, not {shorten(given)}", code="INVALID_ARGUMENT"
+        )
     return args
+
+
+def _checked_row(session: Session, mapper: Mapper[Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the attributes of an event as their columns take them, before any of it is written."""
+    dialect = session.get_bind(mapper=mapper).dialect
+    record = record_name(mapper)
+    return {
+        name: checked_value(mapper.column_attrs[name].columns[0], value, dialect, record=record, name=name)
+        if name in mapper.column_attrs
+        else value
+        for name, value in values.items()
+    }

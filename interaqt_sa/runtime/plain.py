@@ -15,6 +15,9 @@ from uuid import UUID
 from sqlalchemy import inspect
 from sqlalchemy.orm import InstanceState
 
+from ..errors import InvalidValueError
+from ..schema.given_values import MAX_DEPTH
+
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes, Decimal, UUID, datetime, date, time, timedelta})
 _SCALAR_BASES = (str, int, float, bytes, Decimal, UUID, date, time, timedelta, Enum)
 
@@ -29,34 +32,40 @@ def is_array(value: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, (list, tuple))
 
 
-def plain_copy(value: Any, path: str = "args") -> Any:
+def plain_copy(value: Any, path: str = "args", depth: int = 1) -> Any:
     """Return a deep copy of ``value`` that consists of dicts, lists, tuples, sets and scalars.
 
     Models of pydantic and msgspec are dumped.
 
     :param path: where ``value`` stands, for the error.
+    :param depth: how deep.
+    :raises InvalidValueError: if it is nested too deep.
     :raises TypeError: if something in ``value`` is no plain data, such as an ORM instance.
     """
     kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind in _SCALARS:
         return value
+    if depth > MAX_DEPTH:
+        raise InvalidValueError(f"args are nested deeper than {MAX_DEPTH} levels", code="INVALID_ARGUMENT")
+    depth += 1
     if kind is dict:
         return {
-            key: item if type(item) in _SCALARS else plain_copy(item, f"{path}[{key!r}]") for key, item in value.items()
+            key: item if type(item) in _SCALARS else plain_copy(item, f"{path}[{key!r}]", depth)
+            for key, item in value.items()
         }
     if kind is list:
-        return [plain_copy(item, path) for item in value]
+        return [plain_copy(item, path, depth) for item in value]
     if kind is tuple:
-        return tuple(plain_copy(item, path) for item in value)
+        return tuple(plain_copy(item, path, depth) for item in value)
     if issubclass(kind, _SCALAR_BASES):
         return value
     if issubclass(kind, Mapping):
-        return plain_copy(dict(value), path)
+        return plain_copy(dict(value), path, depth)
     if issubclass(kind, (list, tuple)):
-        return plain_copy(list(value), path)
+        return plain_copy(list(value), path, depth)
     if issubclass(kind, AbstractSet):
-        return {plain_copy(item, path) for item in value}
-    return plain_copy(_dumped(value, path), path)
+        return {plain_copy(item, path, depth) for item in value}
+    return plain_copy(_dumped(value, path), path, depth)
 
 
 def _dumped(value: Any, path: str) -> Any:

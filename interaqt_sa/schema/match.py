@@ -42,6 +42,8 @@ from .keys import NoKeyError, key_value
 Resolve: TypeAlias = Callable[[str], ColumnElement[Any]]
 #: Turns a relationship and a predicate over its members into ``EXISTS``.
 ResolveExist: TypeAlias = Callable[[str, MatchExp], ColumnElement[bool]]
+#: Turns key, column, operator and operand of a comparison into the operand that the column takes.
+OperandOf: TypeAlias = Callable[[str, ColumnElement[Any], str, Any], Any]
 
 _SEVERAL = (list, tuple, set, frozenset)
 #: Types whose values are no collections; a TypeDecorator or UserDefinedType may hold anything.
@@ -98,11 +100,14 @@ def _apply_equality(column: ColumnElement[Any], op: str, operand: Any) -> Column
     return and_(column.is_not(None), found) if None in given else found
 
 
-def compile_match(expression: MatchExp, resolve: Resolve, exist: ResolveExist | None = None) -> ColumnElement[bool]:
+def compile_match(
+    expression: MatchExp, resolve: Resolve, exist: ResolveExist | None = None, operand_of: OperandOf | None = None
+) -> ColumnElement[bool]:
     """Return ``expression`` as SQL.
 
     :param resolve: returns the column that a path of the expression means; raises if there is none.
     :param exist: returns the SQL of an ``exist`` atom; without it there can be none.
+    :param operand_of: returns the operand of an atom as its column takes it, or refuses it.
     :raises DefinitionFault: if the expression has an ``exist`` and ``exist`` is not given.
     """
     match expression:
@@ -113,19 +118,24 @@ def compile_match(expression: MatchExp, resolve: Resolve, exist: ResolveExist | 
                 )
             return exist(key, operand)
         case Atom(key, op, operand):
-            return apply_operator(resolve(key), op, operand)
+            column = resolve(key)
+            return apply_operator(column, op, operand if operand_of is None else operand_of(key, column, op, operand))
         case And(parts):
-            return and_(*(compile_match(part, resolve, exist) for part in parts))
+            return and_(*(compile_match(part, resolve, exist, operand_of) for part in parts))
         case Or(parts):
-            return or_(*(compile_match(part, resolve, exist) for part in parts))
+            return or_(*(compile_match(part, resolve, exist, operand_of) for part in parts))
         case Not(part):
-            return ~compile_match(part, resolve, exist)
+            return ~compile_match(part, resolve, exist, operand_of)
         case _:
             raise DefinitionFault(f"not a match: {expression!r}")
 
 
 def compile_where(
-    where: Where, mapped_class: Any, resolve: Resolve, exist: ResolveExist | None = None
+    where: Where,
+    mapped_class: Any,
+    resolve: Resolve,
+    exist: ResolveExist | None = None,
+    operand_of: OperandOf | None = None,
 ) -> ColumnElement[bool]:
     """Return ``where`` as SQL about ``mapped_class``.
 
@@ -133,12 +143,12 @@ def compile_where(
         of the mapped class that returns one.
     :param mapped_class: a mapped class or an ``aliased()`` of it; a SQL boolean about the class is turned into one
         about the alias.
-    :param resolve: as for :func:`compile_match`; so is ``exist``.
+    :param resolve: as for :func:`compile_match`; so are ``exist`` and ``operand_of``.
     :raises DefinitionFault: if ``where`` is something else, such as the result of a Python comparison, or a function
         that fails.
     """
     if isinstance(where, MatchExp):
-        return compile_match(where, resolve, exist)
+        return compile_match(where, resolve, exist, operand_of)
     if isinstance(where, ColumnElement) or hasattr(where, "__clause_element__"):
         return _adapted(_sql_boolean(where, where), mapped_class)
     if callable(where):
@@ -149,7 +159,7 @@ def compile_where(
         except Exception as error:
             raise DefinitionFault(f"where={where!r} raised {type(error).__name__}: {error}") from error
         return _sql_boolean(found, where)
-    return compile_match(MatchExp.from_object(where), resolve, exist)
+    return compile_match(MatchExp.from_object(where), resolve, exist, operand_of)
 
 
 def _sql_boolean(value: Any, where: Any) -> ColumnElement[bool]:

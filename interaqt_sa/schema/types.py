@@ -72,19 +72,25 @@ class Json(JSON):
 
 
 def _same_json(x: Any, y: Any) -> bool:
-    match x, y:
-        case (bool(), _) | (_, bool()):
-            return x is y
-        case dict(), dict():
-            return _same_mapping(x, y)
-        case ((list() | tuple()), (list() | tuple())):
-            return len(x) == len(y) and all(map(_same_json, x, y))
-        case _:
-            return bool(x == y)
-
-
-def _same_mapping(x: dict[str, Any], y: dict[str, Any]) -> bool:
-    return x.keys() == y.keys() and all(_same_json(part, y[key]) for key, part in x.items())
+    # by a list, not by recursion: JSON may be nested deeper than Python's stack bears
+    waiting: list[tuple[Any, Any]] = [(x, y)]
+    while waiting:
+        match waiting.pop():
+            case (bool() as one, other) | (other, bool() as one):
+                if one is not other:
+                    return False
+            case dict() as one, dict() as other:
+                if one.keys() != other.keys():
+                    return False
+                waiting += [(part, other[key]) for key, part in one.items()]
+            case ((list() | tuple()) as one, (list() | tuple()) as other):
+                if len(one) != len(other):
+                    return False
+                waiting += zip(one, other, strict=True)
+            case one, other:
+                if one != other:
+                    return False
+    return True
 
 
 def to_milliseconds(value: Any) -> int:

@@ -12,12 +12,15 @@ from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from ..definitions.computation import AttributeQuery, Where
-from ..errors import DefinitionFault
+from ..definitions.representation import shorten
+from ..errors import DefinitionFault, InvalidValueError
 from ..schema.catalog import Catalog
 from ..schema.mapping import RELATION_KEY
 from ..schema.records import record_name
 
 LINK = "&"
+#: More than any program asks for, fewer than Python's stack.
+_MAX_LEVELS = 50
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -31,14 +34,14 @@ class Modifier:
 
     def __post_init__(self) -> None:
         if not hasattr(self.order_by, "items"):
-            raise DefinitionFault(f"order_by is a mapping of attributes to 'ASC' or 'DESC', not {self.order_by!r}")
+            raise _argument(f"order_by is a mapping of attributes to 'ASC' or 'DESC', not {shorten(self.order_by)}")
         for path, direction in self.order_by.items():
-            if str(direction).upper() not in ("ASC", "DESC"):
-                raise DefinitionFault(f"order_by {path!r}: 'ASC' or 'DESC', not {direction!r}", property=path)
+            if not _is(path, str) or not _is(direction, str) or direction.upper() not in ("ASC", "DESC"):
+                raise _argument(f"order_by {shorten(path)}: 'ASC' or 'DESC', not {shorten(direction)}", property=path)
         for name in ("limit", "offset"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 0):
-                raise DefinitionFault(f"{name} must be a number of rows, not {value!r}")
+            if value is not None and (not isinstance(value, int) or _is(value, bool) or not 0 <= value < 2**63):
+                raise _argument(f"{name} must be a number of rows, not {shorten(value)}")
 
 
 @dataclass(slots=True)
@@ -65,6 +68,15 @@ class Nested:
     selection: Selection
     match: Where | None = None
     modifier: Modifier = field(default_factory=Modifier)
+
+
+def _argument(text: str, **context: Any) -> InvalidValueError:
+    return InvalidValueError(text, code="INVALID_ARGUMENT", **context)
+
+
+def _is(value: Any, kind: type[Any]) -> bool:
+    # values of users, of which annotations promise more than is true
+    return isinstance(value, kind)
 
 
 def key_attributes(mapper: Mapper[Any]) -> list[str]:
@@ -105,7 +117,9 @@ def unknown_attribute(mapper: Mapper[Any], name: str, known: Iterable[str], kind
     )
 
 
-def parse(mapper: Mapper[Any], query: AttributeQuery | None, link: Mapper[Any] | None = None) -> Selection:
+def parse(
+    mapper: Mapper[Any], query: AttributeQuery | None, link: Mapper[Any] | None = None, level: int = 0
+) -> Selection:
     """Return what ``query`` asks of a record.
 
     :param query: names of attributes, ``"*"`` for all columns, dotted paths, pairs of a relationship and what is
@@ -114,11 +128,18 @@ def parse(mapper: Mapper[Any], query: AttributeQuery | None, link: Mapper[Any] |
     :raises DefinitionFault: if it asks for something that there is not.
     """
     found = Selection(mapper, key_attributes(mapper))
+    if query is not None and (_is(query, str) or _is(query, Mapping) or not _is(query, Iterable)):
+        raise _argument(
+            f"{record_name(mapper)}: attribute_query is a list of attributes, not {shorten(query)}",
+            record=record_name(mapper),
+        )
+    if level > _MAX_LEVELS:
+        raise _argument(f"{record_name(mapper)}: an attribute query leads over more than {_MAX_LEVELS} relationships")
     for item in query or ():
         name, options = (item, _NOTHING) if isinstance(item, str) else _pair(mapper, item)
         head, dot, rest = name.partition(".")
         if dot:
-            _add_nested(found, head, {"attribute_query": [rest]})
+            _add_nested(found, head, {"attribute_query": [rest]}, level)
         elif name == LINK:
             if link is None:
                 raise DefinitionFault(
@@ -129,7 +150,7 @@ def parse(mapper: Mapper[Any], query: AttributeQuery | None, link: Mapper[Any] |
         elif name == "*":
             found.columns += [key for key in mapper.column_attrs.keys() if key not in found.columns]  # noqa: SIM118
         elif name in mapper.relationships:
-            _add_nested(found, name, options)
+            _add_nested(found, name, options, level)
         elif name in mapper.column_attrs:
             if name not in found.columns:
                 found.columns.append(name)
@@ -164,14 +185,16 @@ def _is_pair(item: Any) -> bool:
             return False
 
 
-def _add_nested(selection: Selection, name: str, options: Mapping[str, Any]) -> None:
+def _add_nested(selection: Selection, name: str, options: Mapping[str, Any], level: int) -> None:
     relationship = relationship_of(selection.mapper, name)
     link = link_of(relationship)
-    asked = parse(relationship.mapper, options.get("attribute_query"), link)
+    asked = parse(relationship.mapper, options.get("attribute_query"), link, level + 1)
     found = selection.nested.setdefault(name, Nested(relationship, link, asked))
     if options.get("match_expression") is not None:
         found.match = options["match_expression"]
     if options.get("modifier") is not None:
+        if not _is(options["modifier"], Mapping):
+            raise _argument(f"{name}: a modifier is a mapping, not {shorten(options['modifier'])}", property=name)
         unknown = options["modifier"].keys() - {"order_by", "limit", "offset"}
         if unknown:
             raise DefinitionFault(

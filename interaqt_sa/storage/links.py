@@ -12,7 +12,8 @@ from sqlalchemy.orm import Mapper, Session, class_mapper
 from ..definitions.computation import RecordRef, Where
 from ..definitions.match import And, Atom, MatchExp, Not, Or
 from ..definitions.records import Relation, ref_name
-from ..errors import DefinitionFault
+from ..definitions.representation import shorten
+from ..errors import DefinitionFault, InvalidValueError
 from ..schema.catalog import Catalog
 from ..schema.records import resolve_record
 from ..schema.relations import holding_side
@@ -80,6 +81,12 @@ def add(
 ) -> Record:
     """Relate two records."""
     found = find_relation(metadata, ref)
+    if not isinstance(data, Mapping):
+        raise InvalidValueError(
+            f"the data of a relation is a mapping with the names of its properties, not {shorten(data)}",
+            record=ref_name(ref),
+            code="INVALID_ARGUMENT",
+        )
     if isinstance(found, Mapper):
         created = create(session, found, {**data, "source_id": source_id, "target_id": target_id})
         return {**created, "source": {"id": source_id}, "target": {"id": target_id}}
@@ -109,7 +116,7 @@ def remove(session: Session, metadata: MetaData, ref: RecordRef, match: Where) -
     (host_key,), (other_key,) = key_attributes(found.host), key_attributes(other)
     related = found.on_host(expression) & MatchExp.atom(f"{found.attribute}.{other_key}", ("!=", None))
     ends: list[Record] = []
-    for instance in session.scalars(matching(found.host, related)).unique().all():
+    for instance in session.scalars(matching(session, found.host, related)).unique().all():
         refuse_orphans(found.host.relationships[found.attribute], instance)
         host = {"id": getattr(instance, host_key)}
         neighbour = {"id": getattr(getattr(instance, found.attribute), other_key)}

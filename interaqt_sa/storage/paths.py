@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, literal, select
+from sqlalchemy import ColumnElement, Dialect, Select, literal, select
 from sqlalchemy.orm import MANYTOONE, Mapper, RelationshipProperty, aliased
 
 from ..definitions.match import MatchExp
 from ..errors import DefinitionFault
+from ..schema.given_values import checked_operand
 from ..schema.match import compile_match
 from ..schema.records import record_name
 from .attributes import key_attributes, relationship_of, unknown_attribute
@@ -20,7 +21,8 @@ class Paths:
     :param entity: a mapped class or an alias of one.
     """
 
-    def __init__(self, mapper: Mapper[Any], entity: Any) -> None:
+    def __init__(self, mapper: Mapper[Any], entity: Any, dialect: Dialect) -> None:
+        self._dialect = dialect
         self._entities: dict[str, tuple[Mapper[Any], Any]] = {"": (mapper, entity)}
         self._joins: list[Any] = []
 
@@ -51,10 +53,18 @@ class Paths:
         mapper, entity = self._entity(prefix)
         relationship = relationship_of(mapper, name)
         related = aliased(relationship.mapper)
-        inner = Paths(relationship.mapper, related)
-        criterion = compile_match(expression, inner.resolve, inner.exist)
+        inner = Paths(relationship.mapper, related, self._dialect)
+        criterion = compile_match(expression, inner.resolve, inner.exist, inner.operand)
         found = inner.join(select(literal(1)).select_from(related))
         return found.where(getattr(entity, name).of_type(related), criterion).correlate(entity).exists()
+
+    def operand(self, path: str, column: ColumnElement[Any], operator: str, value: Any) -> Any:
+        """Return what a column is compared with as the database takes it.
+
+        :raises InvalidValueError: if the column never has such a value.
+        """
+        record = record_name(self._entities[""][0])
+        return checked_operand(column, operator, value, self._dialect, record=record, name=path)
 
     def join(self, statement: Select[Any]) -> Select[Any]:
         """Return ``statement`` with the joins that the paths so far need."""

@@ -7,7 +7,7 @@ from copy import deepcopy
 from itertools import islice
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Dialect, Select, func, select, tuple_
 from sqlalchemy.orm import Mapper, Session, aliased
 
 from ..definitions.computation import Where
@@ -27,7 +27,7 @@ def find(session: Session, selection: Selection, match: Where | None, modifier: 
     if modifier.limit == 0:
         return []
     entity = selection.mapper.class_
-    paths = Paths(selection.mapper, entity)
+    paths = Paths(selection.mapper, entity, dialect_of(session, selection.mapper))
     statement: Select[Any] = select().add_columns(*_columns(entity, selection)).select_from(entity)
     statement = _matched(statement, selection.mapper, entity, paths, match, _order(paths, modifier))
     statement = statement.limit(modifier.limit).offset(modifier.offset)
@@ -36,11 +36,16 @@ def find(session: Session, selection: Selection, match: Where | None, modifier: 
     return records
 
 
-def matching(mapper: Mapper[Any], match: Where | None) -> Select[Any]:
+def matching(session: Session, mapper: Mapper[Any], match: Where | None) -> Select[Any]:
     """Return the statement for the mapped instances that fulfil ``match``, in the order of their keys."""
     entity = mapper.class_
     order = [getattr(entity, name) for name in key_attributes(mapper)]
-    return _matched(select(entity), mapper, entity, Paths(mapper, entity), match, order)
+    return _matched(select(entity), mapper, entity, Paths(mapper, entity, dialect_of(session, mapper)), match, order)
+
+
+def dialect_of(session: Session, mapper: Mapper[Any]) -> Dialect:
+    """Return the dialect of the database that holds the rows of ``mapper``."""
+    return session.get_bind(mapper=mapper).dialect
 
 
 def _matched(
@@ -52,7 +57,7 @@ def _matched(
     order: Sequence[ColumnElement[Any]],
 ) -> Select[Any]:
     if match is not None:
-        statement = statement.where(compile_where(match, entity, paths.resolve, paths.exist))
+        statement = statement.where(compile_where(match, entity, paths.resolve, paths.exist, paths.operand))
     return paths.join(statement).order_by(*order)
 
 
@@ -120,7 +125,7 @@ def _neighbours(
     statement = statement.where(
         own_key[0].in_([key[0] for key in keys]) if len(own_key) == 1 else tuple_(*own_key).in_(keys)
     )
-    paths = Paths(selection.mapper, child)
+    paths = Paths(selection.mapper, child, dialect_of(session, selection.mapper))
     order = _order(paths, nested.modifier) or [getattr(child, key) for key in key_attributes(selection.mapper)]
     statement = statement.add_columns(*(column.label(f"c{n}") for n, column in enumerate(columns)))
     statement = _matched(statement, selection.mapper, child, paths, nested.match, order)

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy.orm import Mapper
 
-from ..errors import DefinitionFault
+from ..definitions.representation import shorten
+from ..errors import InvalidValueError
 from ..schema.keys import NoKeyError, key_value
 from ..schema.records import record_name
 from .attributes import LINK, key_attributes
@@ -36,13 +37,14 @@ def key_of(target: Mapper[Any], value: Mapping[str, Any]) -> tuple[Any, ...]:
 def column_key(mapper: Mapper[Any], name: str, value: Any) -> Any:
     """Return a key as its column holds it.
 
-    :raises DefinitionFault: if it cannot be one.
+    :raises InvalidValueError: if it cannot be one.
     """
     try:
         return key_value(mapper.column_attrs[name].columns[0], value)
     except NoKeyError as error:
-        raise DefinitionFault(
-            f"{record_name(mapper)}.{name}: {value!r} cannot be a key: {error}",
+        raise InvalidValueError(
+            f"{record_name(mapper)}.{name}: {shorten(value)} cannot be a key: {error}",
             record=record_name(mapper),
             property=name,
+            code="INVALID_KEY",
         ) from error

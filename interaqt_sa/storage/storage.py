@@ -167,7 +167,9 @@ class Storage:
             that may be related only once is. Where a foreign key holds the relation, the old one ends.
         """
         metadata = self.schema.metadata
-        return self.write(lambda session: links.add(session, metadata, relation, source_id, target_id, data or {}))
+        return self.write(
+            lambda session: links.add(session, metadata, relation, source_id, target_id, {} if data is None else data)
+        )
 
     def remove_relation(self, relation: RecordRef, match: Where) -> list[Record]:
         """End relations.

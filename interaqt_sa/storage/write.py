@@ -8,14 +8,16 @@ from typing import Any
 from sqlalchemy.orm import Mapper, RelationshipProperty, Session
 
 from ..definitions.computation import Where
-from ..errors import DefinitionFault
+from ..definitions.representation import shorten
+from ..errors import DefinitionFault, InvalidValueError
 from ..schema.records import record_name
 from .attributes import LINK, key_attributes, link_of, unknown_attribute
+from .data import checked_data
 from .exclusive import end_old_relations, let_go
 from .ids import move_sequence_past
 from .loops import break_loops, is_loop, relate_back
 from .paths import foreign_key_pairs
-from .read import Record, matching
+from .read import Record, dialect_of, matching
 from .references import column_key, has_key, is_reference, key_of, without_link
 from .reliance import refuse_orphan_by_column, refuse_orphans
 
@@ -26,6 +28,7 @@ def create(session: Session, mapper: Mapper[Any], data: Mapping[str, Any]) -> Re
     :return: the data with the keys of everything that was inserted.
     """
     _require_mapping(mapper, data)
+    data = checked_data(mapper, data, dialect_of(session, mapper))
     end_old_relations(session, mapper, data)
     writer = _Writer(session)
     instance = writer.make(mapper, data)
@@ -43,6 +46,7 @@ def update(session: Session, mapper: Mapper[Any], match: Where, data: Mapping[st
                 record=record_name(mapper),
                 property=name,
             )
+    data = checked_data(mapper, data, dialect_of(session, mapper))
     # each has a writer, because new neighbours in the data are made for each
     written = [(instance, _Writer(session)) for instance in _fresh(session, mapper, match)]
     for instance, writer in written:
@@ -65,9 +69,11 @@ def delete(session: Session, mapper: Mapper[Any], match: Where) -> list[Record]:
 
 def _require_mapping(mapper: Mapper[Any], data: Any) -> None:
     if not hasattr(data, "keys") or not all(isinstance(name, str) for name in data):
-        raise DefinitionFault(
-            f"{record_name(mapper)}: the data of a record is a mapping with the names of attributes, not {data!r}",
+        raise InvalidValueError(
+            f"{record_name(mapper)}: the data of a record is a mapping with the names of attributes, "
+            f"not {shorten(data)}",
             record=record_name(mapper),
+            code="INVALID_ARGUMENT",
         )
 
 
@@ -83,7 +89,7 @@ def _fresh(session: Session, mapper: Mapper[Any], match: Where) -> Sequence[Any]
         )
     session.flush()
     # an instance that was loaded long ago may already look as if it had the new values, and would not be written
-    statement = matching(mapper, match).execution_options(populate_existing=True)
+    statement = matching(session, mapper, match).execution_options(populate_existing=True)
     return session.scalars(statement).unique().all()
 
 

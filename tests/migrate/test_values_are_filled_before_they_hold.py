@@ -129,7 +129,7 @@ def backfill_only(environment: Environment) -> None:
 def run_script(environment: Environment, script: str) -> None:
     """Run what psql and sqlite3 would run, stopping at the first error."""
     if environment.is_postgresql:
-        import psycopg  # noqa: PLC0415
+        import psycopg
 
         url = environment.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         try:
@@ -221,10 +221,10 @@ def test_a_migrated_sequence_is_as_create_all_makes_it(postgres_environment: Env
 
 
 def test_a_dropped_sequence_comes_back_as_it_was(postgres_environment: Environment) -> None:
-    from alembic.operations import Operations  # noqa: PLC0415
-    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+    from alembic.operations import Operations
+    from alembic.runtime.migration import MigrationContext
 
-    from interaqt_sa.migrate.operations import CreateSequence  # noqa: PLC0415
+    from interaqt_sa.migrate.operations import CreateSequence
 
     for name, options in SEQUENCES.items():
         creation = CreateSequence.of(Sequence(name, **options))

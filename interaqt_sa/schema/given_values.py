@@ -1,0 +1,317 @@
+"""Values that callers give to columns: accepted as they are stored, or refused before any SQL.
+
+Drivers differ in what they take, and fail with errors of their own, in the middle of a transaction. Here each value is
+looked at by the type of its column: what no database would store right is refused with the name of the column.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Date,
+    DateTime,
+    Dialect,
+    Enum,
+    Float,
+    Integer,
+    Interval,
+    LargeBinary,
+    Numeric,
+    SmallInteger,
+    String,
+    Time,
+    Uuid,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from ..definitions.representation import shorten
+from ..errors import InvalidValueError
+from .keys import NoKeyError, key_value
+
+#: Levels of nesting that every step of a write bears.
+MAX_DEPTH = 460
+#: Python neither shows nor reads longer integers unless told to.
+_MAX_DIGITS = 4300
+_BITS = ((SmallInteger, 15), (BigInteger, 63), (Integer, 31))
+_LARGEST_REAL = 3.5e38
+#: Stands for any integer that no column holds.
+_NO_INTEGER = 2**64
+
+
+class _Refusal(ValueError):
+    """What is wrong with a value."""
+
+
+def checked_value(
+    column: ColumnElement[Any], value: Any, dialect: Dialect, *, record: str, name: str, code: str = "INVALID_VALUE"
+) -> Any:
+    """Return ``value`` as ``column`` takes it: as it is, or as the same number of the column's type.
+
+    SQL expressions are left alone.
+
+    :raises InvalidValueError: if no row can hold it.
+    """
+    if value is None or isinstance(value, ColumnElement) or hasattr(value, "__clause_element__"):
+        return value
+    try:
+        return _checked(column.type, value, dialect)
+    except _Refusal as refusal:
+        raise InvalidValueError(
+            f"{record}.{name} is {column.type!r} and cannot be {shorten(value)}: {refusal}",
+            record=record,
+            property=name,
+            code=code,
+        ) from refusal.__cause__
+
+
+def checked_operand(column: Any, operator: str, operand: Any, dialect: Dialect, *, record: str, name: str) -> Any:
+    """Return ``operand`` as it can be compared with ``column``.
+
+    Keys as text stay: what cannot be one equals no row. So do integers that the column cannot hold.
+
+    :raises InvalidValueError: if it can be compared with no value of the column.
+    """
+    if operand is None or operator in ("is null", "is not null", "not"):
+        return operand
+    if operator in ("in", "not in", "between"):
+        one = "=" if operator != "between" else ">"
+        return tuple(checked_operand(column, one, part, dialect, record=record, name=name) for part in operand)
+    type_ = column.type
+    if operator == "contains":
+        type_ = type_.item_type if isinstance(type_, ARRAY) else JSON()
+    elif operator == "like":
+        type_ = String()
+    elif isinstance(type_, String) and not isinstance(type_, Enum):
+        type_ = String()  # a text that is too long for the column is only unequal
+    elif isinstance(type_, Integer | Uuid) and isinstance(operand, str):
+        if operator in ("=", "!="):
+            return operand
+        try:
+            operand = key_value(column, operand)
+        except NoKeyError as error:
+            raise InvalidValueError(
+                f"{record}.{name} cannot be compared with {shorten(operand)}: {error}",
+                record=record,
+                property=name,
+                code="INVALID_VALUE",
+            ) from error
+    if isinstance(type_, Integer) and type(operand) is int and operator in ("=", "!="):
+        return operand if -(2**31) <= operand < 2**31 or fits_integer(type_, operand, dialect) else _NO_INTEGER
+    return checked_value(Column(name, type_), operand, dialect, record=record, name=name)
+
+
+def fits_integer(type_: TypeEngine[Any], value: int, dialect: Dialect) -> bool:
+    """Whether an integer column can hold ``value``."""
+    try:
+        _integer(type_._variant_mapping.get(dialect.name, type_), value, dialect)  # pyright: ignore[reportPrivateUsage]
+    except _Refusal:
+        return False
+    return True
+
+
+def _checked(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> Any:
+    type_ = type_._variant_mapping.get(dialect.name, type_)  # pyright: ignore[reportPrivateUsage]
+    if isinstance(type_, TypeDecorator):
+        stored = _attempt(lambda: type_.process_bind_param(value, dialect))  # pyright: ignore[reportUnknownLambdaType]
+        if stored is not None:
+            _checked(type_.load_dialect_impl(dialect), stored, dialect)
+        return value
+    for kind, check in _CHECKS:
+        if isinstance(type_, kind):
+            return check(type_, value, dialect)
+    return value
+
+
+def _attempt(convert: Callable[[], Any]) -> Any:
+    try:
+        return convert()
+    except Exception as error:
+        raise _Refusal(f"{type(error).__name__}: {shorten(str(error))}") from error
+
+
+def _text(type_: Any, value: Any, dialect: Dialect) -> Any:
+    if not isinstance(value, str):
+        raise _Refusal("give a str")
+    _check_text(value, dialect)
+    if type_.length is not None and dialect.name != "sqlite" and len(value.rstrip(" ")) > type_.length:
+        raise _Refusal(f"it has more than {type_.length} characters")
+    return value
+
+
+def _check_text(value: str, dialect: Dialect) -> None:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise _Refusal("it has half a surrogate pair, which is no character") from error
+    if "\0" in value and dialect.name != "sqlite":
+        raise _Refusal("the database stores no NUL characters")
+
+
+def _integer(type_: Any, value: Any, dialect: Dialect) -> Any:
+    if isinstance(value, bool):
+        raise _Refusal("give an int, not a bool")
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+        value = int(value)
+    if not isinstance(value, int):
+        raise _Refusal("give an int")
+    bits = 63 if dialect.name == "sqlite" else next(bits for kind, bits in _BITS if isinstance(type_, kind))
+    if not -(2**bits) <= value < 2**bits:
+        raise _Refusal(f"it has more than {bits + 1} bits")
+    return value
+
+
+def _number(type_: Any, value: Any, dialect: Dialect) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise _Refusal("give a number")
+    if isinstance(value, int) and value.bit_length() > _MAX_DIGITS * 3.3:
+        raise _Refusal(f"it has more than {_MAX_DIGITS} digits")
+    is_float = isinstance(type_, Float) or dialect.name == "sqlite"
+    if isinstance(value, Decimal) and value.is_snan():
+        raise _Refusal("it is a signalling NaN")
+    as_float = _attempt(lambda: float(value)) if is_float else 0.0
+    if math.isnan(value) and dialect.name == "sqlite":
+        raise _Refusal("the database would store NULL in place of NaN")
+    if not math.isfinite(value):
+        return value
+    if is_float and math.isinf(as_float):
+        raise _Refusal("it is too large for a float")
+    if dialect.name == "sqlite":
+        return value
+    if isinstance(type_, Float):
+        if type_.precision is not None and type_.precision <= 24 and abs(as_float) > _LARGEST_REAL:
+            raise _Refusal("it is too large for 32 bits")
+    elif type_.precision is not None:
+        whole = type_.precision - (type_.scale or 0)
+        if abs(Decimal(value)) >= Decimal(10) ** whole:
+            raise _Refusal(f"it has more than {whole} digits before the point")
+    return value
+
+
+def _boolean(type_: Any, value: Any, dialect: Dialect) -> Any:
+    if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise _Refusal("give a bool")
+
+
+def _of(*kinds: type[Any]) -> Callable[[Any, Any, Dialect], Any]:
+    names = " or ".join(kind.__name__ for kind in kinds)
+
+    def check(type_: Any, value: Any, dialect: Dialect) -> Any:
+        if not isinstance(value, kinds):
+            raise _Refusal(f"give a {names}")
+        return value
+
+    return check
+
+
+def _moment(type_: Any, value: Any, dialect: Dialect) -> Any:
+    if not isinstance(value, date):
+        raise _Refusal("give a datetime")
+    if dialect.driver == "asyncpg" and isinstance(value, datetime) and value.tzinfo and not type_.timezone:
+        raise _Refusal("the column has no time zone: give a datetime without one")
+    return value
+
+
+def _uuid(type_: Any, value: Any, dialect: Dialect) -> Any:
+    if isinstance(value, UUID):
+        return value if type_.as_uuid else str(value)
+    if not isinstance(value, str):
+        raise _Refusal("give a UUID")
+    found = _attempt(lambda: UUID(value))
+    return found if type_.as_uuid else value
+
+
+def _enum(type_: Any, value: Any, dialect: Dialect) -> Any:
+    process = type_.dialect_impl(dialect).bind_processor(dialect)
+    stored = _attempt(lambda: process(value)) if process is not None else value
+    if not isinstance(stored, str):
+        raise _Refusal(f"give one of {shorten(type_.enums)}")
+    _check_text(stored, dialect)
+    return value
+
+
+def _json(type_: Any, value: Any, dialect: Dialect) -> Any:
+    if value is JSON.NULL:
+        return value
+    _check_depth(value)
+    custom = getattr(dialect, "_json_serializer", None)
+    if custom is not None:
+        text = _attempt(lambda: custom(value))
+        if not isinstance(text, str):
+            return value
+    else:
+        text = _attempt(lambda: json.dumps(value, ensure_ascii=False, allow_nan=False))
+        _attempt(text.encode)
+    if dialect.name != "sqlite" and "\\u0000" in text and "\0" in str(_texts(value)):
+        raise _Refusal("the database stores no NUL characters")
+    return value
+
+
+def _texts(value: Any) -> str:
+    """Return all texts in JSON, one after another."""
+    found: list[str] = []
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            found.append(part)
+        elif isinstance(part, Mapping):
+            waiting += [*part.keys(), *part.values()]
+        elif isinstance(part, list | tuple):
+            waiting += part
+    return "".join(found)
+
+
+def _check_depth(value: Any) -> None:
+    # by a list, not by recursion: how deep Python may go depends on who calls
+    waiting: list[tuple[Any, int]] = [(value, 1)]
+    while waiting:
+        part, depth = waiting.pop()
+        if isinstance(part, Mapping):
+            parts: Any = part.values()
+        elif isinstance(part, list | tuple):
+            parts = part
+        else:
+            continue
+        if depth > MAX_DEPTH:
+            raise _Refusal(f"it is nested deeper than {MAX_DEPTH} levels")
+        waiting += [(inner, depth + 1) for inner in parts if isinstance(inner, dict | list | tuple | Mapping)]
+
+
+def _array(type_: Any, value: Any, dialect: Dialect) -> Any:
+    if not isinstance(value, list | tuple):
+        raise _Refusal("give a list")
+    if (type_.dimensions or 1) > 1:
+        return value
+    return [item if item is None else _checked(type_.item_type, item, dialect) for item in value]
+
+
+_CHECKS: tuple[tuple[Any, Callable[[Any, Any, Dialect], Any]], ...] = (
+    (Enum, _enum),
+    (String, _text),
+    (Integer, _integer),
+    ((Numeric, Float), _number),
+    (Boolean, _boolean),
+    (Uuid, _uuid),
+    (JSON, _json),
+    (ARRAY, _array),
+    (DateTime, _moment),
+    (Date, _of(date)),
+    (Time, _of(time)),
+    (Interval, _of(timedelta)),
+    (LargeBinary, _of(bytes, bytearray, memoryview)),
+)

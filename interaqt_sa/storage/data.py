@@ -1,0 +1,82 @@
+"""Data of records, looked at before anything is read or written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Dialect
+from sqlalchemy.orm import Mapper, RelationshipProperty
+
+from ..definitions.computation import computation_of
+from ..definitions.representation import shorten
+from ..errors import InvalidValueError
+from ..schema.given_values import checked_value
+from ..schema.records import record_name
+from .attributes import LINK, link_of
+from .references import column_key
+
+#: Neighbours within neighbours: more than any program writes, fewer than Python's stack.
+_MAX_NESTING = 50
+
+
+def checked_data(mapper: Mapper[Any], data: Mapping[str, Any], dialect: Dialect, level: int = 1) -> dict[str, Any]:
+    """Return ``data`` with the values that its columns take, neighbours too.
+
+    What is unknown is left to the writing, which tells it.
+
+    :raises InvalidValueError: if a column cannot hold a value, or a neighbour is not a mapping.
+    """
+    record = record_name(mapper)
+    if level > _MAX_NESTING:
+        raise InvalidValueError(
+            f"{record}: data is nested deeper than {_MAX_NESTING} neighbours", record=record, code="INVALID_VALUE"
+        )
+    found: dict[str, Any] = {}
+    for name, value in data.items():
+        if name in mapper.relationships:
+            found[name] = _neighbours(mapper, mapper.relationships[name], value, dialect, level)
+        elif name in mapper.column_attrs:
+            found[name] = _value(mapper, name, value, dialect, record)
+        else:
+            found[name] = value
+    return found
+
+
+def _value(mapper: Mapper[Any], name: str, value: Any, dialect: Dialect, record: str) -> Any:
+    column = mapper.column_attrs[name].columns[0]
+    if computation_of(column) is not None:
+        return value  # refused as such, unless it is the value that is there
+    if getattr(column, "primary_key", False) or getattr(column, "foreign_keys", ()):
+        value = column_key(mapper, name, value)
+        return checked_value(column, value, dialect, record=record, name=name, code="INVALID_KEY")
+    return checked_value(column, value, dialect, record=record, name=name)
+
+
+def _neighbours(
+    mapper: Mapper[Any], relationship: RelationshipProperty[Any], value: Any, dialect: Dialect, level: int
+) -> Any:
+    if not relationship.uselist or value is None:
+        return _neighbour(relationship, value, dialect, level)
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InvalidValueError(
+            f"{record_name(mapper)}.{relationship.key} leads to many records: give a list of mappings, "
+            f"not {shorten(value)}",
+            record=record_name(mapper),
+            property=relationship.key,
+            code="INVALID_VALUE",
+        )
+    parts: Iterable[Any] = value
+    return [_neighbour(relationship, part, dialect, level) for part in parts]
+
+
+def _neighbour(relationship: RelationshipProperty[Any], value: Any, dialect: Dialect, level: int) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    given: Mapping[str, Any] = value
+    found = checked_data(relationship.mapper, {n: part for n, part in given.items() if n != LINK}, dialect, level + 1)
+    if LINK in given:
+        link = link_of(relationship)
+        data = given[LINK]
+        found[LINK] = checked_data(link, data, dialect) if link is not None and isinstance(data, Mapping) else data
+    return found
