@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DefinitionFault
+from .representation import shorten
 
 COMPARISONS = frozenset({"=", "!=", ">", "<", ">=", "<=", "like"})
 #: Every operator that an atom takes, in lower case.
@@ -159,7 +160,7 @@ def _atom(key: Any, value: Any) -> Atom:
 
 def _checked_operand(key: str, operator: str, operand: Any) -> Any:
     def fault(expected: str) -> DefinitionFault:
-        return DefinitionFault(f"{key}: {operator!r} takes {expected}, not {operand!r}", property=key)
+        return DefinitionFault(f"{key}: {operator!r} takes {expected}, not {shorten(operand)}", property=key)
 
     match operator:
         case "exist":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, event, select
@@ -65,7 +64,7 @@ def dictionary_mapper(metadata: MetaData, ref: str | Dictionary) -> Mapper[Any]:
     """
     name: Any = ref.name if isinstance(ref, Dictionary) else ref
     catalog = Catalog.of(metadata)
-    if not isinstance(name, Hashable) or name not in catalog.dictionaries:
+    if not isinstance(name, str) or name not in catalog.dictionaries:
         known = ", ".join(sorted(catalog.dictionaries)) or "none"
         raise DefinitionFault(f"there is no dictionary {name!r}; declared are: {known}")
     return class_mapper(catalog.dictionary_classes[name], configure=False)

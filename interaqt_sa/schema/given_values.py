@@ -64,7 +64,7 @@ def checked_value(
 
     :raises InvalidValueError: if no row can hold it.
     """
-    if value is None or isinstance(value, ColumnElement) or hasattr(value, "__clause_element__"):
+    if value is None or _is(value, ColumnElement) or hasattr(value, "__clause_element__"):
         return value
     try:
         return _checked(column.type, value, dialect)
@@ -123,16 +123,20 @@ def fits_integer(type_: TypeEngine[Any], value: int, dialect: Dialect) -> bool:
 
 
 def _checked(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> Any:
-    type_ = type_._variant_mapping.get(dialect.name, type_)  # pyright: ignore[reportPrivateUsage]
-    if isinstance(type_, TypeDecorator):
-        stored = _attempt(lambda: type_.process_bind_param(value, dialect))  # pyright: ignore[reportUnknownLambdaType]
+    found: Any = type_._variant_mapping.get(dialect.name, type_)  # pyright: ignore[reportPrivateUsage]
+    if _is(found, TypeDecorator):
+        stored = _attempt(lambda: found.process_bind_param(value, dialect))
         if stored is not None:
-            _checked(type_.load_dialect_impl(dialect), stored, dialect)
+            _checked(found.load_dialect_impl(dialect), stored, dialect)
         return value
     for kind, check in _CHECKS:
-        if isinstance(type_, kind):
-            return check(type_, value, dialect)
+        if isinstance(found, kind):
+            return check(found, value, dialect)
     return value
+
+
+def _is(value: Any, *kinds: Any) -> bool:
+    return isinstance(value, kinds)
 
 
 def _attempt(convert: Callable[[], Any]) -> Any:
@@ -281,9 +285,10 @@ def _check_depth(value: Any) -> None:
     waiting: list[tuple[Any, int]] = [(value, 1)]
     while waiting:
         part, depth = waiting.pop()
-        if isinstance(part, Mapping):
-            parts: Any = part.values()
-        elif isinstance(part, list | tuple):
+        parts: Any
+        if _is(part, Mapping):
+            parts = part.values()
+        elif _is(part, list, tuple):
             parts = part
         else:
             continue
@@ -293,7 +298,7 @@ def _check_depth(value: Any) -> None:
 
 
 def _array(type_: Any, value: Any, dialect: Dialect) -> Any:
-    if not isinstance(value, list | tuple):
+    if not _is(value, list, tuple):
         raise _Refusal("give a list")
     if (type_.dimensions or 1) > 1:
         return value

@@ -75,19 +75,20 @@ def _same_json(x: Any, y: Any) -> bool:
     # by a list, not by recursion: JSON may be nested deeper than Python's stack bears
     waiting: list[tuple[Any, Any]] = [(x, y)]
     while waiting:
-        match waiting.pop():
-            case (bool() as one, other) | (other, bool() as one):
+        one, other = waiting.pop()
+        match one, other:
+            case (bool(), _) | (_, bool()):
                 if one is not other:
                     return False
-            case dict() as one, dict() as other:
+            case dict(), dict():
                 if one.keys() != other.keys():
                     return False
-                waiting += [(part, other[key]) for key, part in one.items()]
-            case ((list() | tuple()) as one, (list() | tuple()) as other):
+                waiting += [(one[key], other[key]) for key in one]
+            case ((list() | tuple()), (list() | tuple())):
                 if len(one) != len(other):
                     return False
                 waiting += zip(one, other, strict=True)
-            case one, other:
+            case _:
                 if one != other:
                     return False
     return True

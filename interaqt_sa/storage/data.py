@@ -53,12 +53,16 @@ def _value(mapper: Mapper[Any], name: str, value: Any, dialect: Dialect, record:
     return checked_value(column, value, dialect, record=record, name=name)
 
 
+def _is(value: Any, *kinds: Any) -> bool:
+    return isinstance(value, kinds)
+
+
 def _neighbours(
     mapper: Mapper[Any], relationship: RelationshipProperty[Any], value: Any, dialect: Dialect, level: int
 ) -> Any:
     if not relationship.uselist or value is None:
         return _neighbour(relationship, value, dialect, level)
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+    if _is(value, str, bytes, Mapping) or not _is(value, Iterable):
         raise InvalidValueError(
             f"{record_name(mapper)}.{relationship.key} leads to many records: give a list of mappings, "
             f"not {shorten(value)}",
@@ -71,12 +75,12 @@ def _neighbours(
 
 
 def _neighbour(relationship: RelationshipProperty[Any], value: Any, dialect: Dialect, level: int) -> Any:
-    if not isinstance(value, Mapping):
+    if not _is(value, Mapping):
         return value
     given: Mapping[str, Any] = value
     found = checked_data(relationship.mapper, {n: part for n, part in given.items() if n != LINK}, dialect, level + 1)
     if LINK in given:
         link = link_of(relationship)
         data = given[LINK]
-        found[LINK] = checked_data(link, data, dialect) if link is not None and isinstance(data, Mapping) else data
+        found[LINK] = checked_data(link, data, dialect) if link is not None and _is(data, Mapping) else data
     return found

@@ -81,7 +81,8 @@ def add(
 ) -> Record:
     """Relate two records."""
     found = find_relation(metadata, ref)
-    if not isinstance(data, Mapping):
+    given: Any = data
+    if not isinstance(given, Mapping):
         raise InvalidValueError(
             f"the data of a relation is a mapping with the names of its properties, not {shorten(data)}",
             record=ref_name(ref),
