@@ -157,13 +157,14 @@ def _tighten_later(container: ModifyTableOps, operation: AlterColumnOp) -> Itera
     operation.modify_nullable = None
     operation.existing_nullable = True
     changed = operation.modify_type if operation.modify_type is not None else operation.existing_type
-    default: Any = operation.modify_server_default
+    existing: Any = operation.existing_server_default
+    default: Any = existing if operation.modify_server_default is False else operation.modify_server_default
     yield AlterColumnOp(
         operation.table_name,
         operation.column_name,
         schema=operation.schema,
         existing_type=changed,
-        existing_server_default=operation.existing_server_default if default is False else default,
+        existing_server_default=default,
         existing_nullable=True,
         modify_nullable=False,
     )

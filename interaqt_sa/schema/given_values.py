@@ -89,7 +89,7 @@ def checked_operand(column: Any, operator: str, operand: Any, dialect: Dialect, 
     if operator in ("in", "not in", "between"):
         one = "=" if operator != "between" else ">"
         return tuple(checked_operand(column, one, part, dialect, record=record, name=name) for part in operand)
-    type_ = column.type
+    type_: Any = column.type  # pyright: ignore[reportUnknownVariableType]
     if operator == "contains":
         type_ = type_.item_type if isinstance(type_, ARRAY) else JSON()
     elif operator == "like":
@@ -122,7 +122,7 @@ def fits_integer(type_: TypeEngine[Any], value: int, dialect: Dialect) -> bool:
     return True
 
 
-def _checked(type_: TypeEngine[Any], value: Any, dialect: Dialect) -> Any:
+def _checked(type_: Any, value: Any, dialect: Dialect) -> Any:
     found: Any = type_._variant_mapping.get(dialect.name, type_)  # pyright: ignore[reportPrivateUsage]
     if _is(found, TypeDecorator):
         stored = _attempt(lambda: found.process_bind_param(value, dialect))

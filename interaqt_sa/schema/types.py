@@ -73,6 +73,8 @@ class Json(JSON):
 
 def _same_json(x: Any, y: Any) -> bool:
     # by a list, not by recursion: JSON may be nested deeper than Python's stack bears
+    one: Any
+    other: Any
     waiting: list[tuple[Any, Any]] = [(x, y)]
     while waiting:
         one, other = waiting.pop()
@@ -83,7 +85,7 @@ def _same_json(x: Any, y: Any) -> bool:
             case dict(), dict():
                 if one.keys() != other.keys():
                     return False
-                waiting += [(one[key], other[key]) for key in one]
+                waiting += zip(one.values(), map(other.get, one), strict=True)
             case ((list() | tuple()), (list() | tuple())):
                 if len(one) != len(other):
                     return False
