@@ -100,6 +100,13 @@ class AsyncSystem:
         elif (factory := maker_of(target)) is not None and factory in self._attached:
             self.sync_system.detach(self._attached[factory])
 
+    def __repr__(self) -> str:
+        return f"Async{self.sync_system!r}"
+
+    async def verify(self) -> None:
+        """Compare the database with what is declared; see :meth:`.System.verify`."""
+        await greenlet_spawn(self.sync_system.verify)
+
     async def check(self, record: RecordRef | None = None, **options: Any) -> CheckReport:
         """Compare what is stored with what it is computed from; see :meth:`.System.check`."""
         return await greenlet_spawn(self.sync_system.check, record, **options)
