@@ -86,9 +86,9 @@ def _apply_equality(column: ColumnElement[Any], op: str, operand: Any) -> Column
     for value in given:
         if value is not None:
             with suppress(NoKeyError):  # no row has such a value
-                # by its type, because SQLAlchemy would write a bare boolean as SQL's, which is not JSON's
-                is_json_boolean = isinstance(value, bool) and isinstance(column.type, JSON)
-                values.append(literal(value, column.type) if is_json_boolean else key_value(column, value))
+                # SQLAlchemy would write bare numbers and booleans as SQL's, which are not JSON's
+                is_json = isinstance(column.type, JSON)
+                values.append(literal(value, column.type) if is_json else key_value(column, value))
     one = op in ("=", "!=") and bool(values)
     found: ColumnElement[bool]
     if op in ("=", "in"):
