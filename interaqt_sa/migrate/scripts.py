@@ -29,12 +29,13 @@ def script_backfill(context: MigrationContext, operation: Backfill) -> Iterator[
     """
     targets = metadatas(context.opts.get("target_metadata"))
     job = next((job for metadata in targets if (job := Job.of(operation, metadata)) is not None), None)
+    told = f"{operation.name} cannot be computed by a script: run this revision online, by alembic upgrade"
     if job is None:
-        yield f"-- {operation.name}: the models do not declare it this way any more\n"
+        # nothing is noted, so the revision of the newer declaration still fills it
+        yield f"-- {told}; the models do not declare it this way any more, so nothing is done here\n"
         return
     dialect = context.dialect
     table = dialect.identifier_preparer.format_table(job.table)
-    told = f"{operation.name} cannot be computed by a script: run this revision online, by alembic upgrade"
     yield f"-- {told}, if {table} has rows\n"
     if dialect.name == "postgresql":
         text = told.replace("'", "''").replace("%", "%%")
