@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.sql.elements import ClauseElement
 
 from ..definitions.computation import computation_of
+from ..session.all_or_nothing import all_or_nothing
 from .memory import Memory
 from .mutations import start_propagation
 from .rows import insert_rows
@@ -33,10 +34,12 @@ def add_row(session: Session, statements: Statements, mapper: Mapper[Any], value
         return
     table = mapper.local_table
     assert isinstance(table, Table)
-    propagation = start_propagation(session, statements, Memory(session, statements.plan))
-    source = statements.plan.sources.get(table) or statements.unwatched(table, mapper)
-    insert_rows(propagation, source, mapper, [given], [{}])
-    propagation.run()
+    with all_or_nothing(session) as progress:
+        propagation = start_propagation(session, statements, Memory(session, statements.plan))
+        source = statements.plan.sources.get(table) or statements.unwatched(table, mapper)
+        with progress.writing(in_parts=True):
+            insert_rows(propagation, source, mapper, [given], [{}])
+        propagation.run()
 
 
 def _shares_engine(session: Session, statements: Statements, mapper: Mapper[Any]) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from ..errors import UnmanagedWriteError
+from ..session.all_or_nothing import Progress, all_or_nothing
 from ..session.state import SessionState
 from .classes import read_by_class
 from .computed_writes import GivenComputedValues
@@ -47,8 +48,9 @@ def run_bulk(dml: DMLStatement, statements: Statements) -> Result[Any]:
     :raises UnmanagedWriteError: if it is of a form that cannot be followed.
     """
     given = GivenComputedValues(statements.plan, dml)
-    with SessionState.of(dml.execution.session).managed():
-        return _run(Bulk(dml, statements, given))
+    session = dml.execution.session
+    with SessionState.of(session).managed(), all_or_nothing(session) as progress:
+        return _run(Bulk(dml, statements, given, progress))
 
 
 def _run(bulk: Bulk) -> Result[Any]:
@@ -66,9 +68,12 @@ def _run(bulk: Bulk) -> Result[Any]:
 class Bulk:
     """One DML statement of a session."""
 
-    def __init__(self, dml: DMLStatement, statements: Statements, computed: GivenComputedValues) -> None:
+    def __init__(
+        self, dml: DMLStatement, statements: Statements, computed: GivenComputedValues, progress: Progress
+    ) -> None:
         self.dml = dml
         self._computed = computed
+        self.progress = progress
         self.execution = dml.execution
         self.statement: Any = dml.statement
         self.statements = statements
@@ -105,7 +110,7 @@ class Bulk:
         # the ORM would add nothing but the work of each row
         plain = insert(self.table) if mapper is not None and self._is_plain(mapper) else self.statement
         statement = plain.returning(*self._asked(columns))
-        result = self.execution.invoke_statement(statement=statement, execution_options=_MANAGED)
+        result = self._invoke(statement)
         answer, returned = split_result(result, self.statement, columns)
         self.count_new(columns, returned, replaced=gone)
         self.moved(gone, set())
@@ -256,7 +261,7 @@ class Bulk:
         columns = set(self.dml.written) - set(self.table.primary_key.columns)
         self.before(keys, changed, self.source.lock_to_change(columns), self.given.updated_by_key())
         self._computed.require_unchanged(self.propagation, self.source, keys)
-        result = self.execution.invoke_statement(statement=self.statement, execution_options=_MANAGED)
+        result = self._invoke(self.statement)
         self.moved(keys, changed)
         self.propagation.run()
         self.rekeyed(keys, columns)
@@ -383,7 +388,13 @@ class Bulk:
     def _run_restricted(self, keys: Sequence[Key]) -> Result[Any]:
         """Run the statement for the locked rows only: others may have come to match since."""
         restricted = self.statement.where(Restriction(self.key_is_in(keys)))
-        return self.execution.invoke_statement(statement=restricted, execution_options=_MANAGED)
+        return self._invoke(restricted)
+
+    def _invoke(self, statement: Any) -> Result[Any]:
+        # OR FAIL, a prefix, keeps the rows before the one that failed
+        in_parts = len(self.dml.rows) > 1 or len(self.tables) > 1 or bool(self.statement._prefixes)
+        with self.progress.writing(in_parts=in_parts):
+            return self.execution.invoke_statement(statement=statement, execution_options=_MANAGED)
 
 
 #: what an INSERT into a mapped class consists of when no method was called on it; the session annotates it

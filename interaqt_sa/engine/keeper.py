@@ -29,6 +29,7 @@ from .guard import (
     watch_statement,
     written_table,
 )
+from .listener_order import go_last, is_last, run_first
 from .plan import Plan
 from .statements import Statements
 from .strays import refuse_stray
@@ -205,6 +206,13 @@ class Keeper:
     # -- writes ------------------------------------------------------------------------------------------------
 
     def _before_flush(self, session: Session, context: Any, instances: Any) -> None:
+        SessionState.of(session).flushes.pop(self, None)
+        if is_last(session.dispatch.before_flush, self._before_flush):
+            self._begin_flush(session)
+        else:
+            run_first(context, lambda: self._begin_flush(session))
+
+    def _begin_flush(self, session: Session) -> None:
         plan = self.plan
         watched = (*session.new, *session.dirty, *session.deleted)
         for mapped in {*map(type, watched)}:
@@ -212,7 +220,6 @@ class Keeper:
                 refuse_stray(session, self.metadata, mapped)
                 self._seen.add(mapped)
         state = SessionState.of(session)
-        state.flushes.pop(self, None)
         if not state.collect_events and all(plan.watch(type(instance)) is None for instance in watched):
             return
         self._now_at_work(session)
@@ -238,6 +245,8 @@ class Keeper:
         if element is None:
             return None
         session = execution.session
+        if go_last(execution, self._do_orm_execute):
+            return execution.invoke_statement()
         table = find_table(element.table, self.plan, lambda t: self._names_for(execution, t))
         if table is None or not is_watched(element, table, self.plan):
             return None

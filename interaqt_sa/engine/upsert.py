@@ -229,9 +229,10 @@ class Upsert:
     def _run(self, statement: Any, parameters: list[dict[str, Any]]) -> Result[Any]:
         execution = self._bulk.execution
         options = {**execution.local_execution_options, MANAGED_OPTION: True, "dml_strategy": self._bulk.dml.strategy}
-        return execution.session.execute(
-            statement, parameters, execution_options=options, bind_arguments=execution.bind_arguments
-        )
+        with self._bulk.progress.writing(in_parts=len(parameters) > 1):
+            return execution.session.execute(
+                statement, parameters, execution_options=options, bind_arguments=execution.bind_arguments
+            )
 
     # -- taking the statement apart ----------------------------------------------------------------------------
 
