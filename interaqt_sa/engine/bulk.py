@@ -91,7 +91,7 @@ class Bulk:
     @property
     def key(self) -> Sequence[Column[Any]]:
         """The columns of the table by which its rows are known."""
-        return tuple(self.table.primary_key.columns) or self.source.key
+        return self.source.key_in(self.table)
 
     def key_is_in(self, keys: Sequence[Key]) -> ColumnElement[bool]:
         """Return the criterion that a row of the statement's table has one of ``keys``."""
@@ -250,7 +250,7 @@ class Bulk:
         return result
 
     def _update_by_key(self, changed: set[Column[Any]]) -> Result[Any]:
-        names = [str(self.dml.name_in_rows(c)) for c in self.table.primary_key.columns]
+        names = [str(self.dml.name_in_rows(c)) for c in self.key]
         try:
             keys = [tuple(row[name] for name in names) for row in self.dml.rows]
         except KeyError as error:
@@ -258,7 +258,7 @@ class Bulk:
                 f"update({self.table.name}) with a list of rows needs the primary key {error} in every row",
                 table=self.table.name,
             ) from error
-        columns = set(self.dml.written) - set(self.table.primary_key.columns)
+        columns = set(self.dml.written) - set(self.key)
         self.before(keys, changed, self.source.lock_to_change(columns), self.given.updated_by_key())
         self._computed.require_unchanged(self.propagation, self.source, keys)
         result = self._invoke(self.statement)

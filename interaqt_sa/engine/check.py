@@ -208,7 +208,7 @@ def _batches(propagation: Propagation, value: ComputedValue, keys: Iterable[Any]
         yield from (listed[i : i + _BATCH] for i in range(0, len(listed), _BATCH))
         return
     source = propagation.statements.plan.sources[value.table]
-    columns: tuple[Column[Any], ...] = tuple(value.table.primary_key.columns)
+    columns: tuple[Column[Any], ...] = tuple(source.key_in(value.table))
     after: Key | None = None
     while batch := next_keys(propagation, source, columns, after, _BATCH, lock=False):
         yield batch

@@ -199,10 +199,10 @@ class Dependents:
         constraint, changed = effect.constraint, effect.changes
         statements, dialect = self._statements, self._propagation.dialect
         parent, child = constraint.referred_table, constraint.table
-        parent_key = tuple(parent.primary_key.columns) or tuple(self.source(parent).key)
+        parent_key = self.source(parent).key_in(parent)
         shape = tuple((f"p{i}", c.type) for i, c in enumerate(parent_key))
         source = self.source(child)
-        child_key = tuple(child.primary_key.columns) or tuple(source.key)
+        child_key = source.key_in(child)
         follows = changed is not None and not changed.isdisjoint(child_key)
 
         def make() -> Select[Any]:

@@ -278,7 +278,7 @@ class Flush:
             key = tuple(watch.mapper.primary_key_from_instance(instance))
             if watch.edge_keys:
                 propagation.contributes(watch.source, key, watch.host_keys(values, None), fresh=True)
-            if watch.source.host is not None and propagation.has_loose_members(watch.source):
+            if propagation.has_loose_members(watch.source):
                 row = {c: values.get(watch.mapper.get_property_by_column(c).key) for c in watch.mapper.columns}
                 loose.setdefault(watch.source, {})[key] = row
         for instance, watch in self._changed:

@@ -133,7 +133,7 @@ def _late_rows(element: Update | Delete, parameters: Sequence[Mapping[str, Any]]
     """Lock and read rows of a write that nothing announced: orphans, nullified keys, post_update."""
     table = element.table
     assert isinstance(table, Table)
-    key = list(table.primary_key.columns)
+    key = source.key_in(table)
     keys = flush.unseen(source, [k for row in parameters if (k := _key_of(key, row)) is not None])
     if not keys:
         return

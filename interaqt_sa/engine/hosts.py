@@ -86,7 +86,9 @@ class HostUpdates:
         if reads_before or (not is_one and not pair and dialect.has_row_locks):
             self._lock_and_read(host, key, targets, edges, readers)
         parameters: dict[str, Any] = {}
-        one = (not rows or (len(rows) == 1 and is_exact)) and all(len(ids) == 1 for ids in inline.values())
+        one = (not rows or (len(rows) == 1 and is_exact)) and all(
+            len(ids) == 1 and not edge.driver.may_repeat for edge, ids in inline.items()
+        )
         for n, (edge, ids) in enumerate(inline.items()):
             parameters |= dialect.pack_some(f"ids_{n}", edge.driver.key_shape, ids, one=one)
         if rows:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, select
+from sqlalchemy import Column, func, select
 
-from .plan import Source
-from .propagation import Propagation
-from .touched import Key
+from ..errors import ComputationError
+from .plan import Edge, Source
+
+if TYPE_CHECKING:
+    from .propagation import Propagation
+    from .touched import Key
 
 
 def find_links(
@@ -26,3 +29,32 @@ def find_links(
         lambda: select(*source.key).where(propagation.dialect.contains(list(columns), "ids", shape)),
     )
     return [tuple(r) for r in propagation.execute(source, statement, propagation.dialect.pack("ids", shape, rows))]
+
+
+def find_repeated(propagation: Propagation, edge: Edge, new: Mapping[Key, int]) -> list[Key]:
+    """Return which of the ``new`` links of a table without a key were there before, so that they are there again.
+
+    :param new: how many rows of each were inserted.
+    :raises ComputationError: if there are such, and members know their host by other columns than its primary key.
+    """
+    source = edge.driver
+    statement = propagation.statements.keep(
+        ("repeated", source),
+        lambda: (
+            select(*source.key, func.count())
+            .where(propagation.dialect.contains(list(source.key), "ids", source.key_shape))
+            .group_by(*source.key)
+            .having(func.count() > 1)
+        ),
+    )
+    packed = propagation.dialect.pack("ids", source.key_shape, list(new))
+    rows = [tuple(row) for row in propagation.execute(source, statement, packed)]
+    found = [row[:-1] for row in rows if row[-1] > new.get(row[:-1], 0)]
+    if found and not (edge.refers_by_primary_key and set(edge.key) <= set(source.key)):
+        raise ComputationError(
+            f"{edge.name}: table {source.table.name!r} has no primary key, and {found[0]} is there already; "
+            "give it one",
+            record=edge.host.mapper.class_.__name__,
+            keys=found,
+        )
+    return found

@@ -36,7 +36,7 @@ def lock_hosts(propagation: Propagation, edge: Edge, keys: Iterable[Key]) -> Non
 def lock_rekeyed(propagation: Propagation, source: Source) -> None:
     """Do the same for hosts in ``source`` that are about to get other keys, whichever."""
     for edge in propagation.loose_edges():
-        if edge.host.source is source:
+        if edge.host.source is source and not edge.has_foreign_key:
             _lock(propagation, edge, range(_LOCKS_PER_EDGE), shared=False)
 
 

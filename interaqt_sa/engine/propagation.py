@@ -16,6 +16,7 @@ from .computations.numbers import negate_exactly
 from .connection import connection_of, require_latest_rows
 from .dialects.base import is_exact_key
 from .hosts import HostUpdates
+from .links import find_repeated
 from .listener import Listener
 from .locks import LockPass
 from .loose import lock_hosts, lock_members
@@ -54,6 +55,7 @@ class Propagation:
         self._connections: dict[Source, Connection] = {}
         self._observed: dict[Connection, bool] = {}
         self._moved_in_trees: dict[Edge, dict[Key, None]] = {}
+        self._new_links: dict[Edge, Counter[Key]] = {}
         self._uncounted: dict[Source, dict[Key, None]] = {}
         self.settled: set[Edge] = set()
         self._hosts = HostUpdates(self)
@@ -158,6 +160,9 @@ class Propagation:
     def find_readers(self, edge: Edge, hop: Hop, keys: Sequence[Key]) -> tuple[list[Key], set[Key]]:
         """Return the driver rows that read rows ``keys`` along ``hop``, and the keys of their hosts."""
         self.require_latest_rows(edge.driver, f"{edge.name}: a change of {hop.source.table.name!r} reaches its readers")
+        return self._readers(edge, hop, keys)
+
+    def _readers(self, edge: Edge, hop: Hop, keys: Sequence[Key]) -> tuple[list[Key], set[Key]]:
         parameters = self.dialect.pack("ids", hop.source.key_shape, keys)
         found = [tuple(r) for r in self.execute(edge.driver, self.statements.find_readers(edge, hop), parameters)]
         width = len(edge.driver.key)
@@ -216,6 +221,8 @@ class Propagation:
             batch = self.batch(edge) if fresh else self.pending.get(edge.host, {}).get(edge)
             if batch is None or (not fresh and key not in batch.ids):
                 continue
+            if source.may_repeat and key not in batch.ids:
+                self._new_links.setdefault(edge, Counter())[key] += 1
             batch.ids[key] = None
             if edge.hops and edge not in self.settled:
                 batch.unlocked[key] = None
@@ -264,7 +271,10 @@ class Propagation:
 
     def new_rows(self, edge: Edge, keys: Iterable[Key], hosts: Iterable[Key] | None) -> None:
         """Note that many rows were inserted that contribute over ``edge`` to ``hosts``; ``None``: not known."""
-        batch, fresh = self.batch(edge), dict.fromkeys(keys)
+        batch, listed = self.batch(edge), list(keys)
+        fresh = dict.fromkeys(listed)
+        if edge.driver.may_repeat:
+            self._new_links.setdefault(edge, Counter()).update(key for key in listed if key not in batch.ids)
         batch.ids.update(fresh)
         if edge.hops:
             batch.unlocked.update(fresh)
@@ -281,25 +291,38 @@ class Propagation:
 
         They are counted once all else is done: what their members contribute goes to other hosts with the same key too.
         """
+        for edge, hop in source.readers:
+            if hop.is_deferred:  # rows that refer to it came before it, and were read without it
+                for key in self._readers(edge, hop, list(rows))[1]:  # of this transaction, which sees them
+                    self._count_later(edge, key)
         for host in {e.host for e in self.loose_edges() if e.host.source is source}:
             for edge in [e for e in host.edges if not e.has_foreign_key]:
                 lock_hosts(self, edge, [tuple(row.get(c) for c in edge.host_key) for row in rows.values()])
-        self._uncounted.setdefault(source, {}).update(dict.fromkeys(rows))
+        if source.host is not None:
+            self._uncounted.setdefault(source, {}).update(dict.fromkeys(rows))
 
     def has_loose_members(self, source: Source) -> bool:
-        """Whether members of the hosts in ``source`` may exist before them."""
-        return any(edge.host.source is source for edge in self.loose_edges())
+        """Whether members of the hosts in ``source``, or rows that read those of ``source``, may exist before them."""
+        return any(edge.host.source is source for edge in self.loose_edges()) or any(
+            hop.is_deferred for _, hop in source.readers
+        )
 
     def loose_edges(self) -> list[Edge]:
-        """Return the edges without a foreign key, whose members may precede their host."""
+        """Return the edges without a foreign key, or with one that is checked later: members may precede their host."""
         hosts = self.statements.plan.hosts.values()
-        return self.statements.keep("loose", lambda: [e for h in hosts for e in h.edges if not e.has_foreign_key])
+        return self.statements.keep(
+            "loose", lambda: [e for h in hosts for e in h.edges if not e.has_foreign_key or e.is_deferred]
+        )
 
     def run(self) -> None:
         """Apply everything that is pending, level by level, until nothing changes."""
         for edge, keys in self._moved_in_trees.items():
             refuse_cycles(self, edge, list(keys))
         self._moved_in_trees.clear()
+        for edge, links in self._new_links.items():
+            for key in find_repeated(self, edge, links):
+                self._recount_over(edge, key)
+        self._new_links.clear()
         while (self.mutations is not None and self.mutations.react()) or self.pending:
             if not self.pending:
                 continue
@@ -328,6 +351,21 @@ class Propagation:
                 fresh = dict(zip(columns, row[len(source.key) :], strict=True))
                 for instance in self.memory.find(mapper, tuple(row[: len(source.key)])):
                     self.memory.put_columns(instance, fresh)
+
+    def _recount_over(self, edge: Edge, link: Key) -> None:
+        """Count the host of a link that was there before: what that has contributed nobody read."""
+        batch = self.batch(edge)
+        batch.ids.pop(link, None)
+        batch.unlocked.pop(link, None)
+        places = {column: i for i, column in enumerate(edge.driver.key)}
+        host = tuple(link[places[column]] for column in edge.key if isinstance(column, Column))
+        if None not in host:
+            self._count_later(edge, host)
+
+    def _count_later(self, edge: Edge, host: Key) -> None:
+        """Count a host once all else is done, given as members know it."""
+        keys = [host] if edge.refers_by_primary_key else self.lock_targets(edge.host, tuple(edge.host_key), {host})
+        self._uncounted.setdefault(edge.host.source, {}).update(dict.fromkeys(keys))
 
     def changed(self, host: Host, keys: Iterable[Key]) -> None:
         """Note that rows of ``host`` have changed in this step.

@@ -245,7 +245,7 @@ def backfill_batch(value: ComputedValue, connection: Connection, after: Key | No
     with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
         propagation = Propagation(session, statements, Memory(session, statements.plan))
         source = statements.plan.sources[value.table]
-        keys = next_keys(propagation, source, tuple(value.table.primary_key.columns), after, limit, lock=True)
+        keys = next_keys(propagation, source, tuple(source.key_in(value.table)), after, limit, lock=True)
         if keys and (value.accumulator is not None or isinstance(value.computation, SameRow)):
             restore(propagation, [value], keys)
         session.expunge_all()

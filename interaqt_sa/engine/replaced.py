@@ -57,7 +57,7 @@ def find_replaced(
     :raises UnmanagedWriteError: if that does not say enough.
     """
     found: dict[Key, None] = {}
-    key = tuple(source.table.primary_key.columns)
+    key = source.key
     for target in targets:
         keys = {n: values for n, row in enumerate(rows) if not target.is_free(values := target.key_of(row))}
         if keys:

@@ -207,7 +207,7 @@ def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], k
     written.remember_rows(source, mapper, wanted)
     written.remember(touched)
     for table in reversed([t for t in mapper.tables if isinstance(t, Table)]):
-        key = tuple(table.primary_key.columns)
+        key = source.key_in(table)
         statement = propagation.statements.keep(
             ("delete rows", table),
             lambda table=table, key=key: delete(table).where(

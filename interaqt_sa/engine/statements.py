@@ -234,7 +234,7 @@ class Statements:
                 path = path.join(step.alias, step.on, isouter=not step.required)
             leading = self.of_drivers(edge, select(*hop.local).select_from(path), "ids").correlate(None)
             left = hop.remote[0] if len(hop.remote) == 1 else tuple_(*hop.remote)
-            key = list(table.primary_key.columns)
+            key = list(hop.source.key_in(table))
             statement = select(*labelled(key)).where(left.in_(leading)).order_by(*key)
             return self.dialect.lock(statement, lock, table)
 
@@ -244,7 +244,7 @@ class Statements:
         """Find the driver rows whose path ``hop`` leads to given rows, and the keys of their hosts."""
 
         def make() -> Select[Any]:
-            keys = [hop.alias.c[c.key] for c in hop.table.primary_key.columns]
+            keys = [hop.alias.c[c.key] for c in hop.source.key_in(hop.table)]
             found = [*edge.driver_key, *(edge.key if edge.host.constant is None else ())]
             statement = select(*labelled(found)).select_from(self.joined(edge)).distinct()
             return statement.where(self.dialect.contains(keys, "ids", hop.source.key_shape))

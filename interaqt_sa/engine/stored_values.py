@@ -31,7 +31,7 @@ def store_values(
     :param fires_onupdate: whether columns with ``onupdate=`` change too, as in an UPDATE of the application.
     """
     dialect = propagation.dialect
-    key = tuple(table.primary_key.columns)
+    key = source.key_in(table)
     shape = (*source.key_shape, *((f"v{i}", column.type) for i, column in enumerate(columns)))
     is_packed = all(dialect.packs(type_) for _, type_ in shape)
 

@@ -51,6 +51,7 @@ class EdgeBuilder:
                 self._over_secondary(relationship)
             case _:
                 self._over_one(relationship)
+        self.edge.is_deferred = any(_is_deferrable(column) for column in self.edge.key)
         _refuse_converted_keys([*self.edge.key, *self.edge.host_key, *self.edge.driver_key, *self._host.key])
         return self
 
@@ -237,6 +238,7 @@ class EdgeBuilder:
         on = and_(*(a == alias.c[str(b.key)] for a, b in zip(local, remote, strict=True)))
         hop = self._append(Hop(source, first, alias, on, local, remote, parent, required))
         hop.checked = parent is None and all(_is_checked_at_once(column) for column in local)
+        hop.is_deferred = any(_is_deferrable(column) for column in local)
         hop.inputs.update(remote)
         self._hops[token] = self._hops[hop, first] = hop
         for table in tables:
@@ -288,6 +290,15 @@ def _column_pairs(
 ) -> list[tuple[Column[Any], Column[Any]]]:
     """Return the pairs of a relationship as what they are: columns of tables."""
     return [(a, b) for a, b in pairs if isinstance(a, Column) and isinstance(b, Column)]
+
+
+def _is_deferrable(column: ColumnElement[Any]) -> bool:
+    return any(key.deferrable or (key.constraint and key.constraint.deferrable) for key in _keys_of(column))
+
+
+def _keys_of(column: ColumnElement[Any]) -> Iterable[Any]:
+    table = getattr(column, "table", None)
+    return (table.element.c[column.key] if isinstance(table, Alias) else column).foreign_keys
 
 
 def _is_checked_at_once(column: ColumnElement[Any]) -> bool:

@@ -50,6 +50,13 @@ class Source:
             return tuple(column for column in self.mapper.primary_key if isinstance(column, Column))
         return tuple(self.table.primary_key.columns) or tuple(c for c in self.table.columns if c.foreign_keys)
 
+    def key_in(self, table: Table) -> Sequence[Column[Any]]:
+        """Return the columns of ``table``, one of those that hold its rows, by which a row is known there.
+
+        That of a mapped class may be another one than the table's primary key, which there may not be at all.
+        """
+        return self.key if table is self.table else tuple(table.primary_key.columns)
+
     @cached_property
     def unique_keys(self) -> Sequence[frozenset[Column[Any]]]:
         """The sets of columns by which there is one row at most."""
@@ -59,6 +66,11 @@ class Source:
         keys: list[Sequence[Any]] = [tuple(c.columns) for c in (table.primary_key, *constraints)]
         keys += [tuple(index.expressions) for index in whole]
         return [frozenset(key) for key in keys if all(isinstance(c, Column) for c in key)]
+
+    @cached_property
+    def may_repeat(self) -> bool:
+        """Whether several rows may have the same key: a link table to which nobody gave one."""
+        return not any(unique and unique <= set(self.key) for unique in self.unique_keys) and self.mapper is None
 
     @cached_property
     def referable(self) -> frozenset[Column[Any]]:
@@ -102,6 +114,7 @@ class Hop:
     :ivar remote: the columns they refer to, on the source's table.
     :ivar checked: whether writing a driver row locks the neighbour, because the database checks a foreign key at once.
     :ivar same_row: whether it is only the rest of the row before it, in a lower table of joined inheritance.
+    :ivar is_deferred: whether the row may come after those that refer to it, for its foreign key is checked later.
     :ivar required: whether members without the row are no members (the far end of a secondary table).
     """
 
@@ -115,6 +128,7 @@ class Hop:
     required: bool = False
     checked: bool = False
     same_row: bool = False
+    is_deferred: bool = False
     inputs: set[Column[Any]] = field(default_factory=set)
 
 
@@ -143,6 +157,7 @@ class Edge:
     parts: list[Part] = field(default_factory=list)
     inputs: set[Column[Any]] = field(default_factory=set)
     has_foreign_key: bool = True
+    is_deferred: bool = False  # a member may come before its host, for the foreign key is checked later
 
     @property
     def own(self) -> bool:
@@ -282,7 +297,7 @@ class Host:
     @cached_property
     def key(self) -> Sequence[Column[Any]]:
         """Primary key."""
-        return tuple(self.table.primary_key.columns)
+        return self.source.key_in(self.table)
 
     def is_known_by(self, key: Iterable[Column[Any]]) -> bool:
         """Whether no two rows share values of these columns."""
