@@ -100,8 +100,8 @@ class EngineEvents:
     def _before_execute(
         self, connection: Connection, element: Any, multiparams: Any, params: Any, options: Mapping[str, Any]
     ) -> tuple[Any, Any, Any]:
-        statement = getattr(element, "statement", element)  # of what was compiled before
-        if statement.is_dml:
+        statement = getattr(element, "statement", element)  # of what was compiled before; of DDL it is text
+        if getattr(statement, "is_dml", False):
             attending, others = self._divided(connection)
             for observer in attending:
                 observer.before_write(connection, statement, multiparams or [params], options, attended=True)

@@ -122,7 +122,9 @@ class Watch:
 
     @classmethod
     def of(cls, plan: Plan, mapped: type[Any]) -> Watch | None:
-        mapper = inspect(mapped)
+        mapper = inspect(mapped, raiseerr=False)
+        if mapper is None:
+            return None  # a subclass that is not mapped, which SQLAlchemy refuses in its own words
         tables = [table for table in mapper.tables if isinstance(table, Table)]
         source = next((plan.sources[table] for table in tables if table in plan.sources), None)
         collections = frozenset(
