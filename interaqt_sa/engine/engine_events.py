@@ -7,8 +7,9 @@ from threading import Lock
 from typing import Any, Protocol
 from weakref import ref
 
-from sqlalchemy import Connection, Engine, MetaData, event
+from sqlalchemy import Connection, Engine, ExceptionContext, MetaData, event
 
+from ..session.missing_tables import advise
 from .guard import may_hold_writes
 
 _LOCK = Lock()
@@ -82,6 +83,7 @@ class EngineEvents:
             # retval: otherwise SQLAlchemy wraps the listener in another function, for each statement
             ("before_execute", self._before_execute, {"retval": True}),
             ("before_cursor_execute", self._before_cursor_execute, {"retval": True}),
+            ("handle_error", self._handle_error, {}),
             ("savepoint", self._savepoint, {}),
             ("rollback_savepoint", self._rollback_savepoint, {}),
         ]
@@ -119,6 +121,9 @@ class EngineEvents:
             for observer in others:
                 observer.before_inner_writes(connection, context, attended=False)
         return text, parameters
+
+    def _handle_error(self, context: ExceptionContext) -> None:
+        advise(context, {observer.metadata for observer in self._alive()})
 
     def _savepoint(self, connection: Connection, name: str | None) -> None:
         for observer in self._alive():

@@ -143,9 +143,10 @@ class Keeper:
     # -- transactions ------------------------------------------------------------------------------------------
 
     def _after_begin(self, session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-        if not isinstance(connection.engine, Engine):
+        engine: Any = connection.engine
+        if not isinstance(engine, Engine):
             return  # something that stands in for a database in a test
-        self._watch_engine(connection.engine, type(session))
+        self._watch_engine(engine, type(session))
         self._sessions.setdefault(connection, []).append(ref(session))
         SessionState.of(session).transaction.connections.append(connection)
 

@@ -7,15 +7,25 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement
 from sqlalchemy.sql import visitors
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import SelectBase
 
 from ..errors import DefinitionFault
+
+#: functions whose value changes although no row does
+_CHANGING = frozenset(
+    {
+        *("now", "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "timeofday"),
+        *("clock_timestamp", "statement_timestamp", "transaction_timestamp", "random", "nextval"),
+        *("gen_random_uuid", "uuid_generate_v4", "current_user", "session_user"),
+    }
+)
 
 
 def columns_of(expression: ColumnElement[Any]) -> list[Column[Any]]:
     """Return every table column in ``expression``.
 
-    :raises DefinitionFault: if it holds a subquery, whose rows nobody watches.
+    :raises DefinitionFault: if it holds a subquery, whose rows are not watched, or asks for the time or for chance.
     """
     found: list[Column[Any]] = []
     for element in visitors.iterate(expression):
@@ -23,6 +33,11 @@ def columns_of(expression: ColumnElement[Any]) -> list[Column[Any]]:
             raise DefinitionFault(
                 "the expression holds a subquery, whose rows are not watched; use a path such as "
                 "{'product.active': True}, or an aggregate of its own on the related record"
+            )
+        if isinstance(element, FunctionElement) and getattr(element, "name", "").lower() in _CHANGING:
+            raise DefinitionFault(
+                f"{element} gives another value each time, and no row changes when it does; store the value in a "
+                "column, or compare when you read"
             )
         if isinstance(element, Column):
             found.append(element)

@@ -65,9 +65,10 @@ def _check_operand(atom: Atom, column_type: TypeEngine[Any]) -> None:
         fitting = None  # it says itself what it takes
     for value in atom.operand if atom.operator in _SEVERAL else (atom.operand,):
         if value is not None and fitting is not None and not isinstance(value, fitting):
+            several = f", and one of several ('in', {value!r})" if isinstance(value, (list, set, frozenset)) else ""
             raise DefinitionFault(
                 f"{atom.key!r} is {column_type!r} and never {value!r}; give a value of its type. "
-                'Operators are tuples: ("is null",), (">", 3)',
+                f'Operators are tuples: ("is null",), (">", 3){several}',
                 property=atom.key,
             )
 
