@@ -25,6 +25,7 @@ from .plan import Edge, Hop, Host, Source
 from .python_parts import evaluate_members
 from .statements import Statements
 from .touched import Batch, Key, Row, Touched
+from .tree_levels import TreeLevels
 from .trees import lock_structure, refuse_cycles
 
 #: after so many steps it is counted how often each row changes: a long chain of rows changes each of them once or twice
@@ -59,6 +60,7 @@ class Propagation:
         self._uncounted: dict[Source, dict[Key, None]] = {}
         self.settled: set[Edge] = set()
         self._hosts = HostUpdates(self)
+        self._levels = TreeLevels(self)
 
     def execute(self, source: Source, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
         """Run one of the engine's statements."""
@@ -327,7 +329,7 @@ class Propagation:
             if not self.pending:
                 continue
             host = min(self.pending, key=lambda h: h.rank)
-            batches = self.pending.pop(host)
+            batches = self._levels.take(host, self.pending.pop(host))
             self._steps += 1
             self._last_steps.append(host)
             for key in dict.fromkeys(tuple(edge.host_key) for edge in batches):

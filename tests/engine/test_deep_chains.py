@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, insert, select, update
+from sqlalchemy import ForeignKey, delete, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 import interaqt_sa as iq
@@ -56,6 +57,43 @@ def test_a_row_at_the_end_of_a_long_chain_reaches_its_top(thread: iq.System) -> 
         session.add(Comment(id=DEPTH + 1, parent_id=DEPTH))
     assert size_of(thread, 1) == DEPTH + 1
     assert thread.check().ok
+
+
+@pytest.mark.parametrize("bulk", [False, True], ids=["unit of work", "one statement"])
+def test_a_long_chain_is_built_and_taken_apart_at_once(make_system: MakeSystem, bulk: bool) -> None:
+    system = make_system(Base)
+    rows: list[dict[str, Any]] = [{"id": i, "parent_id": i - 1 if i > 1 else None} for i in range(1, DEPTH + 1)]
+    with system.session_factory.begin() as session:
+        if bulk:
+            session.execute(insert(Comment), rows)
+        else:
+            session.add_all(Comment(**row) for row in rows)
+    assert size_of(system, 1) == DEPTH
+    assert system.check().ok
+    with system.session_factory.begin() as session:
+        session.execute(update(Comment).where(Comment.id % 2 == 0).values(parent_id=None))
+    assert (size_of(system, 1), size_of(system, 2)) == (1, 2)
+    assert system.check().ok
+
+
+def test_many_rows_of_trees_move_at_once(make_system: MakeSystem) -> None:
+    system = make_system(Base)
+    random, number = Random(7), 160
+    with system.session_factory.begin() as session:
+        session.add_all(
+            Comment(id=i, parent_id=random.choice([None, *range(1, i)]) if i > 1 else None)
+            for i in range(1, number + 1)
+        )
+    assert system.check().ok
+    for shift in (2, 3, 5):
+        with system.session_factory.begin() as session:
+            for comment in session.scalars(select(Comment)):
+                comment.parent_id = comment.id // shift or None  # always a smaller key, so that no cycle is made
+            session.add_all(Comment(id=number * shift + i, parent_id=i) for i in range(1, 60))
+        assert system.check().ok
+    with system.session_factory.begin() as session:
+        session.execute(delete(Comment).where(Comment.id > number))
+    assert system.check().ok
 
 
 def test_a_long_chain_is_cut_and_joined(thread: iq.System) -> None:
