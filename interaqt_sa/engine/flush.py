@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import get_history, instance_dict, instance_state
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 
+from .classes import read_by_class
 from .computed_writes import refuse_computed_write
 from .dependents import Rows
 from .dialects import Lock
@@ -55,7 +56,9 @@ class Flush:
         #: objects, by id, whose foreign keys the unit of work sets from a collection
         self._carried: set[int] = set()
         self._renamed: list[tuple[Any, Mapper[Any], Source]] = []
-        self._seen: set[tuple[Source, Key]] = set()
+        #: with the columns whose changes were prepared for; ``None``: all
+        self._seen: dict[tuple[Source, Key], set[Any] | None] = {}
+        self._inserted: dict[Source, dict[Key, None]] = {}
         self._late: dict[Source, dict[Key, frozenset[Any] | None]] = {}
         self._links: list[tuple[Source, list[Any], list[dict[str, Any]]]] = []
         self._others = Others(self.propagation)
@@ -92,7 +95,8 @@ class Flush:
             others.add_to(locks)
         if self._touched or locks:
             self.propagation.before(self._touched, locks)
-            self._seen.update((source, key) for source, rows in self._touched.items() for key in rows.keys)
+            for source, rows in self._touched.items():
+                self._seen.update({(source, key): rows.columns for key in rows.keys})
         self.written.remember(self._touched, self._classes)
         self.same_row.before_flush(self._new, self._changed, self._carried)
 
@@ -227,9 +231,15 @@ class Flush:
 
     # -- while -------------------------------------------------------------------------------------------------
 
-    def unseen(self, source: Source, keys: Iterable[Key]) -> list[Key]:
-        """Return the rows that are not locked and read yet."""
-        return [key for key in keys if (source, key) not in self._seen]
+    def unseen(self, source: Source, keys: Iterable[Key], columns: set[Any] | None) -> list[Key]:
+        """Return the rows that are not locked and read yet, or not for changes of all ``columns``."""
+        return [key for key in keys if not self._covers(source, key, columns)]
+
+    def _covers(self, source: Source, key: Key, columns: set[Any] | None) -> bool:
+        seen = self._seen.get((source, key), _UNSEEN)
+        if seen is None or seen is _UNSEEN:
+            return seen is None
+        return columns is not None and columns & source.inputs <= seen
 
     def hears(self, source: Source) -> bool:
         """Whether events of rows are waited for."""
@@ -237,13 +247,40 @@ class Flush:
         return source.mapper is not None and mutations is not None and mutations.wanted(source.mapper)
 
     def late(self, source: Source, keys: Iterable[Key], columns: set[Any] | None, lock: Lock) -> None:
-        """Lock and read rows that the unit of work writes although nothing announced it."""
-        if unseen := self.unseen(source, keys):
+        """Lock and read rows that are written although nothing announced it, or not all of it."""
+        if unseen := self.unseen(source, keys, columns):
             touched = {source: Touched(dict.fromkeys(unseen, lock), columns)}
             self.propagation.before(touched)
             self.written.remember(touched)
-            self._seen.update((source, key) for key in unseen)
-            self._late.setdefault(source, {}).update(dict.fromkeys(unseen, frozenset(columns) if columns else None))
+            for key in unseen:
+                seen = self._seen.get((source, key), set())
+                self._seen[source, key] = None if columns is None or seen is None else seen | columns
+            self._note_late(source, unseen, columns)
+
+    def _note_late(self, source: Source, keys: Iterable[Key], columns: set[Any] | None) -> None:
+        rows = self._late.setdefault(source, {})
+        for key in keys:
+            before = rows.get(key, frozenset())
+            rows[key] = None if columns is None or before is None else before | columns
+
+    def written_by_statement(self, source: Source, keys: Iterable[Key], columns: set[Any] | None, lock: Lock) -> None:
+        """Lock and read rows that a statement of the application writes while the flush runs.
+
+        :param columns: what it changes; ``None`` if the rows go.
+        """
+        mine = self._new_keys(source)
+        written = list(keys)
+        self.late(source, [key for key in written if key not in mine], columns, lock)
+        self._note_late(source, written, columns)
+
+    def inserted_by_statement(self, source: Source, keys: Iterable[Key]) -> None:
+        """Note rows that a statement of the application is about to insert while the flush runs."""
+        self._inserted.setdefault(source, {}).update(dict.fromkeys(keys))
+
+    def _new_keys(self, source: Source) -> set[Key]:
+        """Return the keys of the rows that the flush has inserted so far: they have contributed nothing yet."""
+        keys = {tuple(w.mapper.primary_key_from_instance(i)) for i, w in self._new if w.source is source}
+        return keys | self._inserted.get(source, {}).keys()
 
     def replaces(self, source: Source, keys: Iterable[Key]) -> None:
         """Note rows that the database deletes to make room; a new one with the same key begins with no members."""
@@ -289,6 +326,7 @@ class Flush:
         self.same_row.after_flush()
         self.switches.after_flush()
         self._follow_late()
+        self._follow_inserted()
         for instance, mapper, source in self._renamed:
             self._note_key(instance, mapper, source)
         self.written.follow()
@@ -319,3 +357,17 @@ class Flush:
                 self.propagation.moved(source, keys, columns)
                 if source.same_row:
                     refresh_same_row(self.propagation, source, keys)
+
+    def _follow_inserted(self) -> None:
+        for source, keys in self._inserted.items():
+            for edge in source.edges:
+                self.propagation.new_rows(edge, keys, None)
+            if source.same_row:
+                refresh_same_row(self.propagation, source, list(keys))
+            mutations = self.propagation.mutations
+            if source.mapper is not None and mutations is not None and self.hears(source):
+                for mapper, rows in read_by_class(self.propagation, source, source.mapper, keys).items():
+                    mutations.created(mapper, rows.values())
+
+
+_UNSEEN: set[Any] = set()

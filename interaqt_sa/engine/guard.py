@@ -18,6 +18,7 @@ from .flush import Flush
 from .links import find_links
 from .plan import Plan, Source
 from .replaced import find_displaced, find_replaced, may_replace, replacing_targets, rows_by_column
+from .statements_in_flush import follow_statement, is_of_unit_of_work
 from .table_identity import FindNames, find_table
 from .touched import Key, Touched
 
@@ -61,7 +62,11 @@ def watch_statement(
     """
     source = plan.sources.get(table)
     if flush is None or getattr(element.table, "metadata", None) is not plan.metadata:
-        refuse(unmanaged_write(table, type(element).__name__.lower()))
+        refuse(unmanaged_write(table, str(element.__visit_name__)))
+        return
+    if not is_of_unit_of_work(element, table, parameters, options, plan):
+        if not follow_statement(element, table, parameters, source, flush):
+            refuse(unmanaged_write(table, str(element.__visit_name__)))
         return
     if not isinstance(element, Delete) and may_replace(element, table, plan):
         _replaced_rows(element, table, parameters, flush)
@@ -111,7 +116,7 @@ def inner_writes(context: Any, plan: Plan, names: FindNames) -> Iterator[Unmanag
         if isinstance(part, (Insert, Update, Delete)):
             table = find_table(part.table, plan, names)
             if only_asks or (table is not None and is_watched(part, table, plan)):
-                yield _inner_write(part.table if table is None else table, type(part).__name__.lower())
+                yield _inner_write(part.table if table is None else table, str(part.__visit_name__))
 
 
 def _inner_write(table: Any, verb: str) -> UnmanagedWriteError:
@@ -134,14 +139,14 @@ def _late_rows(element: Update | Delete, parameters: Sequence[Mapping[str, Any]]
     table = element.table
     assert isinstance(table, Table)
     key = source.key_in(table)
-    keys = flush.unseen(source, [k for row in parameters if (k := _key_of(key, row)) is not None])
+    # the unit of work puts rows into one statement that write the same columns
+    columns = None if isinstance(element, Delete) else {table.c[name] for name in parameters[0] if name in table.c}
+    keys = flush.unseen(source, [k for row in parameters if (k := _key_of(key, row)) is not None], columns)
     if not keys:
         return
-    if isinstance(element, Delete):
+    if columns is None:
         flush.late(source, keys, None, Lock.UPDATE)
-        return
-    columns = {table.c[name] for row in parameters for name in row if name in table.c}
-    if columns & source.inputs or source.same_row or flush.hears(source):
+    elif columns & source.inputs or source.same_row or flush.hears(source):
         lock = source.lock_to_change(columns)
         flush.late(source, keys, columns | source.following(), lock)
 

@@ -32,6 +32,7 @@ from .guard import (
 from .listener_order import go_last, is_last, run_first
 from .plan import Plan
 from .statements import Statements
+from .statements_in_flush import refuse_rows_in_flush
 from .strays import refuse_stray
 from .table_identity import TableNames, find_table
 
@@ -253,6 +254,9 @@ class Keeper:
         table = find_table(element.table, self.plan, lambda t: self._names_for(execution, t))
         if table is None or not is_watched(element, table, self.plan):
             return None
+        if session._flushing and self in SessionState.of(session).flushes:
+            refuse_rows_in_flush(DMLStatement(execution, element, table))
+            return None  # it becomes a part of the flush when it gets to the connection
         if execution.execution_options.get("autoflush", True) and session.autoflush and not session._flushing:
             session.flush()
         return run_bulk(DMLStatement(execution, element, table), self.statements_for(session))
