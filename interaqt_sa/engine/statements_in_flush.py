@@ -21,6 +21,10 @@ from .plan.expressions import labelled
 from .replaced import may_replace
 from .touched import Key, Touched
 
+#: rows that go to the connection are known by columns, not by attributes
+_RAW = SimpleNamespace(_dml_strategy="raw")
+_BY_COLUMN = {"_sa_orm_insert_options": _RAW, "_sa_orm_update_options": _RAW}
+
 
 def is_of_unit_of_work(
     element: Any, table: Table, parameters: Sequence[Mapping[str, Any]], options: Mapping[str, Any], plan: Plan
@@ -61,8 +65,8 @@ def follow_statement(
     if not isinstance(element.table, Table) or element.table.key != table.key:
         return False  # an alias
     rows = [row for row in parameters if row]
-    given: Any = SimpleNamespace(parameters=rows or {}, execution_options={"_dml_strategy": "core"})
-    dml = _CoreStatement(given, element, table)
+    given: Any = SimpleNamespace(parameters=rows or {}, execution_options=_BY_COLUMN)
+    dml = DMLStatement(given, element, table)
     if isinstance(element, Delete):
         return _follow_delete(element, table, rows, source or flush.propagation.statements.unwatched(table), flush)
     if source is None or may_replace(element, table, flush.plan):
@@ -73,14 +77,6 @@ def follow_statement(
     if isinstance(element, Insert):
         return _follow_insert(dml, element, source, flush)
     return _follow_update(element, table, written, rows, source, flush)
-
-
-class _CoreStatement(DMLStatement):
-    """A statement that goes to the connection, where rows are known by columns."""
-
-    @property
-    def rows_by_attribute(self) -> bool:
-        return False
 
 
 def _follow_update(
