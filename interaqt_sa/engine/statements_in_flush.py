@@ -139,7 +139,7 @@ def _matching(
     lock: Lock,
 ) -> list[Key]:
     """Lock the rows that a statement matches, and return their keys."""
-    key = [table.c[column.key] for column in (table.primary_key.columns or source.key)]
+    key = list(source.key_in(table))
     matching = select(*key).where(*element._where_criteria)
     one: Any = key[0] if len(key) == 1 else tuple_(*key)
     statement = select(*labelled(key)).where(one.in_(matching.correlate(None))).order_by(*key)
