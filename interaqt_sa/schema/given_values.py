@@ -89,9 +89,10 @@ def checked_operand(column: Any, operator: str, operand: Any, dialect: Dialect, 
     if operator in ("in", "not in", "between"):
         one = "=" if operator != "between" else ">"
         return tuple(checked_operand(column, one, part, dialect, record=record, name=name) for part in operand)
-    type_: Any = column.type  # pyright: ignore[reportUnknownVariableType]
+    type_: TypeEngine[Any] = column.type
     if operator == "contains":
-        type_ = type_.item_type if isinstance(type_, ARRAY) else JSON()
+        items: Any = getattr(type_, "item_type", None)
+        type_ = JSON() if items is None else items
     elif operator == "like":
         type_ = String()
     elif isinstance(type_, String) and not isinstance(type_, Enum):
