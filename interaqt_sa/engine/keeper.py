@@ -20,6 +20,8 @@ from .connection import bind_of
 from .dialects import dialect_for
 from .dml_statement import DMLStatement, dml_of
 from .engine_events import EngineEvents, root_engine
+from .execution import ENGINE_OPTIONS
+from .explicit_ids import note_given_ids
 from .flush import Flush
 from .guard import (
     MANAGED_OPTION,
@@ -285,14 +287,15 @@ class Keeper:
         if session is None:
             return
         state = SessionState.of(session)
+        if self.plan.sequences and element.is_insert and not ENGINE_OPTIONS.keys() <= options.keys():
+            note_given_ids(session, connection, self.plan, element, parameters)
         if state.is_managed:
             return
-        plan = self.plan
-        table = written_table(element, options, plan, lambda t: self._names_on(session, connection, options, t))
+        table = written_table(element, options, self.plan, lambda t: self._names_on(session, connection, options, t))
         if table is not None:
             # one that was refused, or had nothing to write, is not running any more
             flush = state.flushes.get(self) if session._flushing else None
-            watch_statement(element, table, parameters, options, plan, flush, self._refuse)
+            watch_statement(element, table, parameters, options, self.plan, flush, self._refuse)
 
     def before_inner_writes(self, connection: Connection, context: Any, *, attended: bool) -> None:
         """Refuse writes that are parts of another statement."""

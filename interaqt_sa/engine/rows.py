@@ -17,6 +17,7 @@ from .classes import read_by_class
 from .dialects import Lock
 from .dialects.base import named
 from .execution import ENGINE_OPTIONS
+from .explicit_ids import move_sequence
 from .initial_values import initial_value
 from .inserted import count_inserted
 from .listener import RowsByClass
@@ -72,6 +73,9 @@ def _inserted(
 ) -> list[tuple[Any, ...]]:
     """Insert rows with the same columns; return ``columns`` of them."""
     names = tuple(rows[0])
+    if (key := propagation.statements.plan.sequences.get(table.key)) in rows[0]:
+        connection = propagation.connection(source)
+        move_sequence(propagation.session, connection, table, [row.get(key) for row in rows if key is not None])
     # functions that make defaults see the parameters of the statement by the names of the columns
     has_defaults = any(c.default is not None and c.key not in rows[0] for c in table.columns)
     if len(rows) > 1 or not names or has_defaults or any(isinstance(v, ClauseElement) for v in rows[0].values()):

@@ -18,6 +18,7 @@ class TransactionState:
     """The state of one root transaction of one session.
 
     :ivar events: mutation events so far, in order.
+    :ivar moved_sequences: the ids past which sequences were moved, by their names; a rollback leaves them there.
     :ivar undo: how to take back, in memory, what was done since each savepoint.
     :ivar connection: the connection on which the engine writes, once it has written.
     :ivar asked: the bind for which, and the transaction or savepoint in which, the session last gave that connection.
@@ -30,6 +31,7 @@ class TransactionState:
         self.connections: list[Connection] = []
         self.events: list[MutationEvent] = []
         self.undo: list[Callable[[], None]] = []
+        self.moved_sequences: dict[str, int] = {}
         self._marks: list[tuple[str, int, int]] = []
 
     @property

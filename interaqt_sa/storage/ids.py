@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Sequence, Table, text
+from sqlalchemy import Connection, Sequence, Table, text
 from sqlalchemy.orm import Mapper, Session
+
+from ..session.state import SessionState
 
 # nextval only ever goes forward, whatever others do at the same time, but one by one. setval would take back what
 # others fetch between its reading and its writing, so it may only be used where they cannot fetch as many.
@@ -23,11 +25,17 @@ def move_sequence_past(session: Session, mapper: Mapper[Any], given: Any) -> Non
     Like every use of a sequence this outlives a rollback; at worst ids are left out.
     """
     table: Any = mapper.local_table
-    if not isinstance(table, Table) or not isinstance(given, int):
-        return
+    if isinstance(table, Table) and isinstance(given, int):
+        move_past(session, session.connection(bind_arguments={"mapper": mapper}), table, given)
+
+
+def move_past(session: Session, connection: Connection, table: Table, given: int) -> None:
+    """Make sure that the sequence of ``table`` never gives the id ``given``; see :func:`move_sequence_past`."""
     sequence = next((c.default for c in table.primary_key if isinstance(c.default, Sequence)), None)
-    connection = session.connection(bind_arguments={"mapper": mapper})
     if sequence is None or connection.dialect.name != "postgresql":
         return
     name = connection.dialect.identifier_preparer.format_sequence(sequence)
-    connection.execute(text(_MOVE.format(name=name)), {"id": given, "name": name})
+    moved = SessionState.of(session).transaction.moved_sequences
+    if given > moved.get(name, -1):
+        connection.execute(text(_MOVE.format(name=name)), {"id": given, "name": name})
+        moved[name] = given

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
 from ...schema.catalog import Catalog
 from ...schema.records import relationships_of
+from ...schema.sequences import NextId
 from .model import ComputedValue, Host, Source
 from .replacing import replacing_keys
 from .watch import RowReference, Watch, checked_references
@@ -32,6 +33,7 @@ class Plan:
     :ivar reactions: what mutation events of a table set off.
     :ivar children: foreign keys by the table that they refer to.
     :ivar replacing: unique keys by which SQLite deletes rows to make room, by their table.
+    :ivar sequences: the key of the column that a sequence of the package fills, by the key of its table.
     :ivar secondaries: tables whose rows the unit of work writes for many-to-many relationships.
     :ivar places: every table of the MetaData in the lock order.
     :ivar nullified: those that the unit of work sets to NULL when it deletes a parent.
@@ -54,6 +56,7 @@ class Plan:
         self.carried: set[ForeignKeyConstraint] = set()
         self.places: dict[Table, int] = {}
         self.replacing: dict[Table, list[Sequence[Column[Any]]]] = {}
+        self.sequences: dict[str, str] = {}
         self._by_name: dict[str, list[Table]] = {}
         self._watches: dict[type[Any], Watch] = {}
         # weak: classes of another MetaData may go before the plan does
@@ -84,6 +87,9 @@ class Plan:
         self.sources = dict(sources.by_table)
         for table in self.metadata.tables.values():
             self._by_name.setdefault(table.name.casefold(), []).append(table)
+            for column in table.primary_key:
+                if isinstance(getattr(column.server_default, "arg", None), NextId):
+                    self.sequences[table.key] = str(column.key)
             if keys := list(replacing_keys(table)):
                 self.replacing[table] = keys
             for constraint in table.foreign_key_constraints:
