@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, Table, TextClause, TextualSelect
 from sqlalchemy.orm import FromStatement
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
@@ -20,6 +20,7 @@ from .plan import Plan, Source
 from .replaced import find_displaced, find_replaced, may_replace, replacing_targets, rows_by_column
 from .statements_in_flush import follow_statement, is_of_unit_of_work
 from .table_identity import FindNames, find_table
+from .textual_writes import may_write
 from .touched import Key, Touched
 
 if TYPE_CHECKING:
@@ -88,11 +89,25 @@ def unmanaged_write(table: Table, verb: str) -> UnmanagedWriteError:
     )
 
 
+def is_text(context: Any) -> bool:
+    """Whether a statement is text that the application has written."""
+    compiled = context.compiled
+    if compiled is None:
+        return True
+    if context.isinsert or context.isupdate or context.isdelete:
+        return False
+    statement = compiled.statement
+    statement = statement.element if isinstance(statement, FromStatement) else statement
+    return isinstance(statement, (TextClause, TextualSelect))
+
+
 def may_hold_writes(context: Any) -> bool:
     """Whether a statement may hold another one that writes.
 
     It is asked about every statement, but only once it is compiled: to look for CTEs in what is not takes too long.
     """
+    if is_text(context):
+        return may_write(context.statement)
     compiled = context.compiled
     return compiled is not None and (
         bool(getattr(compiled, "ctes", None)) or isinstance(compiled.statement, FromStatement)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
@@ -27,6 +27,7 @@ from .guard import (
     MANAGED_OPTION,
     UnmanagedDML,
     inner_writes,
+    is_text,
     is_watched,
     watch_statement,
     written_table,
@@ -37,6 +38,7 @@ from .statements import Statements
 from .statements_in_flush import refuse_rows_in_flush
 from .strays import refuse_stray
 from .table_identity import TableNames, find_table
+from .textual_writes import textual_writes
 
 
 class Keeper:
@@ -269,7 +271,7 @@ class Keeper:
         return self._names_on(session, connection, execution.execution_options, target)
 
     def _names_on(
-        self, session: Session, connection: Connection, options: Mapping[str, Any], target: TableClause
+        self, session: Session, connection: Connection, options: Mapping[str, Any], target: TableClause | None = None
     ) -> TableNames | None:
         """Return the names of the database of ``connection``; ``None`` if ``target`` is no business of this keeper."""
         if isinstance(target, Table) and Attachments.of(target.metadata).covers(type(session)):
@@ -298,12 +300,19 @@ class Keeper:
             watch_statement(element, table, parameters, options, self.plan, flush, self._refuse)
 
     def before_inner_writes(self, connection: Connection, context: Any, *, attended: bool) -> None:
-        """Refuse writes that are parts of another statement."""
+        """Refuse writes that are parts of another statement, or written as text."""
         session = self._session_of(connection) if attended else None
-        if session is not None:
-            options = context.execution_options
-            for error in inner_writes(context, self.plan, lambda t: self._names_on(session, connection, options, t)):
-                self._refuse(error)
+        if session is None:
+            return
+        options = context.execution_options
+        errors: Iterable[UnmanagedWriteError]
+        if is_text(context):
+            names = self._names_on(session, connection, options)
+            errors = () if names is None else textual_writes(context.statement, self.plan, names)
+        else:
+            errors = inner_writes(context, self.plan, lambda t: self._names_on(session, connection, options, t))
+        for error in errors:
+            self._refuse(error)
 
     def _refuse(self, error: UnmanagedWriteError) -> None:
         if self._unmanaged_dml == "raise":
