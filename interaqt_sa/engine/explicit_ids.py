@@ -17,10 +17,9 @@ def note_given_ids(
 ) -> None:
     """Move the sequence of a table past the ids that an INSERT gives."""
     table = getattr(element, "table", None)
-    is_own = isinstance(table, Table) and table.metadata is plan.metadata
-    name = plan.sequences.get(table.key) if is_own else None
-    if name is None:
+    if not isinstance(table, Table) or table.metadata is not plan.metadata or table.key not in plan.sequences:
         return
+    name = plan.sequences[table.key]
     given: list[Any] = []
     # the rows of one statement have the same columns
     if name in parameters[0]:

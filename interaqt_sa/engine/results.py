@@ -85,8 +85,16 @@ class WriteResult(IteratorResult[Any]):
         """The primary key of the row, if it was one."""
         return self.inserted_primary_key_rows[0] if len(self.inserted_primary_key_rows) == 1 else None
 
+    def supports_sane_rowcount(self) -> bool:
+        """Whether ``rowcount`` can be relied on."""
+        return True
+
+    def supports_sane_multi_rowcount(self) -> bool:
+        """Whether ``rowcount`` of several parameter sets can be relied on."""
+        return True
+
     def __getattr__(self, name: str) -> Any:
         # lastrowid, context, prefetch_cols, …: of the cursor, where SQLAlchemy's own answer would have one
-        if name.startswith("_") or self._original is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(self._original, name)
+        if not name.startswith("_") and hasattr(self._original, name):
+            return getattr(self._original, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
