@@ -24,7 +24,7 @@ def move_sequence_past(session: Session, mapper: Mapper[Any], given: Any) -> Non
 
     Like every use of a sequence this outlives a rollback; at worst ids are left out.
     """
-    table: Any = mapper.local_table
+    table = mapper.local_table
     if isinstance(table, Table) and isinstance(given, int):
         move_past(session, session.connection(bind_arguments={"mapper": mapper}), table, given)
 
