@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Sequence, Table, text
 from sqlalchemy.orm import Mapper, Session
@@ -24,8 +24,8 @@ def move_sequence_past(session: Session, mapper: Mapper[Any], given: Any) -> Non
 
     Like every use of a sequence this outlives a rollback; at worst ids are left out.
     """
-    table = mapper.local_table
-    if isinstance(table, Table) and isinstance(given, int):
+    if isinstance(mapper.local_table, Table) and isinstance(given, int):
+        table = cast("Table", mapper.local_table)
         move_past(session, session.connection(bind_arguments={"mapper": mapper}), table, given)
 
 
