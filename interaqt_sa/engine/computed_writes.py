@@ -85,7 +85,7 @@ class GivenComputedValues:
         on_conflict = {column for column, _ in self._dml.set_on_conflict()}
         selects = getattr(self._dml.statement, "select", None) is not None  # INSERT … SELECT, of which nothing is told
         for column, value in self._values.items():
-            if column in on_conflict or selects:
+            if column in on_conflict or selects or column in self._dml.untold:
                 raise computed_write(value)
         if isinstance(self._dml.statement, Insert):
             for row in self._dml.given_rows():

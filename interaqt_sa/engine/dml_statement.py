@@ -162,6 +162,12 @@ class DMLStatement:
             found.update(one for one, _ in self.assigned(name, value, in_rows=True))
         return frozenset(found)
 
+    @cached_property
+    def untold(self) -> frozenset[Column[Any]]:
+        """Those of :attr:`written` of which it does not say the value as such: a part of a column is assigned to."""
+        pairs = (pair for key, value in self._assignments() for pair in self.assigned(key, value))
+        return frozenset(column for column, value in pairs if value is _UNTOLD)
+
     def _assignments(self) -> Iterator[tuple[Any, Any]]:
         yield from self._pairs()
         yield from one_of_each(self.rows_of_values()).items()

@@ -9,7 +9,7 @@ from sqlalchemy import Table
 from sqlalchemy.sql import quoted_name
 
 from ..errors import UnmanagedWriteError
-from .deletes import leads_on
+from .dependents import leads_on
 from .plan import Plan
 from .table_identity import TableNames
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection, Sequence, Table, text
 from sqlalchemy.orm import Mapper, Session
@@ -24,13 +24,14 @@ def move_sequence_past(session: Session, mapper: Mapper[Any], given: Any) -> Non
 
     Like every use of a sequence this outlives a rollback; at worst ids are left out.
     """
-    if isinstance(mapper.local_table, Table) and isinstance(given, int):
-        table = cast("Table", mapper.local_table)
-        move_past(session, session.connection(bind_arguments={"mapper": mapper}), table, given)
+    if isinstance(given, int):
+        move_past(session, session.connection(bind_arguments={"mapper": mapper}), mapper.local_table, given)
 
 
-def move_past(session: Session, connection: Connection, table: Table, given: int) -> None:
+def move_past(session: Session, connection: Connection, table: Any, given: int) -> None:
     """Make sure that the sequence of ``table`` never gives the id ``given``; see :func:`move_sequence_past`."""
+    if not isinstance(table, Table):
+        return
     sequence = next((c.default for c in table.primary_key if isinstance(c.default, Sequence)), None)
     if sequence is None or connection.dialect.name != "postgresql":
         return
