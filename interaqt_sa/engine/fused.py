@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CTE, ColumnElement, FromClause, Select, and_, cast, func, literal_column, or_, select
+from sqlalchemy import CTE, ColumnElement, FromClause, Select, and_, literal_column, or_, select
 from sqlalchemy.sql.dml import Update
 
 from .dialects.base import named
@@ -68,12 +68,9 @@ def _changes(
     columns = list(below.c)
     (contribution,) = statements.hosts.returned(host, old, fused=True).contributions
     key, new, before = columns[contribution.key], columns[contribution.new], columns[contribution.old]
-    sums = [func.sum(n - b) for n, b in zip(new, before, strict=True)]
+    sums = [statements.dialect.total(column, n - b) for column, n, b in zip(edge.host.vector, new, before, strict=True)]
     changes = select(
         *(k.label(f"k{i}") for i, k in enumerate(key)),
-        *(
-            cast(total, statements.dialect.number_type(column)).label(f"d{i}")
-            for i, (total, column) in enumerate(zip(sums, edge.host.vector, strict=True))
-        ),
+        *(total.label(f"d{i}") for i, total in enumerate(sums)),
     ).group_by(*key)
     return key, changes.having(or_(*(total != literal_column("0") for total in sums))).subquery(name)

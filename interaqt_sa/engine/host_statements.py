@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -10,7 +10,6 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     FromClause,
-    Numeric,
     Select,
     Subquery,
     bindparam,
@@ -25,13 +24,11 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import Update
 from sqlalchemy.types import TypeEngine
 
-from ..schema.computed import stored_type
 from ..schema.records import stored_attributes
-from .computations.numbers import settled
 from .dialects import EngineDialect, Lock
 from .dialects.base import named, one_row
 from .fused import fuse, levels_above
-from .plan import Edge, Hop, Host
+from .plan import ComputedValue, Edge, Hop, Host
 from .plan.expressions import labelled, replace_columns
 from .qualified import qualified
 from .returned import Returned
@@ -40,8 +37,6 @@ if TYPE_CHECKING:
     from .statements import Statements
 
 _ZERO: ColumnElement[Any] = literal_column("0")
-#: to how many places SQLAlchemy reads a Decimal from a float
-_DEFAULT_PLACES = 10
 
 
 class HostStatements:
@@ -142,11 +137,9 @@ class HostStatements:
         numbers = [each.c[f"d{i}"] for i in range(len(host.vector))]
         if one and len(parts) == 1:
             return select(*keys, *numbers).where(or_(*(number != _ZERO for number in numbers))).subquery(name)
-        sums = []
-        for i, (number, column) in enumerate(zip(numbers, host.vector, strict=True)):
-            sums.append(cast(func.sum(number), self.dialect.number_type(column)).label(f"d{i}"))
-        grouped = select(*keys, *sums).group_by(*keys)
-        return grouped.having(or_(*(func.sum(number) != _ZERO for number in numbers))).subquery(name)
+        sums = [self.dialect.total(column, number) for column, number in zip(host.vector, numbers, strict=True)]
+        grouped = select(*keys, *(total.label(f"d{i}") for i, total in enumerate(sums))).group_by(*keys)
+        return grouped.having(or_(*(total != _ZERO for total in sums))).subquery(name)
 
     def update_hosts(
         self,
@@ -169,18 +162,16 @@ class HostStatements:
             mine = (again.c[f"k{j}"] == column for j, column in enumerate(key))
             return qualified(select(again.c[f"d{i}"]).where(*mine).scalar_subquery())
 
-        new_state = {
-            c: self.advanced(c, func.coalesce(c, _ZERO) + changes.c[f"d{i}"]) for i, c in enumerate(host.vector)
-        }
+        new_state = {c: self.dialect.plus(c, changes.c[f"d{i}"]) for i, c in enumerate(host.vector)}
         values = dict(new_state)
         old_values: dict[Any, ColumnElement[Any]] = {
-            c: self.advanced(c, c - change(i)) for i, c in enumerate(host.vector)
+            c: self.dialect.minus(c, change(i)) for i, c in enumerate(host.vector)
         }
         for value in host.values:
-            result = value.result([new_state[c] for c in value.running])
+            result = self.result(value, new_state)
             if result is not None:
                 values[value.column] = result
-                before = value.result([old_values[c] for c in value.running])
+                before = self.result(value, old_values)
                 assert before is not None
                 # as it was stored: that is what it contributed
                 old_values[value.column] = cast(before, value.column.type)
@@ -197,12 +188,11 @@ class HostStatements:
         statement = update(host.table).where(*(c == changes.c[f"k{i}"] for i, c in enumerate(key)))
         return statement.values({c.key: v for c, v in values.items()}).returning(*labelled(returned))
 
-    def advanced(self, column: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Return ``value`` as it is stored in a running column."""
-        stored = stored_type(column.type)
-        if not isinstance(stored, Numeric):
-            return value
-        return settled(value, _DEFAULT_PLACES if stored.scale is None else stored.scale)
+    def result(
+        self, value: ComputedValue, states: Mapping[Column[Any], ColumnElement[Any]]
+    ) -> ColumnElement[Any] | None:
+        """Return a computed value over its running columns as ``states`` has them; ``None`` if it is one of them."""
+        return value.result([self.dialect.operand(c, states[c]) for c in value.running])
 
     def parents(self, host: Host) -> list[Edge]:
         """Return the edges over which a change of the host's values goes on within the UPDATE's own RETURNING."""

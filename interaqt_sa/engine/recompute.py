@@ -141,13 +141,13 @@ class Recompute:
                     for part in edge.parts:
                         for position in part.positions:
                             column = host.vector[position]
-                            states[column] = func.coalesce(sums.c[f"d{position}"], _ZERO)
+                            total = func.coalesce(sums.c[f"d{position}"], _ZERO)
+                            states[column] = self._dialect.stored(column, total)
         results: list[ColumnElement[Any]] = []
         for value in self._values:
-            settled = [self._statements.hosts.advanced(c, states[c]) for c in value.running]
-            result = value.result(settled)
-            results.append(cast(settled[0] if result is None else result, value.column.type))
-        return joined, {c: self._statements.hosts.advanced(c, s) for c, s in states.items()}, results
+            result = self._statements.hosts.result(value, states)
+            results.append(cast(states[value.column] if result is None else result, value.column.type))
+        return joined, states, results
 
     def _sums(self, key: Sequence[Any], edges: Sequence[Edge], n: int, python: bool) -> Subquery:
         host, width = self._host, len(key)
@@ -166,10 +166,7 @@ class Recompute:
             parts.append(select(*self._dialect.row_set(f"rows{n}", self._statements.hosts.row_shape(host, key)).c))
         each = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery(named(f"each{n}"))
         keys = [each.c[f"k{i}"] for i in range(width)]
-        sums = [
-            cast(func.sum(each.c[f"d{i}"]), self._dialect.number_type(c)).label(f"d{i}")
-            for i, c in enumerate(host.vector)
-        ]
+        sums = [self._dialect.total(c, each.c[f"d{i}"]).label(f"d{i}") for i, c in enumerate(host.vector)]
         return select(*keys, *sums).group_by(*keys).subquery(named(f"sums{n}"))
 
     def _python_rows(self, keys: Sequence[Key]) -> tuple[dict[str, Any] | None, dict[str, Any]]:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Table,
     and_,
     case,
-    cast,
     literal_column,
     select,
     tuple_,
@@ -36,8 +35,6 @@ from .plan.expressions import labelled
 T = TypeVar("T")
 
 _ZERO: ColumnElement[Any] = literal_column("0")
-#: to how many places SQLAlchemy reads a Decimal from a float
-_DEFAULT_PLACES = 10
 
 
 class Statements:
@@ -170,8 +167,8 @@ class Statements:
         for part in edge.parts:
             for position, number in zip(part.positions, part.sql, strict=False):
                 numbers[position] = number if member is None else _when(member, number)
-        types = [self.dialect.number_type(column) for column in edge.host.vector]
-        return [number if number is _ZERO else cast(number, t) for number, t in zip(numbers, types, strict=True)]
+        changes = zip(edge.host.vector, numbers, strict=True)
+        return [number if number is _ZERO else self.dialect.change(column, number) for column, number in changes]
 
     def joined(self, edge: Edge) -> FromClause:
         """Return the FROM of an edge: the driver and the rows along its paths."""

@@ -8,10 +8,11 @@ from alembic.autogenerate.render import (
     _repr_type,  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType]  the one way to render a type
     renderers,
 )
-from sqlalchemy import JSON, TextClause
+from sqlalchemy import JSON, Numeric, TextClause
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from ..schema.running_sum import RunningSum
 from . import operations as op
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def _plain(context: AutogenContext, item: TypeEngine[Any]) -> TypeEngine[Any] | 
     plain: TypeEngine[Any]
     if isinstance(item, JSON):
         plain = JSON(none_as_null=item.none_as_null)
+    elif isinstance(item, RunningSum):
+        plain = Numeric()
     else:
         assert isinstance(item, TypeDecorator)
         stored: TypeEngine[Any] = item.load_dialect_impl(context.dialect)

@@ -41,6 +41,7 @@ from .catalog import Catalog
 from .naming import fit_identifier
 from .placeholders import Placeholder, has_placeholder
 from .records import mapper_of
+from .running_sum import RunningSum
 from .stored_states import state_text
 
 T = TypeVar("T")
@@ -107,8 +108,8 @@ def _counter() -> Column[Any]:
 
 
 def _exact_sum() -> Column[Any]:
-    # NUMERIC whatever the field: sums of floats must not depend on the order of additions
-    return Column(Numeric(asdecimal=True), nullable=False, server_default=text("0"))
+    # a decimal whatever the field: sums of floats must not depend on the order of additions
+    return Column(RunningSum(), nullable=False, server_default=text("0"))
 
 
 @state_columns.register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, Float, Integer, Numeric, case, literal_column
@@ -11,19 +11,17 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from ...schema.computed import stored_type
-
-#: The context of a program, which its operators would use, may have any number of digits; the usual one has 28.
-_ALL_DIGITS = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
+from ...schema.running_sum import ALL_DIGITS
 
 
 def add_exactly(a: Any, b: Any) -> Any:
     """Return ``a + b`` with all digits, whatever the program's decimal context is."""
-    return _ALL_DIGITS.add(a, b) if isinstance(a, Decimal) or isinstance(b, Decimal) else a + b
+    return ALL_DIGITS.add(a, b) if isinstance(a, Decimal) or isinstance(b, Decimal) else a + b
 
 
 def negate_exactly(a: Any) -> Any:
     """Return ``-a`` with all digits."""
-    return _ALL_DIGITS.minus(a) if isinstance(a, Decimal) else -a
+    return ALL_DIGITS.minus(a) if isinstance(a, Decimal) else -a
 
 
 class finite(FunctionElement[Any]):  # noqa: N801  reads as a SQL function
@@ -38,7 +36,7 @@ class finite(FunctionElement[Any]):  # noqa: N801  reads as a SQL function
 def _finite(element: finite, compiler: SQLCompiler, **kw: Any) -> str:
     (value,) = element.clauses
     sql = compiler.process(value, **kw)
-    return f"(abs({sql}) < 9e307)"  # SQLite stores NaN as NULL
+    return f"(abs({sql}) < 9e999)"  # infinity, as SQLite reads it; it stores NaN as NULL
 
 
 @compiles(finite, "postgresql")
@@ -69,29 +67,6 @@ def _exact(element: exact, compiler: SQLCompiler, **kw: Any) -> str:
 def _exact_postgresql(element: exact, compiler: SQLCompiler, **kw: Any) -> str:
     (value,) = element.clauses
     return f"CAST(CAST({compiler.process(value, **kw)} AS TEXT) AS NUMERIC)"
-
-
-class settled(FunctionElement[Any]):  # noqa: N801
-    """A running decimal: where the database keeps decimals as floats, the error of each addition is rounded away."""
-
-    name = "settled"
-    inherit_cache = True
-
-    def __init__(self, value: ColumnElement[Any], places: int) -> None:
-        super().__init__(value, literal_column(str(places)))
-        self.type = value.type
-
-
-@compiles(settled)
-def _settled(element: settled, compiler: SQLCompiler, **kw: Any) -> str:
-    value, places = element.clauses
-    return f"round({compiler.process(value, **kw)}, {compiler.process(places, **kw)})"
-
-
-@compiles(settled, "postgresql")
-def _settled_postgresql(element: settled, compiler: SQLCompiler, **kw: Any) -> str:
-    value, _ = element.clauses
-    return compiler.process(value, **kw)
 
 
 class trimmed(FunctionElement[Any]):  # noqa: N801

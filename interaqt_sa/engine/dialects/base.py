@@ -24,6 +24,9 @@ from sqlalchemy import (
     Uuid,
     and_,
     bindparam,
+    cast,
+    func,
+    literal_column,
     select,
 )
 from sqlalchemy.types import TypeEngine
@@ -51,7 +54,6 @@ class EngineDialect(ABC):
 
     :ivar has_row_locks: whether rows can be locked; without them there is a single writer.
     :ivar chains_updates: whether an UPDATE may stand in a common table expression.
-    :ivar has_decimals: whether NUMERIC is exact there.
     :ivar rounds_values: whether columns round, pad or cut what is stored in them.
     :ivar returns_joined: whether RETURNING may name columns of the tables that an UPDATE joins.
     """
@@ -59,7 +61,6 @@ class EngineDialect(ABC):
     has_row_locks: bool
     chains_updates: bool
     returns_joined: bool
-    has_decimals: bool
     rounds_values: bool
 
     def __init__(self, dialect: Dialect) -> None:
@@ -129,7 +130,33 @@ class EngineDialect(ABC):
         """Return the type in which changes of a running ``column`` are summed: never one that rounds."""
         if isinstance(stored_type(column.type), (Integer, Boolean)):
             return BigInteger()
-        return Numeric(asdecimal=True) if self.has_decimals else Numeric(asdecimal=False)
+        return Numeric(asdecimal=True)
+
+    # Changes are numbers of that type; a running column may keep them in another.
+
+    def change(self, column: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return ``value`` as a change of a running ``column``."""
+        return cast(value, self.number_type(column))
+
+    def total(self, column: Column[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return the aggregate sum of changes."""
+        return cast(func.sum(change), self.number_type(column))
+
+    def plus(self, column: Column[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what a running ``column`` is after ``change``, as it is stored."""
+        return self.stored(column, func.coalesce(column, literal_column("0")) + change)
+
+    def minus(self, column: Column[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what a running ``column`` was before ``change``."""
+        return self.stored(column, column - change)
+
+    def stored(self, column: Column[Any], total: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return a sum of changes as a running ``column`` stores it."""
+        return total
+
+    def operand(self, column: Column[Any], state: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what a running ``column`` stores as a number with which SQL can calculate."""
+        return state
 
 
 def named(name: str) -> str:

@@ -74,7 +74,6 @@ class PostgreSQLDialect(EngineDialect):
     has_row_locks = True
     chains_updates = True
     returns_joined = True
-    has_decimals = True
     rounds_values = True
 
     @classmethod

@@ -1,4 +1,4 @@
-"""SQLite: JSON parameters and a single writer."""
+"""SQLite: JSON parameters, a single writer, and decimals of our own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ColumnElement,
     Connection,
@@ -30,10 +31,24 @@ from sqlalchemy.dialects.sqlite.base import SQLiteDialect as SQLAlchemySQLiteDia
 from sqlalchemy.types import TypeEngine
 
 from ...schema.computed import stored_type
+from ...schema.running_sum import RunningSum
 from ..execution import ENGINE_OPTIONS
 from .base import NO_VALUES, EngineDialect, Lock, RowShape, named, parameter
-from .sqlite_values import DECODE, define_functions, encoded, is_plain
+from .sqlite_decimals import (
+    DECIMAL_FUNCTIONS,
+    exact_add,
+    exact_decimal,
+    exact_subtract,
+    exact_sum,
+    nearest_float,
+    nearest_rounded_float,
+)
+from .sqlite_values import DECODE, decoded, encoded, is_plain
 
+#: key of ``Connection.info``: whether the connection has the engine's functions
+_DEFINED = "interaqt_sa.functions"
+#: to how many places SQLAlchemy reads a Decimal from a float
+_DEFAULT_PLACES = 10
 _HAS_TRIGGERS = text(
     "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = lower(:name) "
     "UNION ALL SELECT 1 FROM sqlite_temp_master WHERE type = 'trigger' AND lower(tbl_name) = lower(:name))"
@@ -46,7 +61,6 @@ class SQLiteDialect(EngineDialect):
     has_row_locks = False
     chains_updates = False
     returns_joined = False
-    has_decimals = False
     rounds_values = False
 
     @classmethod
@@ -81,7 +95,11 @@ class SQLiteDialect(EngineDialect):
         return encoded if bind is None else lambda value: encoded(bind(value))
 
     def prepare(self, connection: Connection) -> None:
-        define_functions(connection)
+        if _DEFINED not in connection.info:
+            driver: Any = connection.connection
+            for name, count, function in ((DECODE, 2, decoded), *DECIMAL_FUNCTIONS):
+                driver.create_function(name, count, function, deterministic=True)
+            connection.info[_DEFINED] = True
 
     def returned(self, column: Column[Any]) -> ColumnElement[Any]:
         # it keeps 4.0 as 4, which RETURNING gives away
@@ -103,6 +121,43 @@ class SQLiteDialect(EngineDialect):
 
     def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:
         return statement
+
+    def number_type(self, column: Column[Any]) -> TypeEngine[Any]:
+        return RunningSum() if _is_decimal(column) else super().number_type(column)
+
+    def change(self, column: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
+        return exact_decimal(value) if _is_decimal(column) else super().change(column, value)
+
+    def total(self, column: Column[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
+        return exact_sum(change) if _is_decimal(column) else super().total(column, change)
+
+    def plus(self, column: Column[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
+        if not _is_decimal(column):
+            return super().plus(column, change)
+        return self.stored(column, exact_add(column, change))
+
+    def minus(self, column: Column[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
+        if not _is_decimal(column):
+            return super().minus(column, change)
+        return self.stored(column, exact_subtract(column, change))
+
+    def stored(self, column: Column[Any], total: ColumnElement[Any]) -> ColumnElement[Any]:
+        if isinstance(column.type, RunningSum) or not _is_decimal(column):
+            return total
+        # the computed column itself: a float without the digits that its type does not show
+        type_ = stored_type(column.type)
+        if isinstance(type_, Float):
+            return nearest_float(total)
+        scale = getattr(type_, "scale", None)
+        return nearest_rounded_float(total, _DEFAULT_PLACES if scale is None else scale)
+
+    def operand(self, column: Column[Any], state: ColumnElement[Any]) -> ColumnElement[Any]:
+        return nearest_float(state) if isinstance(column.type, RunningSum) else state
+
+
+def _is_decimal(column: Column[Any]) -> bool:
+    """Whether changes of a running column are summed as exact decimals."""
+    return not isinstance(stored_type(column.type), (Integer, Boolean))
 
 
 def _field(row: ColumnElement[Any], place: int, type_: TypeEngine[Any]) -> ColumnElement[Any]:

@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import (
     Boolean,
-    Connection,
     Date,
     DateTime,
     Integer,
@@ -24,8 +23,6 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 #: the function, which takes the JSON array
 DECODE = "iq__decode"
-#: key of ``Connection.info``: whether the connection has the function
-_DEFINED = "interaqt_sa.decode"
 _INTEGERS = range(-(2**63), 2**63)
 #: types whose values the driver gets as integers, or as text without a NUL
 _PLAIN = (Boolean, Date, DateTime, Integer, Interval, Time, Uuid)
@@ -63,15 +60,8 @@ def encoded(value: Any) -> Any:
             raise TypeError(f"SQLite stores no {type(value).__name__}: {value!r}")
 
 
-def define_functions(connection: Connection) -> None:
-    """Define on a connection, once, what the engine's statements call."""
-    if not connection.info.get(_DEFINED):
-        driver: Any = connection.connection
-        driver.create_function(DECODE, 2, _decoded)
-        connection.info[_DEFINED] = True
-
-
-def _decoded(kind: str, digits: str) -> Any:
+def decoded(kind: str, digits: str) -> Any:
+    """Return the value of a JSON array that :func:`encoded` made."""
     value = bytes.fromhex(digits)
     match kind:
         case "f":

@@ -1,0 +1,87 @@
+"""Exact decimals on SQLite: functions in Python over numbers as :func:`.encode_sum` stores them.
+
+They are registered on each connection that the engine uses, and only the engine's own statements call them: a database
+file can be read and written without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Double, func, literal_column
+
+from ...schema.running_sum import ALL_DIGITS, RunningSum, decode_sum, encode_sum
+
+
+def exact_decimal(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a number of any type as an exact decimal."""
+    return func.iq__decimal(value, type_=RunningSum())
+
+
+def exact_sum(number: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the aggregate sum of exact decimals."""
+    # not every driver lets an aggregate be registered
+    return func.iq__sum(func.group_concat(number), type_=RunningSum())
+
+
+def exact_add(a: ColumnElement[Any], b: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return ``a + b`` as an exact decimal."""
+    return func.iq__add(a, b, type_=RunningSum())
+
+
+def exact_subtract(a: ColumnElement[Any], b: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return ``a - b`` as an exact decimal."""
+    return func.iq__subtract(a, b, type_=RunningSum())
+
+
+def nearest_float(number: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the float nearest to an exact decimal."""
+    return func.iq__float(number, type_=Double())
+
+
+def nearest_rounded_float(number: ColumnElement[Any], places: int) -> ColumnElement[Any]:
+    """Return the float nearest to an exact decimal after rounding, which SQLite's ``round()`` does not always give."""
+    return func.iq__round(number, literal_column(str(places)), type_=Double())
+
+
+def _decimal(value: Any) -> int | str:
+    if isinstance(value, int):
+        return value
+    # text that a numeric column holds is not a number, else it would not be text
+    return encode_sum(decode_sum(value)) if isinstance(value, float) else 0
+
+
+def _sum(joined: str | None) -> int | str:
+    total = decode_sum(0)
+    for part in str(joined or "0").split(","):
+        total = ALL_DIGITS.add(total, decode_sum(part))
+    return encode_sum(total)
+
+
+def _add(a: Any, b: Any) -> int | str:
+    return encode_sum(ALL_DIGITS.add(decode_sum(a), decode_sum(b)))
+
+
+def _subtract(a: Any, b: Any) -> int | str:
+    return encode_sum(ALL_DIGITS.subtract(decode_sum(a), decode_sum(b)))
+
+
+def _float(number: Any) -> float:
+    return float(decode_sum(number))
+
+
+def _round(number: Any, places: int) -> float:
+    return float(decode_sum(number).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, ALL_DIGITS))
+
+
+#: name, number of arguments and function
+DECIMAL_FUNCTIONS: Sequence[tuple[str, int, Callable[..., Any]]] = (
+    ("iq__decimal", 1, _decimal),
+    ("iq__sum", 1, _sum),
+    ("iq__add", 2, _add),
+    ("iq__subtract", 2, _subtract),
+    ("iq__float", 1, _float),
+    ("iq__round", 2, _round),
+)

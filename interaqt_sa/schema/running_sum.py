@@ -1,0 +1,67 @@
+"""The type of running sums: decimals with all their digits, also where the database has none."""
+
+from __future__ import annotations
+
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
+from typing import Any
+
+from sqlalchemy import Dialect, Numeric
+
+#: The context of a program, which its operators would use, may have any number of digits; the usual one has 28.
+ALL_DIGITS = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
+#: What makes text of a number that SQLite would otherwise store as a float. ``CAST(… AS REAL)`` still reads the number.
+_MARK = "n"
+_INTEGERS = range(-(2**63), 2**63)
+_INTEGER_DIGITS = 19
+
+
+class RunningSum(Numeric[Decimal]):
+    """NUMERIC without limits, for hidden columns.
+
+    SQLite keeps decimals as floats, where each addition leaves an error behind. There an integer is stored as such,
+    and any other number as text, such as ``'0.3n'``; see :func:`encode_sum`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(asdecimal=True)
+
+    # SQLAlchemy's own methods have no types
+    def bind_processor(self, dialect: Dialect) -> Any:
+        inherited: Any = super()
+        return inherited.bind_processor(dialect) if dialect.supports_native_decimal else _encode_bound
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        inherited: Any = super()
+        return inherited.result_processor(dialect, coltype) if dialect.supports_native_decimal else _decode_result
+
+
+def decode_sum(stored: Any) -> Decimal:
+    """Return the number that SQLite holds; what is not a finite number is 0.
+
+    A float is the shortest decimal that stands for it, as in ``repr(0.1)`` and in PostgreSQL's text of it.
+    """
+    if isinstance(stored, int):
+        return Decimal(stored)
+    if isinstance(stored, float):
+        stored = repr(stored)
+    try:
+        number = Decimal(stored.removesuffix(_MARK)) if isinstance(stored, str) else stored
+    except InvalidOperation:
+        return Decimal(0)
+    return number if isinstance(number, Decimal) and number.is_finite() else Decimal(0)
+
+
+def encode_sum(number: Decimal) -> int | str:
+    """Return ``number`` as SQLite stores it with all digits; equal numbers look the same, and 0 is the integer."""
+    number = ALL_DIGITS.normalize(number)
+    if number.adjusted() < _INTEGER_DIGITS and (integer := int(number)) == number and integer in _INTEGERS:
+        return integer
+    return f"{number}{_MARK}"
+
+
+def _encode_bound(value: Any) -> int | str | None:
+    return None if value is None else encode_sum(decode_sum(value))
+
+
+def _decode_result(stored: Any) -> Decimal | None:
+    return None if stored is None else decode_sum(stored)
