@@ -62,8 +62,8 @@ MIXED = (0.1, 0.2, 0.3, 1e16, -1e16, 1e-16, 1e6 + 0.3, 1e9 + 0.7, 3.3, -0.1, 1e3
 FLOATS = (
     st.sampled_from(MIXED)
     | st.sampled_from([None, math.nan, math.inf, -math.inf])
-    # of 15 digits: of two shortest decimals that stand for a float, databases may choose differently
-    | st.floats(-1e300, 1e300, allow_subnormal=False).map(lambda value: float(f"{value:.15g}"))
+    # beyond 2**53 two shortest decimals may stand for a float, and PostgreSQL and Python choose differently
+    | st.floats(-9e15, 9e15, allow_subnormal=False)
 )
 ROUTES = ("add", "bulk insert", "change", "bulk change", "move", "delete", "bulk delete")
 STEPS = st.lists(st.tuples(st.sampled_from(ROUTES), FLOATS, st.integers(0, 9)), min_size=1, max_size=25)
@@ -128,7 +128,9 @@ class Model:
                 assert meter.mean == pytest.approx(true_sum(numbers) / len(numbers), rel=1e-15)
             else:
                 assert meter.mean is None
-        assert session.get_one(Site, 1).level == true_sum(meter.level for meter in meters)
+        levels = [meter.level for meter in meters]
+        error = max(map(abs, levels)) * 1e-14  # levels may be beyond 2**53
+        assert session.get_one(Site, 1).level == pytest.approx(true_sum(levels), abs=error)
 
 
 @pytest.fixture
@@ -168,7 +170,7 @@ def run(system: iq.System, steps: list[tuple[str, float | None, int]]) -> None:
 
 
 @given(steps=STEPS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_writes(system: iq.System, steps: list[tuple[str, float | None, int]]) -> None:
     run(system, steps)
 
@@ -219,7 +221,7 @@ def test_it_is_what_a_recompute_gives(system: iq.System) -> None:
         kept = session.execute(select(Meter.level, hidden).where(Meter.id == 1)).one()
         assert isinstance(kept[1], Decimal)
         session.connection().execute(
-            update(Meter.__table__).values({hidden: 1, Meter.level: 7.0}),
+            update(Base.metadata.tables["meter"]).values({hidden: 1, Meter.level: 7.0}),
             execution_options={"interaqt_sa_engine": True},
         )
     assert {d.property for d in system.check(Meter).differences} == {"level", "_level__sum"}
