@@ -8,7 +8,7 @@ from alembic.autogenerate.render import (
     _repr_type,  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType]  the one way to render a type
     renderers,
 )
-from sqlalchemy import JSON, Numeric, TextClause
+from sqlalchemy import JSON, Numeric, Text, TextClause
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -116,7 +116,7 @@ def _plain(context: AutogenContext, item: TypeEngine[Any]) -> TypeEngine[Any] | 
     if isinstance(item, JSON):
         plain = JSON(none_as_null=item.none_as_null)
     elif isinstance(item, RunningSum):
-        plain = Numeric()
+        plain = Numeric().with_variant(Text(), "sqlite")
     else:
         assert isinstance(item, TypeDecorator)
         stored: TypeEngine[Any] = item.load_dialect_impl(context.dialect)

@@ -306,6 +306,8 @@ def _append_state(table: Table, name: str, column: Column[Any], info: tuple[str 
         # what is there may be another's: check_state() tells, together with all other faults
         if _REFLECTED in info_of(known):
             known.info[STATE_KEY] = info
+            if isinstance(column.type, RunningSum):
+                known.type = column.type  # the database only tells of NUMERIC
     else:
         column.name = column.key = name
         column.info[STATE_KEY] = info

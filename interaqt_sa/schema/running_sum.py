@@ -6,10 +6,12 @@ from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOpera
 from typing import Any
 
 from sqlalchemy import Dialect, Numeric
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import TypeCompiler
 
 #: The context of a program, which its operators would use, may have any number of digits; the usual one has 28.
 ALL_DIGITS = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
-#: What makes text of a number that SQLite would otherwise store as a float. ``CAST(… AS REAL)`` still reads the number.
+#: What keeps a NUMERIC column from making a float of the text. ``CAST(… AS REAL)`` still reads the number.
 _MARK = "n"
 _INTEGERS = range(-(2**63), 2**63)
 _INTEGER_DIGITS = 19
@@ -18,9 +20,11 @@ _INTEGER_DIGITS = 19
 class RunningSum(Numeric[Decimal]):
     """NUMERIC without limits, for hidden columns.
 
-    SQLite keeps decimals as floats, where each addition leaves an error behind. There an integer is stored as such,
-    and any other number as text, such as ``'0.3n'``; see :func:`encode_sum`.
+    SQLite keeps decimals as floats, where each addition leaves an error behind. There it is TEXT, such as ``'0.3n'``;
+    see :func:`encode_sum`. Columns of databases that were made as NUMERIC are served too.
     """
+
+    cache_ok = True
 
     def __init__(self) -> None:
         super().__init__(asdecimal=True)
@@ -33,6 +37,11 @@ class RunningSum(Numeric[Decimal]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         inherited: Any = super()
         return inherited.result_processor(dialect, coltype) if dialect.supports_native_decimal else _decode_result
+
+
+@compiles(RunningSum, "sqlite")
+def _sqlite_type(type_: RunningSum, compiler: TypeCompiler, **kw: Any) -> str:
+    return "TEXT"
 
 
 def decode_sum(stored: Any) -> Decimal:
