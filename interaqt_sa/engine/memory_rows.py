@@ -120,11 +120,9 @@ def stored_row(mapper: Mapper[Any], row: Mapping[str, Any], later: Iterable[str]
     return FunctionRow(mapper, row, later, is_whole=True)
 
 
-def new_row(instance: Any, watch: Watch) -> FunctionRow | None:
-    """Return a row that will be inserted; ``None`` if the application's code may still change any of it."""
+def new_row(instance: Any, watch: Watch) -> FunctionRow:
+    """Return a row that will be inserted."""
     mapper = watch.mapper
-    if mapper.dispatch.before_insert:
-        return None
     loaded, moving = inspect(instance).dict, _set_by_the_flush(mapper)
     known: dict[str, Any] = {}
     for prop in mapper.column_attrs:
@@ -135,14 +133,12 @@ def new_row(instance: Any, watch: Watch) -> FunctionRow | None:
     return FunctionRow(mapper, known, (value.attribute for value in watch.same_row), is_whole=False)
 
 
-def changed_row(instance: Any, watch: Watch, stored: Mapping[str, Any]) -> FunctionRow | None:
-    """Return a row that will be updated; ``None`` if the application's code may still change any of it.
+def changed_row(instance: Any, watch: Watch, stored: Mapping[str, Any]) -> FunctionRow:
+    """Return a row that will be updated.
 
     :param stored: the row as it is, locked.
     """
     mapper = watch.mapper
-    if mapper.dispatch.before_update:
-        return None
     state, moving = inspect(instance), _set_by_the_flush(mapper)
     known = dict(stored)
     for prop in mapper.column_attrs:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_dict
 
 from ..definitions.same_row import SameRow
+from ..errors import ComputationError
 from ..schema.records import stored_attributes
 from .memory_rows import UNKNOWN, FunctionRow, UnknownValueError, changed_row, new_row, stored_form, stored_row
 from .plan import ComputedValue, Source, Watch
@@ -40,22 +41,35 @@ class SameRowValues:
         :param carried: objects, by id, that get foreign keys only while the flush runs.
         """
         for instance, watch in new:
-            if watch.same_row and (
-                id(instance) in carried
-                or self._has_triggers(watch)
-                or not self._assign(instance, watch, new_row(instance, watch))
-            ):
-                self._defer(instance, watch)
-        olds = self._stored_rows([(i, w) for i, w in changed if w.same_row and not self._has_triggers(w)])
-        for instance, watch in changed:
             if watch.same_row:
-                stored = olds.get((watch.mapper, inspect(instance).identity))
-                if (
-                    id(instance) in carried
-                    or stored is None
-                    or not self._assign(instance, watch, changed_row(instance, watch, stored))
-                ):
-                    self._defer(instance, watch)
+                may_change = id(instance) in carried or bool(watch.mapper.dispatch.before_insert)
+                self._tell(instance, watch, new_row(instance, watch), may_change=may_change)
+        olds = self._stored_rows([(i, w) for i, w in changed if w.same_row])
+        for instance, watch in changed:
+            if not watch.same_row:
+                continue
+            stored = olds.get((watch.mapper, inspect(instance).identity))
+            if stored is None:
+                self._defer(instance, watch)
+            else:
+                may_change = id(instance) in carried or bool(watch.mapper.dispatch.before_update)
+                self._tell(instance, watch, changed_row(instance, watch, stored), may_change=may_change)
+
+    def _tell(self, instance: Any, watch: Watch, row: FunctionRow, *, may_change: bool) -> None:
+        """Assign what memory can tell; what is not certain is computed once more from the stored row.
+
+        :param may_change: whether code of the application is still to come. What looks at the object meanwhile, as a
+            table of versions does, gets the value that it will have unless that code changes something.
+        """
+        may_change = may_change or self._has_triggers(watch)
+        try:
+            is_told = self._assign(instance, watch, row)
+        except ComputationError:
+            if not may_change:
+                raise
+            is_told = False
+        if may_change or not is_told:
+            self._defer(instance, watch)
 
     def after_flush(self) -> None:
         """Compute the rest from the rows as they are stored."""
@@ -95,10 +109,8 @@ class SameRowValues:
         return found
 
     @staticmethod
-    def _assign(instance: Any, watch: Watch, row: FunctionRow | None) -> bool:
+    def _assign(instance: Any, watch: Watch, row: FunctionRow) -> bool:
         """Assign what memory can tell; return whether that was all."""
-        if row is None:
-            return False
         ordered = _in_order(watch.same_row)
         for value in ordered:
             assert isinstance(value.computation, SameRow)

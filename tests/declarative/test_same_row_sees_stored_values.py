@@ -335,3 +335,27 @@ def test_repair_mends_values_that_round(keep: Keep) -> None:
     assert {d.property for d in kept.system.check().differences} == {"third", "small", "seen", "from_third"}
     kept.system.repair()
     compare(kept, 2)
+
+
+def test_a_table_of_versions_gets_the_value(keep: Keep) -> None:
+    """What a listener copies from the object is what the row will have, unless other listeners change it."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Row(Base):
+        __tablename__ = "row_"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        n: Mapped[int]
+        double: Mapped[int] = iq.computed(lambda row: row.n * 2)
+
+    copies: list[int] = []
+    event.listen(Row, "before_insert", lambda mapper, connection, target: copies.append(target.double))
+    event.listen(Row, "before_update", lambda mapper, connection, target: copies.append(target.double))
+    kept = keep(Base)
+    with kept.begin() as session:
+        session.add(Row(id=1, n=2))
+        session.flush()
+        session.get_one(Row, 1).n = 3
+    assert copies == [4, 6]
+    assert kept.stored(Row.double) == [(6,)]
