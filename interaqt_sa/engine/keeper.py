@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
@@ -300,18 +300,18 @@ class Keeper:
             watch_statement(element, table, parameters, options, self.plan, flush, self._refuse)
 
     def before_inner_writes(self, connection: Connection, context: Any, *, attended: bool) -> None:
-        """Refuse writes that are parts of another statement, or written as text."""
+        """Refuse writes that are parts of another statement; warn of those that are written as text."""
         session = self._session_of(connection) if attended else None
         if session is None:
             return
         options = context.execution_options
-        errors: Iterable[UnmanagedWriteError]
         if is_text(context):
             names = self._names_on(session, connection, options)
-            errors = () if names is None else textual_writes(context.statement, self.plan, names)
-        else:
-            errors = inner_writes(context, self.plan, lambda t: self._names_on(session, connection, options, t))
-        for error in errors:
+            for error in () if names is None else textual_writes(context.statement, self.plan, names):
+                if self._unmanaged_dml != "allow":  # most text cannot be read: who writes it knows what follows
+                    warnings.warn(str(error), stacklevel=4)
+            return
+        for error in inner_writes(context, self.plan, lambda t: self._names_on(session, connection, options, t)):
             self._refuse(error)
 
     def _refuse(self, error: UnmanagedWriteError) -> None:

@@ -350,8 +350,8 @@ def test_a_table_of_versions_gets_the_value(keep: Keep) -> None:
         double: Mapped[int] = iq.computed(lambda row: row.n * 2)
 
     copies: list[int] = []
-    event.listen(Row, "before_insert", lambda mapper, connection, target: copies.append(target.double))
-    event.listen(Row, "before_update", lambda mapper, connection, target: copies.append(target.double))
+    for name in ("before_insert", "before_update"):
+        event.listen(Row, name, lambda *args: copies.append(args[-1].double))
     kept = keep(Base)
     with kept.begin() as session:
         session.add(Row(id=1, n=2))
