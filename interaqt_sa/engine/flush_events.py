@@ -48,8 +48,8 @@ class FlushEvents:
         table = mapper.base_mapper.local_table
         if not isinstance(table, Table) or not self._is_ours(mapper):
             return None
-        own = self._session.get_bind(self._plan.mapper or mapper).engine
-        if self._session.get_bind(mapper).engine is not own:
+        own = self._session.get_bind(mapper=self._plan.mapper or mapper).engine
+        if self._session.get_bind(mapper=mapper).engine is not own:
             return None  # what is kept in another database is not followed
         return self._plan.sources.get(table) or self._propagation.statements.unwatched(table, mapper.base_mapper)
 

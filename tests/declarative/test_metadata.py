@@ -61,8 +61,8 @@ def test_hidden_columns_are_there_with_types_that_follow_from_the_computation() 
     hidden = {c.name: type(c.type) for c in CREW if c.name.startswith("_")}
     long_name = "_a_very_long_name_that_leaves_no_room_for_what_is_appe_"
     assert {name: kind.__name__ for name, kind in hidden.items() if not name.startswith("_a_very")} == {
-        "_pay__sum": "Numeric",
-        "_mean_age__sum": "Numeric",
+        "_pay__sum": "RunningSum",
+        "_mean_age__sum": "RunningSum",
         "_mean_age__count": "BigInteger",
         "_all_adult__unmatched": "BigInteger",
         "_all_adult__total": "BigInteger",

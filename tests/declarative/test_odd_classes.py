@@ -97,7 +97,10 @@ MACHINE = StateMachine(states=[OPEN, CLOSED], transfers=[], initial_state=OPEN)
 @pytest.mark.parametrize(
     ("columns", "fault"),
     [
-        ((MACHINE, Integer), "Host.value: a StateMachine stores the names of its states: give a type of text, not"),
+        (
+            (MACHINE, Integer),
+            "Host.value: a StateMachine stores the names of its states: give a type of text or an Enum, not",
+        ),
         ((MACHINE, String(5)), "String(length=5) is too short for the state 'closed'"),
         ((MACHINE, Enum("open", "shut", name="s")), "has no values for the states ['closed']"),
         ((MACHINE, Enum(Color, name="c")), "has no values for the states ['open', 'closed']"),

@@ -5,7 +5,7 @@ CREATE TABLE customer (
 	order_count BIGINT DEFAULT 0 NOT NULL,
 	label TEXT,
 	leader_id INTEGER,
-	_spent__sum NUMERIC DEFAULT 0 NOT NULL,
+	_spent__sum TEXT DEFAULT 0 NOT NULL,
 	PRIMARY KEY (id),
 	CONSTRAINT ck_customer_named CHECK (full_name IS NOT NULL),
 	CONSTRAINT fk_customer_leader_id FOREIGN KEY(leader_id) REFERENCES customer (id)
