@@ -54,6 +54,7 @@ from .errors import SideEffectError as SideEffectError
 from .errors import TransactionCapabilityError as TransactionCapabilityError
 from .errors import TransactionOutcomeUnknownError as TransactionOutcomeUnknownError
 from .errors import TransactionRetryExhaustedError as TransactionRetryExhaustedError
+from .errors import UnattachedWriteWarning as UnattachedWriteWarning
 from .errors import UnmanagedWriteError as UnmanagedWriteError
 from .interactions.conditions import BoolExp as BoolExp
 from .interactions.conditions import Condition as Condition
@@ -148,6 +149,7 @@ __all__ = [
     "TransactionRetryExhaustedError",
     "Transform",
     "Trigger",
+    "UnattachedWriteWarning",
     "UniqueConstraint",
     "UnmanagedWriteError",
     "compile_schema",

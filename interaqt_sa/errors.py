@@ -143,6 +143,10 @@ class UnmanagedWriteError(FrameworkError):
     table: str | None = None
 
 
+class UnattachedWriteWarning(UserWarning):
+    """A write by a session or connection that no System is attached to; computed values did not follow it."""
+
+
 class ComputedWriteError(FrameworkError):
     """A write to a column whose value is computed; write what it is computed from."""
 

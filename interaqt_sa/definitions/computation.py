@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 #: Key of everything that the package keeps in ``MetaData.info``, ``Table.info`` and ``Column.info``.
 INFO_KEY = "interaqt_sa"
+#: Execution option that marks the package's own statements for its guard.
+ENGINE_OPTIONS = {"interaqt_sa_engine": True}
 #: Key of ``Column.info``: name of the table that the column was declared for. What copies it into a table of another
 #: name, such as one of versions, copies values and declares nothing.
 _DECLARED_FOR = f"{INFO_KEY}.declared_for"

@@ -59,6 +59,11 @@ class Attachments:
         """Whether a system keeps the values in sessions of this class, or has been told to leave them alone."""
         return any(issubclass(sessions, held) for held in (*self._owners, *self._released))
 
+    @property
+    def has_owners(self) -> bool:
+        """Whether a system keeps the values in any session."""
+        return bool(self._owners)
+
     def is_kept_by(self, sessions: type[Session], owner: object) -> bool:
         """Whether ``owner`` keeps the values in sessions of this class."""
         return any(issubclass(sessions, held) for held, by in list(self._owners.items()) if by is owner)

@@ -17,6 +17,7 @@ from .computed_writes import GivenComputedValues
 from .conflict_targets import ConflictTarget, Values
 from .dialects import Lock
 from .dml_statement import DMLStatement, conflict_clauses, known_value
+from .execution import shared_options
 from .given import Given
 from .guard import MANAGED_OPTION
 from .initial_values import initial_value
@@ -81,7 +82,9 @@ class Bulk:
         self.table = dml.table
         self.source: Source = self.plan.sources.get(dml.table) or statements.unwatched(self.table)
         session = dml.execution.session
-        self.propagation = start_propagation(session, statements, Memory(session, statements.plan))
+        options = shared_options(self.execution.execution_options)
+        self.propagation = start_propagation(session, statements, Memory(session, statements.plan), options)
+        self._reading = {**options, **_MANAGED}
         self.mapper: Mapper[Any] | None = dml.mapper or self.source.mapper
         self.propagation.connection(self.source)  # refuses what cannot be kept true before anything is written
         self.given = Given(self)
@@ -376,7 +379,7 @@ class Bulk:
 
     def read(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Iterable[Any]:
         """Run a SELECT made of parts of the statement, with parameters of the statement."""
-        return self.propagation.connection(self.source).execute(statement, parameters, execution_options=_MANAGED)
+        return self.propagation.connection(self.source).execute(statement, parameters, execution_options=self._reading)
 
     def _inheritance(self) -> Sequence[ColumnElement[bool]]:
         mapper = self.dml.mapper

@@ -11,14 +11,13 @@ from typing import Any
 from sqlalchemy import Column, insert
 from sqlalchemy.orm import Session
 
-from ..definitions.computation import RecordRef
+from ..definitions.computation import ENGINE_OPTIONS, RecordRef
 from ..definitions.representation import shorten
 from ..definitions.same_row import SameRow
 from ..errors import DefinitionFault
 from ..schema.records import resolve_record
 from .derived_check import ROW, DerivedDifference, check_derivation, repair_derivation
 from .dialects import Lock
-from .execution import ENGINE_OPTIONS
 from .memory import Memory
 from .mutations import start_propagation
 from .plan import ComputedValue, Plan

@@ -21,9 +21,6 @@ Row = tuple[Any, ...]
 #: converts one value, between Python and the driver
 Convert = Callable[[Any], Any]
 
-#: execution option that marks the engine's own statements for its guard
-ENGINE_OPTIONS = {"interaqt_sa_engine": True}
-
 
 class KeptText:
     """A kept statement as one driver takes it.
@@ -93,7 +90,7 @@ class KeptText:
         return converted
 
 
-def is_observed(connection: Connection) -> bool:
+def is_observed(connection: Connection, options: Mapping[str, Any]) -> bool:
     """Whether SQLAlchemy must run the engine's statements itself: somebody listens, or the text is not constant."""
     heard: Any = connection.dispatch
     return bool(
@@ -103,6 +100,7 @@ def is_observed(connection: Connection) -> bool:
         or heard.after_execute
         or len(heard.before_execute) > 1
         or "schema_translate_map" in connection.get_execution_options()
+        or "schema_translate_map" in options
         or _changes_execution(connection.dialect)
     )
 
@@ -134,6 +132,38 @@ def run_kept(connection: Connection, kept: KeptText, given: Mapping[str, Any]) -
     return rows
 
 
-def run_statement(connection: Connection, statement: Executable, given: Mapping[str, Any]) -> Sequence[Any]:
+def run_statement(
+    connection: Connection, statement: Executable, given: Mapping[str, Any], options: Mapping[str, Any]
+) -> Sequence[Any]:
     """Run a statement of the engine through SQLAlchemy."""
-    return connection.execute(statement, given, execution_options=ENGINE_OPTIONS).all()
+    return connection.execute(statement, given, execution_options=options).all()
+
+
+def shared_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the execution options of a statement that hold for what follows from it too.
+
+    What says how its own rows are fetched or synchronised, or is SQLAlchemy's own, does not.
+    """
+    return {name: value for name, value in options.items() if name not in _OF_ONE_STATEMENT and name[0] != "_"}
+
+
+_OF_ONE_STATEMENT = frozenset(
+    {
+        "autoflush",
+        "compiled_cache",
+        "dml_strategy",
+        "identity_token",
+        "insertmanyvalues_page_size",
+        "interaqt_sa_managed",
+        "is_delete_using",
+        "is_update_from",
+        "max_row_buffer",
+        "populate_existing",
+        "prebuffer_rows",
+        "preserve_rowcount",
+        "render_nulls",
+        "stream_results",
+        "synchronize_session",
+        "yield_per",
+    }
+)

@@ -66,14 +66,21 @@ class Flush:
 
     # -- before ------------------------------------------------------------------------------------------------
 
-    def before(self) -> None:
-        """Collect a superset of the rows that the flush will write, lock them and read what they contribute."""
+    def before(self, orphans: Iterable[object] = ()) -> None:
+        """Collect a superset of the rows that the flush will write, lock them and read what they contribute.
+
+        :param orphans: what it may delete besides ``session.deleted``; see :func:`.find_orphans`.
+        """
         for instance in self.session.new:
             self._collect_new(instance)
         for instance in self.session.dirty:
             self._collect_dirty(instance)
         for instance in self.session.deleted:
             self._collect_deleted(instance)
+        for instance in orphans:
+            self._collect_deleted(instance)
+            if (watch := self.plan.watch(type(instance))) is not None:
+                self._changed.append((instance, watch))  # unless it has found another parent
         self.switches.before_flush(self._new)
         for source in {watch.source for _, watch in self._new if watch.source is not None}:
             self.propagation.connection(source)  # refuses what cannot be kept true before anything is written

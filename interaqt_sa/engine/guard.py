@@ -9,11 +9,11 @@ from sqlalchemy import Column, Table, TextClause, TextualSelect
 from sqlalchemy.orm import FromStatement
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
+from ..definitions.computation import ENGINE_OPTIONS
 from ..errors import UnmanagedWriteError
 from .dependents import leads_on
 from .dialects import Lock
 from .dml_statement import dml_of
-from .execution import ENGINE_OPTIONS
 from .flush import Flush
 from .links import find_links
 from .plan import Plan, Source
@@ -119,19 +119,36 @@ def inner_writes(context: Any, plan: Plan, names: FindNames) -> Iterator[Unmanag
 
     :param context: of a statement that :func:`may_hold_writes`.
     """
-    compiled, options = context.compiled, context.execution_options
-    if ENGINE_OPTIONS.keys() <= options.keys():
-        return
     # the bulk handler asks by a statement of its own which rows match, and must not write by that
-    only_asks = MANAGED_OPTION in options and not (context.isinsert or context.isupdate or context.isdelete)
+    is_write = context.isinsert or context.isupdate or context.isdelete
+    only_asks = MANAGED_OPTION in context.execution_options and not is_write
+    if only_asks:
+        for part in _inner_parts(context):
+            table = find_table(part.table, plan, names)
+            yield _inner_write(part.table if table is None else table, str(part.__visit_name__))
+    else:
+        for found, verb in inner_tables(context, plan, names):
+            yield _inner_write(found, verb)
+
+
+def inner_tables(context: Any, plan: Plan, names: FindNames) -> Iterator[tuple[Table, str]]:
+    """Yield the managed tables that the parts of a statement write, with the verb of the part."""
+    for part in _inner_parts(context):
+        table = find_table(part.table, plan, names)
+        if table is not None and is_watched(part, table, plan):
+            yield table, str(part.__visit_name__)
+
+
+def _inner_parts(context: Any) -> Iterator[Insert | Update | Delete]:
+    compiled = context.compiled
+    if ENGINE_OPTIONS.keys() <= context.execution_options.keys():
+        return
     parts = [cte.element for cte in compiled.ctes or ()]
     if isinstance(compiled.statement, FromStatement):
         parts.append(compiled.statement.element)
     for part in parts:
         if isinstance(part, (Insert, Update, Delete)):
-            table = find_table(part.table, plan, names)
-            if only_asks or (table is not None and is_watched(part, table, plan)):
-                yield _inner_write(part.table if table is None else table, str(part.__visit_name__))
+            yield part
 
 
 def _inner_write(table: Any, verb: str) -> UnmanagedWriteError:

@@ -33,12 +33,14 @@ from .guard import (
     written_table,
 )
 from .listener_order import go_last, is_last, run_first
+from .orphans import find_orphans
 from .plan import Plan
 from .statements import Statements
 from .statements_in_flush import refuse_rows_in_flush
 from .strays import refuse_stray
 from .table_identity import TableNames, find_table
 from .textual_writes import textual_writes
+from .unattached import Unattached, UnattachedWrites
 
 
 class Keeper:
@@ -47,14 +49,21 @@ class Keeper:
     :param metadata: where the declarations hang.
     :param unmanaged_dml: what to do about writes past the session.
     :param all_serializable: whether every writer is SERIALIZABLE.
+    :param unattached: what to do about writes by sessions and connections that it is not attached to.
     """
 
     def __init__(
-        self, metadata: MetaData, unmanaged_dml: UnmanagedDML = "raise", *, all_serializable: bool = False
+        self,
+        metadata: MetaData,
+        unmanaged_dml: UnmanagedDML = "raise",
+        *,
+        all_serializable: bool = False,
+        unattached: Unattached = "warn",
     ) -> None:
         self._all_serializable = all_serializable
         self.metadata = metadata
         self._unmanaged_dml = unmanaged_dml
+        self._unattached = UnattachedWrites(metadata, unattached)
         self._statements: dict[str, Statements] = {}
         self._sessions: WeakKeyDictionary[Connection, list[ref[Session]]] = WeakKeyDictionary()
         # with the session classes by which each came to be known
@@ -222,7 +231,8 @@ class Keeper:
 
     def _begin_flush(self, session: Session) -> None:
         plan = self.plan
-        watched = (*session.new, *session.dirty, *session.deleted)
+        orphans = find_orphans(session, plan)
+        watched = (*session.new, *session.dirty, *session.deleted, *orphans)
         for mapped in {*map(type, watched)}:
             if mapped not in self._seen:
                 refuse_stray(session, self.metadata, mapped)
@@ -232,7 +242,7 @@ class Keeper:
             return
         self._now_at_work(session)
         flush = Flush(session, self.statements_for(session))
-        flush.before()
+        flush.before(orphans)
         state.flushes[self] = flush
 
     def _after_flush(self, session: Session, context: Any) -> None:
@@ -287,6 +297,7 @@ class Keeper:
         """Take part in an INSERT, UPDATE or DELETE, or refuse one that cannot be followed."""
         session = self._session_of(connection) if attended else None
         if session is None:
+            self._unattached.hear(connection, element, options)
             return
         state = SessionState.of(session)
         if self.plan.sequences and element.is_insert and not ENGINE_OPTIONS.keys() <= options.keys():
@@ -303,6 +314,8 @@ class Keeper:
         """Refuse writes that are parts of another statement; warn of those that are written as text."""
         session = self._session_of(connection) if attended else None
         if session is None:
+            if not is_text(context):
+                self._unattached.hear_inner(connection, context)
             return
         options = context.execution_options
         if is_text(context):

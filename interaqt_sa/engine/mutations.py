@@ -137,8 +137,10 @@ class Mutations:
             run_derivation(self._propagation, effect, event)
 
 
-def start_propagation(session: Session, statements: Statements, memory: Memory) -> Propagation:
-    """Return a propagation whose writes are heard."""
-    propagation = Propagation(session, statements, memory)
+def start_propagation(
+    session: Session, statements: Statements, memory: Memory, options: Mapping[str, Any] | None = None
+) -> Propagation:
+    """Return a propagation whose writes are heard; ``options`` are those of its statements."""
+    propagation = Propagation(session, statements, memory, options)
     propagation.mutations = Mutations(propagation)
     return propagation

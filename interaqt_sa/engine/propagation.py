@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Executable
 from sqlalchemy.orm import Session, object_mapper
 
+from ..definitions.computation import ENGINE_OPTIONS
 from ..errors import SchedulerError
 from . import execution
 from .computations.numbers import negate_exactly
@@ -43,8 +44,12 @@ class Propagation:
 
     mutations: Listener | None = None
 
-    def __init__(self, session: Session, statements: Statements, memory: Memory) -> None:
+    def __init__(
+        self, session: Session, statements: Statements, memory: Memory, options: Mapping[str, Any] | None = None
+    ) -> None:
         self.session = session
+        #: execution options of every statement: those of the application's own statement, if it is one
+        self.options: Mapping[str, Any] = {**(options or {}), **ENGINE_OPTIONS}
         self.statements = statements
         self.dialect = statements.dialect
         self.memory = memory
@@ -67,14 +72,14 @@ class Propagation:
         connection = self.connection(source)
         kept = None if self.is_observed(connection) else self.statements.text_of(statement, connection.dialect)
         if kept is None:
-            return execution.run_statement(connection, statement, parameters)
+            return execution.run_statement(connection, statement, parameters, self.options)
         return execution.run_kept(connection, kept, parameters)
 
     def is_observed(self, connection: Connection) -> bool:
         """Whether somebody listens to the statements of ``connection``."""
         found = self._observed.get(connection)
         if found is None:
-            found = self._observed[connection] = execution.is_observed(connection)
+            found = self._observed[connection] = execution.is_observed(connection, self.options)
         return found
 
     def connection(self, source: Source) -> Connection:

@@ -16,7 +16,6 @@ from ..schema.records import stored_attributes
 from .classes import read_by_class
 from .dialects import Lock
 from .dialects.base import named
-from .execution import ENGINE_OPTIONS
 from .explicit_ids import move_sequence
 from .initial_values import initial_value
 from .inserted import count_inserted
@@ -80,7 +79,7 @@ def _inserted(
     has_defaults = any(c.default is not None and c.key not in rows[0] for c in table.columns)
     if len(rows) > 1 or not names or has_defaults or any(isinstance(v, ClauseElement) for v in rows[0].values()):
         statement = insert(table).returning(*columns)
-        returned = propagation.connection(source).execute(statement, rows, execution_options=ENGINE_OPTIONS)
+        returned = propagation.connection(source).execute(statement, rows, execution_options=propagation.options)
         return [tuple(row) for row in returned]
 
     def make() -> Insert:
@@ -219,7 +218,7 @@ def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], k
             ),  # type: ignore[misc]
         )
         packed = propagation.dialect.pack("ids", source.key_shape, list(wanted))
-        propagation.connection(source).execute(statement, packed, execution_options=ENGINE_OPTIONS)
+        propagation.connection(source).execute(statement, packed, execution_options=propagation.options)
     written.follow()
     written.tell()
 

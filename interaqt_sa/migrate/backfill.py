@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Column, Connection, MetaData, Table, insert, inspect, select, update
 
-from ..definitions.computation import info_of
+from ..definitions.computation import ENGINE_OPTIONS, info_of
 from ..engine.derived_check import backfill_derivation
 from ..engine.plan import Plan
 from ..engine.recompute import backfill_batch
@@ -178,7 +178,7 @@ def run_waiting(context: MigrationContext, connection: Connection) -> None:
 def _ensure_dictionary_row(connection: Connection, table: Table) -> None:
     """Insert the one row of a dictionary; ``create_all`` does it by an event that a migration does not fire."""
     if DICTIONARY_KEY in info_of(table) and connection.scalar(select(table.c.id)) is None:
-        connection.execute(insert(table).values(id=ROW_ID))
+        connection.execute(insert(table).values(id=ROW_ID), execution_options=ENGINE_OPTIONS)
 
 
 class KeyCodec:

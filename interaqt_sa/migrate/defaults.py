@@ -9,6 +9,7 @@ from alembic.operations.ops import AddColumnOp, ModifyTableOps, UpgradeOps
 from sqlalchemy import Column, ColumnDefault, Connection, MetaData, Table, bindparam, inspect, select, tuple_, update
 from sqlalchemy.orm import Mapper
 
+from ..definitions.computation import ENGINE_OPTIONS
 from ..schema.catalog import Catalog
 
 #: Stands for the fingerprint where a back-fill writes the default of a property.
@@ -69,7 +70,7 @@ def fill_default(
     parameters = [
         {"filled": _value(column), **{f"key_{place}": part for place, part in enumerate(row)}} for row in found
     ]
-    connection.execute(statement, parameters)
+    connection.execute(statement, parameters, execution_options=ENGINE_OPTIONS)
     return found[-1]
 
 

@@ -43,6 +43,7 @@ class AsyncSystem:
         *,
         base: type[DeclarativeBase] | registry | MetaData | Schema | None = None,
         unmanaged_dml: Literal["raise", "warn", "allow"] = "raise",
+        unattached: Literal["raise", "warn", "allow"] = "warn",
         configure_sqlite: bool = True,
         isolation: Isolation = "READ COMMITTED",
     ) -> None:
@@ -53,6 +54,7 @@ class AsyncSystem:
             factory,
             base=base,
             unmanaged_dml=unmanaged_dml,
+            unattached=unattached,
             configure_sqlite=configure_sqlite,
             isolation=isolation,
         )

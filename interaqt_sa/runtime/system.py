@@ -44,6 +44,9 @@ class System:
         ``None``: a MetaData of its own, for definitions only.
     :param unmanaged_dml: what happens to writes that pass the session by (``bulk_save_objects()``,
         ``session.connection().execute()``): ``"raise"``, ``"warn"`` or ``"allow"``.
+    :param unattached: what happens when another session or connection of this process writes, on an engine that the
+        system was given or has met, to a table with computed values or what they are computed from: ``"warn"`` once
+        for each table, by :class:`.UnattachedWriteWarning`; ``"raise"``; or ``"allow"``. See :meth:`attach`.
     :param configure_sqlite: on SQLite, begin transactions with BEGIN IMMEDIATE, set a busy timeout, WAL and foreign
         keys. Without it concurrent writers lose updates or fail.
     :param isolation: isolation level of the sessions that the system makes itself. ``"SERIALIZABLE"`` says that all
@@ -62,6 +65,7 @@ class System:
         *,
         base: Any = None,
         unmanaged_dml: Literal["raise", "warn", "allow"] = "raise",
+        unattached: Literal["raise", "warn", "allow"] = "warn",
         configure_sqlite: bool = True,
         isolation: Isolation = "READ COMMITTED",
     ) -> None:
@@ -69,7 +73,9 @@ class System:
         self.isolation: Isolation = isolation
         self._configure_sqlite = configure_sqlite
         self._configured: WeakSet[Any] = WeakSet()
-        self._keeper = Keeper(self.metadata, unmanaged_dml, all_serializable=isolation == "SERIALIZABLE")
+        self._keeper = Keeper(
+            self.metadata, unmanaged_dml, all_serializable=isolation == "SERIALIZABLE", unattached=unattached
+        )
         self.session_factory: sessionmaker[Any] = self._make_factory(bind)
         self.attach(bind if not isinstance(bind, Engine) else self.session_factory)
         self.storage = Storage(self.session_factory, self.schema_of, current_session=running_session)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, event, select
 from sqlalchemy.orm import Mapper, class_mapper
 
-from ..definitions.computation import INFO_KEY, info_of
+from ..definitions.computation import ENGINE_OPTIONS, INFO_KEY, info_of
 from ..definitions.dictionary import Dictionary
 from ..errors import DefinitionFault
 from .catalog import Catalog
@@ -38,7 +38,7 @@ def build_dictionary(dictionary: Dictionary, value: Column[Any], metadata: MetaD
 
 
 def _write_row(table: Table, connection: Connection, **_: Any) -> None:
-    connection.execute(table.insert().values(id=ROW_ID))
+    connection.execute(table.insert().values(id=ROW_ID), execution_options=ENGINE_OPTIONS)
 
 
 def write_missing_rows(connection: Connection, metadata: MetaData) -> list[str]:

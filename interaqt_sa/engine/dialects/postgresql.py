@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.dialects.postgresql.ranges import AbstractMultiRange
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from ..execution import ENGINE_OPTIONS
+from ...definitions.computation import ENGINE_OPTIONS
 from .base import LOCK_NAMES, NO_VALUES, EngineDialect, Lock, RowShape, named, parameter
 
 _LOCKS = {

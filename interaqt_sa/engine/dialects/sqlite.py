@@ -30,9 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect as SQLAlchemySQLiteDialect
 from sqlalchemy.types import TypeEngine
 
+from ...definitions.computation import ENGINE_OPTIONS
 from ...schema.computed import stored_type
 from ...schema.running_sum import RunningSum
-from ..execution import ENGINE_OPTIONS
 from .base import NO_VALUES, EngineDialect, Lock, RowShape, named, parameter
 from .sqlite_decimals import (
     DECIMAL_FUNCTIONS,

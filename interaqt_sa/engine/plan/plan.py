@@ -63,6 +63,7 @@ class Plan:
         self._unwatched: WeakSet[type[Any]] = WeakSet()
         self._reactions_to: WeakKeyDictionary[Mapper[Any], tuple[Reaction, ...]] = WeakKeyDictionary()
         self._is_narrowed: WeakKeyDictionary[Mapper[Any], bool] = WeakKeyDictionary()
+        self._letting_go: WeakKeyDictionary[Mapper[Any], tuple[str, ...]] = WeakKeyDictionary()
         self._references: WeakKeyDictionary[type[Any], tuple[RowReference, ...]] = WeakKeyDictionary()
         self._other_classes: WeakKeyDictionary[Mapper[Any], tuple[Mapper[Any], ...]] = WeakKeyDictionary()
         self._kept_by_database: WeakKeyDictionary[Mapper[Any], tuple[Column[Any], ...]] = WeakKeyDictionary()
@@ -193,6 +194,17 @@ class Plan:
             below = mapper.self_and_descendants if mapper.polymorphic_on is not None else ()
             found = self._is_narrowed[mapper] = any(
                 self.reactions_to(m) != own for m in below if mapper.local_table in m.tables
+            )
+        return found
+
+    def letting_go(self, mapper: Mapper[Any]) -> tuple[str, ...]:
+        """Return the many-to-one relationships of ``mapper`` that delete what they let go of."""
+        found = self._letting_go.get(mapper)
+        if found is None:
+            found = self._letting_go[mapper] = tuple(
+                relationship.key
+                for relationship in mapper.relationships
+                if relationship.cascade.delete_orphan and relationship.direction is RelationshipDirection.MANYTOONE
             )
         return found
 
