@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, MetaData, Table, TableClause, event
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.attributes import instance_dict
 
+from ..definitions.computation import ENGINE_OPTIONS
 from ..errors import UnmanagedWriteError
 from ..session.state import SessionState, TransactionState
 from .added import add_row
@@ -20,7 +21,6 @@ from .connection import bind_of
 from .dialects import dialect_for
 from .dml_statement import DMLStatement, dml_of
 from .engine_events import EngineEvents, root_engine
-from .execution import ENGINE_OPTIONS
 from .explicit_ids import note_given_ids
 from .flush import Flush
 from .guard import (
