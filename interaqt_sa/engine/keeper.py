@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.attributes import instance_dict
 
 from ..definitions.computation import ENGINE_OPTIONS
-from ..errors import UnmanagedWriteError
+from ..errors import FrameworkError, UnmanagedWriteError
 from ..session.state import SessionState, TransactionState
 from .added import add_row
 from .attachments import Attachments, binds_of, session_class
@@ -42,6 +42,8 @@ from .table_identity import TableNames, find_table
 from .textual_writes import textual_writes
 from .unattached import Unattached, UnattachedWrites
 
+_MODES = ("raise", "warn", "allow")
+
 
 class Keeper:
     """Keeps the computed values of one MetaData true in every session that it is attached to.
@@ -60,6 +62,9 @@ class Keeper:
         all_serializable: bool = False,
         unattached: Unattached = "warn",
     ) -> None:
+        for name, mode in (("unmanaged_dml", unmanaged_dml), ("unattached", unattached)):
+            if mode not in _MODES:
+                raise FrameworkError(f"{name}={mode!r}: give one of {', '.join(map(repr, _MODES))}")
         self._all_serializable = all_serializable
         self.metadata = metadata
         self._unmanaged_dml = unmanaged_dml

@@ -26,7 +26,8 @@ class Kept:
         self.metadata: MetaData = base if isinstance(base, MetaData) else base.metadata
         self.metadata.create_all(engine)
         self.sessions: sessionmaker[Session] = sessionmaker(engine, **options)
-        self.system = System(self.sessions, base=base)
+        # tests break values on purpose, past every session
+        self.system = System(self.sessions, base=base, unattached="allow")
 
     def begin(self) -> AbstractContextManager[Session]:
         """Return a session in a transaction that is committed at the end of the block."""

@@ -1,0 +1,119 @@
+"""Orphans of a many-to-one are followed, and options of a statement hold for what follows from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, ForeignKey, insert, select, text, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+import interaqt_sa as iq
+from tests.support.engines import EngineFactory
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Box(Base):
+    __tablename__ = "box"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    weight: Mapped[int] = iq.computed(iq.Summation("labels", "weight"))
+    labels: Mapped[list[Label]] = relationship(back_populates="box")
+
+
+class Label(Base):
+    """Belongs to the one parcel that refers to it."""
+
+    __tablename__ = "label"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    box_id: Mapped[int] = mapped_column(ForeignKey("box.id"))
+    weight: Mapped[int] = mapped_column(default=1)
+    box: Mapped[Box] = relationship(back_populates="labels")
+    marks: Mapped[list[Mark]] = relationship(cascade="all, delete-orphan")
+    mark_count: Mapped[int] = iq.computed(iq.Count("marks"))
+
+
+class Mark(Base):
+    __tablename__ = "mark"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    label_id: Mapped[int] = mapped_column(ForeignKey("label.id"))
+
+
+class Parcel(Base):
+    __tablename__ = "parcel"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    label_id: Mapped[int | None] = mapped_column(ForeignKey("label.id"))
+    label: Mapped[Label | None] = relationship(cascade="all, delete-orphan", single_parent=True)
+
+
+@pytest.fixture
+def system(engine: Engine) -> iq.System:
+    Base.metadata.create_all(engine)
+    system = iq.System(engine, base=Base)
+    with system.session_factory.begin() as session:
+        session.add(Box(id=1))
+        session.flush()
+        label = Label(id=1, box_id=1, weight=3, marks=[Mark(), Mark()])
+        session.add_all([Parcel(id=1, label=label), Parcel(id=2), Label(id=2, box_id=1, weight=5)])
+    return system
+
+
+@pytest.mark.parametrize("new", [None, "another", "fresh"])
+def test_an_orphan_is_deleted_with_what_it_gave(system: iq.System, new: str | None) -> None:
+    with system.session_factory.begin() as session:
+        parcel = session.get_one(Parcel, 1)
+        assert parcel.label is not None
+        match new:
+            case None:
+                parcel.label = None
+            case "another":
+                parcel.label = session.get_one(Label, 2)
+            case _:
+                parcel.label = Label(id=3, box_id=1, weight=7)
+        session.flush()
+        assert session.get_one(Box, 1).weight == {None: 5, "another": 5, "fresh": 12}[new]
+    with system.session_factory() as session:
+        assert session.get(Label, 1) is None
+        assert session.scalars(select(Mark)).all() == []
+    assert system.check().ok
+
+
+def test_one_that_finds_another_parent_stays(system: iq.System) -> None:
+    with system.session_factory.begin() as session:
+        first, second = session.get_one(Parcel, 1), session.get_one(Parcel, 2)
+        label = first.label
+        first.label, second.label = None, label
+        session.flush()
+    with system.session_factory() as session:
+        assert session.get_one(Label, 1).mark_count == 2
+        assert session.get_one(Box, 1).weight == 8
+    assert system.check().ok
+
+
+@pytest.mark.postgres
+def test_a_translated_schema_given_to_execute(engine_for: EngineFactory) -> None:
+    engine = engine_for("psycopg")
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA IF EXISTS tenant CASCADE"))
+        connection.execute(text("CREATE SCHEMA tenant"))
+    there = engine.execution_options(schema_translate_map={None: "tenant"})
+    for place in (engine, there):
+        Base.metadata.create_all(place)
+    system = iq.System(engine, base=Base)
+    options: dict[str, Any] = {"schema_translate_map": {None: "tenant"}}
+    with system.session_factory.begin() as session:
+        session.add(Box(id=1))
+        session.execute(insert(Box), [{"id": 1}, {"id": 2}], execution_options=options)
+        session.execute(insert(Label), [{"id": n, "box_id": 1} for n in (1, 2, 3)], execution_options=options)
+        session.execute(
+            update(Label).where(Label.id > 1).values(box_id=2),
+            execution_options={**options, "synchronize_session": False},
+        )
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT id, weight FROM tenant.box ORDER BY id")).all() == [(1, 1), (2, 2)]
+        assert connection.execute(text("SELECT id, weight FROM public.box")).all() == [(1, 0)]
+        connection.rollback()
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA tenant CASCADE"))
