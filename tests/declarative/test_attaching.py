@@ -24,6 +24,9 @@ from tests.declarative.kept import Keep
 from tests.declarative.shop import Base, Customer, Note, Order
 from tests.support.statements import count_statements
 
+#: what sessions write that are not attached, or not any more, is heard
+pytestmark = pytest.mark.filterwarnings("ignore::interaqt_sa.UnattachedWriteWarning")
+
 
 @pytest.fixture
 def shop(engine: Engine) -> Engine:
