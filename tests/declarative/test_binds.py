@@ -150,6 +150,7 @@ def test_commits_and_rollbacks_inside_an_outer_transaction(session: Session) -> 
     assert session.scalars(select(Customer.order_count)).all() == [3]
 
 
+@pytest.mark.filterwarnings("ignore::interaqt_sa.UnattachedWriteWarning")
 def test_check_inside_an_outer_transaction(engine: Engine) -> None:
     sessions = sessionmaker()
     system = System(sessions, base=Base)
