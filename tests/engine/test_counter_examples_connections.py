@@ -168,6 +168,7 @@ def test_two_engines_in_one_computation_are_refused(engine_for: EngineFactory) -
             session.flush()
 
 
+@pytest.mark.filterwarnings("ignore::interaqt_sa.UnattachedWriteWarning")
 def test_detached_and_foreign_sessions_are_left_alone(engine_for: EngineFactory) -> None:
     engine = engine_for("pysqlite")
     system = _ledger(engine)

@@ -13,6 +13,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 import interaqt_sa as iq
 from tests.engine.conftest import MakeSystem
 
+# chains are laid down past every session, as another program would
+pytestmark = pytest.mark.filterwarnings("ignore::interaqt_sa.UnattachedWriteWarning")
+
 #: more than Python would follow by recursion
 DEPTH = sys.getrecursionlimit() + 200
 

@@ -104,7 +104,7 @@ def test_connections_that_break_and_statements_that_time_out_leave_nothing(
             attempt = impatient(transaction([several], f"{number}.{turn}"), Random(turn))
             try:
                 iq.run_with_transaction_retry(postgres_shop.session_factory, attempt, max_attempts=1000)
-            except RolledBackError:
+            except (RolledBackError, iq.TransactionOutcomeUnknownError):
                 continue
             except DBAPIError:
                 timed_out += 1
