@@ -142,14 +142,14 @@ def keyed_models(type_: Any) -> tuple[Any, Any, Any, Any]:
 
     class Top(Base):
         __tablename__ = "top"
-        id: Mapped[Any] = mapped_column(type_, primary_key=True)
+        id: Mapped[Any] = mapped_column(type_, primary_key=True, autoincrement=False)
         weight: Mapped[int] = iq.computed(iq.Summation("hosts", "weight"))
         hosts: Mapped[list[Host]] = relationship(back_populates="top")
 
     class Host(Base):
         __tablename__ = "host"
-        id: Mapped[Any] = mapped_column(type_, primary_key=True)
-        part: Mapped[int] = mapped_column(primary_key=True, default=1)
+        id: Mapped[Any] = mapped_column(type_, primary_key=True, autoincrement=False)
+        part: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
         top_id: Mapped[Any] = mapped_column(ForeignKey("top.id"))
         weight: Mapped[int] = iq.computed(iq.Summation("members", "weight"))
         twice: Mapped[int] = iq.computed(lambda host: host.weight * 2)
@@ -160,7 +160,7 @@ def keyed_models(type_: Any) -> tuple[Any, Any, Any, Any]:
 
     class Member(Base):
         __tablename__ = "member"
-        id: Mapped[Any] = mapped_column(type_, primary_key=True)
+        id: Mapped[Any] = mapped_column(type_, primary_key=True, autoincrement=False)
         host_id: Mapped[Any] = mapped_column(type_)
         part: Mapped[int] = mapped_column(default=1)
         weight: Mapped[int]
