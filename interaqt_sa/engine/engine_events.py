@@ -33,7 +33,7 @@ class StatementObserver(Protocol):
         """Take part in an INSERT, UPDATE or DELETE; ``attended``: by an attached session."""
         ...
 
-    def before_inner_writes(self, connection: Connection, context: Any, *, attended: bool) -> None:
+    def before_inner_writes(self, connection: Connection, context: Any, text: str, *, attended: bool) -> None:
         """Take part in a statement that may hold another one that writes."""
         ...
 
@@ -114,12 +114,12 @@ class EngineEvents:
     def _before_cursor_execute(
         self, connection: Connection, cursor: Any, text: str, parameters: Any, context: Any, executemany: bool
     ) -> tuple[str, Any]:
-        if context is not None and may_hold_writes(context):
+        if context is not None and may_hold_writes(context, text):
             attending, others = self._divided(connection)
             for observer in attending:
-                observer.before_inner_writes(connection, context, attended=True)
+                observer.before_inner_writes(connection, context, text, attended=True)
             for observer in others:
-                observer.before_inner_writes(connection, context, attended=False)
+                observer.before_inner_writes(connection, context, text, attended=False)
         return text, parameters
 
     def _handle_error(self, context: ExceptionContext) -> None:

@@ -101,13 +101,15 @@ def is_text(context: Any) -> bool:
     return isinstance(statement, (TextClause, TextualSelect))
 
 
-def may_hold_writes(context: Any) -> bool:
+def may_hold_writes(context: Any, text: str) -> bool:
     """Whether a statement may hold another one that writes.
+
+    :param text: what is about to run; a default that is executed by itself (a ``Sequence``) has no statement.
 
     It is asked about every statement, but only once it is compiled: to look for CTEs in what is not takes too long.
     """
     if is_text(context):
-        return may_write(context.statement)
+        return may_write(text)
     compiled = context.compiled
     return compiled is not None and (
         bool(getattr(compiled, "ctes", None)) or isinstance(compiled.statement, FromStatement)

@@ -315,7 +315,7 @@ class Keeper:
             flush = state.flushes.get(self) if session._flushing else None
             watch_statement(element, table, parameters, options, self.plan, flush, self._refuse)
 
-    def before_inner_writes(self, connection: Connection, context: Any, *, attended: bool) -> None:
+    def before_inner_writes(self, connection: Connection, context: Any, text: str, *, attended: bool) -> None:
         """Refuse writes that are parts of another statement; warn of those that are written as text."""
         session = self._session_of(connection) if attended else None
         if session is None:
@@ -325,7 +325,7 @@ class Keeper:
         options = context.execution_options
         if is_text(context):
             names = self._names_on(session, connection, options)
-            for error in () if names is None else textual_writes(context.statement, self.plan, names):
+            for error in () if names is None else textual_writes(text, self.plan, names):
                 if self._unmanaged_dml != "allow":  # most text cannot be read: who writes it knows what follows
                     warnings.warn(str(error), stacklevel=4)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest import mock
 
-from sqlalchemy import DDL, Column, Engine, ForeignKey, Integer, Table
+from sqlalchemy import DDL, Column, ColumnDefault, Engine, ForeignKey, Integer, Sequence, Table, func
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry, relationship
 
 import interaqt_sa as iq
@@ -37,6 +37,21 @@ def test_ddl_through_a_session(engine: Engine) -> None:
         session.connection().execute(DDL("CREATE TABLE beside (id INTEGER)"))
         session.execute(DDL("DROP TABLE beside"))
     assert system.check().ok
+
+
+def test_defaults_that_are_executed_by_themselves(engine: Engine) -> None:
+    system = iq.System(engine, base=Base)
+    number = Sequence("number_of_something")
+    defaults: list[tuple[ColumnDefault | Sequence, object]] = [(ColumnDefault(func.upper("a")), "A")]
+    if engine.dialect.supports_sequences:
+        number.create(engine)
+        defaults.append((number, 1))
+    for default, value in defaults:
+        with system.session_factory() as session:
+            assert session.scalar(default) == value
+            assert session.connection().scalar(default) in (value, 2)
+        with engine.connect() as connection:
+            assert connection.scalar(default) in (value, 3)
 
 
 def test_a_connection_that_is_none(engine: Engine) -> None:
