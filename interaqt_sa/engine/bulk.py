@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+from types import NoneType
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Result, Select, Table, insert, select, tuple_
@@ -153,7 +155,9 @@ class Bulk:
         if not all(column is not None and column is self.table.c.get(name) for name, column in columns.items()):
             return False
         # the ORM sorts rows by the attributes that they give, and leaves out None
-        return all(row.keys() == names and not any(value is None for value in row.values()) for row in rows)
+        if not all(row.keys() == names for row in rows):
+            return False
+        return not any(NoneType in set(map(type, map(itemgetter(name), rows))) for name in names)
 
     def count_new(
         self, columns: Sequence[Column[Any]], returned: Sequence[tuple[Any, ...]], replaced: Sequence[Key] = ()

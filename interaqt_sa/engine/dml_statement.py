@@ -151,6 +151,11 @@ class DMLStatement:
         return next((key for key, one in self.statement.table.c.items() if one.name == wanted.name), None)
 
     @cached_property
+    def each_name(self) -> Mapping[Any, Any]:
+        """Every name in the parameter sets, with the value that one of them gives it."""
+        return one_of_each(self.rows or [self.parameters])
+
+    @cached_property
     def written(self) -> frozenset[Column[Any]]:
         """The columns that it writes by its values, its parameters or its conflict clause.
 
@@ -158,7 +163,7 @@ class DMLStatement:
         """
         found = {one for key, value in self._assignments() for one, _ in self.assigned(key, value)}
         found.update(one for one, _ in self.set_on_conflict())
-        for name, value in one_of_each(self.rows or [self.parameters]).items():
+        for name, value in self.each_name.items():
             found.update(one for one, _ in self.assigned(name, value, in_rows=True))
         return frozenset(found)
 

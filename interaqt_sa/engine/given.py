@@ -139,11 +139,15 @@ class Given:
         return {self._attribute(column): known_value(value) for column, value in row.items()}
 
     def _distinct(self, rows: Sequence[Mapping[Any, Any]], *, in_rows: bool = True) -> list[dict[str, Any]]:
-        """Return what different values rows give to references; there may be many rows."""
+        """Return what different values rows give to references; there may be many rows.
+
+        :param in_rows: whether they are the parameter sets of the statement.
+        """
         has_locks = self._bulk.propagation.dialect.has_row_locks
         references = {name for r in self._references() for name in r.attributes} if has_locks else ()
         wanted: list[tuple[Any, str]] = []
-        for name, value in one_of_each(rows).items() if references else ():
+        each = self._bulk.dml.each_name if in_rows else one_of_each(rows)
+        for name, value in each.items() if references else ():
             pairs = list(self._bulk.dml.assigned(name, value, in_rows=in_rows))
             if len(pairs) == 1 and pairs[0][1] is value and self._attribute(pairs[0][0]) in references:
                 wanted.append((name, self._attribute(pairs[0][0])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Column, Table
@@ -60,7 +61,4 @@ def count_inserted(
 
 
 def _picked(rows: Sequence[tuple[Any, ...]], places: Sequence[int]) -> list[Key]:
-    if len(places) == 1:
-        (place,) = places
-        return [(row[place],) for row in rows]
-    return [tuple(row[i] for i in places) for row in rows]
+    return list(zip(*(map(itemgetter(place), rows) for place in places), strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Column, Result
@@ -10,6 +11,8 @@ from sqlalchemy.engine.result import FrozenResult, IteratorResult, SimpleResultM
 from sqlalchemy.sql.dml import Insert
 
 Row = tuple[Any, ...]
+#: columns that the engine let a statement return, and their rows
+Returned = tuple[Sequence[Column[Any]], Sequence[Row]]
 
 
 def split_result(result: Result[Any], statement: Any, columns: Sequence[Any]) -> tuple[WriteResult, list[Row]]:
@@ -18,7 +21,8 @@ def split_result(result: Result[Any], statement: Any, columns: Sequence[Any]) ->
     :return: the result as the user asked for it, and the rows of ``columns``.
     """
     if not statement._returning:
-        rows = [tuple(row) for row in result.all()]
+        # part by part: of many rows the garbage collector would walk through every object that there is
+        rows = [tuple(row) for part in result.partitions(1000) for row in part]
         return WriteResult.without_rows(result, statement, len(rows), columns, rows), rows
     frozen = result.freeze()
     mine = len(frozen.metadata.keys) - len(columns)
@@ -30,7 +34,6 @@ class WriteResult(IteratorResult[Any]):
     """The result of a write, with what a cursor would tell of it.
 
     :ivar rowcount: how many rows were written.
-    :ivar inserted_primary_key_rows: their primary keys, if it was an INSERT without RETURNING.
     """
 
     def __init__(self, answer: IteratorResult[Any], original: Result[Any] | None, statement: Any, written: int) -> None:
@@ -39,7 +42,7 @@ class WriteResult(IteratorResult[Any]):
         self.rowcount = written
         self.is_insert = isinstance(statement, Insert)
         self.returns_rows = bool(statement._returning)
-        self.inserted_primary_key_rows: list[Any] = []
+        self._returned: Returned = ((), ())
 
     @classmethod
     def of(
@@ -74,11 +77,17 @@ class WriteResult(IteratorResult[Any]):
         :param columns: what the engine let it return.
         """
         found = cls(IteratorResult(SimpleResultMetaData([]), iter(())), original, statement, written)
-        places = {str(column.key): i for i, column in enumerate(columns) if column.primary_key}
-        key = result_tuple(list(places))
-        found.inserted_primary_key_rows = [key([row[i] for i in places.values()]) for row in rows]
+        found._returned = (columns, rows)
         found.close()
         return found
+
+    @cached_property
+    def inserted_primary_key_rows(self) -> list[Any]:
+        """The primary keys of the rows, if it was an INSERT without RETURNING."""
+        columns, rows = self._returned  # few ask, and there may be many
+        places = {str(column.key): i for i, column in enumerate(columns) if column.primary_key}
+        key = result_tuple(list(places))
+        return [key([row[i] for i in places.values()]) for row in rows]
 
     @property
     def inserted_primary_key(self) -> Any:
