@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from types import NoneType
 from typing import Any
@@ -44,16 +44,20 @@ from .written_rows import WrittenRows
 _MANAGED = {MANAGED_OPTION: True}
 
 
-def run_bulk(dml: DMLStatement, statements: Statements) -> Result[Any]:
+def run_bulk(dml: DMLStatement, find_statements: Callable[[], Statements]) -> Result[Any]:
     """Run a DML statement on a watched table, with everything that follows from it.
+
+    :param find_statements: returns those for the database in which it runs.
 
     :raises ComputedWriteError: if it writes a computed column.
     :raises UnmanagedWriteError: if it is of a form that cannot be followed.
     """
-    given = GivenComputedValues(statements.plan, dml)
     session = dml.execution.session
-    with SessionState.of(session).managed(), all_or_nothing(session) as progress:
-        return _run(Bulk(dml, statements, given, progress))
+    with SessionState.of(session).managed(dml.execution.bind_arguments.get("bind")):
+        statements = find_statements()
+        given = GivenComputedValues(statements.plan, dml)
+        with all_or_nothing(session) as progress:
+            return _run(Bulk(dml, statements, given, progress))
 
 
 def _run(bulk: Bulk) -> Result[Any]:

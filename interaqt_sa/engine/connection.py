@@ -17,6 +17,8 @@ _SNAPSHOT = frozenset({"REPEATABLE READ", "SERIALIZABLE", "SNAPSHOT"})
 
 def bind_of(session: Session, plan: Plan) -> Engine | Connection:
     """Return where ``session`` writes the tables that ``plan`` watches."""
+    if (given := SessionState.of(session).bind) is not None:
+        return given
     source = next((source for source in plan.sources.values() if source.mapper is not None), None)
     if source is None:
         return session.get_bind()
@@ -33,7 +35,10 @@ def connection_of(session: Session, source: Source) -> Connection:
     bind_arguments: dict[str, Any] = {"clause": source.write}
     if source.mapper is not None:
         bind_arguments["mapper"] = source.mapper
-    transaction = SessionState.of(session).transaction
+    state = SessionState.of(session)
+    if state.bind is not None:
+        bind_arguments["bind"] = state.bind
+    transaction = state.transaction
     bind = session.get_bind(**bind_arguments)
     # a savepoint of the session begins when it is asked for its connection
     within = session.get_nested_transaction() or session.get_transaction()

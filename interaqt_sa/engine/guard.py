@@ -83,7 +83,8 @@ def unmanaged_write(table: Table, verb: str) -> UnmanagedWriteError:
     """Return the error for a write past the session."""
     return UnmanagedWriteError(
         f"this {verb} on {table.fullname!r} goes past the session, so that computed values cannot follow it; "
-        f"use session.execute({verb}(...)) or the unit of work instead of bulk_*() and connection.execute(), or give "
+        f"use session.execute({verb}(...)) or the unit of work instead of bulk_*() and connection.execute(); if it "
+        "comes from another session on the same connection, attach that one's class by system.attach(…). Or give "
         "System(unmanaged_dml='allow') and run system.repair() afterwards",
         table=table.fullname,
     )

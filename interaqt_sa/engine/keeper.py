@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
@@ -17,6 +16,7 @@ from ..session.state import SessionState, TransactionState
 from .added import add_row
 from .attachments import Attachments, binds_of, session_class
 from .bulk import run_bulk
+from .caller import Caller
 from .connection import bind_of
 from .dialects import dialect_for
 from .dml_statement import DMLStatement, dml_of
@@ -39,7 +39,7 @@ from .statements import Statements
 from .statements_in_flush import refuse_rows_in_flush
 from .strays import refuse_stray
 from .table_identity import TableNames, find_table
-from .textual_writes import textual_writes
+from .textual_writes import textual_write, textual_writes
 from .unattached import Unattached, UnattachedWrites
 
 _MODES = ("raise", "warn", "allow")
@@ -52,6 +52,7 @@ class Keeper:
     :param unmanaged_dml: what to do about writes past the session.
     :param all_serializable: whether every writer is SERIALIZABLE.
     :param unattached: what to do about writes by sessions and connections that it is not attached to.
+    :param session_listeners: events and listeners of others, who take part in the same sessions.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Keeper:
         *,
         all_serializable: bool = False,
         unattached: Unattached = "warn",
+        session_listeners: Sequence[tuple[str, Any]] = (),
     ) -> None:
         for name, mode in (("unmanaged_dml", unmanaged_dml), ("unattached", unattached)):
             if mode not in _MODES:
@@ -69,6 +71,7 @@ class Keeper:
         self.metadata = metadata
         self._unmanaged_dml = unmanaged_dml
         self._unattached = UnattachedWrites(metadata, unattached)
+        self._other_listeners = session_listeners
         self._statements: dict[str, Statements] = {}
         self._sessions: WeakKeyDictionary[Connection, list[ref[Session]]] = WeakKeyDictionary()
         # with the session classes by which each came to be known
@@ -86,6 +89,11 @@ class Keeper:
         """
         return Plan.of(self.metadata)
 
+    @property
+    def engines(self) -> list[Engine]:
+        """Engines of attached sessions that were met so far."""
+        return list(self._engines)
+
     def statements(self, dialect: Any) -> Statements:
         """Return the kept statements for a SQLAlchemy dialect."""
         plan = self.plan
@@ -94,6 +102,7 @@ class Keeper:
             found = self._statements[dialect.name] = Statements(
                 plan, dialect_for(dialect), all_serializable=self._all_serializable
             )
+            self._unattached.tell_of_early(plan)
         return found
 
     def statements_for(self, session: Session) -> Statements:
@@ -116,6 +125,7 @@ class Keeper:
             ("after_transaction_end", self._after_transaction_end),
             ("pending_to_transient", self._to_transient),
             ("persistent_to_transient", self._to_transient),
+            *self._other_listeners,
         ]
 
     def attach(self, target: Any) -> None:
@@ -133,6 +143,12 @@ class Keeper:
         """Stop listening on ``target``, and on the engines that are known by it alone."""
         self._attachments.release(session_class(target), self)
         self._listen()
+        for connection, held in list(self._sessions.items()):
+            left = [h for h in held if (s := h()) is not None and self._attachments.is_kept_by(type(s), self)]
+            if left:
+                self._sessions[connection] = left
+            else:
+                del self._sessions[connection]
         for engine, known_by in list(self._engines.items()):
             if not any(self._attachments.is_kept_by(sessions, self) for sessions in known_by):
                 del self._engines[engine]
@@ -166,8 +182,26 @@ class Keeper:
         if not isinstance(engine, Engine):
             return  # something that stands in for a database in a test
         self._watch_engine(engine, type(session))
-        self._sessions.setdefault(connection, []).append(ref(session))
-        SessionState.of(session).transaction.connections.append(connection)
+        held = self._sessions.setdefault(connection, [])
+        if all(other() is not session for other in held):  # a savepoint begins on it once more
+            held.append(ref(session))
+        state = SessionState.of(session).transaction
+        if connection not in state.connections:
+            state.connections.append(connection)
+        state.keepers.add(self)
+        if connection.in_nested_transaction():
+            state.within_savepoint()
+
+    def _join(self, session: Session) -> None:
+        """Take part in a transaction that had begun when the system was attached."""
+        transaction = session.get_nested_transaction() or session.get_transaction()
+        if transaction is None or self in SessionState.of(session).transaction.keepers:
+            return
+        while transaction is not None:
+            # SQLAlchemy tells of a connection only when it begins
+            for connection, *_ in set(transaction._connections.values()):  # pyright: ignore[reportPrivateUsage]
+                self._after_begin(session, transaction, connection)
+            transaction = transaction.parent
 
     def attends(self, connection: Connection) -> bool:
         """Return whether an attached session uses the connection."""
@@ -245,6 +279,7 @@ class Keeper:
         state = SessionState.of(session)
         if not state.collect_events and all(plan.watch(type(instance)) is None for instance in watched):
             return
+        self._join(session)
         self._now_at_work(session)
         flush = Flush(session, self.statements_for(session))
         flush.before(orphans)
@@ -270,15 +305,19 @@ class Keeper:
         session = execution.session
         if go_last(execution, self._do_orm_execute):
             return execution.invoke_statement()
-        table = find_table(element.table, self.plan, lambda t: self._names_for(execution, t))
-        if table is None or not is_watched(element, table, self.plan):
+        plan = Plan.if_ready(self.metadata)
+        if plan is None:
+            return None  # heard of when it gets to the connection
+        table = find_table(element.table, plan, lambda t: self._names_for(execution, t))
+        if table is None or not is_watched(element, table, plan):
             return None
         if session._flushing and self in SessionState.of(session).flushes:
             refuse_rows_in_flush(DMLStatement(execution, element, table))
             return None  # it becomes a part of the flush when it gets to the connection
         if execution.execution_options.get("autoflush", True) and session.autoflush and not session._flushing:
             session.flush()
-        return run_bulk(DMLStatement(execution, element, table), self.statements_for(session))
+        self._join(session)
+        return run_bulk(DMLStatement(execution, element, table), lambda: self.statements_for(session))
 
     def _names_for(self, execution: ORMExecuteState, target: TableClause) -> TableNames | None:
         session = execution.session
@@ -305,35 +344,39 @@ class Keeper:
             self._unattached.hear(connection, element, options)
             return
         state = SessionState.of(session)
-        if self.plan.sequences and element.is_insert and not ENGINE_OPTIONS.keys() <= options.keys():
-            note_given_ids(session, connection, self.plan, element, parameters)
+        plan = Plan.if_ready(self.metadata)
+        if plan is None:
+            self._unattached.hear(connection, element, options, attended=True)
+            return
+        if plan.sequences and element.is_insert and not ENGINE_OPTIONS.keys() <= options.keys():
+            note_given_ids(session, connection, plan, element, parameters)
         if state.is_managed:
             return
-        table = written_table(element, options, self.plan, lambda t: self._names_on(session, connection, options, t))
+        table = written_table(element, options, plan, lambda t: self._names_on(session, connection, options, t))
         if table is not None:
             # one that was refused, or had nothing to write, is not running any more
             flush = state.flushes.get(self) if session._flushing else None
-            watch_statement(element, table, parameters, options, self.plan, flush, self._refuse)
+            watch_statement(element, table, parameters, options, plan, flush, self._refuse)
 
     def before_inner_writes(self, connection: Connection, context: Any, text: str, *, attended: bool) -> None:
         """Refuse writes that are parts of another statement; warn of those that are written as text."""
         session = self._session_of(connection) if attended else None
-        if session is None:
-            if not is_text(context):
-                self._unattached.hear_inner(connection, context)
+        plan = Plan.if_ready(self.metadata) if session is not None else None
+        if session is None or plan is None:
+            self._unattached.hear_inner(connection, context, text)
             return
         options = context.execution_options
         if is_text(context):
             names = self._names_on(session, connection, options)
-            for error in () if names is None else textual_writes(text, self.plan, names):
+            for table, verb in () if names is None else textual_writes(text, plan, names):
                 if self._unmanaged_dml != "allow":  # most text cannot be read: who writes it knows what follows
-                    warnings.warn(str(error), stacklevel=4)
+                    Caller.now().warn(textual_write(table, verb))
             return
-        for error in inner_writes(context, self.plan, lambda t: self._names_on(session, connection, options, t)):
+        for error in inner_writes(context, plan, lambda t: self._names_on(session, connection, options, t)):
             self._refuse(error)
 
     def _refuse(self, error: UnmanagedWriteError) -> None:
         if self._unmanaged_dml == "raise":
             raise error
         if self._unmanaged_dml == "warn":
-            warnings.warn(str(error), stacklevel=4)
+            Caller.now().warn(str(error))

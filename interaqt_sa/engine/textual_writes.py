@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from sqlalchemy import Table
 from sqlalchemy.sql import quoted_name
 
-from ..errors import UnmanagedWriteError
 from .dependents import leads_on
 from .plan import Plan
 from .table_identity import TableNames
@@ -40,8 +39,8 @@ def may_write(text: str) -> bool:
     return _BEGINS.match(text) is not None
 
 
-def textual_writes(text: str, plan: Plan, names: TableNames) -> Iterator[UnmanagedWriteError]:
-    """Yield the errors for writes that computed values would have to follow.
+def textual_writes(text: str, plan: Plan, names: TableNames) -> Iterator[tuple[Table, str]]:
+    """Yield the tables that computed values would have to follow, with the verb of the write.
 
     :param text: of which :func:`may_write` is true.
     """
@@ -52,7 +51,7 @@ def textual_writes(text: str, plan: Plan, names: TableNames) -> Iterator[Unmanag
         for table in plan.tables_named(parts[-1]):
             if names.of(table) == wanted and _matters(found, table, plan):
                 verb = next(name for name in ("insert", "update", "delete", "merge", "truncate") if found[name])
-                yield _error(table, verb)
+                yield table, verb
 
 
 def _unquoted(name: str) -> quoted_name:
@@ -70,17 +69,27 @@ def _matters(found: re.Match[str], table: Table, plan: Plan) -> bool:
         return True
     if not found["update"]:
         is_host = source.host is not None and any(not edge.has_foreign_key for edge in source.host.edges)
-        return bool(source.edges) or is_host
+        return bool(source.edges) or is_host or (bool(found["insert"]) and _gives_computed(found, table, plan))
     inputs = {*source.inputs, *plan.found_by(source), *(c for c in table.columns if c in plan.columns)}
     inputs |= set(source.host.vector) if source.host is not None else set()
     changed = found["set"].partition(";")[0]
     return any(re.search(rf"(?<!\w){re.escape(column.name)}(?!\w)", changed, re.IGNORECASE) for column in inputs)
 
 
-def _error(table: Table, verb: str) -> UnmanagedWriteError:
-    return UnmanagedWriteError(
+def _gives_computed(found: re.Match[str], table: Table, plan: Plan) -> bool:
+    """Whether an INSERT gives values for computed columns: by their names, or for all columns."""
+    computed = {column.name.casefold() for column in table.columns if column in plan.columns}
+    listed = re.match(r"\s*\(([^()]*)\)", found.string[found.end() :])
+    if listed is None:
+        rest = found.string[found.end() :].lstrip().casefold()
+        return bool(computed) and not rest.startswith("default")
+    return any(_unquoted(name).casefold() in computed for name in re.findall(_NAME, listed[1]))
+
+
+def textual_write(table: Table, verb: str) -> str:
+    """Return what to say of a write in SQL text by an attached session."""
+    return (
         f"this SQL text writes {table.fullname!r} ({verb}), so that computed values cannot follow it; use "
         "session.execute() with insert(), update() or delete(), or give System(unmanaged_dml='allow') and run "
-        "system.repair() afterwards",
-        table=table.fullname,
+        "system.repair() afterwards"
     )

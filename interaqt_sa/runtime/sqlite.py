@@ -2,66 +2,176 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import asyncio
+import threading
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, SessionTransaction
+
+from ..engine.engine_events import root_engine
+from ..session.database_errors import normalize_database_error
 
 #: seconds that a writer waits for another
 BUSY_TIMEOUT = 30.0
-_CONFIGURED = "interaqt_sa.sqlite"
+#: the same where the other has begun in the same thread or task, which probably cannot end it while it waits
+OWN_TIMEOUT = 5.0
+_PREPARED = "interaqt_sa.sqlite"
+_LOCK = threading.Lock()
+
+_OWN_LOCK = (
+    "another session or connection of this thread has begun a transaction on this database, and so holds its write "
+    "lock, even if it has only read: commit it, roll it back or close it first, or do this work in that session"
+)
+_OTHER_LOCK = (
+    f"another session, thread or program has held the write lock of this database for {BUSY_TIMEOUT:.0f} seconds. "
+    "Sessions with a System begin as writers, also those that only read: keep their transactions short, and commit, "
+    "roll back or close each of them"
+)
 
 
-def configure_sqlite(engine: Engine) -> None:
-    """Make transactions on ``engine`` begin with BEGIN IMMEDIATE; does nothing for other databases.
+class SQLiteTransactions:
+    """Makes transactions on SQLite begin with BEGIN IMMEDIATE; does nothing for other databases.
 
     A transaction that begins by reading and writes later cannot wait for another writer: SQLite refuses it at once.
     Connections are also given a busy timeout, foreign keys and, for files, a write-ahead log. An engine whose driver
-    was put into manual transactions by the application (``isolation_level = None``) keeps its own way.
+    was put into manual transactions by the application (``isolation_level = None``) keeps its own way, and so does a
+    connection in AUTOCOMMIT.
     """
-    if engine.dialect.name == "sqlite" and not event.contains(engine, "begin", _begin):
-        event.listen(engine, "begin", _begin)
-        event.listen(engine, "invalidate", _release)
+
+    def __init__(self) -> None:
+        self._engines: WeakSet[Engine] = WeakSet()
+
+    def session_listeners(self) -> list[tuple[str, Callable[..., Any]]]:
+        """Return the listeners that configure the engines of sessions, as soon as one is used."""
+        return [
+            ("after_transaction_create", self._configure_bind),
+            ("after_begin", self._configure_connection),
+        ]
+
+    def configure(self, engine: Engine) -> None:
+        """Configure ``engine``, and with it those that are variants of it."""
+        if engine.dialect.name == "sqlite":
+            root = root_engine(engine)
+            if root not in self._engines:
+                _Writers.on(root).add(self)
+                self._engines.add(root)
+
+    def keep(self, engines: Iterable[Engine]) -> None:
+        """Leave all engines alone but these; what others have configured stays."""
+        kept = {root_engine(engine) for engine in engines}
+        for engine in [engine for engine in self._engines if engine not in kept]:
+            self._engines.discard(engine)
+            _Writers.on(engine).drop(self)
+
+    def _configure_bind(self, session: Session, transaction: SessionTransaction) -> None:
+        bind = session.bind
+        if transaction.parent is None and isinstance(bind, Engine):
+            self.configure(bind)
+        elif transaction.parent is None and isinstance(bind, Connection) and bind.in_transaction():
+            # begun by the application, such as a test that rolls everything back: the session's savepoints come next
+            self._configure_connection(session, transaction, bind)
+
+    def _configure_connection(self, session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+        """Configure an engine that only its first transaction makes known, such as one of ``binds=``."""
+        engine: Any = connection.engine
+        if connection.dialect.name == "sqlite" and isinstance(engine, Engine):
+            self.configure(engine)
+            _Writers.on(root_engine(engine)).begin(connection)
 
 
-def configure_sqlite_sessions(target: Any) -> None:
-    """Do the same for the engines of the sessions of ``target``, as soon as one is used; to be called once."""
-    for name, listener in (("after_transaction_create", _configure_bind), ("after_begin", _configure_connection)):
-        event.listen(target, name, listener)
+class _Writers:
+    """The transactions of one engine.
+
+    :ivar owners: on whose behalf they begin as writers.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = ref(engine)
+        self._owners: WeakSet[SQLiteTransactions] = WeakSet()
+        self._begun = threading.local()
+
+    @classmethod
+    def on(cls, engine: Engine) -> _Writers:
+        """Return what listens on ``engine``, making it if there is nothing."""
+        with _LOCK:
+            owners = (getattr(listener, "__self__", None) for listener in engine.dispatch.begin)
+            found = next((owner for owner in owners if isinstance(owner, cls)), None)
+            if found is None:
+                found = cls(engine)
+                event.listen(engine, "begin", found.begin)
+                event.listen(engine, "invalidate", _release)
+            return found
+
+    def add(self, owner: SQLiteTransactions) -> None:
+        with _LOCK:
+            self._owners.add(owner)
+
+    def drop(self, owner: SQLiteTransactions) -> None:
+        """Forget ``owner``; the last one leaves nothing on the engine, and connections are the driver's again."""
+        with _LOCK:
+            self._owners.discard(owner)
+            engine = self._engine()
+            if not self._owners and engine is not None:
+                event.remove(engine, "begin", self.begin)
+                event.remove(engine, "invalidate", _release)
+
+    def begin(self, connection: Connection) -> None:
+        """Take the write lock."""
+        raw: Any = connection.connection.dbapi_connection
+        # without a level the connection is in AUTOCOMMIT, or the application begins by itself
+        if not self._owners or raw.isolation_level is None or _in_transaction(raw):
+            return
+        if _PREPARED not in connection.info:
+            _prepare(raw)
+            # last: a task may be cancelled in the middle, and the next one then prepares the connection again
+            connection.info[_PREPARED] = True
+        is_held_here = self._is_held_here()
+        try:
+            with _waiting(raw, OWN_TIMEOUT) if is_held_here else nullcontext():
+                _run(raw, "BEGIN IMMEDIATE")
+        except Exception as error:
+            found = normalize_database_error(error)
+            if found is None or found.kind != "lock":
+                raise
+            locked = OperationalError("BEGIN IMMEDIATE", None, error)
+            locked.add_detail(_OWN_LOCK if is_held_here else _OTHER_LOCK)
+            raise locked from error
+        self._here()[connection] = _current_task()
+
+    def _is_held_here(self) -> bool:
+        """Whether a transaction that this thread, or in asyncio this task, has begun is still open."""
+        task = _current_task()
+        return any(begun == task and other.in_transaction() for other, begun in list(self._here().items()))
+
+    def _here(self) -> WeakKeyDictionary[Connection, ref[asyncio.Task[Any]] | None]:
+        found: WeakKeyDictionary[Connection, ref[asyncio.Task[Any]] | None] | None
+        found = getattr(self._begun, "connections", None)
+        if found is None:
+            found = self._begun.connections = WeakKeyDictionary()
+        return found
 
 
-def _configure_bind(session: Session, transaction: SessionTransaction) -> None:
-    bind = session.bind
-    if transaction.parent is None and isinstance(bind, Engine):
-        configure_sqlite(bind)
-    elif transaction.parent is None and isinstance(bind, Connection) and bind.in_transaction():
-        # begun by the application, such as a test that rolls everything back: the session's savepoints come next
-        _configure_connection(session, transaction, bind)
+def _current_task() -> ref[asyncio.Task[Any]] | None:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop in this thread
+        return None
+    return None if task is None else ref(task)
 
 
-def _configure_connection(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-    """Configure an engine that only its first transaction makes known, such as one of ``binds=``."""
-    if connection.dialect.name == "sqlite" and not event.contains(connection.engine, "begin", _begin):
-        configure_sqlite(connection.engine)
-        _begin(connection)
-
-
-def _begin(connection: Connection) -> None:
-    proxied = connection.connection
-    raw: Any = proxied.dbapi_connection
-    state = connection.info.get(_CONFIGURED)
-    if state is None and (raw.isolation_level is None or _in_transaction(raw)):
-        state = connection.info[_CONFIGURED] = "theirs"
-    if state not in ("ours", "theirs"):
-        # a task may be cancelled in the middle; the next one then prepares the connection anew
-        connection.info[_CONFIGURED] = "begun"
-        _prepare(raw)
-        state = connection.info[_CONFIGURED] = "ours"
-    if state == "ours" and not _in_transaction(raw):
-        cursor = raw.cursor()
-        cursor.execute("BEGIN IMMEDIATE")
-        cursor.close()
+@contextmanager
+def _waiting(raw: Any, seconds: float) -> Generator[None]:
+    """Wait so long for other writers meanwhile."""
+    _run(raw, f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+    try:
+        yield
+    finally:
+        _run(raw, f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
 
 
 def _release(raw: Any, record: object, exception: object) -> None:
@@ -75,15 +185,18 @@ def _release(raw: Any, record: object, exception: object) -> None:
 
 
 def _prepare(raw: Any) -> None:
-    raw.isolation_level = None
-    cursor = raw.cursor()
     for pragma in (
         "foreign_keys = ON",
         f"busy_timeout = {int(BUSY_TIMEOUT * 1000)}",
         "journal_mode = WAL",
         "synchronous = NORMAL",
     ):
-        cursor.execute(f"PRAGMA {pragma}")
+        _run(raw, f"PRAGMA {pragma}")
+
+
+def _run(raw: Any, statement: str) -> None:
+    cursor = raw.cursor()
+    cursor.execute(statement)
     cursor.close()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Literal
-from weakref import WeakSet
 
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
@@ -25,8 +24,7 @@ from ..schema.catalog import metadata_of
 from ..schema.schema import Schema
 from ..storage import Storage
 from .running import running_session
-from .sqlite import configure_sqlite as configure_sqlite_engine
-from .sqlite import configure_sqlite_sessions
+from .sqlite import SQLiteTransactions
 from .verification import check_computations, connection_of, verify
 
 #: Rows derived from rows that are derived …: so long a chain is mended by one call of ``repair``.
@@ -71,10 +69,13 @@ class System:
     ) -> None:
         self.metadata: MetaData = MetaData() if base is None else metadata_of(base)
         self.isolation: Isolation = isolation
-        self._configure_sqlite = configure_sqlite
-        self._configured: WeakSet[Any] = WeakSet()
+        self._sqlite = SQLiteTransactions() if configure_sqlite else None
         self._keeper = Keeper(
-            self.metadata, unmanaged_dml, all_serializable=isolation == "SERIALIZABLE", unattached=unattached
+            self.metadata,
+            unmanaged_dml,
+            all_serializable=isolation == "SERIALIZABLE",
+            unattached=unattached,
+            session_listeners=self._sqlite.session_listeners() if self._sqlite is not None else (),
         )
         self.session_factory: sessionmaker[Any] = self._make_factory(bind)
         self.attach(bind if not isinstance(bind, Engine) else self.session_factory)
@@ -91,8 +92,8 @@ class System:
             raise TypeError(
                 f"System takes an Engine, a sessionmaker, a scoped_session or a Session class, not {bind!r}"
             )
-        if self._configure_sqlite:
-            configure_sqlite_engine(bind)
+        if self._sqlite is not None:
+            self._sqlite.configure(bind)
         if self.isolation != "READ COMMITTED":
             bind = bind.execution_options(isolation_level=self.isolation)
         return sessionmaker(bind, expire_on_commit=False)
@@ -113,13 +114,12 @@ class System:
         :raises FrameworkError: if another system of the same MetaData is attached there.
         """
         self._keeper.attach(target)
-        if self._configure_sqlite and target not in self._configured:
-            self._configured.add(target)
-            configure_sqlite_sessions(target)
 
     def detach(self, target: sessionmaker[Any] | scoped_session[Any] | type[Session]) -> None:
-        """Undo :meth:`attach`."""
+        """Undo :meth:`attach`; the last one leaves nothing on the session class and on its engines."""
         self._keeper.detach(target)
+        if self._sqlite is not None:
+            self._sqlite.keep(self._keeper.engines)
 
     def __repr__(self) -> str:
         bind: Any = self.session_factory.kw.get("bind")

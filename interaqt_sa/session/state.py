@@ -23,12 +23,14 @@ class TransactionState:
     :ivar connection: the connection on which the engine writes, once it has written.
     :ivar asked: the bind for which, and the transaction or savepoint in which, the session last gave that connection.
     :ivar connections: all connections of the transaction.
+    :ivar keepers: the engines that have taken part since their first connection, or since they were attached.
     """
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
         self.asked: tuple[Engine | Connection, SessionTransaction | None] | None = None
         self.connections: list[Connection] = []
+        self.keepers: set[object] = set()
         self.events: list[MutationEvent] = []
         self.undo: list[Callable[[], None]] = []
         self.moved_sequences: dict[str, int] = {}
@@ -43,15 +45,18 @@ class TransactionState:
         """Remember where savepoint ``name`` began."""
         self._marks.append((name, len(self.events), len(self.undo)))
 
+    def within_savepoint(self) -> None:
+        """Note that a savepoint may have begun before the session came to its connection."""
+        if not self._marks:
+            self._marks.append(("", 0, 0))
+
     def rollback_to(self, name: str) -> None:
-        """Take back everything since savepoint ``name``."""
-        for index in range(len(self._marks) - 1, -1, -1):
-            if self._marks[index][0] == name:
-                _, events, undo = self._marks[index]
-                for restore in reversed(self.undo[undo:]):
-                    restore()
-                del self.undo[undo:], self.events[events:], self._marks[index + 1 :]
-                return
+        """Take back everything since savepoint ``name``: all, if it began before the session came to its connection."""
+        index = next((i for i in range(len(self._marks) - 1, -1, -1) if self._marks[i][0] == name), -1)
+        _, events, undo = self._marks[index] if index >= 0 else (name, 0, 0)
+        for restore in reversed(self.undo[undo:]):
+            restore()
+        del self.undo[undo:], self.events[events:], self._marks[index + 1 :]
 
 
 class SessionState:
@@ -62,6 +67,7 @@ class SessionState:
     :ivar transaction: state of the running root transaction.
     :ivar flushes: the part of each attached engine in the running flush.
     :ivar is_managed: whether the engine follows the statement that is running.
+    :ivar bind: where that statement runs, if it was given a place of its own (``bind_arguments``).
     """
 
     def __init__(self) -> None:
@@ -70,15 +76,20 @@ class SessionState:
         self.transaction = TransactionState()
         self.flushes: dict[object, Any] = {}
         self.is_managed = False
+        self.bind: Engine | Connection | None = None
 
     @contextmanager
-    def managed(self) -> Generator[None]:
-        """Mark statements that run meanwhile as followed by the engine."""
-        before, self.is_managed = self.is_managed, True
+    def managed(self, bind: Engine | Connection | None = None) -> Generator[None]:
+        """Mark statements that run meanwhile as followed by the engine.
+
+        :param bind: where they run, if not where the session runs them by itself.
+        """
+        before = self.is_managed, self.bind
+        self.is_managed, self.bind = True, bind or self.bind
         try:
             yield
         finally:
-            self.is_managed = before
+            self.is_managed, self.bind = before
 
     @classmethod
     def of(cls, session: Session) -> SessionState:

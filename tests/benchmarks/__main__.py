@@ -20,7 +20,7 @@ from statistics import median
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from interaqt_sa.runtime.sqlite import configure_sqlite
+from interaqt_sa.runtime.sqlite import SQLiteTransactions
 from tests.benchmarks.compare import FULL, QUICK, VARIANTS, Comparison, Figure, Size
 from tests.support.databases import ProcessDatabase
 from tests.support.servers import Server, find_server
@@ -53,9 +53,10 @@ async def sqlite() -> AsyncIterator[dict[str, AsyncEngine]]:
     """Give each variant a file."""
     with tempfile.TemporaryDirectory() as directory:
         engines = {}
+        transactions = SQLiteTransactions()
         for name in VARIANTS:
             engine = engines[name] = create_async_engine(with_driver(sqlite_file(Path(directory), name), "aiosqlite"))
-            configure_sqlite(engine.sync_engine)  # the same journal and locks for all
+            transactions.configure(engine.sync_engine)  # the same journal and locks for all
         try:
             yield engines
         finally:

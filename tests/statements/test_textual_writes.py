@@ -24,6 +24,7 @@ WRITES = [
     "DELETE FROM item",
     "DELETE FROM item AS i WHERE i.id = 1",
     "UPDATE box SET item_count = 5",
+    'INSERT INTO box (id, "item_count") VALUES (9, 5)',
     "WITH one AS (SELECT 1 AS id) UPDATE item SET amount_of = 7 WHERE id IN (SELECT id FROM one)",
 ]
 POSTGRES = [

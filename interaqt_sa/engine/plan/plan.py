@@ -10,6 +10,7 @@ from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table, inspect
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
 from ...schema.catalog import Catalog
+from ...schema.readiness import can_be_configured
 from ...schema.records import relationships_of
 from ...schema.sequences import NextId
 from .model import ComputedValue, Host, Source
@@ -82,6 +83,18 @@ class Plan:
 
             found = catalog.plan = build_plan(metadata)
         return found
+
+    @classmethod
+    def if_ready(cls, metadata: MetaData) -> Plan | None:
+        """Return :meth:`of`, or ``None`` while classes that others refer to are still to be mapped.
+
+        :raises DefinitionError: with every fault of the declarations.
+        """
+        catalog = Catalog.of(metadata)
+        found = catalog.plan
+        if isinstance(found, cls) and found.generation == catalog.generation:
+            return found
+        return cls.of(metadata) if can_be_configured(catalog.all_mappers()) else None
 
     def finish(self, sources: Sources) -> None:
         """Take over what the builder collected."""

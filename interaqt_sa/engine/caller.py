@@ -1,0 +1,56 @@
+"""Find the line of the program that runs a statement, and warn there."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+#: packages whose frames are not the program's: they run statements for it
+_INNER = frozenset(
+    {"alembic", "asyncio", "contextlib", "flask_sqlalchemy", "greenlet", "interaqt_sa", "pandas", "sqlalchemy"}
+    | {"sqlmodel"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A line of the program."""
+
+    filename: str
+    line: int
+    module: str
+    registry: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def now(cls) -> Caller:
+        """Return the line that is being run, of the innermost frame that is the program's own."""
+        frames = list(_frames())
+        own = (frame for frame in frames if frame.f_globals.get("__name__", "").partition(".")[0] not in _INNER)
+        found = next(own, frames[-1])
+        names = found.f_globals
+        registry = names.setdefault("__warningregistry__", {})
+        return cls(found.f_code.co_filename, found.f_lineno, names.get("__name__", ""), registry)
+
+    def warn(self, message: str, category: type[Warning] = UserWarning) -> None:
+        """Warn at this line."""
+        warnings.warn_explicit(message, category, self.filename, self.line, self.module, self.registry)
+
+
+def _frames() -> Iterator[FrameType]:
+    """Yield the frames of the call from the inside out, across greenlets.
+
+    An asynchronous session runs the synchronous one in a greenlet, whose frames do not lead back to the coroutine.
+    """
+    module: Any = sys.modules.get("greenlet")
+    greenlet = module.getcurrent() if module is not None else None
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+        if frame is None and greenlet is not None and greenlet.parent is not None:
+            greenlet = greenlet.parent
+            frame = greenlet.gr_frame
