@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Enum
+from sqlalchemy import Column, Enum, Table
 from sqlalchemy.orm.attributes import instance_dict, instance_state
-from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.dml import Insert, Update
 from sqlalchemy.sql.elements import ClauseElement
 
+from ..definitions.same_row import SameRow
 from ..definitions.state_machine import StateMachine
 from ..errors import ComputedWriteError
 from ..schema.computed import empty_value, state_of
@@ -21,6 +22,7 @@ from .plan import ComputedValue, Plan, Source, Watch
 from .round_trip import same_value
 
 if TYPE_CHECKING:
+    from .flush import Flush
     from .propagation import Propagation
     from .touched import Key
 
@@ -44,6 +46,28 @@ def refuse_computed_write(instance: object, watch: Watch, attributes: Iterable[s
         if not _is_equal(now, before, value.column):
             raise computed_write(value)
         values[name] = before  # in the type of its column
+
+
+def refuse_assigned(
+    element: Insert | Update, table: Table, parameters: Sequence[Mapping[str, Any]], flush: Flush
+) -> None:
+    """Refuse a statement of the unit of work with values of computed columns that code has assigned meanwhile.
+
+    Values of the same row are not among them: they are computed once more when all is written.
+
+    :raises ComputedWriteError: naming the attribute and its computation.
+    """
+    plan = flush.plan
+    values = [plan.columns[c] for c in table.columns if c in plan.columns]
+    for value in (v for v in values if not isinstance(v.computation, SameRow)):
+        given = [row[value.column.key] for row in parameters if value.column.key in row]
+        started = flush.started(value.column)
+        if isinstance(element, Insert) and not started:
+            started = [_initial(value)]
+        for one in given:
+            # what is written without a value begins with the column's own default
+            if one is not None and not any(_is_equal(one, state, value.column) for state in started):
+                raise computed_write(value)
 
 
 def computed_write(value: ComputedValue) -> ComputedWriteError:

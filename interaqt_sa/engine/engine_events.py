@@ -29,8 +29,8 @@ class StatementObserver(Protocol):
 
     def before_write(
         self, connection: Connection, element: Any, parameters: Any, options: Mapping[str, Any], *, attended: bool
-    ) -> None:
-        """Take part in an INSERT, UPDATE or DELETE; ``attended``: by an attached session."""
+    ) -> Any:
+        """Take part in an INSERT, UPDATE or DELETE, and return what is run; ``attended``: by an attached session."""
         ...
 
     def before_inner_writes(self, connection: Connection, context: Any, text: str, *, attended: bool) -> None:
@@ -105,10 +105,13 @@ class EngineEvents:
         statement = getattr(element, "statement", element)  # of what was compiled before; of DDL it is text
         if getattr(statement, "is_dml", False):
             attending, others = self._divided(connection)
+            followed = statement
             for observer in attending:
-                observer.before_write(connection, statement, multiparams or [params], options, attended=True)
+                followed = observer.before_write(connection, followed, multiparams or [params], options, attended=True)
             for observer in others:
-                observer.before_write(connection, statement, multiparams or [params], options, attended=False)
+                observer.before_write(connection, followed, multiparams or [params], options, attended=False)
+            if followed is not statement:
+                element = followed if element is statement else _compiled_like(followed, element, connection)
         return element, multiparams, params
 
     def _before_cursor_execute(
@@ -132,6 +135,11 @@ class EngineEvents:
     def _rollback_savepoint(self, connection: Connection, name: str, context: Any) -> None:
         for observer in self._alive():
             observer.rollback_savepoint(connection, name)
+
+
+def _compiled_like(statement: Any, compiled: Any, connection: Connection) -> Any:
+    """Compile a statement that takes the place of one that the application has compiled."""
+    return statement.compile(dialect=connection.dialect, column_keys=compiled.column_keys)
 
 
 def root_engine(engine: Any) -> Engine:

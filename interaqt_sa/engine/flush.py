@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Table, inspect
+from sqlalchemy import Column, Connection, Table, inspect
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import get_history, instance_dict, instance_state
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
@@ -30,6 +30,9 @@ from .same_row import SameRowValues, refresh_same_row
 from .statements import Statements
 from .touched import Key, Touched
 from .written_rows import WrittenRows
+
+if TYPE_CHECKING:
+    from .running_flush import RunningFlush
 
 
 class Flush:
@@ -63,19 +66,30 @@ class Flush:
         self._links: list[tuple[Source, list[Any], list[dict[str, Any]]]] = []
         self._others = Others(self.propagation)
         self._replaced: dict[Source, dict[Key, None]] = {}
+        #: whether memory holds what was written, as far as it holds anything
+        self._is_sure = True
+        #: states that machines have given to new rows
+        self._started: dict[Column[Any], list[Any]] = {}
 
     # -- before ------------------------------------------------------------------------------------------------
 
-    def before(self, orphans: Iterable[object] = ()) -> None:
+    def before(self, orphans: Iterable[object] = (), only: Iterable[object] | None = None) -> None:
         """Collect a superset of the rows that the flush will write, lock them and read what they contribute.
 
         :param orphans: what it may delete besides ``session.deleted``; see :func:`.find_orphans`.
+        :param only: the objects that the application flushes, if it does not flush all.
         """
-        for instance in self.session.new:
+        chosen = {id(instance) for instance in only} if only else None
+        new, dirty, deleted = (
+            [instance for instance in group if chosen is None or id(instance) in chosen]
+            for group in (self.session.new, self.session.dirty, self.session.deleted)
+        )
+        self.events.new = new
+        for instance in new:
             self._collect_new(instance)
-        for instance in self.session.dirty:
+        for instance in dirty:
             self._collect_dirty(instance)
-        for instance in self.session.deleted:
+        for instance in deleted:
             self._collect_deleted(instance)
         for instance in orphans:
             self._collect_deleted(instance)
@@ -105,7 +119,11 @@ class Flush:
             for source, rows in self._touched.items():
                 self._seen.update({(source, key): rows.columns for key in rows.keys})
         self.written.remember(self._touched, self._classes)
-        self.same_row.before_flush(self._new, self._changed, self._carried)
+        try:
+            self.same_row.before_flush(self._new, self._changed, self._carried)
+        except BaseException:
+            self.same_row.take_back()
+            raise
 
     def _add_known(self, locks: LockPass) -> None:
         """Add the rows to which new and changed objects refer, as far as memory knows."""
@@ -142,7 +160,9 @@ class Flush:
         if not watch.computed.keys().isdisjoint(loaded):
             refuse_computed_write(instance, watch, loaded.keys())
         for machine in watch.initial:
-            setattr(instance, machine.value.attribute, initial_value(machine, dict(loaded)))
+            state = initial_value(machine, dict(loaded))
+            setattr(instance, machine.value.attribute, state)
+            self._started.setdefault(machine.value.column, []).append(state)
         self._new.append((instance, watch))
         self._collect_members(instance, watch, loaded)
 
@@ -248,6 +268,10 @@ class Flush:
             return seen is None
         return columns is not None and columns & source.inputs <= seen
 
+    def started(self, column: Column[Any]) -> list[Any]:
+        """Return the states in ``column`` with which machines let new rows begin."""
+        return [*self._started.get(column, ()), *self.switches.started.get(column, ())]
+
     def hears(self, source: Source) -> bool:
         """Whether events of rows are waited for."""
         mutations = self.propagation.mutations
@@ -281,8 +305,23 @@ class Flush:
         self._note_late(source, written, columns)
 
     def inserted_by_statement(self, source: Source, keys: Iterable[Key]) -> None:
-        """Note rows that a statement of the application is about to insert while the flush runs."""
-        self._inserted.setdefault(source, {}).update(dict.fromkeys(keys))
+        """Note rows that a statement of the application is about to insert while the flush runs.
+
+        Some may be there already, so that the statement will fail, or may have been until the flush has deleted them.
+        """
+        fresh = dict.fromkeys(keys)
+        again = [key for key in fresh if self._seen.get((source, key), _UNSEEN) is None]
+        if again:
+            self._replaced.setdefault(source, {}).update(dict.fromkeys(again))
+        mine = self._new_keys(source)
+        unknown = [key for key in fresh if key not in mine and key not in again]
+        if unknown and not source.may_repeat:
+            propagation = self.propagation
+            statement = propagation.statements.read_rows(source, source.key)
+            packed = propagation.dialect.pack("ids", source.key_shape, unknown)
+            found = [tuple(row[: len(source.key)]) for row in propagation.execute(source, statement, packed)]
+            self.late(source, found, None, Lock.UPDATE)
+        self._inserted.setdefault(source, {}).update(fresh)
 
     def _new_keys(self, source: Source) -> set[Key]:
         """Return the keys of the rows that the flush has inserted so far: they have contributed nothing yet."""
@@ -309,9 +348,12 @@ class Flush:
 
     # -- after -------------------------------------------------------------------------------------------------
 
-    def after(self) -> None:
+    def after(self, running: RunningFlush) -> None:
         """Apply what the flush changed."""
         propagation = self.propagation
+        self._is_sure = not running.runs_code(self._any_connection())
+        if not self._is_sure:
+            propagation.settled = set()
         placed = [i for i, watch in (*self._new, *self._changed) if watch.computed]
         propagation.memory = Memory(self.session, self.plan, placed)
         loose: dict[Source, dict[Key, Mapping[Any, Any]]] = {}
@@ -321,7 +363,8 @@ class Flush:
             values = instance_dict(instance)
             key = tuple(watch.mapper.primary_key_from_instance(instance))
             if watch.edge_keys:
-                propagation.contributes(watch.source, key, watch.host_keys(values, None), fresh=True)
+                hosts = watch.host_keys(values, None) if self._is_sure else {}
+                propagation.contributes(watch.source, key, hosts, fresh=True)
             if propagation.has_loose_members(watch.source):
                 row = {c: values.get(watch.mapper.get_property_by_column(c).key) for c in watch.mapper.columns}
                 loose.setdefault(watch.source, {})[key] = row
@@ -330,25 +373,29 @@ class Flush:
         for source, rows in loose.items():
             propagation.new_hosts(source, rows)
         self._apply_links()
-        self.same_row.after_flush()
+        self.same_row.after_flush([] if self._is_sure else [*self._new, *self._changed])
         self.switches.after_flush()
         self._follow_late()
         self._follow_inserted()
         for instance, mapper, source in self._renamed:
             self._note_key(instance, mapper, source)
         self.written.follow()
-        self.events.after()
+        self.events.after(running.context, trusts_memory=self._is_sure)
         propagation.run()
         for source, keys in self._replaced.items():
             recount(propagation, source, keys)
         for instance, watch, source in self._rekeyed:
             recount(propagation, source, [tuple(watch.mapper.primary_key_from_instance(instance))])
 
+    def _any_connection(self) -> Connection | None:
+        source = next((w.source for _, w in (*self._new, *self._changed) if w.source is not None), None)
+        return None if source is None else self.propagation.connection(source)
+
     def _changed_row(self, instance: Any, watch: Watch) -> None:
         state = inspect(instance)
         if watch.source is None or state.key is None:
             return
-        hosts = watch.host_keys(state.dict, state.committed_state)
+        hosts = watch.host_keys(state.dict, state.committed_state) if self._is_sure else _nowhere_known(watch)
         self.propagation.contributes(watch.source, identity_of(state), hosts, fresh=False)
         self._note_key(instance, watch.mapper, watch.source)
 
@@ -373,8 +420,13 @@ class Flush:
                 refresh_same_row(self.propagation, source, list(keys))
             mutations = self.propagation.mutations
             if source.mapper is not None and mutations is not None and self.hears(source):
-                for mapper, rows in read_by_class(self.propagation, source, source.mapper, keys).items():
+                fresh = [key for key in keys if not self.written.is_remembered(source, key)]
+                for mapper, rows in read_by_class(self.propagation, source, source.mapper, fresh).items():
                     mutations.created(mapper, rows.values())
+
+
+def _nowhere_known(watch: Watch) -> dict[Edge, Key | None]:
+    return {edge: None for edge, _ in watch.edge_keys}
 
 
 _UNSEEN: set[Any] = set()

@@ -35,6 +35,8 @@ class FlushEvents:
         self._written = written
         self._session = propagation.session
         self._plan = propagation.statements.plan
+        #: the objects that the flush will insert; whatever listeners do about them meanwhile
+        self.new: list[Any] = []
 
     def class_of(self, state: InstanceState[Any]) -> Mapper[Any]:
         """Return the class by which a row is looked for before and after the flush."""
@@ -53,19 +55,24 @@ class FlushEvents:
             return None  # what is kept in another database is not followed
         return self._plan.sources.get(table) or self._propagation.statements.unwatched(table, mapper.base_mapper)
 
-    def after(self) -> None:
-        """Say what happened."""
+    def after(self, context: Any, *, trusts_memory: bool) -> None:
+        """Say what happened.
+
+        :param context: SQLAlchemy's unit of work.
+        :param trusts_memory: whether new objects hold what was written.
+        """
         self._written.tell_rekeyed()  # new rows may have the keys that others had
-        for mapper, instances in self._new().items():
-            self._mutations.created(mapper, self._created_rows(mapper, instances))
+        for mapper, instances in self._inserted(context).items():
+            self._mutations.created(mapper, self._created_rows(mapper, instances, trusts_memory=trusts_memory))
         self._written.tell()
 
-    def _new(self) -> dict[Mapper[Any], list[Any]]:
+    def _inserted(self, context: Any) -> dict[Mapper[Any], list[Any]]:
         found: dict[Mapper[Any], list[Any]] = {}
-        for instance in self._session.new:
-            mapper = instance_state(instance).mapper
-            if self._is_ours(mapper) and not self._replaces(mapper, instance):
-                found.setdefault(mapper, []).append(instance)
+        for instance in self.new:
+            state = instance_state(instance)
+            is_written = state in context.states and not any(context.states[state])
+            if is_written and self._is_ours(state.mapper) and not self._replaces(state.mapper, instance):
+                found.setdefault(state.mapper, []).append(instance)
         return found
 
     def _replaces(self, mapper: Mapper[Any], instance: object) -> bool:
@@ -81,10 +88,10 @@ class FlushEvents:
         table = mapper.local_table
         return isinstance(table, Table) and table.metadata is self._plan.metadata and self._mutations.wanted(mapper)
 
-    def _created_rows(self, mapper: Mapper[Any], instances: list[Any]) -> list[Row]:
+    def _created_rows(self, mapper: Mapper[Any], instances: list[Any], *, trusts_memory: bool) -> list[Row]:
         rows = [_loaded(mapper, instance_dict(instance)) for instance in instances]
         source = self.source_to_tell(mapper)
-        if source is None or all(_is_whole(mapper, row) for row in rows):
+        if source is None or (trusts_memory and all(_is_whole(mapper, row) for row in rows)):
             return rows
         keys = [self._key(mapper, instance) for instance in instances]
         stored = read_attributes(self._propagation, source, mapper, keys)

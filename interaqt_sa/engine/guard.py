@@ -11,6 +11,7 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from ..definitions.computation import ENGINE_OPTIONS
 from ..errors import UnmanagedWriteError
+from .computed_writes import refuse_assigned
 from .dependents import leads_on
 from .dialects import Lock
 from .dml_statement import dml_of
@@ -18,7 +19,8 @@ from .flush import Flush
 from .links import find_links
 from .plan import Plan, Source
 from .replaced import find_displaced, find_replaced, may_replace, replacing_targets, rows_by_column
-from .statements_in_flush import follow_statement, is_of_unit_of_work
+from .running_flush import RunningFlush
+from .statements_in_flush import follow_statement, writes_links_of_objects
 from .table_identity import FindNames, find_table
 from .textual_writes import may_write
 from .touched import Key, Touched
@@ -52,23 +54,47 @@ def watch_statement(
     parameters: Sequence[Mapping[str, Any]],
     options: Mapping[str, Any],
     plan: Plan,
+    running: RunningFlush | None,
     flush: Flush | None,
     refuse: Callable[[UnmanagedWriteError], None],
-) -> None:
-    """Take part in a statement of the unit of work, or refuse one that the engine cannot follow.
+) -> Insert | Update | Delete:
+    """Take part in a statement within a flush, or refuse one that the engine cannot follow.
 
     :param table: what :func:`written_table` returned for it.
-    :param flush: the running flush, if one runs.
+    :param running: the running flush, if one runs.
+    :param flush: what the engine does about it.
     :param refuse: raises, warns, or does nothing, as the system was told.
+    :return: the statement to run in its place: one of the application is kept to the rows that were locked for it.
     """
     source = plan.sources.get(table)
-    if flush is None or getattr(element.table, "metadata", None) is not plan.metadata:
+    if running is None or flush is None or getattr(element.table, "metadata", None) is not plan.metadata:
         refuse(unmanaged_write(table, str(element.__visit_name__)))
-        return
-    if not is_of_unit_of_work(element, table, parameters, options, plan):
-        if not follow_statement(element, table, parameters, source, flush):
+        return element
+    of_mapper = running.is_statement_of_mapper(options)
+    if not of_mapper and not writes_links_of_objects(element, table, parameters, plan):
+        followed = follow_statement(element, table, parameters, source, flush)
+        if followed is None:
             refuse(unmanaged_write(table, str(element.__visit_name__)))
-        return
+        return element if followed is None else followed
+    if of_mapper and not running.is_at_work:  # bulk_save_objects() and its like
+        refuse(unmanaged_write(table, str(element.__visit_name__)))
+        return element
+    _follow_unit_of_work(element, table, parameters, options, running, flush)
+    return element
+
+
+def _follow_unit_of_work(
+    element: Insert | Update | Delete,
+    table: Table,
+    parameters: Sequence[Mapping[str, Any]],
+    options: Mapping[str, Any],
+    running: RunningFlush,
+    flush: Flush,
+) -> None:
+    plan = flush.plan
+    source = plan.sources.get(table)
+    if not isinstance(element, Delete) and running.runs_code(None):
+        refuse_assigned(element, table, parameters, flush)
     if not isinstance(element, Delete) and may_replace(element, table, plan):
         _replaced_rows(element, table, parameters, flush)
     if source is None:

@@ -35,6 +35,7 @@ from .guard import (
 from .listener_order import go_last, is_last, run_first
 from .orphans import find_orphans
 from .plan import Plan
+from .running_flush import RunningFlush
 from .statements import Statements
 from .statements_in_flush import refuse_rows_in_flush
 from .strays import refuse_stray
@@ -120,6 +121,7 @@ class Keeper:
             ("after_begin", self._after_begin),
             ("before_flush", self._before_flush),
             ("after_flush", self._after_flush),
+            ("after_flush_postexec", self._after_flush_postexec),
             ("do_orm_execute", self._do_orm_execute),
             ("after_soft_rollback", self._after_soft_rollback),
             ("after_transaction_end", self._after_transaction_end),
@@ -237,7 +239,10 @@ class Keeper:
             state.transaction = TransactionState()
 
     def _after_soft_rollback(self, session: Session, previous: SessionTransaction) -> None:
-        SessionState.of(session).flushes.pop(self, None)
+        state = SessionState.of(session)
+        running = state.flushes.get(self)
+        if running is not None and not running.is_running:  # else it was a savepoint within the flush
+            del state.flushes[self]
 
     def _to_transient(self, session: Session, instance: object) -> None:
         """Forget computed values of an object whose row was rolled back, so that it can be added again."""
@@ -264,35 +269,47 @@ class Keeper:
     def _before_flush(self, session: Session, context: Any, instances: Any) -> None:
         SessionState.of(session).flushes.pop(self, None)
         if is_last(session.dispatch.before_flush, self._before_flush):
-            self._begin_flush(session)
+            self._begin_flush(session, context, instances)
         else:
-            run_first(context, lambda: self._begin_flush(session))
+            run_first(context, lambda: self._begin_flush(session, context, instances))
 
-    def _begin_flush(self, session: Session) -> None:
+    def _begin_flush(self, session: Session, context: Any, instances: Sequence[object] | None) -> None:
         plan = self.plan
+        state = SessionState.of(session)
+        state.flushes[self] = running = RunningFlush(session, context)
         orphans = find_orphans(session, plan)
         watched = (*session.new, *session.dirty, *session.deleted, *orphans)
         for mapped in {*map(type, watched)}:
             if mapped not in self._seen:
                 refuse_stray(session, self.metadata, mapped)
                 self._seen.add(mapped)
-        state = SessionState.of(session)
         if not state.collect_events and all(plan.watch(type(instance)) is None for instance in watched):
             return
         self._join(session)
         self._now_at_work(session)
-        flush = Flush(session, self.statements_for(session))
-        flush.before(orphans)
-        state.flushes[self] = flush
+        flush = self._make_flush(session)
+        flush.before(orphans, instances)
+        running.flush = flush
+
+    def _make_flush(self, session: Session) -> Flush:
+        return Flush(session, self.statements_for(session))
 
     def _after_flush(self, session: Session, context: Any) -> None:
-        state = SessionState.of(session)
-        flush = state.flushes.get(self)
-        if isinstance(flush, Flush):
-            try:
-                flush.after()
-            finally:
-                del state.flushes[self]
+        running = SessionState.of(session).flushes.get(self)
+        if running is not None and running.context is context:
+            running.is_written = True
+            self._finish_flush(running)
+
+    def _after_flush_postexec(self, session: Session, context: Any) -> None:
+        running = SessionState.of(session).flushes.pop(self, None)
+        if running is not None and running.context is context:
+            self._finish_flush(running)  # of what other listeners to after_flush have executed
+
+    @staticmethod
+    def _finish_flush(running: RunningFlush) -> None:
+        if running.flush is not None:
+            flush, running.flush = running.flush, None
+            flush.after(running)
 
     def _do_orm_execute(self, execution: ORMExecuteState) -> Any:
         if not (execution.is_insert or execution.is_update or execution.is_delete):
@@ -311,7 +328,8 @@ class Keeper:
         table = find_table(element.table, plan, lambda t: self._names_for(execution, t))
         if table is None or not is_watched(element, table, plan):
             return None
-        if session._flushing and self in SessionState.of(session).flushes:
+        running = SessionState.of(session).flushes.get(self)
+        if running is not None and running.takes_statements:
             refuse_rows_in_flush(DMLStatement(execution, element, table))
             return None  # it becomes a part of the flush when it gets to the connection
         if execution.execution_options.get("autoflush", True) and session.autoflush and not session._flushing:
@@ -337,26 +355,30 @@ class Keeper:
 
     def before_write(
         self, connection: Connection, element: Any, parameters: Any, options: Mapping[str, Any], *, attended: bool
-    ) -> None:
-        """Take part in an INSERT, UPDATE or DELETE, or refuse one that cannot be followed."""
+    ) -> Any:
+        """Take part in an INSERT, UPDATE or DELETE, or refuse one that cannot be followed.
+
+        :return: the statement to run in its place.
+        """
         session = self._session_of(connection) if attended else None
         if session is None:
             self._unattached.hear(connection, element, options)
-            return
+            return element
         state = SessionState.of(session)
         plan = Plan.if_ready(self.metadata)
         if plan is None:
             self._unattached.hear(connection, element, options, attended=True)
-            return
+            return element
         if plan.sequences and element.is_insert and not ENGINE_OPTIONS.keys() <= options.keys():
             note_given_ids(session, connection, plan, element, parameters)
         if state.is_managed:
-            return
+            return element
         table = written_table(element, options, plan, lambda t: self._names_on(session, connection, options, t))
-        if table is not None:
-            # one that was refused, or had nothing to write, is not running any more
-            flush = state.flushes.get(self) if session._flushing else None
-            watch_statement(element, table, parameters, options, plan, flush, self._refuse)
+        if table is None:
+            return element
+        running = state.flushes.get(self)
+        flush = running.begun(lambda: self._make_flush(session)) if running is not None else None
+        return watch_statement(element, table, parameters, options, plan, running, flush, self._refuse)
 
     def before_inner_writes(self, connection: Connection, context: Any, text: str, *, attended: bool) -> None:
         """Refuse writes that are parts of another statement; warn of those that are written as text."""

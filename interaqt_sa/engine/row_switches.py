@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from sqlalchemy import Column
 from sqlalchemy.orm.attributes import instance_dict, instance_state
 
 from .initial_values import initial_value
@@ -26,6 +27,8 @@ class RowSwitches:
         self._session = propagation.session
         self._machines = propagation.statements.plan.machines
         self._instances: list[tuple[Any, Watch]] = []
+        #: the states with which machines start again
+        self.started: dict[Column[Any], list[Any]] = {}
 
     def before_flush(self, new: Iterable[tuple[Any, Watch]]) -> None:
         """Find new objects with the keys of deleted ones, and let their machines start again."""
@@ -37,7 +40,9 @@ class RowSwitches:
             self._instances.append((instance, watch))
             for machine in self._machines:
                 if watch.mapper.isa(machine.value.mapper):
-                    setattr(instance, machine.value.attribute, initial_value(machine, dict(instance_dict(instance))))
+                    state = initial_value(machine, dict(instance_dict(instance)))
+                    setattr(instance, machine.value.attribute, state)
+                    self.started.setdefault(machine.value.column, []).append(state)
 
     def after_flush(self) -> None:
         """Put into memory what the rows hold."""

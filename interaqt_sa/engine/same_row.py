@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Table, inspect
 from sqlalchemy.orm import Mapper
-from sqlalchemy.orm.attributes import instance_dict
+from sqlalchemy.orm.attributes import instance_dict, set_committed_value
 
 from ..definitions.same_row import SameRow
 from ..errors import ComputationError
@@ -32,6 +32,8 @@ class SameRowValues:
         self._propagation = propagation
         # by id: classes may define equality, and objects that are equal are different rows all the same
         self._later: dict[Source, dict[Mapper[Any], dict[int, Any]]] = {}
+        #: what was assigned, with what there was before
+        self._assigned: list[tuple[Any, str, Any]] = []
 
     def before_flush(
         self, new: Iterable[tuple[Any, Watch]], changed: Iterable[tuple[Any, Watch]], carried: Container[int]
@@ -71,8 +73,25 @@ class SameRowValues:
         if may_change or not is_told:
             self._defer(instance, watch)
 
-    def after_flush(self) -> None:
-        """Compute the rest from the rows as they are stored."""
+    def take_back(self) -> None:
+        """Undo the assignments: the flush will not begin, and the next one must not take them for the application's."""
+        for instance, name, before in reversed(self._assigned):
+            state, loaded = inspect(instance), instance_dict(instance)
+            if before is UNKNOWN:
+                loaded.pop(name, None)
+                state.committed_state.pop(name, None)
+            else:
+                set_committed_value(instance, name, before)
+        self._assigned.clear()
+
+    def after_flush(self, unsure: Iterable[tuple[Any, Watch]]) -> None:
+        """Compute the rest from the rows as they are stored.
+
+        :param unsure: objects of which memory may differ from what was written.
+        """
+        for instance, watch in unsure:
+            if watch.same_row:
+                self._defer(instance, watch)
         for source, by_mapper in self._later.items():
             for mapper, instances in by_mapper.items():
                 keys = [tuple(mapper.primary_key_from_instance(i)) for i in instances.values()]
@@ -108,11 +127,10 @@ class SameRowValues:
                 found[mapper, key] = row
         return found
 
-    @staticmethod
-    def _assign(instance: Any, watch: Watch, row: FunctionRow) -> bool:
+    def _assign(self, instance: Any, watch: Watch, row: FunctionRow) -> bool:
         """Assign what memory can tell; return whether that was all."""
-        ordered = _in_order(watch.same_row)
-        for value in ordered:
+        is_told = True
+        for value in _in_order(watch.same_row):
             assert isinstance(value.computation, SameRow)
             try:
                 answer = call(value.computation.function, row, value.record, value.attribute)
@@ -123,9 +141,13 @@ class SameRowValues:
                 return False
             dict.__setitem__(row, value.attribute, stored)
             loaded = instance_dict(instance)
-            if not same_value(loaded.get(value.attribute, UNKNOWN), stored) or inspect(instance).key is None:
+            before = loaded.get(value.attribute, UNKNOWN)
+            if not same_value(before, stored) or inspect(instance).key is None:
+                self._assigned.append((instance, value.attribute, before))
                 setattr(instance, value.attribute, stored)
-        return True
+                # a validator of the application may have made something else of it
+                is_told = is_told and same_value(instance_dict(instance).get(value.attribute, UNKNOWN), stored)
+        return is_told
 
 
 def refresh_same_row(propagation: Propagation, source: Source, keys: Sequence[Key]) -> Mapping[Key, Mapping[str, Any]]:

@@ -19,6 +19,7 @@ from .flush import Flush
 from .plan import Plan, Source
 from .plan.expressions import labelled
 from .replaced import may_replace
+from .restriction import Restriction
 from .touched import Key, Touched
 
 #: rows that go to the connection are known by columns, not by attributes
@@ -26,12 +27,8 @@ _RAW = SimpleNamespace(_dml_strategy="raw")
 _BY_COLUMN = {"_sa_orm_insert_options": _RAW, "_sa_orm_update_options": _RAW}
 
 
-def is_of_unit_of_work(
-    element: Any, table: Table, parameters: Sequence[Mapping[str, Any]], options: Mapping[str, Any], plan: Plan
-) -> bool:
-    """Whether the unit of work itself runs a statement, and not code of the application that takes part in it."""
-    if options.get("compiled_cache") is not None:
-        return True
+def writes_links_of_objects(element: Any, table: Table, parameters: Sequence[Mapping[str, Any]], plan: Plan) -> bool:
+    """Whether the unit of work writes rows of a secondary table, which are no objects of their own."""
     if table not in plan.secondaries:
         return False
     if isinstance(element, Insert):
@@ -60,22 +57,25 @@ def follow_statement(
     parameters: Sequence[Mapping[str, Any]],
     source: Source | None,
     flush: Flush,
-) -> bool:
-    """Let a statement of the application take part in the flush; return whether that is possible."""
+) -> Insert | Update | Delete | None:
+    """Let a statement of the application take part in the flush.
+
+    :return: the statement to run in its place, ``None`` if it cannot be followed.
+    """
     if not isinstance(element.table, Table) or element.table.key != table.key:
-        return False  # an alias
+        return None  # an alias
     rows = [row for row in parameters if row]
     given: Any = SimpleNamespace(parameters=rows or {}, execution_options=_BY_COLUMN)
     dml = DMLStatement(given, element, table)
     if isinstance(element, Delete):
         return _follow_delete(element, table, rows, source or flush.propagation.statements.unwatched(table), flush)
     if source is None or may_replace(element, table, flush.plan):
-        return False
+        return None
     written = set(dml.written)
     if any(c in flush.plan.columns or state_of(c) is not None for c in written):
-        return False
+        return None
     if isinstance(element, Insert):
-        return _follow_insert(dml, element, source, flush)
+        return element if _follow_insert(dml, element, source, flush) else None
     return _follow_update(element, table, written, rows, source, flush)
 
 
@@ -86,21 +86,22 @@ def _follow_update(
     rows: Sequence[Mapping[str, Any]],
     source: Source,
     flush: Flush,
-) -> bool:
+) -> Update | None:
     found_by = flush.plan.found_by(source)
     if written & {*source.key, *found_by}:
-        return False
+        return None
     changed = written | source.following()
     if not (changed & source.inputs or source.same_row or flush.hears(source)):
-        return True  # nothing is computed from it
+        return element  # nothing is computed from it
     lock = source.lock_to_change(written)
-    flush.written_by_statement(source, _matching(element, table, rows, source, flush, lock), changed, lock)
-    return True
+    keys = _matching(element, table, rows, source, flush, lock)
+    flush.written_by_statement(source, keys, changed, lock)
+    return element.where(_restriction(table, source, keys, flush))
 
 
 def _follow_delete(
     element: Delete, table: Table, rows: Sequence[Mapping[str, Any]], source: Source, flush: Flush
-) -> bool:
+) -> Delete:
     keys = _matching(element, table, rows, source, flush, Lock.UPDATE)
     touched: dict[Source, Touched] = {}
     if keys and table is source.table:
@@ -109,7 +110,14 @@ def _follow_delete(
         flush.written_by_statement(below, found.keys, found.columns, Lock.UPDATE)
     if table in flush.plan.sources:
         flush.written_by_statement(source, keys, None, Lock.UPDATE)
-    return True
+    return element.where(_restriction(table, source, keys, flush))
+
+
+def _restriction(table: Table, source: Source, keys: Sequence[Key], flush: Flush) -> Restriction:
+    """Return the criterion that keeps a statement to the locked rows: others may have come to match since."""
+    key, dialect = source.key_in(table), flush.propagation.dialect
+    shape = tuple((f"p{i}", column.type) for i, column in enumerate(key))
+    return Restriction(dialect.contains(key, "locked", shape, dialect.pack("locked", shape, keys)))
 
 
 def _follow_insert(dml: DMLStatement, element: Insert, source: Source, flush: Flush) -> bool:
