@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy import (
     Column,
     ColumnElement,
-    Connection,
     FromClause,
+    Integer,
     Select,
     Subquery,
+    Uuid,
+    bindparam,
     cast,
     func,
     literal,
@@ -23,19 +25,16 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from ..definitions.same_row import SameRow
-from .dialects import Lock, dialect_for
+from .dialects import Lock
 from .dialects.base import named
-from .memory import Memory
-from .plan import ComputedValue, Edge, Host, Plan, Source
+from .plan import ComputedValue, Edge, Host, Source
 from .plan.expressions import labelled
 from .propagation import Propagation
 from .python_parts import evaluate_members
 from .round_trip import as_stored, same_value
 from .same_row import fresh_same_row, read_attributes, refresh_same_row
-from .statements import Statements
 from .touched import Key, Touched
 from .written_rows import WrittenRows
 
@@ -151,17 +150,12 @@ class Recompute:
 
     def _sums(self, key: Sequence[Any], edges: Sequence[Edge], n: int, python: bool) -> Subquery:
         host, width = self._host, len(key)
-        # a large table is not summed up for a handful of hosts
-        wanted = select(*key).where(self._dialect.contains(host.key, "ids", self._shape(host.key)))
         parts: list[Select[Any]] = []
         for edge in edges:
             if edge.python:
                 continue
             statement = self._statements.contributions(edge)
-            if host.constant is None:
-                left = edge.key[0] if width == 1 else tuple_(*edge.key)
-                statement = statement.where(left.in_(wanted))
-            parts.append(statement)
+            parts.append(self._restricted(statement, edge))
         if python and any(edge.python for edge in edges):
             parts.append(select(*self._dialect.row_set(f"rows{n}", self._statements.hosts.row_shape(host, key)).c))
         each = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery(named(f"each{n}"))
@@ -169,9 +163,44 @@ class Recompute:
         sums = [self._dialect.total(c, each.c[f"d{i}"]).label(f"d{i}") for i, c in enumerate(host.vector)]
         return select(*keys, *sums).group_by(*keys).subquery(named(f"sums{n}"))
 
+    def _restricted(self, statement: Select[Any], edge: Edge) -> Select[Any]:
+        """Return ``statement`` for members of the wanted hosts: a large table is not summed up for a few of them."""
+        host = self._host
+        if host.constant is not None:
+            return statement
+        wanted = self._dialect.contains(host.key, "ids", self._shape(host.key))
+        if tuple(edge.host_key) != tuple(host.key):
+            left = edge.key[0] if len(edge.key) == 1 else tuple_(*edge.key)
+            return statement.where(left.in_(select(*edge.host_key).where(wanted)))
+        # keys of the members themselves, and a range of them: joined with a set, all members would be scanned
+        statement = statement.where(self._dialect.contains(edge.key, "ids", self._shape(host.key)))
+        if self._has_range:
+            first, last = (
+                [bindparam(named(f"{name}_{field}"), type_=type_) for field, type_ in self._shape(host.key)]
+                for name in ("first", "last")
+            )
+            key = edge.key[0] if len(edge.key) == 1 else tuple_(*edge.key)
+            low, high = (first[0], last[0]) if len(first) == 1 else (tuple_(*first), tuple_(*last))
+            statement = statement.where(key >= low, key <= high)
+        return statement
+
+    @property
+    def _has_range(self) -> bool:
+        """Whether Python orders keys of the host as the database does."""
+        return self._host.constant is None and all(is_ordered_alike(column.type) for column in self._host.key)
+
+    def _parameters(self, keys: Sequence[Key]) -> dict[str, Any]:
+        shape = self._shape(self._host.key)
+        parameters = self._dialect.pack("ids", shape, keys)
+        if self._has_range and keys:
+            for name, key in (("first", min(keys)), ("last", max(keys))):
+                fields = zip(shape, key, strict=True)
+                parameters |= {named(f"{name}_{field}"): part for (field, _), part in fields}
+        return parameters
+
     def _python_rows(self, keys: Sequence[Key]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         """Evaluate callbacks for the members of ``keys``; return their rows as parameters."""
-        parameters = self._dialect.pack("ids", self._shape(self._host.key), keys)
+        parameters = self._parameters(keys)
         found: dict[str, Any] = {}
         for n, key in enumerate(dict.fromkeys(tuple(e.host_key) for e in self._edges)):
             edges = [e for e in self._edges if e.python and tuple(e.host_key) == key]
@@ -182,18 +211,16 @@ class Recompute:
 
     def _members(self, edge: Edge, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         def make() -> Select[Any]:
-            statement = self._statements.members(edge)
-            if self._host.constant is not None:
-                return statement
-            wanted = select(*edge.host_key).where(
-                self._dialect.contains(self._host.key, "ids", self._shape(self._host.key))
-            )
-            left = edge.key[0] if len(edge.key) == 1 else tuple_(*edge.key)
-            return statement.where(left.in_(wanted))
+            return self._restricted(self._statements.members(edge), edge)
 
         statement = self._statements.keep(("members of hosts", edge), make)
         rows = self._propagation.execute(edge.driver, statement, parameters)
         return [row for row in evaluate_members(edge, rows) if None not in row[: len(edge.key)]]
+
+
+def is_ordered_alike(type_: TypeEngine[Any]) -> bool:
+    """Whether values of ``type_`` have one order in Python and in every database: text has not."""
+    return isinstance(type_, (Integer, Uuid)) and not isinstance(type_, TypeDecorator)
 
 
 def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Sequence[Key]) -> None:
@@ -204,13 +231,16 @@ def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Seq
     plan = propagation.statements.plan
     host = plan.hosts.get(values[0].table)
     source = plan.sources[values[0].table]
-    propagation.before({source: Touched(dict.fromkeys(keys), {c for v in values for c in (v.column, *v.running)})})
+    aggregates = [value for value in values if value.accumulator is not None]
+    refreshes = bool(source.same_row) and (len(aggregates) > 0 or any(v in source.same_row for v in values))
+    # functions of the row are all called again, so other rows may read something new of each of their columns
+    columns = {c for v in (*values, *(source.same_row if refreshes else ())) for c in (v.column, *v.running)}
+    propagation.before({source: Touched(dict.fromkeys(keys), columns)})
     written = WrittenRows(propagation)
     written.remember_rows(source, values[0].mapper, keys)
-    aggregates = [value for value in values if value.accumulator is not None]
     if aggregates and host is not None:
         Recompute(propagation, host, aggregates).write(keys)
-    if any(isinstance(value.computation, SameRow) for value in values) or (aggregates and source.same_row):
+    if refreshes:
         refresh_same_row(propagation, source, keys)
     written.tell()
     propagation.run()
@@ -227,23 +257,3 @@ def read_same_row(propagation: Propagation, value: ComputedValue, keys: Sequence
     expected |= zip(differing, stored, strict=True)
     for key, row in rows.items():
         yield Fresh(key, (row[value.attribute],), expected[key])
-
-
-def backfill_batch(value: ComputedValue, connection: Connection, after: Key | None, limit: int) -> Key | None:
-    """Compute and store ``value`` for the next rows of its table, in primary key order.
-
-    :param connection: with a running transaction.
-    :param after: the last key that is done, ``None`` at the start.
-    :param limit: how many rows at the most.
-    :return: the last key of this batch, ``None`` if there was nothing left to do.
-    """
-    metadata = value.table.metadata
-    statements = Statements(Plan.of(metadata), dialect_for(connection.dialect))
-    with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
-        propagation = Propagation(session, statements, Memory(session, statements.plan))
-        source = statements.plan.sources[value.table]
-        keys = next_keys(propagation, source, tuple(source.key_in(value.table)), after, limit, lock=True)
-        if keys and (value.accumulator is not None or isinstance(value.computation, SameRow)):
-            restore(propagation, [value], keys)
-        session.expunge_all()
-        return keys[-1] if keys else None

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from sqlalchemy import Connection, MetaData, delete, insert, inspect, select
+from sqlalchemy import Connection, MetaData
 from sqlalchemy.orm import Session
 
 from ..engine.check import CheckReport, check_derivations, check_values
 from ..engine.dialects import dialect_for
-from ..engine.plan import Plan
 from ..engine.statements import Statements
-from .backfill import Job
-from .dependencies import derivations
-from .operations import Backfill
-from .state import DONE, state_table
+from .declared import Declared, missing_columns
+from .state import DONE, read_state, state_table, write_state
 
 log = logging.getLogger("alembic.interaqt_sa")
 
@@ -24,39 +21,27 @@ def adopt_true_values(connection: Connection, targets: Sequence[MetaData]) -> No
     """Note as filled what is as its declaration computes it, checked row by row; what is not stays to fill."""
     state = state_table(targets[0])
     state.create(connection, checkfirst=True)
-    rows = connection.execute(select(state.c.name, state.c.fingerprint).where(state.c.phase == DONE))
-    filled = {tuple(row) for row in rows}
-    for metadata in targets:
-        for operation, report in _reports(connection, metadata, filled):
-            if not report.ok:
-                log.warning(
-                    "%s is not what is declared: autogenerate will write its back-fill. %r", operation.name, report
-                )
-                continue
-            connection.execute(delete(state).where(state.c.name == operation.name))
-            row = {"name": operation.name, "fingerprint": operation.fingerprint, "phase": DONE, "cursor": None}
-            connection.execute(insert(state).values(row))
+    rows = read_state(connection, state)
+    filled = {(name, row.fingerprint) for name, row in rows.items() if row.phase == DONE}
+    for one in Declared.all(targets):
+        for name, report in _reports(connection, one, filled):
+            if report.ok:
+                write_state(connection, state, {name: one.fingerprints[name]}, DONE)
+            else:
+                log.warning("%s is not what is declared: autogenerate will write its back-fill. %r", name, report)
 
 
 def _reports(
-    connection: Connection, metadata: MetaData, filled: set[tuple[str, ...]]
-) -> Iterator[tuple[Backfill, CheckReport]]:
-    plan = Plan.of(metadata)
+    connection: Connection, declared: Declared, filled: Collection[tuple[str, str]]
+) -> Iterator[tuple[str, CheckReport]]:
+    plan = declared.plan
+    open_ = [name for name, fingerprint in declared.fingerprints.items() if (name, fingerprint) not in filled]
+    if not open_ or next(missing_columns(connection, list(plan.sources)), None) is not None:
+        return
     statements = Statements(plan, dialect_for(connection.dialect))
-    tables = set(inspect(connection).get_table_names())
     with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
-        for name, value in plan.computed.items():
-            operation = Backfill(name, value.fingerprint)
-            if (name, value.fingerprint) not in filled and _is_ready(connection, metadata, operation, tables):
-                yield operation, check_values(session, statements, [value], None)
-        for name, derivation in derivations(plan).items():
-            operation = Backfill(name, derivation.fingerprint)
-            if (name, derivation.fingerprint) not in filled and _is_ready(connection, metadata, operation, tables):
-                yield operation, check_derivations(session, statements, [derivation])
-
-
-def _is_ready(connection: Connection, metadata: MetaData, operation: Backfill, tables: set[str]) -> bool:
-    if not tables:
-        return False
-    job = Job.of(operation, metadata)
-    return job is not None and job.is_ready(connection)
+        for name in open_:
+            if name in declared.values:
+                yield name, check_values(session, statements, [declared.values[name]], None)
+            else:
+                yield name, check_derivations(session, statements, [declared.derivations[name]])

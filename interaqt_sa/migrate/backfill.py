@@ -2,84 +2,92 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import random
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import Column, Connection, MetaData, Table, insert, inspect, select, update
+from sqlalchemy import Connection, MetaData, Table, func, select, text
 
-from ..definitions.computation import ENGINE_OPTIONS, info_of
-from ..engine.derived_check import backfill_derivation
-from ..engine.plan import Plan
-from ..engine.recompute import backfill_batch
-from ..schema.dictionaries import DICTIONARY_KEY, ROW_ID
-from .defaults import DEFAULT, defaulted_column, fill_default
-from .dependencies import derivations, with_dependents
-from .operations import Backfill
-from .state import DONE, RUNNING, WAITING, metadatas, state_table
+from ..session.database_errors import is_retryable_transaction_error
+from .declared import Declared, missing_columns
+from .key_codec import Key, KeyCodec
+from .operations import DEFAULT_BATCH
+from .progress import Progress
+from .state import DONE, RUNNING, WAITING, advance, has_state, metadatas, read_state, state_of, write_state
+from .work import Work, ensure_dictionary_row, works
 
 if TYPE_CHECKING:
+    from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import MigrationContext
+
+    from .operations import Backfill
 
 # a child of Alembic's own logger: shown by every alembic.ini
 log = logging.getLogger("alembic.interaqt_sa")
 
-Key = tuple[Any, ...]
+T = TypeVar("T")
+
+#: a batch that meets other writers is repeated for so many seconds
+_PATIENCE = 300.0
+#: so long a batch waits for a row, while others may wait for the rows that it has locked
+_LOCK_TIMEOUT = "100ms"
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a back-fill does.
+class Transactions:
+    """The transactions of a back-fill.
 
-    :ivar table: the table whose rows it goes through.
-    :ivar reads: the tables that it may touch.
-    :ivar step: fills the next rows after a key and returns the last key, ``None`` when there was nothing left.
+    :ivar begin: gives a context manager: a connection in a transaction that is committed at its end.
+    :ivar are_own: whether they are committed, and hence may be repeated; else there is only that of the caller.
     """
 
-    name: str
-    fingerprint: str
-    table: Table
-    step: Callable[[Connection, Key | None, int], Key | None]
+    begin: Callable[[], AbstractContextManager[Connection]]
+    are_own: bool
 
-    reads: frozenset[Table]
+    def run(self, body: Callable[[Connection], T]) -> T:
+        """Run ``body`` in a transaction, which is repeated while other writers stand in its way."""
+        until = time.monotonic() + _PATIENCE
+        pause = 0.02
+        while True:
+            try:
+                with self.begin() as connection:
+                    return body(connection)
+            except Exception as error:
+                if not self.are_own or time.monotonic() > until or not is_retryable_transaction_error(error):
+                    raise
+                log.debug("Repeated after %s", error)
+            time.sleep(pause * (0.5 + random.random()))  # noqa: S311  nothing depends on it
+            pause = min(pause * 1.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a back-fill goes: ``-x batch=`` rows in each transaction, ``-x pause=`` seconds after it."""
+
+    batch: int
+    pause: float = 0.0
 
     @classmethod
-    def of(cls, operation: Backfill, metadata: MetaData) -> Job | None:
-        """Return what ``operation`` means by the models, ``None`` if they do not declare it that way."""
-        if operation.fingerprint == DEFAULT:
-            column = defaulted_column(metadata, operation.name)
-            if column is None:
-                return None
-            return cls(operation.name, DEFAULT, column.table, partial(fill_default, column), frozenset())
-        plan = Plan.of(metadata)
-        # writing a value or a row may be felt by any other that is computed
-        reads = frozenset(plan.sources)
-        derivation, value = derivations(plan).get(operation.name), plan.computed.get(operation.name)
-        if derivation is not None and derivation.fingerprint == operation.fingerprint:
-            assert derivation.origin is not None
-            table: Any = derivation.origin.local_table
-            return cls(operation.name, operation.fingerprint, table, partial(backfill_derivation, derivation), reads)
-        if value is not None and value.fingerprint == operation.fingerprint:
-            return cls(operation.name, operation.fingerprint, value.table, partial(backfill_batch, value), reads)
-        return None
+    def of(cls, environment: EnvironmentContext | None, batch: int = DEFAULT_BATCH) -> Pace:
+        """Return what the command line says, else ``batch``.
 
-    def is_ready(self, connection: Connection) -> bool:
-        """Whether the database has every column of the tables that the job may touch."""
-        inspector = inspect(connection)
-        for table in self.reads:
-            if not inspector.has_table(table.name, schema=table.schema):
-                return False
-            existing = {column["name"] for column in inspector.get_columns(table.name, schema=table.schema)}
-            if not existing.issuperset(column.name for column in table.columns):
-                return False
-        return True
+        :raises CommandError: if it is not a number.
+        """
+        from alembic.util import CommandError
+
+        given = {} if environment is None else environment.get_x_argument(as_dictionary=True)
+        try:
+            pace = cls(int(given.get("batch") or batch), float(given.get("pause") or 0))
+        except ValueError as error:
+            raise CommandError(f"-x batch= takes a number of rows, -x pause= seconds: {error}") from error
+        if pace.batch < 1 or pace.pause < 0:
+            raise CommandError("-x batch= takes 1 or more rows, -x pause= seconds")
+        return pace
 
 
 def run_backfill(context: MigrationContext, connection: Connection, operation: Backfill) -> None:
@@ -90,143 +98,173 @@ def run_backfill(context: MigrationContext, connection: Connection, operation: B
     back-fill becomes a part of it.
     """
     targets = metadatas(context.opts.get("target_metadata"))
-    job = next((job for metadata in targets if (job := Job.of(operation, metadata)) is not None), None)
-    if job is None:
-        log.info("Back-fill of %s skipped: the models do not declare it this way any more", operation.name)
+    declared = Declared.all(targets)
+    for name, fingerprint in operation.values.items():
+        if not any(one.kind(name, fingerprint) for one in declared):
+            log.info("Back-fill of %s skipped: the models do not declare it any more", name)
+    pace = Pace.of(context.environment_context, operation.batch)
+    transactions = partial(inline, connection) if operation.inline else partial(in_revision, context, connection)
+    fill(connection, state_of(targets), declared, operation.values, pace, transactions)
+
+
+def fill(
+    connection: Connection,
+    state: Table,
+    declared: Sequence[Declared],
+    names: Mapping[str, str],
+    pace: Pace,
+    transactions: Callable[[], AbstractContextManager[Transactions]],
+) -> None:
+    """Fill ``names`` by their current declarations, and what is computed from them.
+
+    :param transactions: asked for if there is something to do.
+    """
+    todo: list[Work] = []
+    waiting: dict[str, str] = {}
+    for one in declared:
+        mine = {name: kind for name, said in names.items() if (kind := one.kind(name, said)) is not None}
+        if not mine:
+            continue
+        if missing := next(missing_columns(connection, list(one.plan.sources)), None):
+            log.info("Back-fill of %s waits: the models are ahead of this revision (%s)", ", ".join(mine), missing)
+            waiting |= mine
+        else:
+            todo += works(one, mine, connection)
+    if not todo and not waiting:
         return
-    state = state_table(targets[0])
-    if not job.is_ready(connection):
-        log.info("Back-fill of %s waits: the models are ahead of this revision", operation.name)
-        _begin(connection, state, job, WAITING)
-        return
-    # Alembic does not tell otherwise whose transaction it is in
-    if context._in_external_transaction:  # pyright: ignore[reportPrivateUsage]
-        backfill(lambda: nullcontext(connection), state, job, operation.batch)
-        return
+    with transactions() as found:
+        found.run(lambda own: write_state(own, state, waiting, WAITING))
+        if todo:
+            _run(found, state, todo, pace)
+
+
+@contextmanager
+def inline(connection: Connection) -> Generator[Transactions]:
+    """Do everything in the transaction that ``connection`` is in."""
+    yield Transactions(lambda: nullcontext(connection), are_own=False)
+
+
+@contextmanager
+def in_revision(context: MigrationContext, connection: Connection) -> Generator[Transactions]:
+    """Commit what the revision has done so far, and give transactions on a connection of their own."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(context.autocommit_block())
+        except (AssertionError, AttributeError):
+            # what Alembic says to a transaction that is not its own
+            yield stack.enter_context(inline(connection))
+        else:
+            yield stack.enter_context(apart(connection))
+
+
+@contextmanager
+def apart(connection: Connection) -> Generator[Transactions]:
+    """Give transactions on one connection beside ``connection``, which is in none."""
     options = dict(connection.get_execution_options())
     options.pop("isolation_level", None)
+    with connection.engine.connect() as own:
+        own = own.execution_options(**options)
 
-    @contextmanager
-    def transaction() -> Generator[Connection]:
-        with connection.engine.connect() as own, own.execution_options(**options).begin():
-            yield own
+        @contextmanager
+        def transaction() -> Generator[Connection]:
+            with own.begin():
+                if own.dialect.name == "postgresql":
+                    own.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
+                yield own
 
-    with context.autocommit_block():
-        backfill(transaction, state, job, operation.batch)
+        yield Transactions(transaction, are_own=True)
 
 
-def backfill(transaction: Callable[[], AbstractContextManager[Connection]], state: Table, job: Job, batch: int) -> None:
-    """Fill all rows of a table.
+def _run(transactions: Transactions, state: Table, todo: Sequence[Work], pace: Pace) -> None:
+    fingerprints = {name: fingerprint for work in todo for name, fingerprint in work.fingerprints.items()}
 
-    Values and cursor of a batch are committed together. A second runner waits for the lock on the state's row and
-    takes the next batch.
+    def begin(connection: Connection) -> set[str]:
+        """Note what is going to be filled; return what an interrupted run has filled already."""
+        found = read_state(connection, state, fingerprints)
+        same = all(name in found and found[name].fingerprint == said for name, said in fingerprints.items())
+        phases = {row.phase for row in found.values()}
+        if same and RUNNING in phases and phases <= {RUNNING, DONE}:
+            return {name for name, row in found.items() if row.phase == DONE}
+        write_state(connection, state, fingerprints, RUNNING)
+        return set()
 
-    :param transaction: gives a context manager: a connection in a transaction that is committed at its end.
+    done = transactions.run(begin)
+    for work in todo:
+        if not done.issuperset(work.fingerprints):
+            backfill(transactions, state, work, pace)
+
+
+def backfill(transactions: Transactions, state: Table, work: Work, pace: Pace) -> None:
+    """Go through all rows of a table.
+
+    Values and cursor of a batch are committed together. A second runner waits for the lock on the rows of the state,
+    and takes the next batch.
+
     :param state: see :func:`.state_table`.
-    :param job: what to do.
-    :param batch: rows per transaction.
     """
-    codec = KeyCodec(tuple(job.table.primary_key.columns))
-    name = state.c.name == job.name
-    with transaction() as connection:
-        _begin(connection, state, job, RUNNING)
-        _ensure_dictionary_row(connection, job.table)
+    codec = KeyCodec(tuple(work.table.primary_key.columns))
+    names = list(work.fingerprints)
     last: Key | None = None
-    batches = 0
+
+    def start(connection: Connection) -> Progress:
+        ensure_dictionary_row(connection, work.table)
+        return Progress(work.title, _size(connection, work.table))
+
+    def step(connection: Connection) -> Key | None:
+        # an UPDATE because it is the one way to lock a row that all databases share
+        connection.execute(state.update().where(state.c.name.in_(names)).values(phase=RUNNING))
+        cursors = {row.cursor for row in read_state(connection, state, names).values()}
+        after = codec.load(cursors.pop()) if len(cursors) == 1 else None
+        found = work.step(connection, after or last, pace.batch)
+        if found is None:
+            advance(connection, state, names, DONE, None)
+        else:
+            advance(connection, state, names, RUNNING, codec.dump(found))
+        return found
+
+    progress = transactions.run(start)
     while True:
-        with transaction() as connection:
-            # an UPDATE because it is the one way to lock a row that all databases share
-            connection.execute(update(state).where(name).values(phase=RUNNING))
-            cursor = connection.scalar(select(state.c.cursor).where(name))
-            last = job.step(connection, codec.load(cursor) or last, batch)
-            if last is None:
-                connection.execute(update(state).where(name).values(phase=DONE, cursor=None))
-                break
-            connection.execute(update(state).where(name).values(cursor=codec.dump(last)))
-        batches += 1
-        key = ", ".join(f"{column.name}={part}" for column, part in zip(codec.columns, last, strict=True))
-        log.info("Back-fill of %s: batch %s of up to %s rows done, up to %s", job.name, batches, batch, key)
-    log.info("Back-fill of %s done", job.name)
+        try:
+            last = transactions.run(step)
+        except Exception as error:
+            error.add_note(f"{work.title} is not filled; alembic upgrade goes on where this back-fill stopped")
+            raise
+        if last is None:
+            break
+        progress.batch(pace.batch, codec.columns, last)
+        if pace.pause:
+            time.sleep(pace.pause)
+    progress.end()
 
 
-def _begin(connection: Connection, state: Table, job: Job, phase: str) -> None:
-    """Write the row of a back-fill, unless it was interrupted and can go on."""
-    name = state.c.name == job.name
-    fresh = {"fingerprint": job.fingerprint, "phase": phase, "cursor": None}
-    if connection.execute(update(state).where(name).values(name=job.name)).rowcount == 0:
-        connection.execute(insert(state).values(name=job.name, **fresh))
-        return
-    interrupted = (state.c.fingerprint == job.fingerprint) & (state.c.phase == RUNNING)
-    connection.execute(update(state).where(name, ~interrupted).values(fresh))
+def _size(connection: Connection, table: Table) -> int:
+    """Return about how many rows there are; a table of millions is not counted for the sake of a percentage."""
+    if connection.dialect.name == "postgresql":
+        name = connection.dialect.identifier_preparer.format_table(table)
+        found = connection.scalar(text("SELECT reltuples FROM pg_class WHERE oid = to_regclass(:name)"), {"name": name})
+        if found is not None and found > 100_000:
+            return int(found)
+    return connection.scalar(select(func.count()).select_from(table)) or 0
 
 
-def run_waiting(context: MigrationContext, connection: Connection) -> None:
-    """Run the back-fills that had to wait, if the database has what they need now."""
-    targets = metadatas(context.opts.get("target_metadata"))
-    state = state_table(targets[0])
-    statement = select(state.c.name, state.c.fingerprint).where(state.c.phase == WAITING)
-    waiting = {name: Backfill(name, fingerprint) for name, fingerprint in connection.execute(statement)}
-    for metadata in targets:
-        for value in with_dependents(Plan.of(metadata), waiting.keys() & Plan.of(metadata).computed.keys()):
-            if value.name in waiting:
-                run_backfill(context, connection, waiting[value.name])
-        for name in derivations(Plan.of(metadata)):
-            if name in waiting:
-                run_backfill(context, connection, waiting[name])
+def run_waiting(
+    connection: Connection,
+    targets: Sequence[MetaData],
+    pace: Pace,
+    transactions: Callable[[], AbstractContextManager[Transactions]],
+    *,
+    of_current_declarations: bool = False,
+) -> None:
+    """Run the back-fills that had to wait, if the database has what they need now.
 
-
-def _ensure_dictionary_row(connection: Connection, table: Table) -> None:
-    """Insert the one row of a dictionary; ``create_all`` does it by an event that a migration does not fire."""
-    if DICTIONARY_KEY in info_of(table) and connection.scalar(select(table.c.id)) is None:
-        connection.execute(insert(table).values(id=ROW_ID), execution_options=ENGINE_OPTIONS)
-
-
-class KeyCodec:
-    """Primary keys as text.
-
-    Keys of types that are not listed are not kept: a back-fill that is interrupted begins anew.
+    :param of_current_declarations: leave out those that wait for the models of another version.
     """
-
-    _load: dict[type, Callable[[Any], Any]] = {  # noqa: RUF012  never changed
-        int: int,
-        str: str,
-        UUID: UUID,
-        Decimal: Decimal,
-        datetime: datetime.fromisoformat,
-        date: date.fromisoformat,
-        time: time.fromisoformat,
-        bytes: bytes.fromhex,
-    }
-
-    def __init__(self, columns: Sequence[Column[Any]]) -> None:
-        self.columns = columns
-        self._types = [_python_type(column) for column in columns]
-
-    def dump(self, key: Key) -> str | None:
-        """Return ``key`` as text."""
-        if any(
-            type_ not in self._load or not isinstance(item, type_) for type_, item in zip(self._types, key, strict=True)
-        ):
-            return None
-        return json.dumps([_dump(item) for item in key])
-
-    def load(self, text: str | None) -> Key | None:
-        """Return the key that :meth:`dump` made ``text`` of."""
-        if text is None:
-            return None
-        return tuple(self._load[type_](item) for type_, item in zip(self._types, json.loads(text), strict=True))
-
-
-def _dump(item: Any) -> Any:
-    if isinstance(item, (date, time)):
-        return item.isoformat()
-    if isinstance(item, bytes):
-        return item.hex()
-    return item if isinstance(item, (int, str)) else str(item)
-
-
-def _python_type(column: Column[Any]) -> type:
-    try:
-        return column.type.python_type
-    except NotImplementedError:
-        return object
+    state = state_of(targets)
+    if not has_state(connection, state):
+        return
+    waiting = {name: row.fingerprint for name, row in read_state(connection, state).items() if row.phase == WAITING}
+    declared = Declared.all(targets) if waiting else []
+    if of_current_declarations:
+        waiting = {n: said for n, said in waiting.items() if any(said == one.kind(n, said) for one in declared)}
+    if waiting:
+        fill(connection, state, declared, waiting, pace, transactions)

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import CreateTableOp, UpgradeOps
 from alembic.util import DispatchPriority, PriorityDispatchResult
-from sqlalchemy import Column, Sequence, Table, select
+from sqlalchemy import Column, Sequence, Table
 from sqlalchemy.schema import SchemaItem
 
 from ..definitions.computation import INFO_KEY
 from ..engine.plan import Plan
 from ..schema.catalog import Catalog
 from ..schema.records import record_name
+from .declared import Declared
 from .defaults import DEFAULT, added_defaults
 from .dependencies import derivations, reads_any, with_dependents
 from .directives import hold_after_values
 from .operations import Backfill, CreateSequence, MoveLegacyIds, RetireBackfill
-from .state import DONE, STATE_TABLE, metadatas, state_table
+from .state import DONE, STATE_TABLE, Row, metadatas, read_state, state_table
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
     from alembic.runtime.plugins import Plugin
-
-
-class _Filled(NamedTuple):
-    fingerprint: str
-    phase: str
 
 
 def setup(plugin: Plugin) -> None:
@@ -73,7 +69,7 @@ def compare_values(
     # defaults before computed values, which may read them
     for metadata in metadatas(context.metadata):
         for name, column in list(added_defaults(metadata, upgrade_ops)):
-            upgrade_ops.ops.append(Backfill(name, DEFAULT, column=column))
+            upgrade_ops.ops.append(Backfill({name: DEFAULT}, columns=[column]))
     upgrade_ops.ops.extend(_retirements(context))
     upgrade_ops.ops.extend(_backfills(context))
     hold_after_values(upgrade_ops)
@@ -131,27 +127,29 @@ def _records(table: Table) -> list[str]:
 
 def _backfills(context: AutogenContext) -> Iterator[Backfill]:
     filled = _filled(context)
-    for metadata in metadatas(context.metadata):
-        plan = Plan.of(metadata)
-        pending = {
-            name
-            for name, value in plan.computed.items()
-            if _wanted(context, value.table)
-            and not _is_filled(context, value.column, value.fingerprint, filled.get(name))
-        }
-        values = with_dependents(plan, pending)
-        for value in values:
-            yield Backfill(
-                value.name, value.fingerprint, previous=_previous(filled.get(value.name)), column=value.column
-            )
+    existing = _Columns(context)
+    for one in Declared.all(metadatas(context.metadata)):
+
+        def is_filled(name: str, one: Declared = one) -> bool:
+            row = filled.get(name)
+            is_done = row is not None and row.phase == DONE and row.fingerprint == one.fingerprints[name]
+            # a column may have been dropped, and declared again
+            return is_done and one.column_of(name) in existing
+
+        pending = {n for n, v in one.values.items() if _wanted(context, v.table) and not is_filled(n)}
+        values = with_dependents(one.plan, pending)
+        names = [value.name for value in values]
         # rows are derived when the values that they are made of are there
-        for name, derivation in derivations(plan).items():
-            row, source = filled.get(name), derivation.source_column
-            assert source is not None
-            if not _wanted(context, source.table):
-                continue
-            if reads_any(derivation, values) or not _is_filled(context, source, derivation.fingerprint, row):
-                yield Backfill(name, derivation.fingerprint, previous=_previous(row))
+        for name, derivation in one.derivations.items():
+            if _wanted(context, one.column_of(name).table) and (reads_any(derivation, values) or not is_filled(name)):
+                names.append(name)
+        for name in names:
+            row = filled.get(name)
+            previous = {} if row is None else {name: row.fingerprint}
+            columns = [one.values[name].column] if name in one.values else []
+            # a dictionary has its row from the beginning
+            rows_of = None if one.is_dictionary(name) else one.table_of(name)
+            yield Backfill({name: one.fingerprints[name]}, previous=previous, columns=columns, rows_of=rows_of)
 
 
 def _retirements(context: AutogenContext) -> Iterator[RetireBackfill]:
@@ -165,16 +163,16 @@ def _retirements(context: AutogenContext) -> Iterator[RetireBackfill]:
         plan = Plan.of(metadata)
         declared.update(plan.computed, derivations(plan))
         records.update(record_name(mapper) for mapper in Catalog.of(metadata).all_mappers())
-    for name, row in sorted(_filled(context).items()):
-        if name not in declared and row.fingerprint != DEFAULT and name.partition(".")[0] in records:
-            yield RetireBackfill(name)
+    retired = {
+        name: row.fingerprint
+        for name, row in sorted(_filled(context).items())
+        if name not in declared and row.fingerprint != DEFAULT and name.partition(".")[0] in records
+    }
+    if retired:
+        yield RetireBackfill(list(retired), retired)
 
 
-def _previous(row: _Filled | None) -> str | None:
-    return None if row is None else row.fingerprint
-
-
-def _filled(context: AutogenContext) -> dict[str, _Filled]:
+def _filled(context: AutogenContext) -> dict[str, Row]:
     """Return what the database says about its back-fills, by name of the value."""
     targets = metadatas(context.metadata)
     if not targets or context.connection is None:
@@ -182,17 +180,22 @@ def _filled(context: AutogenContext) -> dict[str, _Filled]:
     state = state_table(targets[0])
     if not context.inspector.has_table(STATE_TABLE, schema=state.schema):
         return {}
-    rows = context.connection.execute(select(state.c.name, state.c.fingerprint, state.c.phase))
-    return {name: _Filled(fingerprint, phase) for name, fingerprint, phase in rows}
+    return read_state(context.connection, state)
 
 
-def _is_filled(context: AutogenContext, column: Column[Any], fingerprint: str, row: _Filled | None) -> bool:
-    if row is None or row.fingerprint != fingerprint or row.phase != DONE:
-        return False
-    # a column may have been dropped, and declared again
-    table = column.table
-    assert isinstance(table, Table)
-    if not context.inspector.has_table(table.name, schema=table.schema):
-        return False
-    existing = context.inspector.get_columns(table.name, schema=table.schema)
-    return any(found["name"] == column.name for found in existing)
+class _Columns:
+    """The columns that the database has, of tables that are asked for."""
+
+    def __init__(self, context: AutogenContext) -> None:
+        self._inspector = context.inspector
+        self._known: dict[Table, set[str]] = {}
+
+    def __contains__(self, column: Column[Any]) -> bool:
+        table = column.table
+        assert isinstance(table, Table)
+        if table not in self._known:
+            # the inspector remembers what autogenerate has looked at
+            is_there = self._inspector.has_table(table.name, schema=table.schema)
+            listed = self._inspector.get_columns(table.name, schema=table.schema) if is_there else []
+            self._known[table] = {found["name"] for found in listed}
+        return column.name in self._known[table]

@@ -14,12 +14,12 @@ from sqlalchemy import MetaData, inspect, update
 from ..schema.catalog import metadata_of
 from . import _plugin
 from .adoption import adopt_true_values
-from .backfill import run_waiting
+from .backfill import Pace, in_revision, run_waiting
 from .directives import arrange
 from .removals import ObjectFilter
 from .renderers import render_item
 from .server_defaults import server_default_comparison
-from .state import DONE, RUNNING, STATE_TABLE, metadatas, state_table
+from .state import RUNNING, STATE_TABLE, metadatas, state_table
 
 PLUGIN = "interaqt_sa.migrate"
 
@@ -104,12 +104,18 @@ def _follow_up(ctx: MigrationContext, step: Any, **_: Any) -> None:
     if ctx.as_sql or not targets:
         return
     state = state_table(targets[0])
-    assert ctx.connection is not None
+    connection = ctx.connection
+    assert connection is not None
     if step.is_stamp and step.is_upgrade:
-        adopt_true_values(ctx.connection, targets)
-    if not inspect(ctx.connection).has_table(STATE_TABLE, schema=state.schema):
+        adopt_true_values(connection, targets)
+    if not inspect(connection).has_table(STATE_TABLE, schema=state.schema):
         return
-    if step.is_upgrade:
-        run_waiting(ctx, ctx.connection)
-    else:
-        ctx.connection.execute(update(state).where(state.c.phase != DONE).values(phase=RUNNING, cursor=None))
+    if not step.is_upgrade:
+        connection.execute(update(state).where(state.c.phase == RUNNING).values(cursor=None))
+    run_waiting(
+        connection,
+        targets,
+        Pace.of(ctx.environment_context),
+        lambda: in_revision(ctx, connection),
+        of_current_declarations=not step.is_upgrade,
+    )

@@ -6,7 +6,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alembic.operations.ops import AddColumnOp, ModifyTableOps, UpgradeOps
-from sqlalchemy import Column, ColumnDefault, Connection, MetaData, Table, bindparam, inspect, select, tuple_, update
+from sqlalchemy import (
+    Column,
+    ColumnDefault,
+    Connection,
+    MetaData,
+    Table,
+    bindparam,
+    inspect,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Mapper
 
 from ..definitions.computation import ENGINE_OPTIONS
@@ -62,6 +74,11 @@ def fill_default(
     found = [tuple(row) for row in connection.execute(rows)]
     if not found:
         return None
+    default = column.default
+    assert isinstance(default, ColumnDefault)
+    if not default.is_callable:
+        fill_column(connection, column, default.arg, after, found[-1])
+        return found[-1]
     statement = (
         update(table)
         .where(*(part == bindparam(f"key_{place}", type_=part.type) for place, part in enumerate(key)))
@@ -72,6 +89,21 @@ def fill_default(
     ]
     connection.execute(statement, parameters, execution_options=ENGINE_OPTIONS)
     return found[-1]
+
+
+def fill_column(
+    connection: Connection, column: Column[Any], value: Any, after: tuple[Any, ...] | None, last: tuple[Any, ...]
+) -> None:
+    """Write ``value`` into the rows between two keys that have none."""
+    table = column.table
+    key = tuple(table.primary_key.columns)
+    statement = update(table).where(column.is_(None), tuple_(*key) <= tuple_(*last))
+    if after is not None:
+        statement = statement.where(tuple_(*key) > tuple_(*after))
+    # a column that is assigned to itself does not fire its onupdate
+    kept = {c: c for c in table.columns if c.onupdate is not None}
+    values: dict[Any, Any] = {**kept, column: literal(value, column.type)}
+    connection.execute(statement.values(values), execution_options=ENGINE_OPTIONS)
 
 
 def _value(column: Column[Any]) -> Any:

@@ -2,31 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from sqlalchemy import Column
+from sqlalchemy import Column, Table
 
+from ..definitions.same_row import SameRow
 from ..engine.plan import ComputedValue, Plan
 from ..engine.plan.reactions import Derivation
 
+Inputs = Mapping[str, Collection[str]]
 
-def with_dependents(plan: Plan, names: set[str]) -> list[ComputedValue]:
+
+@dataclass(frozen=True)
+class Pass:
+    """Values of one table that are filled in one pass over its rows.
+
+    :ivar follow: whether rows depend on each other, so that each change has to be followed at once; see
+        :func:`.backfill_values`.
+    """
+
+    table: Table
+    values: Sequence[ComputedValue]
+    follow: bool = False
+
+
+def with_dependents(plan: Plan, names: Collection[str]) -> list[ComputedValue]:
     """Return the values ``names``, and every value that is computed from one of them, inputs first."""
     inputs = _inputs(plan)
-    try:
-        order = [name for name in TopologicalSorter(inputs).static_order() if name in plan.computed]
-    except CycleError:
-        # values of a tree are computed from each other; the engine settles their rows
-        order = list(plan.computed)
-    affected = set(names)
-    for _ in order:
-        grown = affected | {name for name in order if inputs[name] & affected}
-        if grown == affected:
-            break
-        affected = grown
-    return [plan.computed[name] for name in order if name in affected]
+    affected = _affected(plan, inputs, names)
+    return [plan.computed[name] for name in _in_order(plan, inputs) if name in affected]
+
+
+def passes(plan: Plan, names: Collection[str]) -> list[Pass]:
+    """Return how ``names``, and what is computed from them, are filled: as many values at a time as can be."""
+    inputs = _inputs(plan)
+    cyclic = _cyclic(inputs)
+    remaining = {value.name: value for value in with_dependents(plan, names)}
+    found: list[Pass] = []
+    while remaining:
+        ready = [value for value in remaining.values() if _is_ready(value, remaining, inputs, cyclic)]
+        table = ready[0].table
+        group = {value.name: value for value in ready if value.table is table}
+        while further := {
+            name: value
+            for name, value in remaining.items()
+            # a function of the row is called behind the aggregates of its row; an aggregate over rows of the same
+            # table needs all of them first
+            if value.table is table
+            and isinstance(value.computation, SameRow)
+            and name not in group
+            and not (_inputs_of(name, inputs, cyclic) & remaining.keys() - group.keys())
+        }:
+            group |= further
+        found.append(Pass(table, list(group.values()), follow=any(name in cyclic for name in group)))
+        for name in group:
+            del remaining[name]
+    return found
 
 
 def derivations(plan: Plan) -> dict[str, Derivation]:
@@ -39,6 +73,57 @@ def reads_any(derivation: Derivation, values: Iterable[ComputedValue]) -> bool:
     assert derivation.origin is not None
     read = {column for name in derivation.attributes for column in derivation.origin.column_attrs[name].columns}
     return any(value.column in read for value in values)
+
+
+def _affected(plan: Plan, inputs: Inputs, names: Collection[str]) -> set[str]:
+    affected = {name for name in names if name in plan.computed}
+    while True:
+        grown = affected | {name for name, read in inputs.items() if affected.intersection(read)}
+        # all functions of a row are called again when one of them is
+        refreshed = {plan.computed[name].table for name in grown if _is_same_row(plan.computed[name])}
+        grown |= {name for name, v in plan.computed.items() if _is_same_row(v) and v.table in refreshed}
+        if grown == affected:
+            return affected
+        affected = grown
+
+
+def _is_same_row(value: ComputedValue) -> bool:
+    return isinstance(value.computation, SameRow)
+
+
+def _in_order(plan: Plan, inputs: Inputs) -> list[str]:
+    try:
+        return [name for name in TopologicalSorter(inputs).static_order() if name in plan.computed]
+    except CycleError:
+        # values of a tree are computed from each other: the order among them does not matter
+        cyclic = _cyclic(inputs)
+        apart = {name: {n for n in read if n not in cyclic or name not in cyclic} for name, read in inputs.items()}
+        return [name for name in TopologicalSorter(apart).static_order() if name in plan.computed]
+
+
+def _is_ready(value: ComputedValue, remaining: Collection[str], inputs: Inputs, cyclic: Collection[str]) -> bool:
+    return not any(name in remaining for name in _inputs_of(value.name, inputs, cyclic))
+
+
+def _inputs_of(name: str, inputs: Inputs, cyclic: Collection[str]) -> set[str]:
+    """Return what has to be filled before ``name``: not what depends on it in turn."""
+    return {read for read in inputs[name] if name not in cyclic or read not in cyclic}
+
+
+def _cyclic(inputs: Inputs) -> set[str]:
+    """Return the values that depend on themselves, as those over trees do."""
+    return {name for name in inputs if name in _reached(inputs, name)}
+
+
+def _reached(inputs: Inputs, start: str) -> set[str]:
+    found: set[str] = set()
+    open_ = list(inputs[start])
+    while open_:
+        name = open_.pop()
+        if name not in found:
+            found.add(name)
+            open_ += inputs.get(name, ())
+    return found
 
 
 def _inputs(plan: Plan) -> dict[str, set[str]]:
@@ -55,10 +140,6 @@ def _inputs(plan: Plan) -> dict[str, set[str]]:
             later = {other.column for other in source.same_row[place:]}
             read[value.name] |= {column for column in value.table.columns if column not in later}
     return {
-        name: {other.name for column in columns if (other := _value_of(plan, column)) is not None} - {name}
+        name: {other.name for column in columns if (other := plan.columns.get(column)) is not None} - {name}
         for name, columns in read.items()
     }
-
-
-def _value_of(plan: Plan, column: Column[Any]) -> ComputedValue | None:
-    return plan.columns.get(column)

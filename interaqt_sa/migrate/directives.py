@@ -24,7 +24,7 @@ from sqlalchemy import Column, TextClause, UniqueConstraint, text
 from sqlalchemy.schema import Index
 from sqlalchemy.sql import visitors
 
-from .operations import Backfill, CheckUnique, Note
+from .operations import Backfill, CheckUnique, Note, ReopenBackfill
 from .predicates import spell_percent_signs
 
 _Name = tuple[str | None, str]
@@ -74,9 +74,12 @@ def _is_nothing(operation: MigrateOperation) -> bool:
 
 def _split(script: MigrationScript, dialect: str) -> list[MigrationScript]:
     upgrade, downgrade = script.upgrade_ops_list[0], script.downgrade_ops_list[0]
-    backfills = [operation for operation in upgrade.ops if isinstance(operation, Backfill)]
+    found = [operation for operation in upgrade.ops if isinstance(operation, Backfill)]
     created = _created(upgrade)
-    first = [operation for operation in upgrade.ops if not isinstance(operation, Backfill)]
+    born = [operation for operation in found if operation.is_over(created)]
+    backfills = _merged([operation for operation in found if operation not in born])
+    inline = _merged(born, inline=True)
+    first = [*(operation for operation in upgrade.ops if not isinstance(operation, Backfill)), *inline]
     late = list(_postpone(first, backfills, created))
     first = [operation for operation in first if not _is_nothing(operation)]
     if late:
@@ -103,8 +106,12 @@ def _split(script: MigrationScript, dialect: str) -> list[MigrationScript]:
     ]
 
 
+def _merged(backfills: Sequence[Backfill], *, inline: bool = False) -> list[Backfill]:
+    return [Backfill.merged(backfills, inline=inline)] if backfills else []
+
+
 def _undoes_backfill(operation: MigrateOperation) -> bool:
-    return isinstance(operation, Note) and isinstance(operation.subject, Backfill)
+    return isinstance(operation, (Note, ReopenBackfill)) and isinstance(operation.subject, Backfill)
 
 
 def _postpone(
@@ -113,9 +120,9 @@ def _postpone(
     """Take out of ``operations``, and yield, what holds only when values are computed."""
     filled: dict[_Name, set[str]] = {}
     for backfill in backfills:
-        if backfill.column is not None:
-            table: Any = backfill.column.table
-            filled.setdefault((table.schema, table.name), set()).add(backfill.column.name)
+        for column in backfill.columns:
+            table: Any = column.table
+            filled.setdefault((table.schema, table.name), set()).add(column.name)
     for container in operations:
         if not isinstance(container, ModifyTableOps) or (container.schema, container.table_name) in created:
             continue

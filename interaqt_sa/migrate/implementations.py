@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from alembic.operations import Operations
 from sqlalchemy import Connection
 from sqlalchemy.schema import CreateSequence as CreateSequenceDDL
@@ -11,7 +13,9 @@ from . import operations as op
 from .backfill import run_backfill
 from .duplicates import check_unique
 from .legacy_ids import move_legacy_ids
-from .scripts import retirement, script_backfill
+from .scripts import retirement, script_backfill, waiting
+
+log = logging.getLogger("alembic.interaqt_sa")
 
 
 @Operations.implementation_for(op.CreateSequence)
@@ -57,7 +61,22 @@ def _backfill(operations: Operations, operation: op.Backfill) -> None:
 
 @Operations.implementation_for(op.RetireBackfill)
 def _retire_backfill(operations: Operations, operation: op.RetireBackfill) -> None:
-    operations.execute(retirement(operations.get_context(), operation.name))
+    operations.execute(retirement(operations.get_context(), operation.names))
+
+
+@Operations.implementation_for(op.ReopenBackfill)
+def _reopen_backfill(operations: Operations, operation: op.ReopenBackfill) -> None:
+    context = operations.get_context()
+    operations.execute(retirement(context, list(operation.values)))
+    reopened = {name: fingerprint for name, fingerprint in operation.values.items() if fingerprint is not None}
+    for name, fingerprint in reopened.items():
+        operations.execute(waiting(context, name, fingerprint))
+    if reopened:
+        log.warning(
+            "%s: computed by the newer declaration. Deploy the older version, then run alembic upgrade with its "
+            "models, which fills them again",
+            ", ".join(reopened),
+        )
 
 
 def _connection(operations: Operations) -> Connection:

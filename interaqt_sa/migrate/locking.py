@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
 from sqlalchemy import ColumnElement, Connection, event, func, select
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+
+from .completeness import finish_upgrade
 
 log = logging.getLogger("alembic.interaqt_sa")
 
@@ -28,16 +30,33 @@ def migration_lock(connection: Connection) -> Generator[None]:
     begin one before DDL, so that a failed migration would stay half done. There ``context.configure`` needs
     ``transactional_ddl=True`` too. Other databases are left alone.
 
+    At its end it keeps the promise of ``alembic upgrade head``: it fills what still waits, and raises an error if a
+    declared value is not filled.
+
     :param connection: the connection that ``context.configure`` was given.
+    :raises UnfilledValuesError: names the values.
     """
+    is_external = connection.in_transaction()
+    lock: AbstractContextManager[None]
     if isinstance(connection.dialect, PGDialect):
-        with _advisory_lock(connection):
-            yield
+        lock = _advisory_lock(connection)
     elif isinstance(connection.dialect, SQLiteDialect):
-        with _immediate_transactions(connection):
-            yield
+        lock = _immediate_transactions(connection)
     else:
+        lock = nullcontext()
+    with lock:
         yield
+        _finish(connection, is_external=is_external)
+
+
+def _finish(connection: Connection, *, is_external: bool) -> None:
+    from alembic import context
+
+    # alembic.context is the environment whose env.py is being run; what else may have taken the lock has none
+    with suppress(NameError):
+        environment = context.get_context().environment_context
+        if environment is not None and context.get_context().connection is connection:
+            finish_upgrade(environment, is_external=is_external)
 
 
 @contextmanager

@@ -5,13 +5,17 @@ Signatures only ever grow optional keywords: revisions written years ago call th
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from collections.abc import Sequence as SequenceOf
 from typing import Any, TypedDict
 
 from alembic.operations import MigrateOperation, Operations
-from sqlalchemy import BigInteger, Column, Sequence, TextClause
+from sqlalchemy import BigInteger, Column, Sequence, Table, TextClause
 from sqlalchemy.types import TypeEngine
 from typing_extensions import Unpack
+
+#: rows per transaction of a back-fill
+DEFAULT_BATCH = 1000
 
 
 class Note(MigrateOperation):
@@ -159,68 +163,134 @@ class MoveLegacyIds(MigrateOperation):
 
 @Operations.register_operation("interaqt_backfill")
 class Backfill(MigrateOperation):
-    """Compute a value for the rows that exist, or derive rows from them.
+    """Compute values for the rows that exist, or derive rows from them.
 
-    :param previous: fingerprint that the database was last filled from; only shown in differences.
-    :param column: where the values go; autogenerate knows it, revisions do not.
+    :ivar values: fingerprints by name.
+    :ivar previous: fingerprints that the database was last filled from.
+    :ivar columns: where the values go; autogenerate knows them, revisions do not.
+    :ivar rows_of: the table whose rows it goes through, if one of them is known to have none from the beginning.
     """
 
     def __init__(
         self,
-        name: str,
-        fingerprint: str,
+        values: Mapping[str, str],
         *,
-        batch: int = 1000,
-        previous: str | None = None,
-        column: Column[Any] | None = None,
+        batch: int = DEFAULT_BATCH,
+        inline: bool = False,
+        previous: Mapping[str, str] | None = None,
+        columns: SequenceOf[Column[Any]] = (),
+        rows_of: Table | None = None,
     ) -> None:
-        self.name = name
-        self.fingerprint = fingerprint
+        self.values = dict(values)
         self.batch = batch
-        self.previous = previous
-        self.column = column
+        self.inline = inline
+        self.previous = dict(previous or {})
+        self.columns = tuple(columns)
+        self.rows_of = rows_of
 
     @classmethod
-    def interaqt_backfill(cls, operations: Operations, name: str, fingerprint: str, *, batch: int = 1000) -> None:
-        """Compute the value ``name`` for all rows, in short transactions of their own; go on where a crash ended it.
+    def merged(cls, operations: SequenceOf[Backfill], *, inline: bool = False) -> Backfill:
+        """Return the operation that does what ``operations`` do, in one pass over each table."""
+        values = {name: fingerprint for operation in operations for name, fingerprint in operation.values.items()}
+        previous = {name: fingerprint for operation in operations for name, fingerprint in operation.previous.items()}
+        columns = [column for operation in operations for column in operation.columns]
+        return cls(values, batch=operations[0].batch, inline=inline, previous=previous, columns=columns)
 
-        The models say how. If they do not declare the value any more, or declare it differently, nothing is done: the
-        revision that belongs to the newer declaration does it.
+    @classmethod
+    def interaqt_backfill(
+        cls,
+        operations: Operations,
+        name: str | Mapping[str, str],
+        fingerprint: str | None = None,
+        *,
+        batch: int = DEFAULT_BATCH,
+        inline: bool = False,
+    ) -> None:
+        """Compute values for all rows, in short transactions of their own; go on where a crash ended it.
 
-        :param name: ``"Record.property"``, or ``"Record"`` where a Transform derives the rows.
+        The models say how, as they are when the revision runs: what is declared differently by then is computed as it
+        is declared then, with what is computed from it. What is not declared any more is skipped.
+
+        :param name: ``"Record.property"``, or ``"Record"`` where a Transform derives the rows; or several of them,
+            with their fingerprints.
         :param fingerprint: of the declaration for which the revision was written; ``"default"`` writes the default of a
             property into rows that have no value.
-        :param batch: rows per transaction.
+        :param batch: rows per transaction; ``-x batch=`` overrides it.
+        :param inline: whether to do it in the transaction of the revision, which has created the tables.
         """
-        operations.invoke(cls(name, fingerprint, batch=batch))
+        values = {name: fingerprint or ""} if isinstance(name, str) else name
+        operations.invoke(cls(values, batch=batch, inline=inline))
+
+    def is_over(self, tables: Collection[tuple[str | None, str]]) -> bool:
+        """Whether its rows are those of ``tables``, each a schema and a name, so that there are none yet."""
+        return self.rows_of is not None and (self.rows_of.schema, self.rows_of.name) in tables
 
     def reverse(self) -> MigrateOperation:
-        return Note(f"what was computed for {self.name} stays as it is", self)
+        if self.inline:
+            return Note("the values go with their tables", self)
+        return ReopenBackfill({name: self.previous.get(name) for name in self.values}, self)
 
-    def to_diff_tuple(self) -> tuple[str, str, str | None, str]:
-        return ("interaqt_backfill", self.name, self.previous, self.fingerprint)
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        if len(self.values) == 1:
+            ((name, fingerprint),) = self.values.items()
+            return ("interaqt_backfill", name, self.previous.get(name), fingerprint)
+        return ("interaqt_backfill", self.values)
+
+
+@Operations.register_operation("interaqt_reopen_backfill")
+class ReopenBackfill(MigrateOperation):
+    """Note that values are not what the declaration of before computes: the way back from a back-fill.
+
+    :ivar values: the fingerprints of before, by name; ``None`` where there was no such value.
+    :ivar subject: the operation that it undoes.
+    """
+
+    def __init__(self, values: Mapping[str, str | None], subject: MigrateOperation | None = None) -> None:
+        self.values = dict(values)
+        self.subject = subject or Backfill({name: fingerprint or "" for name, fingerprint in values.items()})
+
+    @classmethod
+    def interaqt_reopen_backfill(cls, operations: Operations, values: Mapping[str, str | None]) -> None:
+        """Let values be filled again, as soon as the models of before are there.
+
+        A downgrade runs with the models of the newer version, which cannot compute what the older one declares. The
+        next ``alembic upgrade`` with the models of the older version does it.
+
+        :param values: the fingerprints of before, by name; ``None`` where there was no such value.
+        """
+        operations.invoke(cls(values))
+
+    def reverse(self) -> MigrateOperation:
+        return self.subject
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        return ("interaqt_reopen_backfill", self.values)
 
 
 @Operations.register_operation("interaqt_retire_backfill")
 class RetireBackfill(MigrateOperation):
-    """Forget that a value was computed, because it is not declared any more: declared again, it is filled again."""
+    """Forget that values were computed, because they are not declared any more: declared again, they are filled again.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    :ivar previous: the fingerprints that they were filled from.
+    """
+
+    def __init__(self, names: SequenceOf[str], previous: Mapping[str, str] | None = None) -> None:
+        self.names = tuple(names)
+        self.previous = dict(previous or {})
 
     @classmethod
-    def interaqt_retire_backfill(cls, operations: Operations, name: str) -> None:
-        """Forget that ``name`` was computed; does nothing if it was not.
+    def interaqt_retire_backfill(cls, operations: Operations, *names: str) -> None:
+        """Forget that ``names`` were computed; does nothing for those that were not.
 
-        :param name: ``"Record.property"``, or ``"Record"`` where a Transform derived the rows.
+        :param names: ``"Record.property"``, or ``"Record"`` where a Transform derived the rows.
         """
-        operations.invoke(cls(name))
+        operations.invoke(cls(names))
 
     def reverse(self) -> MigrateOperation:
-        return Note(f"{self.name} was not kept true meanwhile: run alembic check once it is declared again", self)
+        return ReopenBackfill(self.previous, self)
 
-    def to_diff_tuple(self) -> tuple[str, str]:
-        return ("interaqt_retire_backfill", self.name)
+    def to_diff_tuple(self) -> tuple[str, ...]:
+        return ("interaqt_retire_backfill", *self.names)
 
 
 @Operations.register_operation("interaqt_check_unique")

@@ -33,6 +33,10 @@ def _source(context: AutogenContext, value: Any) -> str:
         return _repr_type(value, context)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, TextClause):
         return f"{context.opts['sqlalchemy_module_prefix']}text({value.text!r})"
+    if isinstance(value, dict):
+        pairs: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        lines = [f"    {_source(context, key)}: {_source(context, item)}," for key, item in pairs.items()]
+        return "\n".join(["{", *lines, "}"])
     if isinstance(value, tuple):
         items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
         return f"[{', '.join(_source(context, item) for item in items)}]"
@@ -62,7 +66,12 @@ def _sequence_call(context: AutogenContext, name: str, operation: op.SequenceOpe
 
 @renderers.dispatch_for(op.RetireBackfill)
 def _retire_backfill(context: AutogenContext, operation: op.RetireBackfill) -> str:
-    return _call(context, "interaqt_retire_backfill", operation.name)
+    return _call(context, "interaqt_retire_backfill", *operation.names)
+
+
+@renderers.dispatch_for(op.ReopenBackfill)
+def _reopen_backfill(context: AutogenContext, operation: op.ReopenBackfill) -> str:
+    return _call(context, "interaqt_reopen_backfill", operation.values)
 
 
 @renderers.dispatch_for(op.MoveLegacyIds)
@@ -80,8 +89,12 @@ def _move_legacy_ids(context: AutogenContext, operation: op.MoveLegacyIds) -> st
 
 @renderers.dispatch_for(op.Backfill)
 def _backfill(context: AutogenContext, operation: op.Backfill) -> str:
-    batch = operation.batch if operation.batch != 1000 else None
-    return _call(context, "interaqt_backfill", operation.name, operation.fingerprint, batch=batch)
+    options = {
+        "batch": operation.batch if operation.batch != op.DEFAULT_BATCH else None,
+        "inline": operation.inline or None,
+    }
+    given = [*operation.values.items()]
+    return _call(context, "interaqt_backfill", *(given[0] if len(given) == 1 else [operation.values]), **options)
 
 
 @renderers.dispatch_for(op.CheckUnique)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from sqlalchemy import Column, MetaData, String, Table, Text
+from sqlalchemy import Column, Connection, MetaData, String, Table, Text, delete, insert, inspect, select, update
 
 STATE_TABLE = "interaqt_backfill"
 
-#: Phases. A back-fill waits while the models have columns that only a later revision adds; when it is interrupted, it
-#: goes on at its cursor; when it is done, it would begin anew.
+#: Phases. A back-fill waits while the models have columns that only a later revision adds, or while those of another
+#: version are at work; when it is interrupted, it goes on at its cursor; when it is done, it starts from the beginning.
 WAITING = "waiting"
 RUNNING = "running"
 DONE = "done"
+
+
+class Row(NamedTuple):
+    """What the database says about one value."""
+
+    fingerprint: str
+    phase: str
+    cursor: str | None = None
 
 
 def state_table(metadata: MetaData) -> Table:
@@ -31,8 +40,45 @@ def state_table(metadata: MetaData) -> Table:
     )
 
 
+def state_of(targets: Sequence[MetaData]) -> Table:
+    """Return the state table of an environment: revisions may run in one that knows nothing of this package."""
+    return state_table(targets[0] if targets else MetaData())
+
+
 def metadatas(target: MetaData | Sequence[MetaData] | None) -> Sequence[MetaData]:
     """Return what Alembic calls target metadata as a sequence; the state table is in the first."""
     if target is None:
         return ()
     return (target,) if isinstance(target, MetaData) else tuple(target)
+
+
+def has_state(connection: Connection, state: Table) -> bool:
+    """Whether the database has the state table yet."""
+    return inspect(connection).has_table(state.name, schema=state.schema)
+
+
+def read_state(connection: Connection, state: Table, names: Collection[str] | None = None) -> dict[str, Row]:
+    """Return what the database says about ``names``, or about all values."""
+    statement = select(state.c.name, state.c.fingerprint, state.c.phase, state.c.cursor)
+    if names is not None:
+        statement = statement.where(state.c.name.in_(names))
+    return {name: Row(*row) for name, *row in connection.execute(statement)}
+
+
+def write_state(connection: Connection, state: Table, fingerprints: Mapping[str, str], phase: str) -> None:
+    """Let values be in ``phase``, at the beginning of their rows."""
+    fresh = {"phase": phase, "cursor": None}
+    for name, fingerprint in fingerprints.items():
+        row = {"fingerprint": fingerprint, **fresh}
+        if connection.execute(update(state).where(state.c.name == name).values(row)).rowcount == 0:
+            connection.execute(insert(state).values(name=name, **row))
+
+
+def advance(connection: Connection, state: Table, names: Iterable[str], phase: str, cursor: str | None) -> None:
+    """Note how far a pass over ``names`` has come."""
+    connection.execute(update(state).where(state.c.name.in_(list(names))).values(phase=phase, cursor=cursor))
+
+
+def forget(connection: Connection, state: Table, names: Iterable[str]) -> None:
+    """Forget that ``names`` were computed."""
+    connection.execute(delete(state).where(state.c.name.in_(list(names))))

@@ -73,8 +73,8 @@ class Environment:
         scripts = [script for script in (made if isinstance(made, list) else [made]) if script is not None]
         return [Path(script.path).read_text() for script in scripts]
 
-    def upgrade(self, revision: str = "head", **attributes: Any) -> None:
-        command.upgrade(self.config(**attributes), revision)
+    def upgrade(self, revision: str = "head", *arguments: str, **attributes: Any) -> None:
+        command.upgrade(self.config(*arguments, **attributes), revision)
 
     def downgrade(self, revision: str) -> None:
         command.downgrade(self.config(), revision)

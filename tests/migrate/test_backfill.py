@@ -27,8 +27,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import INET
 
-from interaqt_sa.migrate.backfill import Job, KeyCodec, backfill
+from interaqt_sa.migrate.backfill import Pace, Transactions, backfill
+from interaqt_sa.migrate.key_codec import KeyCodec
 from interaqt_sa.migrate.state import state_table
+from interaqt_sa.migrate.work import Work
 from tests.migrate.environment import Environment
 
 
@@ -59,7 +61,12 @@ def test_keys_of_other_types_are_not(type_: Any, value: Any) -> None:
 
 def numbers() -> tuple[Table, Table]:
     metadata = MetaData()
-    table = Table("numbers", metadata, Column("id", INET(), primary_key=True), Column("seen", Integer))
+    table = Table(
+        "numbers",
+        metadata,
+        Column("id", INET().with_variant(String(), "sqlite"), primary_key=True),
+        Column("seen", Integer),
+    )
     return table, state_table(metadata)
 
 
@@ -73,8 +80,10 @@ def test_without_a_kept_cursor_a_back_fill_still_ends(sqlite_environment: Enviro
 
     with sqlite_environment.connect() as connection:
         state.create(connection)
-    job = Job("Number.seen", "f", table, step, frozenset())
-    backfill(sqlite_environment.engine.begin, state, job, 10)
+        table.create(connection)
+        connection.execute(state.insert().values(name="Number.seen", fingerprint="f", phase="running"))
+    work = Work({"Number.seen": "f"}, table, step)
+    backfill(Transactions(sqlite_environment.engine.begin, are_own=True), state, work, Pace(10))
 
     assert seen == [None, (IPv4Address(1),), (IPv4Address(2),), (IPv4Address(3),)]
     assert sqlite_environment.rows("SELECT * FROM interaqt_backfill") == [("Number.seen", "f", "done", None)]
@@ -100,9 +109,10 @@ def test_two_runners_share_the_work(environment: Environment) -> None:
         )
         return max(((row.id,) for row in rows), default=None)
 
-    job = Job("Number.seen", "f", table, step, frozenset())
+    work = Work({"Number.seen": "f"}, table, step)
+    transactions = Transactions(environment.engine.begin, are_own=True)
     with ThreadPoolExecutor(2) as pool:
-        for run in [pool.submit(backfill, environment.engine.begin, state, job, 3) for _ in range(2)]:
+        for run in [pool.submit(backfill, transactions, state, work, Pace(3)) for _ in range(2)]:
             run.result(timeout=30)
     with environment.connect() as connection:
         counted = connection.exec_driver_sql("SELECT min(seen), max(seen) FROM numbers").one()

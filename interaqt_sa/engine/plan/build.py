@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +25,7 @@ from ...schema.records import record_name, resolve_record
 from ...schema.references import References
 from ..computations import accumulator_for
 from .edges import EdgeBuilder, flatten_attributes
-from .model import ComputedValue, Edge, Host, Part
+from .model import ComputedValue, Host, Part
 from .order import assign_ranks
 from .plan import Plan
 from .reactions import add_state_machine, add_transform
@@ -88,11 +87,7 @@ class _PlanBuilder:
                 self._add_transform(mapper, transform)
 
     def _add_transform(self, mapper: Mapper[Any], transform: Transform) -> None:
-        derivation = add_transform(self.plan, self.sources, mapper, transform)
-        if derivation.origin is not None:
-            # only the attributes that are declared: without them it reads all, and a new one changes no row
-            read = [record_name(derivation.origin), *(str(name) for name in transform.attribute_query or ())]
-            derivation.fingerprint = _hashed(["Transform", *read, _name_of(transform.callback)])
+        add_transform(self.plan, self.sources, mapper, transform)
 
     # -- values ------------------------------------------------------------------------------------------------
 
@@ -103,10 +98,8 @@ class _PlanBuilder:
                 self._add_aggregate(value)
             case SameRow():
                 source.same_row.append(value)
-                value.fingerprint = _digest(value, [_name_of(value.computation.function)])
             case StateMachine():
                 add_state_machine(self.plan, self.sources, value)
-                value.fingerprint = _digest(value, [value.computation.initial_state.name])
             case _:
                 raise DefinitionFault(f"{type(value.computation).__name__} cannot be kept on a property")
         self.plan.computed[value.name] = value
@@ -124,7 +117,6 @@ class _PlanBuilder:
         host.vector.extend(value.running)
         host.values.append(value)
         builder.edge.parts.append(part)
-        value.fingerprint = _digest(value, _texts(builder.edge, part))
 
     def _host(self, value: ComputedValue) -> Host:
         table = value.table
@@ -177,32 +169,3 @@ class _PlanBuilder:
         if counts is not None:
             numbers = [case((counts, number), else_=_ZERO) for number in numbers]
         return Part(value, positions, sql=numbers)
-
-
-def _texts(edge: Edge, part: Part) -> list[str]:
-    pieces: list[Any] = [*edge.key, edge.table_join, *edge.criteria, *(hop.on for hop in edge.hops), *part.sql]
-    if part.counts is not None:
-        pieces.append(part.counts)
-    texts = [_sql_text(piece) for piece in pieces]
-    if part.callback is not None:
-        texts += [_name_of(part.callback), *part.attributes]
-    return texts
-
-
-def _sql_text(element: Any) -> str:
-    compiled = element.compile()
-    return f"{compiled} {sorted((k, str(v)) for k, v in compiled.params.items())}"
-
-
-def _name_of(function: Any) -> str:
-    # never its source: that changes with its formatting, and does not with what it calls
-    return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
-
-
-def _digest(value: ComputedValue, texts: list[str]) -> str:
-    head = [type(value.computation).__name__, repr(value.column.type), *(c.name for c in value.running)]
-    return _hashed(head + texts)
-
-
-def _hashed(texts: list[str]) -> str:
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]

@@ -245,7 +245,6 @@ class ComputedValue:
     """One computed column.
 
     :ivar name: ``"Record.property"``.
-    :ivar fingerprint: changes when the meaning of the value changes.
     :ivar running: the columns that hold its running state.
     """
 
@@ -256,7 +255,6 @@ class ComputedValue:
     computation: Computation[Any]
     accumulator: Accumulator | None = None
     running: Sequence[Column[Any]] = ()
-    fingerprint: str = ""
 
     @property
     def name(self) -> str:

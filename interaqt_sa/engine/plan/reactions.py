@@ -38,7 +38,6 @@ class Derivation:
 
     :ivar origin: record-driven: the record whose rows are the source.
     :ivar source_column: hidden column with the key of the source row; ``None`` if event-driven.
-    :ivar fingerprint: changes when the declaration does; empty if event-driven.
     """
 
     name: str
@@ -49,7 +48,6 @@ class Derivation:
     attributes: tuple[str, ...] = ()
     source_column: Column[Any] | None = None
     index_column: Column[Any] | None = None
-    fingerprint: str = ""
 
 
 @dataclass(eq=False)

@@ -1,0 +1,97 @@
+"""The promise of ``alembic upgrade head``: when it ends without an error, every declared value is filled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+from .backfill import Pace, Transactions, apart, inline, run_waiting
+from .declared import Declared, missing_columns
+from .state import DONE, has_state, metadatas, read_state, state_table
+
+if TYPE_CHECKING:
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.runtime.migration import MigrationContext
+
+log = logging.getLogger("alembic.interaqt_sa")
+
+
+class UnfilledValuesError(CommandError):
+    """The database is at its last revision, and values that the models declare are not computed."""
+
+    def __init__(self, unfilled: Collection[str]) -> None:
+        self.unfilled = tuple(unfilled)
+        listed = "\n".join(f"  {line}" for line in unfilled)
+        super().__init__(
+            f"the last revision is reached, and {len(unfilled)} declared values are not filled:\n{listed}\n"
+            "Write the revision that fills them by alembic revision --autogenerate, and upgrade again"
+        )
+
+
+def finish_upgrade(environment: EnvironmentContext, *, is_external: bool) -> None:
+    """After ``alembic upgrade``, fill what still waits; fail if a value stays unfilled at the last revision.
+
+    :param is_external: whether the connection is in a transaction of the caller's.
+    :raises UnfilledValuesError: names the values.
+    """
+    context = environment.get_context()
+    connection = context.connection
+    if not _is_upgrade(environment) or context.as_sql or connection is None:
+        return
+    targets = metadatas(context.opts.get("target_metadata"))
+    if not targets:
+        return
+    transactions = partial(inline if is_external else _afterwards, connection)
+    run_waiting(connection, targets, Pace.of(environment), transactions)
+    if set(context.get_current_heads()) == set(environment.script.get_heads()):
+        unfilled = list(_unfilled(context))
+        if unfilled:
+            raise UnfilledValuesError(unfilled)
+
+
+@contextmanager
+def _afterwards(connection: Connection) -> Generator[Transactions]:
+    """Give transactions beside ``connection``, which nobody needs any more."""
+    connection.rollback()
+    with apart(connection) as transactions:
+        yield transactions
+
+
+def _is_upgrade(environment: EnvironmentContext) -> bool:
+    # what alembic.command calls the function by which it picks revisions
+    return getattr(environment.context_opts.get("fn"), "__name__", None) == "upgrade"
+
+
+def _unfilled(context: MigrationContext) -> Iterator[str]:
+    connection = context.connection
+    assert connection is not None
+    targets = metadatas(context.opts.get("target_metadata"))
+    state = state_table(targets[0])
+    found = read_state(connection, state) if has_state(connection, state) else {}
+    included = context.opts.get("include_object")
+    for one in Declared.all(targets):
+        open_: list[str] = []
+        for name, fingerprint in one.fingerprints.items():
+            table = one.table_of(name)
+            row = found.get(name)
+            if row is not None and row.phase == DONE and row.fingerprint == fingerprint:
+                continue
+            if included is None or included(table, table.name, "table", False, None):
+                open_.append(name)
+        missing = set(missing_columns(connection, {one.table_of(name) for name in open_})) if open_ else set[str]()
+        for name in open_:
+            row, column = found.get(name), one.column_of(name)
+            if f"{column.table}.{column.name}" in missing:
+                yield f"{name}: its column does not exist"
+            elif row is None:
+                yield f"{name}: no revision fills it"
+            elif row.fingerprint != one.fingerprints[name]:
+                yield f"{name}: filled by another declaration"
+            else:
+                yield f"{name}: its back-fill is {row.phase}"

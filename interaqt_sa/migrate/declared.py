@@ -1,0 +1,88 @@
+"""What the models declare that has to be filled, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Column, Connection, MetaData, Table, inspect
+
+from ..definitions.computation import info_of
+from ..engine.plan import ComputedValue, Plan
+from ..engine.plan.reactions import Derivation
+from ..schema.dictionaries import DICTIONARY_KEY
+from .defaults import DEFAULT, defaulted_column
+from .dependencies import derivations
+from .fingerprints import rows_fingerprint, value_fingerprint
+
+
+class Declared:
+    """The computed values and derived rows of one MetaData.
+
+    :ivar fingerprints: of each of them, by its name: ``"Record.property"``, or ``"Record"`` for derived rows.
+    """
+
+    def __init__(self, metadata: MetaData) -> None:
+        self.metadata = metadata
+        self.plan = Plan.of(metadata)
+        self.values: dict[str, ComputedValue] = dict(self.plan.computed)
+        self.derivations: dict[str, Derivation] = derivations(self.plan)
+        self.fingerprints = {
+            **{name: value_fingerprint(value) for name, value in self.values.items()},
+            **{name: rows_fingerprint(derivation) for name, derivation in self.derivations.items()},
+        }
+
+    @classmethod
+    def all(cls, targets: Sequence[MetaData]) -> list[Declared]:
+        """Return what each MetaData declares."""
+        return [cls(metadata) for metadata in targets]
+
+    def table_of(self, name: str) -> Table:
+        """Return the table whose rows a back-fill of ``name`` goes through."""
+        if name in self.values:
+            return self.values[name].table
+        origin = self.derivations[name].origin
+        assert origin is not None
+        table = origin.local_table
+        assert isinstance(table, Table)
+        return table
+
+    def is_dictionary(self, name: str) -> bool:
+        """Whether ``name`` is the value of a dictionary, which has one row from the beginning."""
+        return name in self.values and DICTIONARY_KEY in info_of(self.values[name].table)
+
+    def column_of(self, name: str) -> Column[Any]:
+        """Return the column by which one sees whether ``name`` is there."""
+        if name in self.values:
+            return self.values[name].column
+        column = self.derivations[name].source_column
+        assert column is not None
+        return column
+
+    def default(self, name: str) -> Column[Any] | None:
+        """Return the column of a property whose default is written into rows that were there before it."""
+        return defaulted_column(self.metadata, name)
+
+    def kind(self, name: str, fingerprint: str) -> str | None:
+        """Return the fingerprint of the current declaration of ``name``; ``None`` if there is none.
+
+        :param fingerprint: what a revision says; it tells defaults from computed values.
+        """
+        if fingerprint == DEFAULT:
+            return DEFAULT if self.default(name) is not None else None
+        return self.fingerprints.get(name)
+
+
+def missing_columns(connection: Connection, tables: Collection[Table]) -> Iterator[str]:
+    """Yield the names of the columns of ``tables`` that the database does not have."""
+    inspector = inspect(connection)
+    for schema in {table.schema for table in tables}:
+        mine = {table.name: table for table in tables if table.schema == schema}
+        # one look at the catalogue, however many tables there are
+        found = inspector.get_multi_columns(schema=schema, filter_names=list(mine))
+        for name, table in mine.items():
+            existing = {column["name"] for column in found.get((schema, name), ())}
+            for column in table.columns:
+                # system columns, such as xmin, are not listed
+                if column.name not in existing and not column.system:
+                    yield f"{table.fullname}.{column.name}"

@@ -1,0 +1,263 @@
+"""Fingerprints of declarations: a value is filled again when the fingerprint that it was filled from has changed.
+
+They are taken from what is declared, not from the SQL that it is compiled to, so that they are the same in every
+process and under every version of Python and SQLAlchemy. A function counts by its name: its source changes with its
+formatting, and does not with what it calls.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum as PythonEnum
+from typing import Any
+
+from sqlalchemy import ARRAY, JSON, Column, ColumnElement, Enum, Float, Numeric, Table
+from sqlalchemy.orm import Mapper, RelationshipProperty
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from ..definitions.aggregates import Aggregate
+from ..definitions.computation import Computation
+from ..definitions.match import And, Atom, MatchExp, Not, Or
+from ..definitions.same_row import SameRow
+from ..definitions.state_machine import StateMachine
+from ..engine.plan import ComputedValue
+from ..engine.plan.reactions import Derivation
+from ..schema.computed import declared_rows
+from ..schema.records import record_name, resolve_record
+
+#: Stands in front of each fingerprint. It is raised when the engine stores something else for the same declaration;
+#: values of another format are filled again.
+FORMAT = 2
+
+#: fields that hold the predicate over members, in one of the forms of ``where=``
+_PREDICATES = frozenset({"where", "expression"})
+
+
+def value_fingerprint(value: ComputedValue) -> str:
+    """Return the fingerprint of a computed column."""
+    described: dict[str, Any] = {
+        "computation": type(value.computation).__name__,
+        "type": _stored_type(value.column.type),
+        "running": [[column.name, _stored_type(column.type)] for column in value.running if column is not value.column],
+    }
+    match value.computation:
+        case Aggregate():
+            described |= _aggregate(value.mapper, value.computation)
+        case SameRow():
+            described["function"] = _name_of(value.computation.function)
+        case StateMachine():
+            # transfers say how rows go on, not what the state of one is
+            nodes = value.computation.states
+            described["states"] = [[node.name, _optional_name(node.compute_value)] for node in nodes]
+            described["initial"] = value.computation.initial_state.name
+        case _:
+            described |= _fields(value.computation)
+    return _hashed(described)
+
+
+def rows_fingerprint(derivation: Derivation) -> str:
+    """Return the fingerprint of the rows that a Transform derives from those of another record."""
+    transform = declared_rows(derivation.mapper.class_)
+    assert derivation.origin is not None
+    assert transform is not None
+    # only the attributes that are declared: without them it reads all, and a new one changes no row
+    described = {
+        "computation": "Transform",
+        "record": record_name(derivation.origin),
+        "attributes": _value(transform.attribute_query),
+        "callback": _name_of(transform.callback),
+    }
+    return _hashed(described)
+
+
+def _aggregate(mapper: Mapper[Any], computation: Aggregate[Any]) -> dict[str, Any]:
+    relationship = mapper.relationships.get(computation.source) if isinstance(computation.source, str) else None
+    if relationship is not None:
+        member, source = relationship.mapper, _relationship(relationship)
+    else:
+        member = resolve_record(mapper.local_table.metadata, computation.source)  # type: ignore[attr-defined]
+        source = [_rows_of(member)]
+    described: dict[str, Any] = {"source": source}
+    # pyright: the base keeps the names of its parameters for subclasses, repr() and this
+    for name in computation._fields:  # pyright: ignore[reportPrivateUsage]
+        given = getattr(computation, name)
+        if name == "source" or given is None:
+            continue
+        if name in _PREDICATES:
+            described[name] = _predicate(given, member)
+        elif name == "field":
+            described[name] = _path(given, member)
+        else:
+            described[name] = _value(given)
+    return described
+
+
+def _fields(computation: Computation[Any]) -> dict[str, Any]:
+    names = computation._fields  # pyright: ignore[reportPrivateUsage]
+    return {name: _value(getattr(computation, name)) for name in names}
+
+
+# -- members ----------------------------------------------------------------------------------------------------------
+
+
+def _relationship(relationship: RelationshipProperty[Any]) -> list[Any]:
+    joins = [relationship.primaryjoin, relationship.secondaryjoin]
+    return [_rows_of(relationship.mapper), *(_sql(join) for join in joins if join is not None)]
+
+
+def _rows_of(mapper: Mapper[Any]) -> list[Any]:
+    """Return what says which rows of which table are of a class."""
+    discriminator = mapper.polymorphic_on
+    described: list[Any] = [_table_name(mapper.local_table)]
+    if mapper.single and isinstance(discriminator, Column):
+        identities = {m.polymorphic_identity for m in mapper.self_and_descendants}
+        described += [discriminator.name, _value(identities)]
+    return described
+
+
+def _path(path: str, member: Mapper[Any]) -> list[Any]:
+    """Return an x:1 path as the joins that it takes and the column at its end."""
+    *steps, last = path.split(".")
+    described: list[Any] = []
+    mapper = member
+    for step in steps:
+        relationship = mapper.relationships[step]
+        described.append(_relationship(relationship))
+        mapper = relationship.mapper
+    column = mapper.column_attrs[last].columns[0]
+    return [*described, f"{_table_name(getattr(column, 'table', None))}.{getattr(column, 'name', '')}"]
+
+
+def _predicate(where: Any, member: Mapper[Any]) -> Any:
+    if isinstance(where, Mapping):
+        where = MatchExp.from_object(where)
+    if isinstance(where, MatchExp):
+        return _match(where, member)
+    return _sql(where if isinstance(where, ColumnElement) or not callable(where) else where(member.class_))
+
+
+def _match(expression: MatchExp, member: Mapper[Any]) -> Any:
+    match expression:
+        case Atom(key, "exist", operand):
+            relationship = member.relationships[key]
+            return ["exist", _relationship(relationship), _match(operand, relationship.mapper)]
+        case Atom(key, operator, operand):
+            shown = _unordered(operand) if operator in ("in", "not in") else _value(operand)
+            return [operator, _path(key, member), shown]
+        case And(parts):
+            return ["and", *(_match(part, member) for part in parts)]
+        case Or(parts):
+            return ["or", *(_match(part, member) for part in parts)]
+        case Not(part):
+            return ["not", _match(part, member)]
+        case _:
+            return repr(expression)
+
+
+def _sql(element: Any) -> list[Any]:
+    found: Any = element.__clause_element__() if hasattr(element, "__clause_element__") else element
+    compiled = found.compile()
+    return [" ".join(str(compiled).split()), _value(compiled.params)]
+
+
+def _table_name(table: Any) -> str:
+    return table.fullname if isinstance(table, Table) else str(table)
+
+
+# -- values and types --------------------------------------------------------------------------------------------------
+
+
+def _value(value: Any) -> Any:
+    """Return a value of a declaration as JSON; equal ones alike, and never with an address in memory."""
+    match value:
+        case None | bool() | str():
+            return value
+        case PythonEnum():
+            return [type(value).__name__, value.name]
+        case int() | float() | Decimal():
+            # 1, 1.0 and Decimal(1) are equal
+            return ["number", str(Decimal(repr(value) if isinstance(value, float) else value).normalize())]
+        case date() | time():
+            return [type(value).__name__, value.isoformat()]
+        case bytes():
+            return ["bytes", value.hex()]
+        case AbstractSet():
+            items: Iterable[Any] = value  # pyright: ignore[reportUnknownVariableType]
+            return _unordered(items)
+        case Mapping():
+            pairs: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+            return {str(key): _value(pairs[key]) for key in sorted(pairs, key=str)}
+        case list() | tuple():
+            listed: Iterable[Any] = value  # pyright: ignore[reportUnknownVariableType]
+            return [_value(item) for item in listed]
+        case type():
+            return f"{value.__module__}.{value.__qualname__}"
+        case _ if callable(value):
+            return _name_of(value)
+        case _:
+            # a text of its own, not the address that every object shows
+            text = str(value)
+            return [type(value).__qualname__, "" if " at 0x" in text else text]
+
+
+def _unordered(items: Iterable[Any]) -> list[Any]:
+    return sorted((_value(item) for item in items), key=lambda item: json.dumps(item, sort_keys=True))
+
+
+def _stored_type(type_: TypeEngine[Any]) -> list[Any]:
+    """Return what decides which value a column stores: not its width, but its scale, and whether it keeps zones."""
+    return list(_type_parts(type_))
+
+
+def _type_parts(type_: TypeEngine[Any]) -> Iterator[Any]:
+    if isinstance(type_, TypeDecorator):
+        if not type(type_).__module__.startswith(f"{__name__.partition('.')[0]}."):
+            yield f"{type(type_).__module__}.{type(type_).__qualname__}"
+        yield from _type_parts(type_.impl_instance)
+        return
+    kind: Any = type_.as_generic() if type(type_).__module__.startswith("sqlalchemy.dialects.") else type_
+    match kind:
+        case Enum():
+            yield "enum"
+            yield sorted(kind.enums)
+        case ARRAY():
+            item: TypeEngine[Any] = kind.item_type
+            yield "array"
+            yield from _type_parts(item)
+        case Float():  # DOUBLE is one
+            yield "float"
+            yield kind.precision is not None and kind.precision <= 24
+        case Numeric():
+            yield "numeric"
+            yield kind.scale
+        case JSON():
+            yield "json"
+        case _:
+            yield _family(kind)
+            yield bool(getattr(kind, "timezone", False))
+
+
+def _family(type_: TypeEngine[Any]) -> str:
+    """Return what kind of value a type holds: BIGINT and INTEGER are one, VARCHAR and TEXT too."""
+    try:
+        return type_.python_type.__name__
+    except NotImplementedError:
+        return type(type_).__name__.lower()
+
+
+def _optional_name(function: Any) -> str | None:
+    return None if function is None else _name_of(function)
+
+
+def _name_of(function: Any) -> str:
+    return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
+def _hashed(described: Mapping[str, Any]) -> str:
+    text = json.dumps(described, sort_keys=True, ensure_ascii=False)
+    return f"{FORMAT}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -1,0 +1,97 @@
+"""What a back-fill has to do: passes over the rows of tables, in an order in which each finds what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection, Table, insert, select
+
+from ..definitions.computation import ENGINE_OPTIONS, info_of
+from ..definitions.state_machine import StateMachine
+from ..engine.backfill_values import backfill_values
+from ..engine.derived_check import backfill_derivation
+from ..engine.dialects import dialect_for
+from ..engine.statements import Statements
+from ..schema.dictionaries import DICTIONARY_KEY, ROW_ID
+from ..schema.stored_states import state_in_column
+from .declared import Declared
+from .defaults import DEFAULT, fill_column, fill_default
+from .dependencies import Pass, passes, reads_any
+from .key_codec import Key
+
+Step = Callable[[Connection, Key | None, int], Key | None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One pass over the rows of a table.
+
+    :ivar fingerprints: of what is filled, by name.
+    :ivar step: fills the next rows after a key and returns the last key, ``None`` when there was nothing left.
+    """
+
+    fingerprints: Mapping[str, str]
+    table: Table
+    step: Step
+
+    @property
+    def title(self) -> str:
+        """What is filled, for messages."""
+        return ", ".join(self.fingerprints)
+
+
+def works(declared: Declared, names: Mapping[str, str], connection: Connection) -> list[Work]:
+    """Return the passes that fill ``names`` and what is computed from them.
+
+    :param names: with what a revision says about each; the current declaration counts.
+    """
+    return [*_defaults(declared, names), *_values(declared, names, connection)]
+
+
+def _defaults(declared: Declared, names: Mapping[str, str]) -> Iterator[Work]:
+    for name, fingerprint in names.items():
+        column = declared.default(name) if fingerprint == DEFAULT else None
+        if column is not None:
+            yield Work({name: DEFAULT}, column.table, partial(fill_default, column))
+
+
+def _values(declared: Declared, names: Collection[str], connection: Connection) -> Iterator[Work]:
+    plan, fingerprints = declared.plan, declared.fingerprints
+    statements = Statements(plan, dialect_for(connection.dialect))
+    values = [name for name in names if name in declared.values]
+    found = passes(plan, values)
+    for group in found:
+        yield Work({v.name: fingerprints[v.name] for v in group.values}, group.table, _step(statements, group))
+    # rows are derived when the values that they are made of are there
+    filled = [value for group in found for value in group.values]
+    for name, derivation in declared.derivations.items():
+        if name in names or reads_any(derivation, filled):
+            table = declared.table_of(name)
+            yield Work({name: fingerprints[name]}, table, partial(backfill_derivation, derivation))
+
+
+def _step(statements: Statements, group: Pass) -> Step:
+    machines = [value for value in group.values if isinstance(value.computation, StateMachine)]
+    # the state of a row is not computed from anything: rows that have none enter the initial one
+    initial = {
+        value.column: state_in_column(value.computation.initial_state, value.column.type)
+        for value in machines
+        if isinstance(value.computation, StateMachine) and not value.computation.computes_values
+    }
+
+    def step(connection: Connection, after: Key | None, limit: int) -> Key | None:
+        last = backfill_values(statements, group.values, connection, after, limit, follow=group.follow)
+        if last is not None:
+            for column, value in initial.items():
+                fill_column(connection, column, value, after, last)
+        return last
+
+    return step
+
+
+def ensure_dictionary_row(connection: Connection, table: Table) -> None:
+    """Insert the one row of a dictionary; ``create_all`` does it by an event that a migration does not fire."""
+    if DICTIONARY_KEY in info_of(table) and connection.scalar(select(table.c.id)) is None:
+        connection.execute(insert(table).values(id=ROW_ID), execution_options=ENGINE_OPTIONS)
