@@ -92,7 +92,12 @@ def backfill_derivation(derivation: Derivation, connection: Connection, after: K
         # heard, because others may be derived from these rows
         propagation = start_propagation(session, statements, Memory(session, statements.plan))
         keys = next_keys(propagation, source, tuple(source.key), after, limit, lock=True)
-        if keys:
+        if not keys:
+            # those of rows that are gone, or of a record from which they were derived before
+            left_over = sorted({difference.token for difference in _left_over(propagation, derivation, limit)})
+            if left_over:
+                repair_derivation(propagation, derivation, left_over)
+        else:
             fresh = _expected(propagation, derivation, keys)
             stored = _stored(propagation, derivation, list(fresh))
             there = {token for token, _ in stored}

@@ -43,9 +43,9 @@ class Declared:
             return self.values[name].table
         origin = self.derivations[name].origin
         assert origin is not None
-        table = origin.local_table
-        assert isinstance(table, Table)
-        return table
+        table: Any = origin.local_table
+        found: Table = table
+        return found
 
     def is_dictionary(self, name: str) -> bool:
         """Whether ``name`` is the value of a dictionary, which has one row from the beginning."""

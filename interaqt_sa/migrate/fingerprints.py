@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum as PythonEnum
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ARRAY, JSON, Column, ColumnElement, Enum, Float, Numeric, Table
 from sqlalchemy.orm import Mapper, RelationshipProperty
@@ -83,7 +83,6 @@ def _aggregate(mapper: Mapper[Any], computation: Aggregate[Any]) -> dict[str, An
         member = resolve_record(mapper.local_table.metadata, computation.source)  # type: ignore[attr-defined]
         source = [_rows_of(member)]
     described: dict[str, Any] = {"source": source}
-    # pyright: the base keeps the names of its parameters for subclasses, repr() and this
     for name in computation._fields:  # pyright: ignore[reportPrivateUsage]
         given = getattr(computation, name)
         if name == "source" or given is None:
@@ -134,10 +133,8 @@ def _path(path: str, member: Mapper[Any]) -> list[Any]:
 
 
 def _predicate(where: Any, member: Mapper[Any]) -> Any:
-    if isinstance(where, Mapping):
-        where = MatchExp.from_object(where)
-    if isinstance(where, MatchExp):
-        return _match(where, member)
+    if isinstance(where, (MatchExp, Mapping)):
+        return _match(MatchExp.of(cast("Any", where)), member)
     return _sql(where if isinstance(where, ColumnElement) or not callable(where) else where(member.class_))
 
 
@@ -172,37 +169,35 @@ def _table_name(table: Any) -> str:
 # -- values and types --------------------------------------------------------------------------------------------------
 
 
-def _value(value: Any) -> Any:
+def _value(given: Any) -> Any:
     """Return a value of a declaration as JSON; equal ones alike, and never with an address in memory."""
-    match value:
-        case None | bool() | str():
-            return value
-        case PythonEnum():
-            return [type(value).__name__, value.name]
-        case int() | float() | Decimal():
-            # 1, 1.0 and Decimal(1) are equal
-            return ["number", str(Decimal(repr(value) if isinstance(value, float) else value).normalize())]
-        case date() | time():
-            return [type(value).__name__, value.isoformat()]
-        case bytes():
-            return ["bytes", value.hex()]
-        case AbstractSet():
-            items: Iterable[Any] = value  # pyright: ignore[reportUnknownVariableType]
-            return _unordered(items)
-        case Mapping():
-            pairs: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
-            return {str(key): _value(pairs[key]) for key in sorted(pairs, key=str)}
-        case list() | tuple():
-            listed: Iterable[Any] = value  # pyright: ignore[reportUnknownVariableType]
-            return [_value(item) for item in listed]
-        case type():
-            return f"{value.__module__}.{value.__qualname__}"
-        case _ if callable(value):
-            return _name_of(value)
-        case _:
-            # a text of its own, not the address that every object shows
-            text = str(value)
-            return [type(value).__qualname__, "" if " at 0x" in text else text]
+    # values of the application may be of any type: nothing is known of what they hold
+    value: Any = given
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, PythonEnum):
+        return [type(value).__name__, value.name]
+    if isinstance(value, (int, float, Decimal)):
+        # 1, 1.0 and Decimal(1) are equal
+        return ["number", str(Decimal(repr(value) if isinstance(value, float) else value).normalize())]
+    if isinstance(value, (date, time)):
+        return [type(value).__name__, value.isoformat()]
+    if isinstance(value, bytes):
+        return ["bytes", value.hex()]
+    items: Any = value
+    if isinstance(value, AbstractSet):
+        return _unordered(items)
+    if isinstance(value, Mapping):
+        return {str(key): _value(items[key]) for key in sorted(items, key=str)}
+    if isinstance(value, (list, tuple)):
+        return [_value(item) for item in items]
+    if isinstance(value, type):
+        return f"{items.__module__}.{items.__qualname__}"
+    if callable(value):
+        return _name_of(value)
+    # a text of its own, not the address that every object shows
+    text = str(value)
+    return [type(items).__qualname__, "" if " at 0x" in text else text]
 
 
 def _unordered(items: Iterable[Any]) -> list[Any]:
@@ -226,9 +221,8 @@ def _type_parts(type_: TypeEngine[Any]) -> Iterator[Any]:
             yield "enum"
             yield sorted(kind.enums)
         case ARRAY():
-            item: TypeEngine[Any] = kind.item_type
             yield "array"
-            yield from _type_parts(item)
+            yield from _type_parts(cast("Any", kind).item_type)
         case Float():  # DOUBLE is one
             yield "float"
             yield kind.precision is not None and kind.precision <= 24
