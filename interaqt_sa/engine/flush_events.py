@@ -9,6 +9,7 @@ from sqlalchemy import CHAR, Column, Float, Numeric, Table, TypeDecorator
 from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import instance_dict, instance_state
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
 
 from .memory_rows import UNKNOWN, stored_form
 from .same_row import read_attributes
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-#: types of which the database may store something else than Python holds
+#: types that round, pad or convert
 _CHANGED_BY_STORING = (Numeric, Float, CHAR, TypeDecorator)
 
 
@@ -117,6 +118,12 @@ def _is_whole(mapper: Mapper[Any], row: Row) -> bool:
             continue
         if prop.key not in row or isinstance(row[prop.key], ClauseElement):
             return False
-        if isinstance(column.type, _CHANGED_BY_STORING) and stored_form(row[prop.key], column) is UNKNOWN:
+        if _may_be_changed(column.type) and stored_form(row[prop.key], column) is UNKNOWN:
             return False
     return True
+
+
+def _may_be_changed(type_: TypeEngine[Any]) -> bool:
+    """Whether the database may store something else than Python holds."""
+    is_own = not type(type_).__module__.startswith("sqlalchemy.")
+    return is_own or bool(type_._variant_mapping) or isinstance(type_, _CHANGED_BY_STORING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -35,6 +36,7 @@ from sqlalchemy.orm import Mapper, RelationshipDirection
 from ..definitions.events import RecordView
 from ..schema.records import relationships_of
 from .plan import Watch
+from .round_trip import same_value
 
 #: what :func:`stored_form` returns where only the database can tell
 UNKNOWN: Any = object()
@@ -177,16 +179,29 @@ def stored_form(value: Any, column: Any) -> Any:
     if not isinstance(column, Column) or column.computed is not None:
         return UNKNOWN
     kind: Any = column.type
+    found = _form(value, column, kind)
+    for other in kind._variant_mapping.values():  # which of them the database has is not asked
+        form = _form(value, column, other)
+        if form is UNKNOWN or type(form) is not type(found) or not same_value(form, found) or str(form) != str(found):
+            return UNKNOWN
+    return found
+
+
+def _form(value: Any, column: Column[Any], kind: Any) -> Any:
     exact: type[Any] = type(kind)
+    if not exact.__module__.startswith("sqlalchemy."):
+        return UNKNOWN  # a type of the application may make anything of a value, of None too
     match value:
         case None:
-            return None if column.nullable and not column.type.should_evaluate_none else UNKNOWN
+            return None if column.nullable and not kind.should_evaluate_none else UNKNOWN
         case bool():
             return value if exact is Boolean else UNKNOWN
         case int() if isinstance(kind, Integer):
             return int(value)
         case int() | float() if exact in _DOUBLE and kind.precision in (None, 53) and not kind.asdecimal:
-            return UNKNOWN if value == 0 and str(value).startswith("-") else float(value)
+            number = float(value)
+            # there may be no negative zero, and no NaN
+            return number if (number and math.isfinite(number)) or str(number) == "0.0" else UNKNOWN
         case int() | Decimal() if isinstance(kind, Numeric) and not isinstance(kind, Float) and kind.asdecimal:
             return _decimal(Decimal(value), kind.scale)
         case PythonEnum() if isinstance(kind, Enum):
@@ -196,7 +211,7 @@ def stored_form(value: Any, column: Any) -> Any:
         case UUID():
             return value if isinstance(kind, Uuid) and kind.as_uuid else UNKNOWN
         case datetime():
-            is_naive = exact is DateTime and value.tzinfo is None and not getattr(column.type, "timezone", True)
+            is_naive = exact is DateTime and value.tzinfo is None and not getattr(kind, "timezone", True)
             return value if is_naive else UNKNOWN
         case date():
             return value if exact is Date else UNKNOWN

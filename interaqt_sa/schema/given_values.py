@@ -36,6 +36,7 @@ from sqlalchemy import (
     Uuid,
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.util import method_is_overridden
 
 from ..definitions.representation import shorten
 from ..errors import InvalidValueError
@@ -125,15 +126,26 @@ def fits_integer(type_: TypeEngine[Any], value: int, dialect: Dialect) -> bool:
 
 def _checked(type_: Any, value: Any, dialect: Dialect) -> Any:
     found: Any = type_._variant_mapping.get(dialect.name, type_)  # pyright: ignore[reportPrivateUsage]
-    if _is(found, TypeDecorator):
-        stored = _attempt(lambda: found.process_bind_param(value, dialect))
-        if stored is not None:
-            _checked(found.load_dialect_impl(dialect), stored, dialect)
-        return value
+    if _is(found, TypeDecorator) and not _is(found, Interval):
+        return _decorated(found, value, dialect)
     for kind, check in _CHECKS:
         if isinstance(found, kind):
             return check(found, value, dialect)
     return value
+
+
+def _decorated(type_: Any, value: Any, dialect: Dialect) -> Any:
+    """Check what a decorator makes of ``value``, by the type beneath it."""
+    if method_is_overridden(type_, TypeDecorator.process_bind_param):
+        stored = _attempt(lambda: type_.process_bind_param(value, dialect))
+        if stored is not None:
+            _checked(type_.load_dialect_impl(dialect), stored, dialect)
+        return value
+    if method_is_overridden(type_, TypeDecorator.bind_processor):  # as that of PickleType, which calls no other
+        process = type_.bind_processor(dialect)
+        _attempt(lambda: process and process(value))
+        return value
+    return _checked(type_.load_dialect_impl(dialect), value, dialect)
 
 
 def _is(value: Any, *kinds: Any) -> bool:

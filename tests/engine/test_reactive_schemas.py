@@ -6,6 +6,7 @@ from contextlib import suppress
 from random import Random
 
 import pytest
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import sessionmaker
 
@@ -24,8 +25,26 @@ FULL = torture_from_environment().full
 @pytest.mark.parametrize("driver", ["pysqlite", pytest.param("psycopg", marks=pytest.mark.postgres)])
 def test_one_write_after_another(engine_for: EngineFactory, driver: str, seed: int, collects: bool) -> None:
     """After each transaction every value equals its recompute, and its events replay what the tables went through."""
-    schema = reactive_schema(seed)
+    _write_at_random(engine_for(driver), seed, collects=collects)
+
+
+@pytest.mark.parametrize("seed", range(300 if FULL else 6))
+@pytest.mark.parametrize("driver", ["pysqlite", pytest.param("psycopg", marks=pytest.mark.postgres)])
+def test_while_somebody_listens(engine_for: EngineFactory, driver: str, seed: int) -> None:
+    """The same on a connection that is listened to: statements go through SQLAlchemy then, and levels stay apart."""
     engine = engine_for(driver)
+    statements: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def listen(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement)
+
+    _write_at_random(engine, seed, collects=True)
+    assert statements
+
+
+def _write_at_random(engine: Engine, seed: int, *, collects: bool) -> None:
+    schema = reactive_schema(seed)
     session_factory = sessionmaker(engine)
     system = iq.System(session_factory, base=schema.base)
     schema.base.metadata.create_all(engine)
