@@ -100,6 +100,8 @@ class Flush:
             self.propagation.connection(source)  # refuses what cannot be kept true before anything is written
         if self._referred:
             self.written.find_dependents(self._referred, self._touched)
+            for table, referred in self._referred.items():
+                self._see_deleted(table, [key for key, changes in referred.items() if changes is None])
         edges = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys}
         for instance in self._changed_hosts if edges or self._touched else ():
             self._others.refers_still(instance)
@@ -287,6 +289,21 @@ class Flush:
                 seen = self._seen.get((source, key), set())
                 self._seen[source, key] = None if columns is None or seen is None else seen | columns
             self._note_late(source, unseen, columns)
+
+    def delete_late(self, source: Source, keys: Sequence[Key]) -> None:
+        """Lock and read rows that are deleted although nothing announced it, and those that go with them."""
+        touched: dict[Source, Touched] = {}
+        if source.table in self.plan.sources:
+            touched[source] = Touched(dict.fromkeys(keys, Lock.UPDATE), None)
+        self.written.find_dependents({source.table: dict.fromkeys(keys)}, touched)
+        for below, rows in touched.items():
+            self.late(below, rows.keys, rows.columns, Lock.UPDATE)
+        self._see_deleted(source.table, keys)
+
+    def _see_deleted(self, table: Table, keys: Iterable[Key]) -> None:
+        for part in self.plan.tables_of_row(table):
+            source = self.written.source(part)
+            self._seen.update({(source, key): None for key in keys})
 
     def _note_late(self, source: Source, keys: Iterable[Key], columns: set[Any] | None) -> None:
         rows = self._late.setdefault(source, {})

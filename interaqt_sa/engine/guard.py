@@ -98,8 +98,9 @@ def _follow_unit_of_work(
     if not isinstance(element, Delete) and may_replace(element, table, plan):
         _replaced_rows(element, table, parameters, flush)
     if source is None:
-        return  # the rows that go with it were found before the flush
-    if table in plan.secondaries and not _of_object(source, options):
+        if isinstance(element, Delete):
+            _late_rows(element, parameters, flush.written.source(table), flush)
+    elif table in plan.secondaries and not _of_object(source, options):
         _link_rows(element, parameters, source, flush)
     elif not isinstance(element, Insert):
         _late_rows(element, parameters, source, flush)
@@ -206,7 +207,7 @@ def _late_rows(element: Update | Delete, parameters: Sequence[Mapping[str, Any]]
     if not keys:
         return
     if columns is None:
-        flush.late(source, keys, None, Lock.UPDATE)
+        flush.delete_late(source, keys)
     elif columns & source.inputs or source.same_row or flush.hears(source):
         lock = source.lock_to_change(columns)
         flush.late(source, keys, columns | source.following(), lock)

@@ -135,16 +135,16 @@ def session_of(instance: object) -> Session:
 
 
 @contextmanager
-def hooked(name: str, hook: Hook) -> Generator[None]:
+def hooked(name: str, hook: Hook, cls: type[Any] = Item) -> Generator[None]:
     def listener(mapper: Any, connection: Connection, target: Any) -> None:
-        if target.id < 1000:
+        if target.id is None or target.id < 1000:
             hook(connection, target)
 
-    event.listen(Item, name, listener)
+    event.listen(cls, name, listener)
     try:
         yield
     finally:
-        event.remove(Item, name, listener)
+        event.remove(cls, name, listener)
 
 
 @pytest.fixture
@@ -210,6 +210,35 @@ def test_loaded_hosts_are_fresh(kept: Kept, what: str) -> None:
         known = [(order.count, order.total) for order in orders]
         session.expire_all()
         assert known == [(order.count, order.total) for order in orders]
+    kept.verify()
+
+
+@pytest.mark.parametrize("what", FOLLOWED)
+def test_of_objects_that_matter_to_nothing(kept: Kept, what: str) -> None:
+    with kept.begin() as session:
+        item, orders = session.get_one(Item, 1), session.scalars(select(Order)).all()
+        with hooked("after_insert", lambda c, _: FOLLOWED[what](c, item), Audit):
+            session.add(Audit(text="x"))
+            session.flush()
+        known = [(order.count, order.total) for order in orders]
+        session.expire_all()
+        assert known == [(order.count, order.total) for order in orders]
+        session.add(Audit(text="y"))
+        session.flush()
+    kept.verify()
+
+
+@pytest.mark.parametrize("name", ["before_flush", "after_flush", "after_flush_postexec"])
+def test_around_a_flush_it_is_refused(kept: Kept, name: str) -> None:
+    def listener(session: Session, *_: object) -> None:
+        session.connection().execute(update(ITEM).values(amount=70))
+
+    with kept.sessions() as session:
+        event.listen(session, name, listener)
+        session.add(Audit(text="x"))
+        with pytest.raises(iq.UnmanagedWriteError):
+            session.flush()
+        session.rollback()
     kept.verify()
 
 

@@ -211,13 +211,14 @@ class Plan:
         return found
 
     def letting_go(self, mapper: Mapper[Any]) -> tuple[str, ...]:
-        """Return the many-to-one relationships of ``mapper`` that delete what they let go of."""
+        """Return the relationships of ``mapper`` by which a flush may delete more than the session was told to."""
         found = self._letting_go.get(mapper)
         if found is None:
             found = self._letting_go[mapper] = tuple(
                 relationship.key
                 for relationship in mapper.relationships
-                if relationship.cascade.delete_orphan and relationship.direction is RelationshipDirection.MANYTOONE
+                if relationship.cascade.delete_orphan
+                or (relationship.cascade.delete and relationship.direction is RelationshipDirection.MANYTOONE)
             )
         return found
 
