@@ -169,10 +169,16 @@ class InteractionGuardError(FrameworkError):
 
     :param check: ``"condition"``, ``"payload"`` or, where an event source's own guard rejects, ``"guard"``.
     :param type: what was found, such as ``"amount missing"``.
+    :param code: the same for programs: ``"CONDITION_…"``, or ``"PAYLOAD_MISSING"``, ``"PAYLOAD_REF_NOT_FOUND"``, ….
+    :param item: the item of the payload.
+    :param record: the record of a reference that leads nowhere.
     """
 
     check: str = "condition"
     type: str = ""
+    code: str | None = None
+    item: str | None = None
+    record: str | None = None
 
 
 class ActivityStateError(FrameworkError):

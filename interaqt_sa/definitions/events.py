@@ -73,7 +73,7 @@ class Trigger:
 
     def __post_init__(self) -> None:
         if self.type not in ("create", "update", "delete"):
-            raise ComputationProtocolError(f"Trigger type {self.type!r}: 'create', 'update' or 'delete'")
+            raise ComputationProtocolError(f"Trigger type {self.type!r} is not one of 'create', 'update', 'delete'")
         if (self.keys is not None or self.old_record is not None) and self.type != "update":
             raise ComputationProtocolError(
                 f"Trigger({self.record_name!r}, {self.type!r}): keys and old_record belong to updates"

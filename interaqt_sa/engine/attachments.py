@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from ..definitions.computation import INFO_KEY
 from ..errors import FrameworkError
+from ..session.factory_advice import wrong_factory
 
 _KEY = f"{INFO_KEY}.attachments"
 
@@ -77,7 +78,7 @@ def session_class(target: Any) -> type[Session]:
     factory = getattr(target, "session_factory", target)
     found = getattr(factory, "class_", factory)
     if not isinstance(found, type) or not issubclass(found, Session):
-        raise TypeError(f"attach a sessionmaker, a scoped_session or a Session class, not {target!r}")
+        raise wrong_factory("System.attach()", "a sessionmaker, a scoped_session or a Session class", target)
     return found
 
 

@@ -20,6 +20,7 @@ from ..errors import DefinitionFault, InteractionGuardError
 from ..runtime.context import Context
 from ..runtime.plain import is_array, is_mapping
 from ..schema.keys import NoKeyError, key_value
+from ..schema.records import record_name
 from ..schema.types import to_milliseconds
 
 CHECK = "payload"
@@ -96,33 +97,33 @@ def check_payload(payload: Payload, ctx: Context, given: Any) -> None:
     :raises InteractionGuardError: naming the item and what is wrong with it in ``type``.
     """
     if not is_mapping(given):
-        raise _rejection(ctx, "payload not an object")
+        raise _rejection(ctx, "payload not an object", "PAYLOAD_NOT_OBJECT")
     known = {item.name for item in payload.items}
     for name in given:
         if name not in known:
-            raise _rejection(ctx, f"{name} not defined")
+            raise _rejection(ctx, f"{name} not defined", "PAYLOAD_NOT_DEFINED", name)
     for item in payload.items:
         if item.name in given:
             _check_item(item, ctx, given[item.name])
         elif item.required:
-            raise _rejection(ctx, f"{item.name} missing")
+            raise _rejection(ctx, f"{item.name} missing", "PAYLOAD_MISSING", item.name)
 
 
 def _check_item(item: PayloadItem, ctx: Context, value: Any) -> None:
     values: Sequence[Any] = [value]
     if item.is_collection:
         if not is_array(value):
-            raise _rejection(ctx, f"{item.name} data is not array")
+            raise _rejection(ctx, f"{item.name} data is not array", "PAYLOAD_NOT_ARRAY", item.name)
         values = value
     if item.type is not None and not all(map(_CHECKS[item.type], values)):
-        raise _rejection(ctx, f"{item.name} type mismatch")
+        raise _rejection(ctx, f"{item.name} type mismatch", "PAYLOAD_TYPE", item.name)
     if item.base is None:
         return
     if item.is_ref:
         mapper = inspect(ctx.controller.system.schema.mapped_class(item.base))
         _check_refs(item, ctx, mapper, values)
     elif not all(map(is_mapping, values)):
-        raise _rejection(ctx, f"{item.name} check concept failed")
+        raise _rejection(ctx, f"{item.name} check concept failed", "PAYLOAD_NOT_RECORD", item.name)
 
 
 def _check_refs(item: PayloadItem, ctx: Context, mapper: Mapper[Any], values: Iterable[Any]) -> None:
@@ -132,7 +133,7 @@ def _check_refs(item: PayloadItem, ctx: Context, mapper: Mapper[Any], values: It
         key = _key(mapper, names, entry) if is_mapping(entry) else (None,)
         if None in key:
             reason = "data not every is ref" if item.is_collection else "data is not a ref"
-            raise _rejection(ctx, f"{item.name} {reason}")
+            raise _rejection(ctx, f"{item.name} {reason}", "PAYLOAD_NOT_REF", item.name)
         wanted.add(key)
     if not wanted:
         return
@@ -143,7 +144,9 @@ def _check_refs(item: PayloadItem, ctx: Context, mapper: Mapper[Any], values: It
         criterion = or_(*(and_(*(c == part for c, part in zip(columns, key, strict=True))) for key in wanted))
     found = ctx.sync_session.execute(select(*columns).where(criterion)).all()
     if len(found) < len(wanted):
-        raise _rejection(ctx, f"{item.name} ref not found")
+        raise _rejection(
+            ctx, f"{item.name} ref not found", "PAYLOAD_REF_NOT_FOUND", item.name, record=record_name(mapper)
+        )
 
 
 def _key(mapper: Mapper[Any], names: Iterable[str], entry: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -166,8 +169,13 @@ def _key_names(mapper: Mapper[Any]) -> list[str]:
     return ["id"] if len(keys) == 1 and "id" in mapper.attrs else keys
 
 
-def _rejection(ctx: Context, found: str) -> InteractionGuardError:
-    return InteractionGuardError(f"{ctx.event_source.name}: {found}", check=CHECK, type=found)
+def _rejection(
+    ctx: Context, found: str, code: str, item: str | None = None, record: str | None = None
+) -> InteractionGuardError:
+    missing = f": no {record} has this key" if record is not None else ""
+    return InteractionGuardError(
+        f"{ctx.event_source.name}: {found}{missing}", check=CHECK, type=found, code=code, item=item, record=record
+    )
 
 
 def _known_types() -> str:

@@ -12,6 +12,7 @@ from sqlalchemy.util import greenlet_spawn
 from ..definitions.computation import RecordRef
 from ..engine.check import CheckReport
 from ..schema.schema import Schema
+from ..session.factory_advice import wrong_factory
 from ..storage import AsyncStorage
 from .sync_factories import factory_of, is_session_class, maker_of, sync_factory, sync_options
 from .system import Isolation, System
@@ -19,6 +20,8 @@ from .system import Isolation, System
 if TYPE_CHECKING:
     # at run time only where it is used: it loads greenlet, which programs without asyncio need not have
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker
+
+_ATTACHABLE = "an async_sessionmaker, an async_scoped_session or an AsyncSession class"
 
 
 class AsyncSystem:
@@ -88,18 +91,23 @@ class AsyncSystem:
             return
         factory = maker_of(target)
         if factory is None:
-            raise TypeError(
-                f"attach an async_sessionmaker, an async_scoped_session or an AsyncSession class, not {target!r}"
-            )
+            raise wrong_factory("AsyncSystem.attach()", _ATTACHABLE, target)
         if factory not in self._attached:
             self._attached[factory] = sync_factory(factory)
         self.sync_system.attach(self._attached[factory])
 
     def detach(self, target: async_sessionmaker[Any] | async_scoped_session[Any] | type[AsyncSession]) -> None:
-        """Undo :meth:`attach`."""
+        """Undo :meth:`attach`.
+
+        :raises TypeError: if ``target`` is something else.
+        """
         if is_session_class(target):
             self.sync_system.detach(target.sync_session_class)
-        elif (factory := maker_of(target)) is not None and factory in self._attached:
+            return
+        factory = maker_of(target)
+        if factory is None:
+            raise wrong_factory("AsyncSystem.detach()", _ATTACHABLE, target)
+        if factory in self._attached:
             self.sync_system.detach(self._attached[factory])
 
     def __repr__(self) -> str:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from ..session.factory_advice import wrong_factory
+
 if TYPE_CHECKING:
     # at run time only where it is used: it loads greenlet, which programs without asyncio need not have
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -40,10 +42,8 @@ def factory_of(bind: Any) -> async_sessionmaker[AsyncSession]:
         return async_sessionmaker(class_=bind)
     factory = maker_of(bind)
     if factory is None:
-        raise TypeError(
-            "AsyncSystem takes an AsyncEngine, an async_sessionmaker, an async_scoped_session or an AsyncSession "
-            f"class, not {bind!r}"
-        )
+        takes = "an AsyncEngine, an async_sessionmaker, an async_scoped_session or an AsyncSession class"
+        raise wrong_factory("AsyncSystem", takes, bind)
     return factory
 
 

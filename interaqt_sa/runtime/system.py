@@ -22,6 +22,7 @@ from ..engine.check import (
 from ..engine.keeper import Keeper
 from ..schema.catalog import metadata_of
 from ..schema.schema import Schema
+from ..session.factory_advice import wrong_factory
 from ..storage import Storage
 from .running import running_session
 from .sqlite import SQLiteTransactions
@@ -89,9 +90,7 @@ class System:
         if isinstance(bind, type) and issubclass(bind, Session):
             return sessionmaker(class_=bind)  # its class is one below, and so attached with it
         if not isinstance(bind, Engine):
-            raise TypeError(
-                f"System takes an Engine, a sessionmaker, a scoped_session or a Session class, not {bind!r}"
-            )
+            raise wrong_factory("System", "an Engine, a sessionmaker, a scoped_session or a Session class", bind)
         if self._sqlite is not None:
             self._sqlite.configure(bind)
         if self.isolation != "READ COMMITTED":

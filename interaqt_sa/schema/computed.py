@@ -77,11 +77,19 @@ def computed(declaration: Any, /, *column_args: Any, **kw: Any) -> MappedColumn[
     """
     if not isinstance(declaration, Computation):
         if not callable(declaration) or isinstance(declaration, type):
-            raise TypeError(f"computed() takes a computation or a function of the row, not {declaration!r}")
+            raise TypeError(
+                f"computed() takes a computation or a function of the row, not {declaration!r}{_advice(declaration)}"
+            )
         declaration = SameRow(declaration)
     if isinstance(declaration, Transform):
         raise TypeError("a Transform derives whole rows: write it as __computation__ of the class")
     return mapped_column(*column_args, declaration, **kw)
+
+
+def _advice(declaration: object) -> str:
+    if isinstance(declaration, type) and issubclass(declaration, Computation):
+        return f"; give it its arguments: computed({declaration.__name__}(…))"
+    return f"; such as computed(Count({declaration!r}))" if isinstance(declaration, str) else ""
 
 
 def stored_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:

@@ -18,6 +18,7 @@ from .catalog import Catalog
 from .declarations import ends_of
 from .definition_checks import has_known_type, may_have_more, properties_of
 from .faults import NotYetKnown
+from .other_attributes import describe, of_no_column
 from .records import is_configured, no_rows, record_name, resolve_record
 from .relations import holding_side
 from .tables import TablePlan
@@ -79,9 +80,12 @@ class Outline:
             hint = "a whole table is computed into a Dictionary, not into a column"
         elif self.is_open:
             raise NotYetKnown(name)
+        elif (other := describe(self.mapped_class, name)) is not None:
+            raise DefinitionFault(f"{name!r} {other}")
         else:
             near = get_close_matches(name, self.ways) or list(self.ways)
             hint = f"did you mean {', '.join(map(repr, near))}?" if near else "it has none"
+            hint += " (it is a column)" if name in self.columns else ""
         raise DefinitionFault(f"{name!r} is not a relationship of {self.name}; {hint}")
 
     def column(self, path: str) -> Column[Any]:
@@ -93,13 +97,15 @@ class Outline:
         if last not in record.columns:
             if record.is_open or record.ways.get(last, last) is None:
                 raise NotYetKnown(path)
+            if (other := describe(record.mapped_class, path)) is not None:
+                raise DefinitionFault(f"{path!r} {other}")
             near = get_close_matches(last, record.columns) or list(record.columns)
             raise DefinitionFault(f"{path!r}: {record.name} has no column attribute {last!r}; it has {', '.join(near)}")
         found = record.columns[last]
         if found is None:
             raise NotYetKnown(path)
         if not isinstance(found, Column):
-            raise DefinitionFault(f"{path!r} is a SQL expression, not a stored column")
+            raise DefinitionFault(f"{path!r} is a SQL expression, not a stored column, {of_no_column(last)}")
         return found  # pyright: ignore[reportUnknownVariableType]
 
     def follow(self, path: str) -> Outline:

@@ -37,6 +37,9 @@ from tests.engine.conftest import MakeSystem
 from tests.engine.schedules import assert_true, engine_of
 from tests.support.engines import EngineFactory
 
+#: values are broken on purpose, past every session
+pytestmark = pytest.mark.filterwarnings("ignore:this SQL text:interaqt_sa.UnattachedWriteWarning")
+
 
 class Base(DeclarativeBase):
     pass

@@ -156,6 +156,19 @@ CHECKS: list[tuple[Payload, Any, str | None]] = [
 ]
 
 
+CODES = {
+    "not an object": "PAYLOAD_NOT_OBJECT",
+    "not defined": "PAYLOAD_NOT_DEFINED",
+    "missing": "PAYLOAD_MISSING",
+    "data is not array": "PAYLOAD_NOT_ARRAY",
+    "type mismatch": "PAYLOAD_TYPE",
+    "check concept failed": "PAYLOAD_NOT_RECORD",
+    "data is not a ref": "PAYLOAD_NOT_REF",
+    "data not every is ref": "PAYLOAD_NOT_REF",
+    "ref not found": "PAYLOAD_REF_NOT_FOUND",
+}
+
+
 def test_payloads(make: Make) -> None:
     interactions = [Interaction(f"i{n}", payload=payload) for n, (payload, _, _) in enumerate(CHECKS)]
     controller = make(*interactions)
@@ -166,6 +179,10 @@ def test_payloads(make: Make) -> None:
         else:
             assert isinstance(result.error, InteractionGuardError)
             assert (result.error.check, result.error.type) == ("payload", expected)
+            item, _, kind = expected.partition(" ")
+            assert (result.error.code, result.error.item) == (CODES[kind], item if item != "payload" else None)
+            if kind == "ref not found":
+                assert result.error.record in str(result.error)
     assert len(events(controller)) == sum(expected is None for _, _, expected in CHECKS)
 
 

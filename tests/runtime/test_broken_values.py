@@ -9,6 +9,9 @@ from sqlalchemy import Engine, MetaData, text
 
 import interaqt_sa as iq
 
+#: values are broken on purpose, past every session
+pytestmark = pytest.mark.filterwarnings("ignore:this SQL text:interaqt_sa.UnattachedWriteWarning")
+
 DEFINITIONS: dict[str, Any] = {
     "entities": [
         iq.Entity(

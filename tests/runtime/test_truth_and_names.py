@@ -9,6 +9,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship,
 
 import interaqt_sa as iq
 
+#: values are broken on purpose, past every session
+pytestmark = pytest.mark.filterwarnings("ignore:this SQL text:interaqt_sa.UnattachedWriteWarning")
+
 Member = iq.Entity("Member", [iq.Property("amount", int)])
 Host = iq.Entity(
     "Host",

@@ -1,0 +1,51 @@
+"""What an attribute of a class is that is not a column, and what to name instead of it."""
+
+from __future__ import annotations
+
+import inspect as python_inspect
+from typing import Any
+
+from sqlalchemy.ext.associationproxy import AssociationProxy
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import CompositeProperty, Mapper, RelationshipProperty, SynonymProperty, class_mapper
+
+
+def of_no_column(name: str) -> str:
+    """Say the way out for an attribute that is worked out when it is read."""
+    return (
+        f"from which no change of a row can be told; make it a computed column, as in {name}: Mapped[…] = "
+        f"computed(lambda row: …), or write a condition as a function of the class: where=lambda cls: cls.{name} > 0"
+    )
+
+
+def describe(cls: type[Any] | None, path: str) -> str | None:
+    """Say what the last attribute of a path is, and the way out.
+
+    :param cls: the mapped class that may have it, if there is one.
+    :return: ``None`` if it has none, or one that is a column or unknown.
+    """
+    leading, _, name = path.rpartition(".")
+    before = f"{leading}." if leading else ""
+    found = None if cls is None else python_inspect.getattr_static(cls, name, None)
+    if cls is None or found is None:
+        return None
+    mapper: Mapper[Any] = class_mapper(cls, configure=False)
+    prop: Any = mapper._props.get(name)  # pyright: ignore[reportPrivateUsage]
+    if isinstance(found, hybrid_property):
+        return f"is a hybrid of {cls.__name__}, {of_no_column(name)}"
+    if isinstance(found, AssociationProxy):
+        target, value = found.target_collection, found.value_attr
+        return f"is an association proxy of {cls.__name__}; name what it leads to: {f'{before}{target}.{value}'!r}"
+    if isinstance(prop, SynonymProperty):
+        return f"is a synonym of {cls.__name__}; name what it stands for: {f'{before}{prop.name}'!r}"
+    if isinstance(prop, CompositeProperty):
+        parts = [repr(f"{before}{part.key}") for part in prop.props]
+        return f"is a composite of {cls.__name__}; name one of its parts: {', '.join(parts)}"
+    if isinstance(prop, RelationshipProperty):
+        return f"is a relationship of {cls.__name__}; name an attribute that it leads to, as in {f'{path}.id'!r}"
+    if prop is None and not name.startswith("_"):
+        return (
+            f"is an attribute of {cls.__name__} in Python, without a column; make it a computed column, as in "
+            f"{name}: Mapped[…] = computed(lambda row: …)"
+        )
+    return None
