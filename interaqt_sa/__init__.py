@@ -22,6 +22,8 @@ from .definitions.event_source import EventSource as EventSource
 from .definitions.event_source import RecordMutationSideEffect as RecordMutationSideEffect
 from .definitions.events import MutationEvent as MutationEvent
 from .definitions.events import Trigger as Trigger
+from .definitions.extremes import Max as Max
+from .definitions.extremes import Min as Min
 from .definitions.match import MatchExp as MatchExp
 from .definitions.records import Entity as Entity
 from .definitions.records import Property as Property
@@ -31,6 +33,11 @@ from .definitions.state_machine import StateMachine as StateMachine
 from .definitions.state_machine import StateNode as StateNode
 from .definitions.state_machine import StateTransfer as StateTransfer
 from .definitions.transform import Transform as Transform
+from .definitions.weighted_summation import WeightedSummation as WeightedSummation
+from .dialects.database_errors import NormalizedDatabaseError as NormalizedDatabaseError
+from .dialects.database_errors import is_require_serializable_retry as is_require_serializable_retry
+from .dialects.database_errors import is_retryable_transaction_error as is_retryable_transaction_error
+from .dialects.database_errors import normalize_database_error as normalize_database_error
 from .engine.check import CheckReport as CheckReport
 from .engine.check import Difference as Difference
 from .errors import ActivityStateError as ActivityStateError
@@ -75,10 +82,6 @@ from .schema.compile import compile_schema as compile_schema
 from .schema.computed import computed as computed
 from .schema.computed import computed_names as computed_names
 from .schema.schema import Schema as Schema
-from .session.database_errors import NormalizedDatabaseError as NormalizedDatabaseError
-from .session.database_errors import is_require_serializable_retry as is_require_serializable_retry
-from .session.database_errors import is_retryable_transaction_error as is_retryable_transaction_error
-from .session.database_errors import normalize_database_error as normalize_database_error
 from .session.retry import run_with_transaction_retry as run_with_transaction_retry
 from .session.violations import find_constraint_violation_error as find_constraint_violation_error
 from .storage import AsyncStorage as AsyncStorage
@@ -123,6 +126,8 @@ __all__ = [
     "InteractionGuardError",
     "InvalidValueError",
     "MatchExp",
+    "Max",
+    "Min",
     "MissingDependencyError",
     "MutationEvent",
     "NestedDispatchError",
@@ -152,6 +157,7 @@ __all__ = [
     "UnattachedWriteWarning",
     "UniqueConstraint",
     "UnmanagedWriteError",
+    "WeightedSummation",
     "compile_schema",
     "computed",
     "computed_names",

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any as _Any
 from typing import Generic, Literal
 
-from ..errors import ComputationProtocolError
-from .computation import AttributeQuery, Computation, RecordRef, T, Where
-from .validation import refuse_coroutine_function, refuse_text
+from sqlalchemy import Boolean, Column, Float, Integer, Numeric
+from sqlalchemy.types import TypeEngine
 
+from ..dialects.stored_types import stored_type
+from ..errors import ComputationProtocolError, DefinitionFault
+from .computation import AttributeQuery, Computation, RecordRef, T, Where
+from .references import References
+from .validation import refuse_coroutine_function, refuse_text
+from .value_columns import (
+    check_places,
+    check_summed_field,
+    counter,
+    exact_sum,
+    places,
+    require_plain_values,
+    require_type,
+)
+
+#: types of columns that hold numbers
+NUMBERS = (Integer, Numeric, Float)
 Direction = Literal["source", "target"]
 
 
@@ -32,17 +49,30 @@ class Aggregate(Computation[T], Generic[T]):
     callback: Callable[[_Any], _Any] | None
     attribute_query: AttributeQuery | None
     direction: Direction | None
+    is_global = True
     #: name of the parameter that takes what a callback could say too
     _conditions = "where"
 
-    def _set_source(
+    @property
+    def starts_constant(self) -> bool:
+        return True
+
+    def references(self) -> References:
+        return References(
+            members=self.source,
+            conditions=() if self.where is None else (self.where,),
+            attribute_query=tuple(self.attribute_query or ()),
+        )
+
+    def set_source(
         self,
         source: RecordRef,
-        where: Where | None,
-        callback: Callable[[_Any], _Any] | None,
-        attribute_query: AttributeQuery | None,
-        direction: Direction | None,
+        where: Where | None = None,
+        callback: Callable[[_Any], _Any] | None = None,
+        attribute_query: AttributeQuery | None = None,
+        direction: Direction | None = None,
     ) -> None:
+        """Check and take what all aggregates have; for constructors of subclasses."""
         if source is None:
             raise ComputationProtocolError(f"{type(self).__name__} needs a source: a relationship name or a record")
         if callback is not None:
@@ -91,13 +121,29 @@ class Count(Aggregate[int]):
         attribute_query: AttributeQuery | None = None,
         direction: Direction | None = None,
     ) -> None:
-        self._set_source(source, where, callback, attribute_query, direction)
+        self.set_source(source, where, callback, attribute_query, direction)
+
+    def initial_value(self, column: Column[_Any] | None = None) -> int:
+        return 0
+
+    def check_column(self, column: Column[_Any]) -> None:
+        require_type(self, column, NUMBERS)
+        require_plain_values(self, column)
 
 
-class _FieldAggregate(Aggregate[T], Generic[T]):
+class FieldAggregate(Aggregate[T], Generic[T]):
+    """An aggregate of one attribute of the members.
+
+    :param field: the attribute, or an x:1 path such as ``"product.price"``.
+    """
+
     field: str
 
-    def _set_field(self, field: str) -> None:
+    def references(self) -> References:
+        return replace(super().references(), fields=(self.field,))
+
+    def set_field(self, field: str) -> None:
+        """Check and take :attr:`field`; for constructors of subclasses, after :meth:`set_source`."""
         if not _is_name(field):
             raise ComputationProtocolError(
                 f"{type(self).__name__}({self.source!r}) takes the name of one attribute or x:1 path, not {field!r}"
@@ -109,7 +155,7 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
-class Summation(_FieldAggregate[_Any]):
+class Summation(FieldAggregate[_Any]):
     """The sum of one attribute over the members; 0 when there are none.
 
     NULL, NaN and infinities contribute 0. ``field`` may be an x:1 path such as ``"product.price"``.
@@ -126,11 +172,26 @@ class Summation(_FieldAggregate[_Any]):
     def __init__(
         self, source: RecordRef, field: str, *, where: Where | None = None, direction: Direction | None = None
     ) -> None:
-        self._set_source(source, where, None, None, direction)
-        self._set_field(field)
+        self.set_source(source, where, None, None, direction)
+        self.set_field(field)
+
+    def hidden_columns(self, column: Column[_Any]) -> dict[str, Column[_Any]]:
+        return {"sum": exact_sum()} if isinstance(stored_type(column.type), Float) else {}
+
+    def initial_value(self, column: Column[_Any] | None = None) -> int:
+        return 0
+
+    def check_column(self, column: Column[_Any]) -> None:
+        require_type(self, column, NUMBERS)
+
+    def check_fields(self, column: Column[_Any], fields: Mapping[str, TypeEngine[_Any]]) -> None:
+        declared = fields[self.field]
+        check_summed_field(self.field, declared, column)
+        if not self.hidden_columns(column):
+            check_places(repr(self.field), places(stored_type(declared)), declared, column)
 
 
-class Average(_FieldAggregate[_Any]):
+class Average(FieldAggregate[_Any]):
     """The mean of one attribute over the members.
 
     :param nulls: ``"ignore"`` leaves NULLs out, like SQL's AVG; ``"zero"`` counts them as 0.
@@ -151,8 +212,8 @@ class Average(_FieldAggregate[_Any]):
         where: Where | None = None,
         direction: Direction | None = None,
     ) -> None:
-        self._set_source(source, where, None, None, direction)
-        self._set_field(field)
+        self.set_source(source, where, None, None, direction)
+        self.set_field(field)
         if nulls not in ("ignore", "zero"):
             raise ComputationProtocolError(f"Average(nulls={nulls!r}): 'ignore' or 'zero'")
         given: _Any = empty
@@ -161,10 +222,33 @@ class Average(_FieldAggregate[_Any]):
         self.nulls = nulls
         self.empty = empty
 
+    def hidden_columns(self, column: Column[_Any]) -> dict[str, Column[_Any]]:
+        return {"sum": exact_sum(), "count": counter()}
+
+    def initial_value(self, column: Column[_Any] | None = None) -> float | Decimal | None:
+        return self.empty
+
+    def check_column(self, column: Column[_Any]) -> None:
+        require_type(self, column, (Numeric, Float))
+        if self.empty is None and not column.nullable:
+            raise DefinitionFault("Average(empty=None) needs a nullable column, such as Mapped[float | None]")
+
+    def check_fields(self, column: Column[_Any], fields: Mapping[str, TypeEngine[_Any]]) -> None:
+        check_summed_field(self.field, fields[self.field], column)
+
 
 class _Quantifier(Aggregate[bool]):
     expression: Where | None
     _conditions = "expression"
+
+    def references(self) -> References:
+        found = super().references()
+        conditions = found.conditions if self.expression is None else (*found.conditions, self.expression)
+        return replace(found, to_many=True, conditions=conditions)
+
+    def check_column(self, column: Column[_Any]) -> None:
+        require_type(self, column, (Boolean,))
+        require_plain_values(self, column)
 
     def _set_test(self, expression: Where | None) -> None:
         if (self.callback is None) == (expression is None):
@@ -201,9 +285,15 @@ class Every(_Quantifier):
         direction: Direction | None = None,
         not_empty: bool = False,
     ) -> None:
-        self._set_source(source, where, callback, attribute_query, direction)
+        self.set_source(source, where, callback, attribute_query, direction)
         self._set_test(expression)
         self.not_empty = not_empty
+
+    def hidden_columns(self, column: Column[_Any]) -> dict[str, Column[_Any]]:
+        return {"unmatched": counter(), **({"total": counter()} if self.not_empty else {})}
+
+    def initial_value(self, column: Column[_Any] | None = None) -> bool:
+        return not self.not_empty
 
 
 class Any(_Quantifier):
@@ -224,5 +314,11 @@ class Any(_Quantifier):
         attribute_query: AttributeQuery | None = None,
         direction: Direction | None = None,
     ) -> None:
-        self._set_source(source, where, callback, attribute_query, direction)
+        self.set_source(source, where, callback, attribute_query, direction)
         self._set_test(expression)
+
+    def hidden_columns(self, column: Column[_Any]) -> dict[str, Column[_Any]]:
+        return {"matched": counter()}
+
+    def initial_value(self, column: Column[_Any] | None = None) -> bool:
+        return False

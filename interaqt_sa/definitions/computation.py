@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias
 
 from sqlalchemy import Column, ColumnElement, Table, event
 from sqlalchemy.schema import SchemaItem
+from sqlalchemy.types import TypeEngine
 from typing_extensions import TypeVar
+
+from .references import References
 
 if TYPE_CHECKING:
     from .match import MatchExp
@@ -16,8 +19,6 @@ T = TypeVar("T")
 
 #: Key of everything that the package keeps in ``MetaData.info``, ``Table.info`` and ``Column.info``.
 INFO_KEY = "interaqt_sa"
-#: Execution option that marks the package's own statements for its guard.
-ENGINE_OPTIONS = {"interaqt_sa_engine": True}
 #: Key of ``Column.info``: name of the table that the column was declared for. What copies it into a table of another
 #: name, such as one of versions, copies values and declares nothing.
 _DECLARED_FOR = f"{INFO_KEY}.declared_for"
@@ -40,8 +41,70 @@ class Computation(SchemaItem, Generic[T]):
     #: names of the constructor's parameters, in order; the base of ``repr`` and equality
     _fields: tuple[str, ...] = ()
 
+    #: whether it gives the value of a column; else it gives whole rows
+    gives_value: ClassVar[bool] = True
+    #: whether a :class:`.Dictionary` may hold it
+    is_global: ClassVar[bool] = False
+    #: whether callers may give the value of a new row
+    may_be_given: ClassVar[bool] = False
+    #: whether it is computed from other columns of its own row
+    reads_own_row: ClassVar[bool] = False
+    #: how the value changes, for who tries to assign it
+    way_to_change: ClassVar[str] = "change what it is computed from"
+
     # a column takes these along when it is copied or merged, as those of a mixin and of Annotated are
     _type_bound = False
+
+    def hidden_columns(self, column: Column[Any]) -> dict[str, Column[Any]]:
+        """Return the columns that it needs beside ``column``, by their role and without a name."""
+        return {}
+
+    def hidden_row_columns(self) -> dict[str, Column[Any]]:
+        """Return the columns that rows need which it gives, by their role: together they say where a row comes from."""
+        return {}
+
+    @property
+    def starts_constant(self) -> bool:
+        """Whether all new rows begin with :meth:`initial_value`; else the value is computed for each of them."""
+        return False
+
+    def initial_value(self, column: Column[Any] | None = None) -> Any:
+        """Return the value of a new row, before anything has happened, as a read of ``column`` gives it."""
+        return None
+
+    def server_default(self, column: Column[Any]) -> Any:
+        """Return :meth:`initial_value` as the database stores it; ``None`` for NULL, or if it is not constant."""
+        return self.initial_value(column) if self.starts_constant else None
+
+    @property
+    def is_never_null(self) -> bool:
+        """Whether there is a value for every row."""
+        return self.starts_constant and self.initial_value() is not None
+
+    def check_column(self, column: Column[Any]) -> None:
+        """Refuse a column that cannot hold the value.
+
+        :raises DefinitionFault: saying what is wrong with it.
+        """
+
+    def check_fields(self, column: Column[Any], fields: Mapping[str, TypeEngine[Any]]) -> None:
+        """Refuse types from which the value of ``column`` cannot be computed.
+
+        :param fields: the types of :attr:`.References.fields`.
+        :raises DefinitionFault: saying what is wrong with them.
+        """
+
+    def meaning(self) -> dict[str, Any]:
+        """Return what says which value it is; when that changes, migrations fill stored values again."""
+        return dict(zip(self._fields, self._values(), strict=True))
+
+    def references(self) -> References:
+        """Return what it names."""
+        return References()
+
+    def faults(self) -> Iterator[str]:
+        """Yield what is wrong with it wherever it stands."""
+        yield from ()
 
     def _set_parent(self, parent: Any, **kw: Any) -> None:
         if not isinstance(parent, Column):

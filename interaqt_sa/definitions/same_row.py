@@ -26,6 +26,7 @@ class SameRow(Computation[T]):
     """
 
     _fields = ("function",)
+    reads_own_row = True
 
     def __init__(self, function: Callable[[Any], T]) -> None:
         given: Any = function

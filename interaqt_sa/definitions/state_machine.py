@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ComputationProtocolError
+from sqlalchemy import Column, String
+
+from ..dialects.stored_types import stored_type
+from ..errors import ComputationProtocolError, DefinitionFault
 from .computation import Computation
 from .events import MutationEvent, Trigger
+from .references import References
+from .stored_states import state_in_column, state_text
 from .validation import check_name, refuse_coroutine_function, require_function
+from .value_columns import converts
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,8 @@ class StateMachine(Computation[Any]):
     """
 
     _fields = ("states", "transfers", "initial_state")
+    may_be_given = True
+    way_to_change = "it moves when the events of its transfers occur"
 
     def __init__(
         self, *, states: Iterable[StateNode], transfers: Iterable[StateTransfer], initial_state: StateNode
@@ -101,6 +109,66 @@ class StateMachine(Computation[Any]):
     def computes_values(self) -> bool:
         """Whether some node stores a value of its own, so that the state needs a column of its own."""
         return any(node.compute_value is not None for node in self.states)
+
+    def hidden_columns(self, column: Column[Any]) -> dict[str, Column[Any]]:
+        if not self.computes_values:
+            return {}
+        return {"state": Column(String, nullable=False, server_default=self.initial_state.name)}
+
+    @property
+    def starts_constant(self) -> bool:
+        return self.initial_state.compute_value is None
+
+    def initial_value(self, column: Column[Any] | None = None) -> Any:
+        if not self.starts_constant:
+            return None
+        name = self.initial_state.name
+        return name if column is None or self.computes_values else state_in_column(name, column.type)
+
+    def server_default(self, column: Column[Any]) -> Any:
+        if not self.starts_constant:
+            return None
+        return state_text(self.initial_state.name, stored_type(column.type)) or self.initial_state.name
+
+    @property
+    def is_never_null(self) -> bool:
+        return not self.computes_values
+
+    def check_column(self, column: Column[Any]) -> None:
+        if self.computes_values:
+            return
+        stored = stored_type(column.type)
+        if not isinstance(stored, String) or converts(column.type):
+            raise DefinitionFault(
+                f"a StateMachine stores the names of its states: give a type of text or an Enum, not {column.type!r}"
+            )
+        texts = {node.name: state_text(node.name, stored) for node in self.states}
+        missing = [name for name, text in texts.items() if text is None]
+        if missing:
+            raise DefinitionFault(f"{stored!r} has no values for the states {missing}")
+        if len({*texts.values()}) < len(texts):
+            raise DefinitionFault(f"states of the machine are the same value of {stored!r}: {texts}")
+        longest = max(texts.values(), key=lambda text: len(text or ""))
+        if stored.length is not None and len(longest or "") > stored.length:
+            raise DefinitionFault(f"{stored!r} is too short for the state {longest!r}")
+
+    def meaning(self) -> dict[str, Any]:
+        # transfers say how rows go on, not what the state of one is
+        return {
+            "states": [[node.name, node.compute_value] for node in self.states],
+            "initial": self.initial_state.name,
+        }
+
+    def references(self) -> References:
+        return References(triggers=tuple(transfer.trigger for transfer in self.transfers))
+
+    def faults(self) -> Iterator[str]:
+        for transfer in self.transfers:
+            if transfer.compute_target is None:
+                yield (
+                    f"the transfer {transfer.current.name} -> {transfer.next.name} does not say which rows "
+                    "move; give compute_target"
+                )
 
 
 def _node(state: object, where: str) -> StateNode:

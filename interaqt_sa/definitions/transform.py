@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from sqlalchemy import Column, Integer, String
+
 from ..errors import ComputationProtocolError
 from .computation import AttributeQuery, Computation, RecordRef
 from .events import Trigger
+from .references import References
 from .validation import refuse_coroutine_function, refuse_text, require_function
 
 
@@ -31,6 +34,7 @@ class Transform(Computation[Any]):
     """
 
     _fields = ("record", "callback", "event_deps", "attribute_query")
+    gives_value = False
 
     def __init__(
         self,
@@ -55,3 +59,15 @@ class Transform(Computation[Any]):
             raise ComputationProtocolError("Transform(event_deps={}) would never run; name at least one trigger")
         refuse_text(attribute_query, "Transform: attribute_query")
         self.attribute_query = tuple(attribute_query) if attribute_query is not None else None
+
+    def references(self) -> References:
+        return References(
+            triggers=tuple((self.event_deps or {}).values()),
+            origin=self.record,
+            origin_attributes=tuple(self.attribute_query or ()),
+        )
+
+    def hidden_row_columns(self) -> dict[str, Column[Any]]:
+        if self.record is None:
+            return {}
+        return {"source": Column(String, nullable=True), "index": Column(Integer, nullable=True)}

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .dialects.base import LOCK_NAMES
+from ..dialects.base import LOCK_NAMES
 
 if TYPE_CHECKING:
     from .plan import Source

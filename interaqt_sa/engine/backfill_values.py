@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from ..definitions.same_row import SameRow
 from .memory import Memory
 from .plan import ComputedValue
 from .propagation import Propagation
@@ -41,11 +40,11 @@ def backfill_values(
         table = values[0].table
         source = statements.plan.sources[table]
         keys = next_keys(propagation, source, tuple(source.key_in(table)), after, limit, lock=True)
-        computed = [v for v in values if v.accumulator is not None or isinstance(v.computation, SameRow)]
+        computed = [value for value in values if value.can_be_recomputed]
         if keys and computed and follow:
             restore(propagation, computed, keys)
         elif keys and computed:
-            aggregates = [value for value in computed if value.accumulator is not None]
+            aggregates = [value for value in computed if value.is_aggregate]
             if aggregates:
                 Recompute(propagation, statements.plan.hosts[table], aggregates).write(keys)
             if source.same_row:

@@ -11,13 +11,13 @@ from sqlalchemy import Column, ColumnElement, Result, Select, Table, insert, sel
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
+from ..dialects import Lock
 from ..errors import UnmanagedWriteError
 from ..session.all_or_nothing import Progress, all_or_nothing
 from ..session.state import SessionState
 from .classes import read_by_class
 from .computed_writes import GivenComputedValues
 from .conflict_targets import ConflictTarget, Values
-from .dialects import Lock
 from .dml_statement import DMLStatement, conflict_clauses, known_value
 from .execution import shared_options
 from .given import Given

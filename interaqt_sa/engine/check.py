@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Column, insert
 from sqlalchemy.orm import Session
 
-from ..definitions.computation import ENGINE_OPTIONS, RecordRef
+from ..definitions.computation import RecordRef
 from ..definitions.representation import shorten
-from ..definitions.same_row import SameRow
+from ..dialects import Lock
+from ..dialects.execution_options import ENGINE_OPTIONS
 from ..errors import DefinitionFault
 from ..schema.records import resolve_record
 from .derived_check import ROW, DerivedDifference, check_derivation, repair_derivation
-from .dialects import Lock
 from .memory import Memory
 from .mutations import start_propagation
 from .plan import ComputedValue, Plan
@@ -196,7 +196,7 @@ def _missing_row(propagation: Propagation, value: ComputedValue, keys: Sequence[
 def _by_table(values: Sequence[ComputedValue]) -> list[list[ComputedValue]]:
     groups: dict[Any, list[ComputedValue]] = {}
     for value in values:
-        if value.accumulator is not None or isinstance(value.computation, SameRow):
+        if value.can_be_recomputed:
             groups.setdefault(value.table, []).append(value)
     return list(groups.values())
 
@@ -218,11 +218,11 @@ def _fresh(
     propagation: Propagation, group: Sequence[ComputedValue], keys: Sequence[Key]
 ) -> Iterator[tuple[list[ComputedValue], Fresh]]:
     host = propagation.statements.plan.hosts.get(group[0].table)
-    aggregates = [value for value in group if value.accumulator is not None]
+    aggregates = [value for value in group if value.is_aggregate]
     if aggregates and host is not None:
         yield from ((aggregates, fresh) for fresh in Recompute(propagation, host, aggregates).read(keys))
     for value in group:
-        if isinstance(value.computation, SameRow):
+        if value.is_same_row:
             yield from (([value], fresh) for fresh in read_same_row(propagation, value, keys))
 
 

@@ -11,11 +11,8 @@ from sqlalchemy.orm.attributes import instance_dict, instance_state
 from sqlalchemy.sql.dml import Insert, Update
 from sqlalchemy.sql.elements import ClauseElement
 
-from ..definitions.same_row import SameRow
-from ..definitions.state_machine import StateMachine
 from ..errors import ComputedWriteError
-from ..schema.computed import empty_value, state_of
-from ..schema.stored_states import state_in_column
+from ..schema.computed import state_of
 from .dml_statement import DMLStatement, known_value
 from .memory_rows import stored_form
 from .plan import ComputedValue, Plan, Source, Watch
@@ -40,7 +37,7 @@ def refuse_computed_write(instance: object, watch: Watch, attributes: Iterable[s
         now = values.get(name, _UNSET)
         if now is _UNSET:
             continue
-        before = state.committed_state.get(name, _UNSET) if state.key else _initial(value)
+        before = state.committed_state.get(name, _UNSET) if state.key else value.computation.initial_value(value.column)
         if state.key is None and now is None:
             continue
         if not _is_equal(now, before, value.column):
@@ -59,11 +56,11 @@ def refuse_assigned(
     """
     plan = flush.plan
     values = [plan.columns[c] for c in table.columns if c in plan.columns]
-    for value in (v for v in values if not isinstance(v.computation, SameRow)):
+    for value in (v for v in values if not v.is_same_row):
         given = [row[value.column.key] for row in parameters if value.column.key in row]
         started = flush.started(value.column)
         if isinstance(element, Insert) and not started:
-            started = [_initial(value)]
+            started = [value.computation.initial_value(value.column)]
         for one in given:
             # what is written without a value begins with the column's own default
             if one is not None and not any(_is_equal(one, state, value.column) for state in started):
@@ -72,13 +69,9 @@ def refuse_assigned(
 
 def computed_write(value: ComputedValue) -> ComputedWriteError:
     """Return the error for a write to ``value``."""
-    how = (
-        "it moves when the events of its transfers occur"
-        if isinstance(value.computation, StateMachine)
-        else "change what it is computed from"
-    )
     return ComputedWriteError(
-        f"{value.name} is computed (by {type(value.computation).__name__}) and cannot be assigned; {how}",
+        f"{value.name} is computed (by {type(value.computation).__name__}) and cannot be assigned; "
+        f"{value.computation.way_to_change}",
         record=value.record,
         property=value.attribute,
     )
@@ -115,7 +108,9 @@ class GivenComputedValues:
             for row in self._dml.given_rows():
                 for column, value in self._values.items():
                     given = row.get(column)
-                    if given is not None and not _is_equal(given, _initial(value), column):
+                    if given is not None and not _is_equal(
+                        given, value.computation.initial_value(value.column), column
+                    ):
                         raise computed_write(value)
 
     def require_unchanged(self, propagation: Propagation, source: Source, keys: Sequence[Key]) -> None:
@@ -151,12 +146,6 @@ class GivenComputedValues:
         if isinstance(value, ClauseElement):  # SET column = column
             return isinstance(value, Column) and value.name == column.name and value.table.is_derived_from(column.table)
         return _is_equal(value, stored, column)
-
-
-def _initial(value: ComputedValue) -> Any:
-    if isinstance(value.computation, StateMachine) and not value.computation.computes_values:
-        return state_in_column(value.computation.initial_state, value.column.type)
-    return empty_value(value.computation)
 
 
 def _is_equal(given: Any, stored: Any, column: Column[Any]) -> bool:

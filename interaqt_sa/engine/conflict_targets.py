@@ -33,9 +33,10 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ClauseElement, UnaryExpression
 from sqlalchemy.types import TEXT, VARCHAR, TypeEngine
 
+from ..dialects import DatabaseDialect
+from ..dialects.base import named
+from ..dialects.indexes import POSTGRESQL, SQLITE, has_equal_nulls, index_predicate
 from ..errors import UnmanagedWriteError
-from .dialects import EngineDialect
-from .dialects.base import named
 from .dml_statement import DMLStatement, conflict_clauses
 from .plan.expressions import labelled, replace_columns
 
@@ -110,14 +111,14 @@ class ConflictTarget:
     def _set_name(self) -> str:
         return self.table.name if self._has_text else "given_rows"
 
-    def packed(self, dialect: EngineDialect, keys: Mapping[int, Sequence[Any]]) -> dict[str, Any]:
+    def packed(self, dialect: DatabaseDialect, keys: Mapping[int, Sequence[Any]]) -> dict[str, Any]:
         """Return the parameters of the statements below.
 
         :param keys: what :meth:`key_of` returned, by a number for each row.
         """
         return dialect.pack(self._set_name, self._shape, [(n, *key) for n, key in keys.items()])
 
-    def find(self, dialect: EngineDialect, key: Sequence[Column[Any]], *, widely: bool) -> Select[Any]:
+    def find(self, dialect: DatabaseDialect, key: Sequence[Column[Any]], *, widely: bool) -> Select[Any]:
         """Return a SELECT of the numbers of rows, each with ``key`` of a row that it is in conflict with.
 
         :param widely: whether to look for rows that ``where`` leaves out, too.
@@ -128,7 +129,7 @@ class ConflictTarget:
         statement = select(given.c[_PLACE], *labelled(key)).select_from(given.join(self.table, and_(*equal)))
         return statement if self.where is None or widely else statement.where(self.where)
 
-    def group(self, dialect: EngineDialect) -> Select[Any]:
+    def group(self, dialect: DatabaseDialect) -> Select[Any]:
         """Return a SELECT of the numbers of rows, each with that of the first row that it is in conflict with."""
         given = self._given(dialect).subquery("given")
         place, parts = given.c[_PLACE], [*given.c][1:]
@@ -138,7 +139,7 @@ class ConflictTarget:
         columns: list[ColumnElement[Any]] = [place, first]
         return select(*columns)
 
-    def _given(self, dialect: EngineDialect) -> Select[Any]:
+    def _given(self, dialect: DatabaseDialect) -> Select[Any]:
         rows = dialect.row_set(self._set_name, self._shape)
         held = {column: _collated(rows.c[field], column) for column, field in self._fields.items()}
         parts = [replace_columns(element, held).label(f"e{i}") for i, element in enumerate(self.elements)]
@@ -155,7 +156,7 @@ def conflict_targets(dml: DMLStatement) -> Iterator[ConflictTarget]:
         if name is not None:
             yield _target_by_name(dml.table, str(name))
         elif clause.inferred_target_elements is None:
-            yield from unique_keys(dml.table, "sqlite")
+            yield from unique_keys(dml.table, SQLITE)
         else:
             elements = [_own(element, dml.table) for element in clause.inferred_target_elements]
             where = clause.inferred_target_whereclause
@@ -181,23 +182,18 @@ def unique_keys(table: Table, dialect: str) -> Iterator[ConflictTarget]:
 
 def _of_constraint(table: Table, constraint: UniqueConstraint | PrimaryKeyConstraint) -> ConflictTarget:
     columns = list(constraint.columns)
-    return ConflictTarget(table, columns, nulls_equal=_has_equal_nulls(constraint))
+    return ConflictTarget(table, columns, nulls_equal=has_equal_nulls(constraint))
 
 
 def _of_index(table: Table, index: Index, dialect: str) -> ConflictTarget:
     elements = [_own(element, table) for element in index.expressions]
-    where = index.dialect_options[dialect]["where"]
-    return ConflictTarget(table, elements, where, nulls_equal=_has_equal_nulls(index))
-
-
-def _has_equal_nulls(item: Any) -> bool:
-    options = item.dialect_options["postgresql"]
-    return bool(options.get("nulls_not_distinct"))
+    where = index_predicate(index, dialect)
+    return ConflictTarget(table, elements, where, nulls_equal=has_equal_nulls(index))
 
 
 def _takes_nulls_as_equal(table: Table, elements: Sequence[ColumnElement[Any]]) -> bool:
     wanted = {str(element) for element in elements}
-    keys = (key for key in unique_keys(table, "postgresql") if key.nulls_equal)
+    keys = (key for key in unique_keys(table, POSTGRESQL) if key.nulls_equal)
     return any({str(element) for element in key.elements} == wanted for key in keys)
 
 
@@ -208,7 +204,7 @@ def _target_by_name(table: Table, name: str) -> ConflictTarget:
             return _of_constraint(table, constraint)  # type: ignore[arg-type]
     for index in table.indexes:
         if index.unique and index.name is not None and str(index.name) == name:
-            return _of_index(table, index, "postgresql")
+            return _of_index(table, index, POSTGRESQL)
     raise UnmanagedWriteError(
         f"ON CONFLICT ON CONSTRAINT {name!r} into {table.name!r}: the Table has no unique constraint of this name, so "
         "that the rows it would update are not known; declare it, or give index_elements",

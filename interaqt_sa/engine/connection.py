@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
+from ..dialects import dialect_class
 from ..errors import TransactionCapabilityError
 from ..session.isolation import isolation_of
 from ..session.state import SessionState
@@ -64,7 +65,7 @@ def require_latest_rows(connection: Connection, why: str, *, all_serializable: b
     :param all_serializable: whether every writer of the system is, so that the database finds the conflict itself.
     :raises TransactionCapabilityError: if the transaction is not READ COMMITTED.
     """
-    if connection.dialect.name == "sqlite":
+    if not dialect_class(connection.dialect).has_isolation_levels:
         return
     level = isolation_of(connection)
     if level in _SNAPSHOT and not (level == "SERIALIZABLE" and all_serializable):
@@ -75,18 +76,8 @@ def require_latest_rows(connection: Connection, why: str, *, all_serializable: b
         )
 
 
-def _commits_by_itself(connection: Connection) -> bool:
-    """Whether the driver was put into autocommit behind SQLAlchemy's back."""
-    if connection.dialect.name == "sqlite":
-        return False  # there it means that System begins transactions itself
-    try:
-        return connection.dialect.detect_autocommit_setting(connection.connection.dbapi_connection)  # type: ignore[arg-type]
-    except NotImplementedError:
-        return False
-
-
 def _refuse_autocommit(connection: Connection) -> None:
-    if isolation_of(connection) == "AUTOCOMMIT" or _commits_by_itself(connection):
+    if isolation_of(connection) == "AUTOCOMMIT" or dialect_class(connection.dialect).commits_by_itself(connection):
         raise TransactionCapabilityError(
             "the session's connection is in AUTOCOMMIT, where no lock outlives its statement; "
             "use a transactional isolation level for sessions that write managed tables",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Column, ForeignKeyConstraint, Select, Table, and_, select, tuple_
 
-from .dialects import Lock
+from ..dialects import Lock
 from .plan import Plan, Source
 from .plan.expressions import labelled
 from .plan.plan import KEY_ACTIONS

@@ -11,9 +11,9 @@ from sqlalchemy import Column, Connection, select
 from sqlalchemy.orm import Session
 
 from ..definitions.events import RecordView
+from ..dialects import Lock, dialect_for
 from ..schema.keys import key_value
 from .classes import read_instances
-from .dialects import Lock, dialect_for
 from .memory import Memory
 from .mutations import start_propagation
 from .plan import Plan

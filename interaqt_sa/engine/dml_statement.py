@@ -25,8 +25,8 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.sql.lambdas import LambdaElement
 
+from ..dialects.base import named
 from ..errors import UnmanagedWriteError
-from .dialects.base import named
 
 #: elements around what is assigned to in ``SET``
 _AROUND = (Grouping, Label, Cast, TypeCoerce)

@@ -9,7 +9,7 @@ from weakref import ref
 
 from sqlalchemy import Connection, Engine, ExceptionContext, MetaData, event
 
-from ..session.missing_tables import advise
+from ..dialects.missing_tables import advise
 from .guard import may_hold_writes
 
 _LOCK = Lock()
@@ -140,11 +140,3 @@ class EngineEvents:
 def _compiled_like(statement: Any, compiled: Any, connection: Connection) -> Any:
     """Compile a statement that takes the place of one that the application has compiled."""
     return statement.compile(dialect=connection.dialect, column_keys=compiled.column_keys)
-
-
-def root_engine(engine: Any) -> Engine:
-    """Return the engine of which ``engine`` is a variant with other execution options."""
-    while isinstance(proxied := getattr(engine, "_proxied", None), Engine):
-        engine = proxied
-    assert isinstance(engine, Engine)
-    return engine

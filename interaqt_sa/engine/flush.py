@@ -10,10 +10,10 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import get_history, instance_dict, instance_state
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 
+from ..dialects import Lock
 from .classes import read_by_class
 from .computed_writes import refuse_computed_write
 from .dependents import Rows
-from .dialects import Lock
 from .flush_events import FlushEvents
 from .initial_values import initial_value
 from .links import find_links

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import CTE, ColumnElement, FromClause, Select, and_, literal_column, or_, select
 from sqlalchemy.sql.dml import Update
 
-from .dialects.base import named
+from ..dialects.base import named
 
 if TYPE_CHECKING:
     from .plan import Edge, Host
@@ -68,7 +68,7 @@ def _changes(
     columns = list(below.c)
     (contribution,) = statements.hosts.returned(host, old, fused=True).contributions
     key, new, before = columns[contribution.key], columns[contribution.new], columns[contribution.old]
-    sums = [statements.dialect.total(column, n - b) for column, n, b in zip(edge.host.vector, new, before, strict=True)]
+    sums = [statements.dialect.total(column, n - b) for column, n, b in zip(edge.vector, new, before, strict=True)]
     changes = select(
         *(k.label(f"k{i}") for i, k in enumerate(key)),
         *(total.label(f"d{i}") for i, total in enumerate(sums)),

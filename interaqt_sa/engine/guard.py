@@ -9,11 +9,11 @@ from sqlalchemy import Column, Table, TextClause, TextualSelect
 from sqlalchemy.orm import FromStatement
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
-from ..definitions.computation import ENGINE_OPTIONS
+from ..dialects import Lock
+from ..dialects.execution_options import ENGINE_OPTIONS
 from ..errors import UnmanagedWriteError
 from .computed_writes import refuse_assigned
 from .dependents import leads_on
-from .dialects import Lock
 from .dml_statement import dml_of
 from .flush import Flush
 from .links import find_links

@@ -24,9 +24,9 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import Update
 from sqlalchemy.types import TypeEngine
 
+from ..dialects import DatabaseDialect, Lock
+from ..dialects.base import named, one_row
 from ..schema.records import stored_attributes
-from .dialects import EngineDialect, Lock
-from .dialects.base import named, one_row
 from .fused import fuse, levels_above
 from .plan import ComputedValue, Edge, Hop, Host
 from .plan.expressions import labelled, replace_columns
@@ -45,7 +45,7 @@ class HostStatements:
     :param statements: keeps them, and has those about the rows that contribute.
     """
 
-    def __init__(self, statements: Statements, dialect: EngineDialect) -> None:
+    def __init__(self, statements: Statements, dialect: DatabaseDialect) -> None:
         self._statements = statements
         self.dialect = dialect
 
@@ -168,6 +168,9 @@ class HostStatements:
             c: self.dialect.minus(c, change(i)) for i, c in enumerate(host.vector)
         }
         for value in host.values:
+            if not value.is_additive:  # it stays as it is
+                old_values[value.column] = value.column
+                continue
             result = self.result(value, new_state)
             if result is not None:
                 values[value.column] = result
@@ -192,7 +195,8 @@ class HostStatements:
         self, value: ComputedValue, states: Mapping[Column[Any], ColumnElement[Any]]
     ) -> ColumnElement[Any] | None:
         """Return a computed value over its running columns as ``states`` has them; ``None`` if it is one of them."""
-        return value.result([self.dialect.operand(c, states[c]) for c in value.running])
+        is_added = value.is_additive
+        return value.result([self.dialect.operand(c, states[c]) if is_added else states[c] for c in value.running])
 
     def parents(self, host: Host) -> list[Edge]:
         """Return the edges over which a change of the host's values goes on within the UPDATE's own RETURNING."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column
 from sqlalchemy.orm import Mapper
 
+from ..dialects import Lock
+from ..dialects.base import is_exact_key, named
 from ..errors import ComputationError
 from .computations.numbers import add_exactly, negate_exactly
-from .dialects import Lock
-from .dialects.base import is_exact_key, named
 from .locks import LockPass
 from .loose import lock_members
 from .touched import Batch, Key, Row, folded
@@ -37,6 +37,8 @@ class HostUpdates:
     def apply(self, host: Host, key: tuple[Column[Any], ...], batches: Mapping[Edge, Batch]) -> None:
         """Apply what is pending for hosts that the changes know by the same ``key`` columns."""
         propagation = self._propagation
+        if not batches:
+            return
         rows: list[Row] = []
         inline: dict[Edge, list[Key]] = {}
         targets: set[Key] = set()

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..definitions.events import MutationEvent
 from ..definitions.state_machine import StateNode
+from ..definitions.stored_states import state_in_column
 from ..definitions.validation import refuse_awaitable
 from ..errors import ComputationError, FrameworkError
-from ..schema.stored_states import state_in_column
 
 if TYPE_CHECKING:
     from .plan.reactions import Machine
@@ -21,7 +21,7 @@ def value_on_entering(machine: Machine, node: StateNode, last: Any, event: Mutat
     """
     value = machine.value
     if node.compute_value is None:
-        return node.name if machine.declaration.computes_values else state_in_column(node, value.column.type)
+        return node.name if machine.declaration.computes_values else state_in_column(node.name, value.column.type)
     where = f"{value.name}: compute_value of {node.name!r}"
     try:
         return refuse_awaitable(node.compute_value(last, event), where)

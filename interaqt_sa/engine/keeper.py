@@ -10,7 +10,9 @@ from sqlalchemy import Connection, Engine, MetaData, Table, TableClause, event
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.attributes import instance_dict
 
-from ..definitions.computation import ENGINE_OPTIONS
+from ..dialects import dialect_for
+from ..dialects.engines import root_engine
+from ..dialects.execution_options import ENGINE_OPTIONS
 from ..errors import FrameworkError, UnmanagedWriteError
 from ..session.state import SessionState, TransactionState
 from .added import add_row
@@ -18,9 +20,8 @@ from .attachments import Attachments, binds_of, session_class
 from .bulk import run_bulk
 from .caller import Caller
 from .connection import bind_of
-from .dialects import dialect_for
 from .dml_statement import DMLStatement, dml_of
-from .engine_events import EngineEvents, root_engine
+from .engine_events import EngineEvents
 from .explicit_ids import note_given_ids
 from .flush import Flush
 from .guard import (

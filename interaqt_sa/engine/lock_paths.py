@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Column
 
-from .dialects import Lock
+from ..dialects import Lock
 
 if TYPE_CHECKING:
     from .plan import Edge, Source

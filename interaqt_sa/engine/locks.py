@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .dialects import Lock
+from ..dialects import Lock
 from .lock_paths import Reference, Wanted, is_read, may_be_late, ranks_ahead, references
 
 if TYPE_CHECKING:

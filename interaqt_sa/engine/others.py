@@ -13,7 +13,7 @@ from sqlalchemy import Table
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_state
 
-from .dialects import Lock
+from ..dialects import Lock
 from .locks import LockPass
 from .memory import identity_of
 from .plan import Plan, RowReference, Source

@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import Column, Connection, Executable
 from sqlalchemy.orm import Session, object_mapper
 
-from ..definitions.computation import ENGINE_OPTIONS
+from ..dialects.base import is_exact_key
+from ..dialects.execution_options import ENGINE_OPTIONS
 from ..errors import SchedulerError
 from . import execution
 from .computations.numbers import negate_exactly
 from .connection import connection_of, require_latest_rows
-from .dialects.base import is_exact_key
 from .hosts import HostUpdates
 from .links import find_repeated
 from .listener import Listener
@@ -24,6 +24,7 @@ from .loose import lock_hosts, lock_members
 from .memory import Memory
 from .plan import Edge, Hop, Host, Source
 from .python_parts import evaluate_members
+from .selection_updates import SelectionUpdates
 from .statements import Statements
 from .touched import Batch, Key, Row, Touched
 from .tree_levels import TreeLevels
@@ -65,6 +66,7 @@ class Propagation:
         self._uncounted: dict[Source, dict[Key, None]] = {}
         self.settled: set[Edge] = set()
         self._hosts = HostUpdates(self)
+        self._selections = SelectionUpdates(self)
         self._levels = TreeLevels(self)
 
     def execute(self, source: Source, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
@@ -127,19 +129,21 @@ class Propagation:
         :param found: locked rows, keys first; at ``place`` the host's key and the contribution.
         """
         batch, width = self.batch(edge), len(edge.driver.key)
-        end = place + len(edge.key) + len(edge.host.vector)
+        end = place + len(edge.key) + len(edge.vector)
         for row in found:
             key = tuple(row[:width])
             if key in touched.keys and key not in batch.ids:
-                self._subtract(batch, tuple(row[place:end]), len(edge.key))
+                self._subtract(edge, batch, tuple(row[place:end]))
         batch.ids.update(dict.fromkeys(touched.keys))
         return end
 
     @staticmethod
-    def _subtract(batch: Batch, row: Row, width: int) -> None:
+    def _subtract(edge: Edge, batch: Batch, row: Row) -> None:
+        width = len(edge.key)
         key = row[:width]
         if None not in key:
-            batch.rows.append((*key, *map(negate_exactly, row[width:])))
+            # what is compared is kept as it is: there is nothing to subtract
+            batch.rows.append((*key, *map(negate_exactly, row[width:])) if edge.is_additive else row)
 
     def read_old(self, edge: Edge, keys: Iterable[Key], unlocked: Sequence[Hop]) -> None:
         """Subtract what rows contribute over an edge.
@@ -152,7 +156,7 @@ class Propagation:
             return
         self.lock_neighbours(edge, ids, unlocked)
         for row in self.contributions(edge, ids):
-            self._subtract(batch, row, len(edge.key))
+            self._subtract(edge, batch, row)
         batch.ids.update(dict.fromkeys(ids))
 
     def contributions(self, edge: Edge, ids: Sequence[Key]) -> list[Row]:
@@ -338,7 +342,11 @@ class Propagation:
             self._steps += 1
             self._last_steps.append(host)
             for key in dict.fromkeys(tuple(edge.host_key) for edge in batches):
-                self._hosts.apply(host, key, {e: b for e, b in batches.items() if tuple(e.host_key) == key})
+                alike = {e: b for e, b in batches.items() if tuple(e.host_key) == key}
+                self._hosts.apply(host, key, {e: b for e, b in alike.items() if e.is_additive})
+                for edge, batch in alike.items():
+                    if not edge.is_additive:
+                        self._selections.apply(edge, batch)
         while self._uncounted:
             from .rekeyed import recount  # it stands on this module
 

@@ -16,7 +16,7 @@ def evaluate_members(edge: Edge, rows: Iterable[Sequence[Any]]) -> list[tuple[An
     evaluated = []
     for row in rows:
         width = len(edge.key)
-        numbers: list[Any] = [0] * len(edge.host.vector)
+        numbers: list[Any] = [0] * len(edge.vector)
         for part in edge.parts:
             if part.callback is None:
                 found: Sequence[Any] = row[width : width + len(part.sql)]
@@ -33,11 +33,18 @@ def evaluate_members(edge: Edge, rows: Iterable[Sequence[Any]]) -> list[tuple[An
 
 def _evaluate(part: Part, counts: Any, values: Sequence[Any]) -> Sequence[Any]:
     assert part.callback is not None
-    assert part.value.accumulator is not None
     if not counts:
         return [0] * len(part.positions)
     view = record_view(dict(zip(part.attributes, values, strict=True)))
-    return part.value.accumulator.python(call(part.callback, view, part.value.record, part.value.attribute))
+    value = part.value
+    assert value.accumulator is not None
+    answer = call(part.callback, view, value.record, value.attribute)
+    try:
+        return value.accumulator.python(answer)
+    except ValueError as error:
+        raise ComputationError(
+            f"{value.name}: its callback {part.callback!r}: {error}", record=value.record, property=value.attribute
+        ) from error
 
 
 def record_view(paths: Mapping[str, Any]) -> RecordView:

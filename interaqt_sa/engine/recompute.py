@@ -14,8 +14,8 @@ from sqlalchemy import (
     Select,
     Subquery,
     Uuid,
+    and_,
     bindparam,
-    cast,
     func,
     literal,
     literal_column,
@@ -27,14 +27,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from .dialects import Lock
-from .dialects.base import named
+from ..dialects import Lock
+from ..dialects.base import named
 from .plan import ComputedValue, Edge, Host, Source
 from .plan.expressions import labelled
 from .propagation import Propagation
 from .python_parts import evaluate_members
 from .round_trip import as_stored, same_value
 from .same_row import fresh_same_row, read_attributes, refresh_same_row
+from .selection_updates import selection_of
 from .touched import Key, Touched
 from .written_rows import WrittenRows
 
@@ -84,7 +85,8 @@ class Recompute:
         def make() -> Select[Any]:
             joined, states, results = self._fresh(rows is not None)
             # hidden columns are read as the engine adds them, whatever the database makes of decimals
-            held = [type_coerce(c, self._dialect.number_type(c)) for c in running]
+            added = {c for value in self._values if value.is_additive for c in value.running}
+            held = [type_coerce(c, self._dialect.number_type(c)) if c in added else c for c in running]
             columns = [*self._host.key, *stored, *held, *results, *(states[c] for c in running)]
             statement = select(*labelled(columns)).select_from(joined)
             return statement.where(self._dialect.contains(self._host.key, "ids", self._shape(self._host.key)))
@@ -131,22 +133,40 @@ class Recompute:
         host = self._host
         joined: FromClause = host.table
         states: dict[Column[Any], ColumnElement[Any]] = {}
-        for n, key in enumerate(dict.fromkeys(tuple(e.host_key) for e in self._edges)):
-            sums = self._sums(key, [e for e in self._edges if tuple(e.host_key) == key], n, python)
+        added = [edge for edge in self._edges if edge.is_additive]
+        for n, key in enumerate(dict.fromkeys(tuple(e.host_key) for e in added)):
+            sums = self._sums(key, [e for e in added if tuple(e.host_key) == key], n, python)
             on = [c == sums.c[f"k{i}"] for i, c in enumerate(key)]
             joined = joined.outerjoin(sums, on[0] if len(on) == 1 else on[0] & tuple_(*on[1:]))
-            for edge in self._edges:
+            for edge in added:
                 if tuple(edge.host_key) == key:
                     for part in edge.parts:
                         for position in part.positions:
                             column = host.vector[position]
                             total = func.coalesce(sums.c[f"d{position}"], _ZERO)
                             states[column] = self._dialect.stored(column, total)
+        for edge in [edge for edge in self._edges if not edge.is_additive]:
+            selected, totals = self._selected(edge)
+            keys = zip(edge.host_key, list(selected.c), strict=False)
+            joined = joined.outerjoin(selected, and_(*(own == key for own, key in keys)))
+            states |= {column: selected.c[label] for column, label in totals.items()}
         results: list[ColumnElement[Any]] = []
         for value in self._values:
             result = self._statements.hosts.result(value, states)
-            results.append(cast(states[value.column] if result is None else result, value.column.type))
+            results.append(self._dialect.as_stored(states[value.column] if result is None else result, value.column))
         return joined, states, results
+
+    def _selected(self, edge: Edge) -> tuple[Subquery, dict[Column[Any], str]]:
+        """Return what is selected among the members of each host, with the names of the running columns."""
+        members = self._restricted(self._statements.contributions(edge), edge).subquery()
+        keys = [members.c[f"k{i}"] for i in range(len(edge.key))]
+        totals: dict[Column[Any], ColumnElement[Any]] = {}
+        for value in (part.value for part in edge.parts if part.value in self._values):
+            shown = [type_coerce(members.c[f"d{edge.vector.index(c)}"], c.type) for c in value.running]
+            totals |= zip(value.running, selection_of(value).total(shown), strict=True)
+        labels = {column: f"d{i}" for i, column in enumerate(totals)}
+        selected = select(*keys, *(total.label(labels[column]) for column, total in totals.items()))
+        return selected.group_by(*keys).subquery(), labels
 
     def _sums(self, key: Sequence[Any], edges: Sequence[Edge], n: int, python: bool) -> Subquery:
         host, width = self._host, len(key)
@@ -154,8 +174,7 @@ class Recompute:
         for edge in edges:
             if edge.python:
                 continue
-            statement = self._statements.contributions(edge)
-            parts.append(self._restricted(statement, edge))
+            parts.append(self._restricted(self._statements.contributions(edge), edge))
         if python and any(edge.python for edge in edges):
             parts.append(select(*self._dialect.row_set(f"rows{n}", self._statements.hosts.row_shape(host, key)).c))
         each = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery(named(f"each{n}"))
@@ -231,7 +250,7 @@ def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Seq
     plan = propagation.statements.plan
     host = plan.hosts.get(values[0].table)
     source = plan.sources[values[0].table]
-    aggregates = [value for value in values if value.accumulator is not None]
+    aggregates = [value for value in values if value.is_aggregate]
     refreshes = bool(source.same_row) and (len(aggregates) > 0 or any(v in source.same_row for v in values))
     # functions of the row are all called again, so other rows may read something new of each of their columns
     columns = {c for v in (*values, *(source.same_row if refreshes else ())) for c in (v.column, *v.running)}

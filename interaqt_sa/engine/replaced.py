@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Table
 
+from ..dialects.indexes import SQLITE, conflict_resolution
 from ..errors import UnmanagedWriteError
 from .conflict_targets import ConflictTarget, Values, unique_keys
 from .plan import Plan, Source
 from .propagation import Propagation
 from .touched import Key
-
-_PREFIX = re.compile(r"\s*OR\s+(\w+)", re.IGNORECASE)
-
-
-def resolution_of(statement: Any) -> str | None:
-    """Return what a statement says about conflicts, ``"REPLACE"`` for ``INSERT OR REPLACE``; ``None``: nothing."""
-    for clause, dialect in getattr(statement, "_prefixes", ()):
-        found = _PREFIX.match(getattr(clause, "text", "")) if dialect in ("*", "sqlite") else None
-        if found is not None:
-            return found.group(1).upper()
-    return None
 
 
 def may_replace(statement: Any, table: Table, plan: Plan) -> bool:
@@ -36,7 +25,7 @@ def replacing_targets(statement: Any, table: Table, plan: Plan) -> Sequence[Conf
 
     :raises UnmanagedWriteError: if a conflict would leave a part of the statement's rows behind.
     """
-    resolution = resolution_of(statement)
+    resolution = conflict_resolution(statement)
     if resolution == "FAIL":
         raise UnmanagedWriteError(
             f"OR FAIL on {table.name!r} would keep the rows written before a conflict although the statement fails, so "
@@ -44,7 +33,7 @@ def replacing_targets(statement: Any, table: Table, plan: Plan) -> Sequence[Conf
             table=table.fullname,
         )
     if resolution is not None:  # it takes the place of what is declared
-        return tuple(unique_keys(table, "sqlite")) if resolution == "REPLACE" else ()
+        return tuple(unique_keys(table, SQLITE)) if resolution == "REPLACE" else ()
     return tuple(ConflictTarget(table, columns) for columns in plan.replacing.get(table, ()))
 
 

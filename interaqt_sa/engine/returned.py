@@ -39,7 +39,7 @@ class Returned:
         self.contributions: list[Contribution] = []
         last = self.rest
         for edge in parents:
-            numbers = len(edge.host.vector)
+            numbers = len(edge.vector)
             key = _next(last, len(edge.key))
             new = _next(key, numbers)
             last = _next(new, numbers)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Integer, Select, bindparam, cast, select
 
-from .dialects.base import named
+from ..dialects.base import named
 from .plan.expressions import labelled
 
 if TYPE_CHECKING:

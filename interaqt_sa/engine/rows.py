@@ -10,12 +10,11 @@ from sqlalchemy.orm import Mapper, RelationshipDirection
 from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.elements import ClauseElement
 
-from ..definitions.state_machine import StateMachine
+from ..dialects import Lock
+from ..dialects.base import named
 from ..errors import ComputationError
 from ..schema.records import stored_attributes
 from .classes import read_by_class
-from .dialects import Lock
-from .dialects.base import named
 from .explicit_ids import move_sequence
 from .initial_values import initial_value
 from .inserted import count_inserted
@@ -236,7 +235,7 @@ def column_values(mapper: Mapper[Any], row: Values) -> dict[str, Any]:
         if name in mapper.column_attrs:
             column = mapper.column_attrs[name].columns[0]
             computation = computation_of(column) if isinstance(column, Column) else None
-            if computation is not None and not isinstance(computation, StateMachine):
+            if computation is not None and not computation.may_be_given:
                 raise ComputationError(f"{record}.{name} is computed and cannot be given", record=record, property=name)
             values[str(column.key)] = value
         elif name in mapper.relationships:

@@ -14,10 +14,10 @@ from sqlalchemy.sql.dml import Update
 
 from ..definitions.events import MutationEvent
 from ..definitions.state_machine import StateNode, StateTransfer
+from ..definitions.stored_states import state_in_column
+from ..dialects.base import is_row
 from ..errors import ComputationError, ComputationProtocolError, FrameworkError
 from ..schema.records import stored_attributes
-from ..schema.stored_states import state_in_column
-from .dialects.base import is_row
 from .initial_values import value_on_entering
 from .plan.expressions import labelled
 from .rows import lock_and_read, update_rows
@@ -56,7 +56,7 @@ def run_machine(
         entered = _next(machine, targets.get(key, ()), row[machine.state])
         if entered is not None:
             stored = value_on_entering(machine, entered, row[value.column], event)
-            changes[key] = {machine.state: state_in_column(entered, machine.state.type), value.column: stored}
+            changes[key] = {machine.state: state_in_column(entered.name, machine.state.type), value.column: stored}
     if changes:
         update_rows(propagation, source, value.mapper, changes, locked=rows)
 
@@ -109,8 +109,8 @@ def _take_step(propagation: Propagation, machine: Machine, key: Key, steps: Mapp
 
 def _next(machine: Machine, transfers: Iterable[StateTransfer], state: Any) -> StateNode | None:
     initial, kind = machine.declaration.initial_state, machine.state.type
-    current = state_in_column(initial, kind) if state is None else state
-    found = {transfer.next for transfer in transfers if state_in_column(transfer.current, kind) == current}
+    current = state_in_column(initial.name, kind) if state is None else state
+    found = {transfer.next for transfer in transfers if state_in_column(transfer.current.name, kind) == current}
     if len(found) > 1:
         names = ", ".join(sorted(node.name for node in found))
         raise ComputationError(

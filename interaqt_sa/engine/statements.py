@@ -18,14 +18,16 @@ from sqlalchemy import (
     and_,
     case,
     literal_column,
+    null,
     select,
     tuple_,
+    type_coerce,
 )
 from sqlalchemy import exists as sql_exists
 from sqlalchemy.orm import Mapper
 
-from .dialects import EngineDialect, Lock
-from .dialects.base import is_row
+from ..dialects import DatabaseDialect, Lock
+from ..dialects.base import is_row
 from .execution import KeptText
 from .host_statements import HostStatements
 from .lock_paths import edges_locked_ahead
@@ -46,7 +48,7 @@ class Statements:
     Schema translation and drivers need no thought here: SQLAlchemy's own cache of compiled text knows both.
     """
 
-    def __init__(self, plan: Plan, dialect: EngineDialect, *, all_serializable: bool = False) -> None:
+    def __init__(self, plan: Plan, dialect: DatabaseDialect, *, all_serializable: bool = False) -> None:
         self.plan = plan
         self.all_serializable = all_serializable
         self.dialect = dialect
@@ -161,13 +163,25 @@ class Statements:
     # -- contributions -----------------------------------------------------------------------------------------
 
     def contribution(self, edge: Edge) -> list[ColumnElement[Any]]:
-        """Return what a driver row adds to each running column of the host; NULL-free, in types that never round."""
-        numbers: list[ColumnElement[Any]] = [_ZERO] * len(edge.host.vector)
+        """Return what a driver row adds to each running column of the host; NULL-free, in types that never round.
+
+        Over an edge that is not additive it is what the row shows, or NULL.
+        """
         member = and_(*edge.criteria) if edge.criteria else None
+        if not edge.is_additive:
+            shown = [value for part in edge.parts for value in part.sql]
+            return [
+                type_coerce(
+                    value if member is None else case((member, value), else_=null()),
+                    self.dialect.transport_type(column.type),
+                )
+                for column, value in zip(edge.vector, shown, strict=True)
+            ]
+        numbers: list[ColumnElement[Any]] = [_ZERO] * len(edge.vector)
         for part in edge.parts:
             for position, number in zip(part.positions, part.sql, strict=False):
                 numbers[position] = number if member is None else _when(member, number)
-        changes = zip(edge.host.vector, numbers, strict=True)
+        changes = zip(edge.vector, numbers, strict=True)
         return [number if number is _ZERO else self.dialect.change(column, number) for column, number in changes]
 
     def joined(self, edge: Edge) -> FromClause:

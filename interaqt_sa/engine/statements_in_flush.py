@@ -10,10 +10,10 @@ from sqlalchemy import BindParameter, Column, Table, select, tuple_
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
-from ..definitions.computation import ENGINE_OPTIONS
+from ..dialects import Lock
+from ..dialects.execution_options import ENGINE_OPTIONS
 from ..errors import UnmanagedWriteError
 from ..schema.computed import state_of
-from .dialects import Lock
 from .dml_statement import DMLStatement, conflict_clauses
 from .flush import Flush
 from .plan import Plan, Source

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Table, Update, bindparam, update
 
-from .dialects.base import is_row, named
+from ..dialects.base import is_row, named
 from .plan.expressions import labelled
 
 if TYPE_CHECKING:

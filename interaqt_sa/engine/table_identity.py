@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Alias, Dialect, Table, TableClause
 
-from .dialects import dialect_for
+from ..dialects import dialect_for
 
 if TYPE_CHECKING:
     from .plan import Plan

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Column
 
+from ..dialects import Lock
 from .computations.numbers import add_exactly
-from .dialects import Lock
 from .plan import Hop
 
 Key = tuple[Any, ...]

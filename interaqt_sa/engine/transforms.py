@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select, select
 
 from ..definitions.events import MutationEvent, RecordView
+from ..dialects import Lock
 from ..errors import ComputationError
-from .dialects import Lock
 from .python_parts import call
 from .rows import column_values, delete_rows, insert_rows, update_rows
 

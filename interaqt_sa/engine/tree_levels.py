@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Column
 
-from .dialects.base import is_exact_key
+from ..dialects.base import is_exact_key
 from .touched import Batch
 from .trees import ancestors
 
@@ -49,7 +49,7 @@ class TreeLevels:
 
 def _is_followed(edge: Edge) -> bool:
     by_key = edge.refers_by_primary_key and all(isinstance(column, Column) for column in edge.key)
-    return by_key and is_exact_key(tuple(edge.host_key)) and not edge.python
+    return by_key and is_exact_key(tuple(edge.host_key)) and not edge.python and edge.is_additive
 
 
 class _Levels:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ClauseElement, Column, Result, Select
 from sqlalchemy.engine.result import FrozenResult
 
+from ..dialects import Lock
 from ..errors import UnmanagedWriteError
 from .advisory import lock_names, place_of
 from .conflict_targets import ConflictTarget, Values, conflict_targets
-from .dialects import Lock
 from .dml_statement import conflict_clauses
 from .guard import MANAGED_OPTION
 from .inserted import returned_columns

@@ -16,12 +16,12 @@ from sqlalchemy.orm import Mapper
 from ..definitions.computation import RecordRef
 from ..definitions.records import PropertyType
 from ..definitions.validation import check_name
+from ..dialects.column_types import to_milliseconds
 from ..errors import DefinitionFault, InteractionGuardError
 from ..runtime.context import Context
 from ..runtime.plain import is_array, is_mapping
 from ..schema.keys import NoKeyError, key_value
 from ..schema.records import record_name
-from ..schema.types import to_milliseconds
 
 CHECK = "payload"
 _SCALARS = (str, int, float, Decimal, UUID, date, bytes)

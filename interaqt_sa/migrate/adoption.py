@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.orm import Session
 
+from ..dialects import dialect_for
 from ..engine.check import CheckReport, check_derivations, check_values
-from ..engine.dialects import dialect_for
 from ..engine.statements import Statements
 from .declared import Declared, missing_columns
 from .state import DONE, read_state, state_table, write_state

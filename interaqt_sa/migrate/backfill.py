@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, MetaData, Table, func, select, text
 
-from ..session.database_errors import is_retryable_transaction_error
+from ..dialects.database_errors import is_retryable_transaction_error
 from .declared import Declared, missing_columns
 from .key_codec import Key, KeyCodec
 from .operations import DEFAULT_BATCH

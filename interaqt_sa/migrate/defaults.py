@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapper
 
-from ..definitions.computation import ENGINE_OPTIONS
+from ..dialects.execution_options import ENGINE_OPTIONS
 from ..schema.catalog import Catalog
 
 #: Stands for the fingerprint where a back-fill writes the default of a property.

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Column, Table
 
-from ..definitions.same_row import SameRow
 from ..engine.plan import ComputedValue, Plan
 from ..engine.plan.reactions import Derivation
 
@@ -52,7 +51,7 @@ def passes(plan: Plan, names: Collection[str]) -> list[Pass]:
             # a function of the row is called behind the aggregates of its row; an aggregate over rows of the same
             # table needs all of them first
             if value.table is table
-            and isinstance(value.computation, SameRow)
+            and value.is_same_row
             and name not in group
             and not (_inputs_of(name, inputs, cyclic) & remaining.keys() - group.keys())
         }:
@@ -80,15 +79,11 @@ def _affected(plan: Plan, inputs: Inputs, names: Collection[str]) -> set[str]:
     while True:
         grown = affected | {name for name, read in inputs.items() if affected.intersection(read)}
         # all functions of a row are called again when one of them is
-        refreshed = {plan.computed[name].table for name in grown if _is_same_row(plan.computed[name])}
-        grown |= {name for name, v in plan.computed.items() if _is_same_row(v) and v.table in refreshed}
+        refreshed = {plan.computed[name].table for name in grown if plan.computed[name].is_same_row}
+        grown |= {name for name, v in plan.computed.items() if v.is_same_row and v.table in refreshed}
         if grown == affected:
             return affected
         affected = grown
-
-
-def _is_same_row(value: ComputedValue) -> bool:
-    return isinstance(value.computation, SameRow)
 
 
 def _in_order(plan: Plan, inputs: Inputs) -> list[str]:

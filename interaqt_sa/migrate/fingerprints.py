@@ -20,11 +20,8 @@ from sqlalchemy import ARRAY, JSON, Column, ColumnElement, Enum, Float, Numeric,
 from sqlalchemy.orm import Mapper, RelationshipProperty
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from ..definitions.aggregates import Aggregate
 from ..definitions.computation import Computation
 from ..definitions.match import And, Atom, MatchExp, Not, Or
-from ..definitions.same_row import SameRow
-from ..definitions.state_machine import StateMachine
 from ..engine.plan import ComputedValue
 from ..engine.plan.reactions import Derivation
 from ..schema.computed import declared_rows
@@ -34,9 +31,6 @@ from ..schema.records import record_name, resolve_record
 #: values of another format are filled again.
 FORMAT = 2
 
-#: fields that hold the predicate over members, in one of the forms of ``where=``
-_PREDICATES = frozenset({"where", "expression"})
-
 
 def value_fingerprint(value: ComputedValue) -> str:
     """Return the fingerprint of a computed column."""
@@ -45,18 +39,10 @@ def value_fingerprint(value: ComputedValue) -> str:
         "type": _stored_type(value.column.type),
         "running": [[column.name, _stored_type(column.type)] for column in value.running if column is not value.column],
     }
-    match value.computation:
-        case Aggregate():
-            described |= _aggregate(value.mapper, value.computation)
-        case SameRow():
-            described["function"] = _name_of(value.computation.function)
-        case StateMachine():
-            # transfers say how rows go on, not what the state of one is
-            nodes = value.computation.states
-            described["states"] = [[node.name, _optional_name(node.compute_value)] for node in nodes]
-            described["initial"] = value.computation.initial_state.name
-        case _:
-            described |= _fields(value.computation)
+    if value.is_aggregate:
+        described |= _aggregate(value.mapper, value.computation)
+    else:
+        described |= {name: _value(given) for name, given in value.computation.meaning().items()}
     return _hashed(described)
 
 
@@ -75,30 +61,25 @@ def rows_fingerprint(derivation: Derivation) -> str:
     return _hashed(described)
 
 
-def _aggregate(mapper: Mapper[Any], computation: Aggregate[Any]) -> dict[str, Any]:
-    relationship = mapper.relationships.get(computation.source) if isinstance(computation.source, str) else None
+def _aggregate(mapper: Mapper[Any], computation: Computation[Any]) -> dict[str, Any]:
+    named = computation.references()
+    relationship = mapper.relationships.get(named.members) if isinstance(named.members, str) else None
     if relationship is not None:
         member, source = relationship.mapper, _relationship(relationship)
     else:
-        member = resolve_record(mapper.local_table.metadata, computation.source)  # type: ignore[attr-defined]
+        member = resolve_record(mapper.local_table.metadata, named.members)  # type: ignore[attr-defined]
         source = [_rows_of(member)]
     described: dict[str, Any] = {"source": source}
-    for name in computation._fields:  # pyright: ignore[reportPrivateUsage]
-        given = getattr(computation, name)
-        if name == "source" or given is None:
+    for name, given in computation.meaning().items():
+        if given is None or given is named.members:
             continue
-        if name in _PREDICATES:
+        if any(given is condition for condition in named.conditions):
             described[name] = _predicate(given, member)
-        elif name == "field":
+        elif isinstance(given, str) and given in named.fields:
             described[name] = _path(given, member)
         else:
             described[name] = _value(given)
     return described
-
-
-def _fields(computation: Computation[Any]) -> dict[str, Any]:
-    names = computation._fields  # pyright: ignore[reportPrivateUsage]
-    return {name: _value(getattr(computation, name)) for name in names}
 
 
 # -- members ----------------------------------------------------------------------------------------------------------
@@ -242,10 +223,6 @@ def _family(type_: TypeEngine[Any]) -> str:
         return type_.python_type.__name__
     except NotImplementedError:
         return type(type_).__name__.lower()
-
-
-def _optional_name(function: Any) -> str | None:
-    return None if function is None else _name_of(function)
 
 
 def _name_of(function: Any) -> str:

@@ -8,14 +8,13 @@ from functools import partial
 
 from sqlalchemy import Connection, Table, insert, select
 
-from ..definitions.computation import ENGINE_OPTIONS, info_of
-from ..definitions.state_machine import StateMachine
+from ..definitions.computation import info_of
+from ..dialects import dialect_for
+from ..dialects.execution_options import ENGINE_OPTIONS
 from ..engine.backfill_values import backfill_values
 from ..engine.derived_check import backfill_derivation
-from ..engine.dialects import dialect_for
 from ..engine.statements import Statements
 from ..schema.dictionaries import DICTIONARY_KEY, ROW_ID
-from ..schema.stored_states import state_in_column
 from .declared import Declared
 from .defaults import DEFAULT, fill_column, fill_default
 from .dependencies import Pass, passes, reads_any
@@ -73,12 +72,13 @@ def _values(declared: Declared, names: Collection[str], connection: Connection) 
 
 
 def _step(statements: Statements, group: Pass) -> Step:
-    machines = [value for value in group.values if isinstance(value.computation, StateMachine)]
-    # the state of a row is not computed from anything: rows that have none enter the initial one
+    # what is not computed from anything, as states are: rows that have no value get the initial one
     initial = {
-        value.column: state_in_column(value.computation.initial_state, value.column.type)
-        for value in machines
-        if isinstance(value.computation, StateMachine) and not value.computation.computes_values
+        value.column: value.computation.initial_value(value.column)
+        for value in group.values
+        if not value.can_be_recomputed
+        and value.computation.starts_constant
+        and not value.computation.hidden_columns(value.column)
     }
 
     def step(connection: Connection, after: Key | None, limit: int) -> Key | None:

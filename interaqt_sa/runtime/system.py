@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from ..definitions.computation import RecordRef, computation_of
 from ..definitions.representation import shorten
+from ..dialects import dialect_class
+from ..dialects.sqlite_transactions import SQLiteTransactions
 from ..engine.check import (
     CheckReport,
     check_derivations,
@@ -25,7 +27,6 @@ from ..schema.schema import Schema
 from ..session.factory_advice import wrong_factory
 from ..storage import Storage
 from .running import running_session
-from .sqlite import SQLiteTransactions
 from .verification import check_computations, connection_of, verify
 
 #: Rows derived from rows that are derived …: so long a chain is mended by one call of ``repair``.
@@ -85,6 +86,9 @@ class System:
     def _make_factory(self, bind: Any) -> sessionmaker[Any]:
         # a scoped_session has a sessionmaker inside
         factory: Any = getattr(bind, "session_factory", bind)
+        known: Any = getattr(factory, "kw", {}).get("bind", bind)
+        if hasattr(known, "dialect"):
+            dialect_class(known.dialect)  # refuses a database that is not known
         if isinstance(factory, sessionmaker):
             return factory  # pyright: ignore[reportUnknownVariableType]
         if isinstance(bind, type) and issubclass(bind, Session):

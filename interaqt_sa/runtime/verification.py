@@ -6,16 +6,11 @@ import logging
 from collections.abc import Callable, Generator, Iterator
 from collections.abc import Sequence as SequenceOf
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 from sqlalchemy import Connection, Engine, Inspector, MetaData, Sequence, Table, inspect
 from sqlalchemy.orm import Session
 
-from ..definitions.computation import Computation
 from ..definitions.event_source import EventSource
-from ..definitions.events import Trigger
-from ..definitions.state_machine import StateMachine
-from ..definitions.transform import Transform
 from ..engine.plan import Plan
 from ..errors import ConstraintSetupError, DefinitionError, DefinitionFault
 from ..schema.catalog import Catalog
@@ -48,7 +43,7 @@ def check_computations(metadata: MetaData) -> None:
         )
         for info in Schema.of(metadata).computations
         for name in [info.record if info.property is None else f"{info.record}.{info.property}"]
-        for trigger in _triggers(info.computation)
+        for trigger in info.computation.references().triggers
         if isinstance(trigger.record_name, EventSource) and trigger.record_name.name not in sources
     ]
     told = {str(fault).rpartition("; ")[2] for fault in faults}
@@ -59,16 +54,6 @@ def check_computations(metadata: MetaData) -> None:
         faults += [f for f in error.context["faults"] if not any(way_out in str(f) for way_out in told)]
     if faults:
         raise DefinitionError("the declarations cannot be compiled", faults)
-
-
-def _triggers(computation: Computation[Any]) -> Iterator[Trigger]:
-    match computation:
-        case StateMachine(transfers=transfers):
-            yield from (transfer.trigger for transfer in transfers)
-        case Transform(event_deps=dependencies):
-            yield from (dependencies or {}).values()
-        case _:
-            pass
 
 
 def verify(connection: Connection, metadata: MetaData) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import singledispatch
 from typing import Any, TypeVar, overload
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
     Date,
@@ -28,34 +26,28 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import MappedColumn, Mapper, mapped_column
 from sqlalchemy.schema import SchemaItem
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from ..definitions import aggregates as agg
 from ..definitions.computation import INFO_KEY, Computation, computation_of, info_of
 from ..definitions.same_row import SameRow
-from ..definitions.state_machine import StateMachine
-from ..definitions.transform import Transform
+from ..dialects.placeholders import Placeholder, has_placeholder
+from ..dialects.running_sum import RunningSum
+from ..dialects.stored_types import stored_type
 from ..errors import DefinitionFault
 from . import merging as merging  # noqa: PLC0414  its listener goes with this module's
 from .catalog import Catalog
 from .naming import fit_identifier
-from .placeholders import Placeholder, has_placeholder
 from .records import mapper_of
-from .running_sum import RunningSum
-from .stored_states import state_text
 
 T = TypeVar("T")
 
-#: Key of ``Column.info`` on a hidden column: (name of the computed column, role). A Transform has no column of its
-#: own, there the name is ``None``.
+#: Key of ``Column.info`` on a hidden column: (name of the computed column, role). Those of whole rows
+#: have no such column, there the name is ``None``.
 STATE_KEY = f"{INFO_KEY}.state"
-#: Key of ``Table.info``: the :class:`.Transform` that derives the table's rows.
+#: Key of ``Table.info``: the computation that gives the rows of the table.
 TRANSFORM_KEY = f"{INFO_KEY}.transform"
 #: Key of ``Column.info`` on a column that was read from a database, and is named like a hidden one.
 _REFLECTED = f"{INFO_KEY}.reflected"
 _LIKE_STATE = re.compile(r"_.+__.+", re.DOTALL)
-#: The hidden columns of derived rows, by role.
-_TRANSFORM_STATE = {"source": "_transform__source", "index": "_transform__index"}
 
 
 @overload
@@ -81,8 +73,8 @@ def computed(declaration: Any, /, *column_args: Any, **kw: Any) -> MappedColumn[
                 f"computed() takes a computation or a function of the row, not {declaration!r}{_advice(declaration)}"
             )
         declaration = SameRow(declaration)
-    if isinstance(declaration, Transform):
-        raise TypeError("a Transform derives whole rows: write it as __computation__ of the class")
+    if not declaration.gives_value:
+        raise TypeError(f"a {type(declaration).__name__} derives whole rows: write it as __computation__ of the class")
     return mapped_column(*column_args, declaration, **kw)
 
 
@@ -92,84 +84,10 @@ def _advice(declaration: object) -> str:
     return f"; such as computed(Count({declaration!r}))" if isinstance(declaration, str) else ""
 
 
-def stored_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
-    """Return the type under any decorators of ``type_``."""
-    while isinstance(type_, TypeDecorator):
-        type_ = type_.impl_instance
-    return type_
-
-
 def state_of(column: Column[Any]) -> tuple[str | None, str] | None:
     """Return of which computed column, and in which role, a hidden column keeps the state; ``None`` for any other."""
     found: tuple[str | None, str] | None = info_of(column).get(STATE_KEY)
     return found
-
-
-@singledispatch
-def state_columns(computation: Computation[Any], column: Column[Any]) -> dict[str, Column[Any]]:
-    """Return the hidden columns that ``computation`` needs beside ``column``, by role, still without a name."""
-    return {}
-
-
-def _counter() -> Column[Any]:
-    return Column(BigInteger, nullable=False, server_default=text("0"))
-
-
-def _exact_sum() -> Column[Any]:
-    # a decimal whatever the field: sums of floats must not depend on the order of additions
-    return Column(RunningSum(), nullable=False, server_default=text("0"))
-
-
-@state_columns.register
-def _(computation: agg.Summation, column: Column[Any]) -> dict[str, Column[Any]]:
-    return {"sum": _exact_sum()} if isinstance(stored_type(column.type), Float) else {}
-
-
-@state_columns.register
-def _(computation: agg.Average, column: Column[Any]) -> dict[str, Column[Any]]:
-    return {"sum": _exact_sum(), "count": _counter()}
-
-
-@state_columns.register
-def _(computation: agg.Every, column: Column[Any]) -> dict[str, Column[Any]]:
-    return {"unmatched": _counter(), **({"total": _counter()} if computation.not_empty else {})}
-
-
-@state_columns.register
-def _(computation: agg.Any, column: Column[Any]) -> dict[str, Column[Any]]:
-    return {"matched": _counter()}
-
-
-@state_columns.register
-def _(computation: StateMachine, column: Column[Any]) -> dict[str, Column[Any]]:
-    if not computation.computes_values:
-        return {}
-    return {"state": Column(String, nullable=False, server_default=computation.initial_state.name)}
-
-
-def empty_value(computation: Computation[Any]) -> Any:
-    """Return the value of a new row, before anything has happened; ``None`` if there is no constant one."""
-    match computation:
-        case agg.Count() | agg.Summation():
-            return 0
-        case agg.Average():
-            return computation.empty
-        case agg.Every():
-            return not computation.not_empty
-        case agg.Any():
-            return False
-        case StateMachine():
-            return None if computation.initial_state.compute_value else computation.initial_state.name
-        case _:
-            return None
-
-
-def starting_value(computation: Computation[Any], column: Column[Any]) -> Any:
-    """Return :func:`empty_value` as ``column`` stores it."""
-    empty = empty_value(computation)
-    if isinstance(computation, StateMachine) and empty is not None:
-        return state_text(computation.initial_state, stored_type(column.type)) or empty
-    return empty
 
 
 def _placeholder(column: Column[Any]) -> Any:
@@ -203,8 +121,10 @@ def _server_default(value: Any, column: Column[Any]) -> Any:
     return value if isinstance(value, str) else text(str(value))
 
 
-def prepare_table(table: Table, transform: Transform | None = None) -> set[Column[Any]]:
+def prepare_table(table: Table, rows: Computation[Any] | None = None) -> set[Column[Any]]:
     """Give ``table`` the hidden columns and server defaults of its computed columns; repeatable.
+
+    :param rows: what gives the rows of the table, if something does.
 
     :return: all hidden columns of the table.
     """
@@ -212,24 +132,33 @@ def prepare_table(table: Table, transform: Transform | None = None) -> set[Colum
         computation = computation_of(column)
         if computation is None:
             continue
-        for role, state in state_columns(computation, column).items():
+        for role, state in computation.hidden_columns(column).items():
             _append_state(table, _state_name(column, role), state, (column.name, role))
-        empty = starting_value(computation, column)
+        empty = computation.server_default(column)
         if empty is None and not column.nullable:
             empty = _placeholder(column)
         if empty is not None and column.server_default is None:
             _set_server_default(column, _server_default(empty, column))
-    if transform is not None:
-        table.info = {**table.info, TRANSFORM_KEY: transform}  # the application's may be of several tables
-        if transform.record is not None:
-            _append_state(table, _TRANSFORM_STATE["source"], Column(String, nullable=True), (None, "source"))
-            _append_state(table, _TRANSFORM_STATE["index"], Column(Integer, nullable=True), (None, "index"))
-            _append_unique_place(table)
+    if rows is not None:
+        table.info = {**table.info, TRANSFORM_KEY: rows}  # the application's may be of several tables
+        hidden = {_row_state_name(rows, role): (role, state) for role, state in rows.hidden_row_columns().items()}
+        for name, (role, state) in hidden.items():
+            _append_state(table, name, state, (None, role))
+        if hidden:
+            _append_unique_place(table, rows, list(hidden))
     return {column for column in table.columns if STATE_KEY in info_of(column)}
 
 
 def _state_name(column: Column[Any], role: str) -> str:
     return fit_identifier(f"_{column.name}__{role}")
+
+
+def _prefix(rows: Computation[Any]) -> str:
+    return type(rows).__name__.lower()
+
+
+def _row_state_name(rows: Computation[Any], role: str) -> str:
+    return fit_identifier(f"_{_prefix(rows)}__{role}")
 
 
 def computed_names(record: Any) -> tuple[str, ...]:
@@ -285,13 +214,14 @@ def check_state(
     """Refuse a column of the application's own that stands where a hidden one belongs.
 
     :param table: name of the table, which has these ``columns``.
-    :param column: the computed column; ``None`` for a Transform.
+    :param column: the computed column; ``None`` for what gives whole rows.
     :raises DefinitionFault: naming it.
     """
     if column is None:
-        owner, names = None, _TRANSFORM_STATE
+        owner = None
+        names = {role: _row_state_name(computation, role) for role in computation.hidden_row_columns()}
     else:
-        owner, names = column.name, {role: _state_name(column, role) for role in state_columns(computation, column)}
+        owner, names = column.name, {role: _state_name(column, role) for role in computation.hidden_columns(column)}
     listed = list(columns)
     for role, name in names.items():
         if any(c.name == name and state_of(c) != (owner, role) for c in listed):
@@ -322,12 +252,12 @@ def _append_state(table: Table, name: str, column: Column[Any], info: tuple[str 
         table.append_column(column)
 
 
-def _append_unique_place(table: Table) -> None:
-    """Let no source row have two derived rows in one place, whoever writes them."""
-    name = fit_identifier(f"uq_{table.name}__transform")
+def _append_unique_place(table: Table, rows: Computation[Any], columns: Iterable[str]) -> None:
+    """Let no two rows come from the same place, whoever writes them."""
+    name = fit_identifier(f"uq_{table.name}__{_prefix(rows)}")
     if not any(index.name == name for index in table.indexes):
         found = {column.name: column for column in table.columns}
-        Index(name, *(found[column] for column in _TRANSFORM_STATE.values()), unique=True)
+        Index(name, *(found[column] for column in columns), unique=True)
 
 
 def _set_server_default(column: Column[Any], default: Any) -> None:
@@ -343,8 +273,8 @@ def _prepare_mapped_class(mapper: Mapper[Any], cls: type[Any]) -> None:
     hidden: set[Column[Any]] = set()
     for table in mapper.persist_selectable._from_objects:
         if isinstance(table, Table):
-            transform = declared_rows(cls) if table is mapper.local_table else None
-            hidden |= prepare_table(table, transform if isinstance(transform, Transform) else None)
+            rows = declared_rows(cls) if table is mapper.local_table else None
+            hidden |= prepare_table(table, rows if isinstance(rows, Computation) and not rows.gives_value else None)
             catalog = Catalog.of(table.metadata)
             catalog.mappers.add(mapper)
             catalog.generation += 1

@@ -9,8 +9,6 @@ from ..definitions.computation import Computation
 from ..definitions.constraints import NonNullConstraint, UniqueConstraint
 from ..definitions.dictionary import Dictionary
 from ..definitions.records import Cardinality, Constraint, Entity, Property, Relation
-from ..definitions.same_row import SameRow
-from ..definitions.transform import Transform
 from ..definitions.validation import check_mapped_name, check_name
 from ..errors import DefinitionFault
 from .faults import Faults
@@ -33,7 +31,7 @@ def check_record(definition: Entity | Relation, faults: Faults) -> None:
     for option in _LATER[kind]:
         if _is_given(getattr(definition, option)):
             faults.add(f"{name}: {option}= is not available yet; leave it out", record=name)
-    if definition.computation is not None and not isinstance(definition.computation, Transform):
+    if definition.computation is not None and not _gives_rows(definition.computation):
         faults.add(
             f"{name}: computation={definition.computation!r} computes a value, not rows; "
             "write it on a Property, or use a Transform here",
@@ -54,6 +52,10 @@ def check_record(definition: Entity | Relation, faults: Faults) -> None:
     _check_members(name, "constraints", definition.constraints, (UniqueConstraint, NonNullConstraint), faults)
     if isinstance(definition, Relation):
         _check_relation(definition, faults)
+
+
+def _gives_rows(computation: object) -> bool:
+    return is_computation(computation) and not computation.gives_value
 
 
 def may_have_more(definition: Entity | Relation) -> bool:
@@ -135,8 +137,9 @@ def check_property(record: str, prop: Property, faults: Faults) -> None:
             "use computed= for a function of the row" if callable(computation) else "give one, such as Count('orders')"
         )
         found.append(f"{where}: computation={computation!r} is no computation; {way}")
-    if isinstance(computation, Transform):
-        found.append(f"{where}: a Transform derives whole rows; give it as computation= of an Entity")
+    if is_computation(computation) and not computation.gives_value:
+        kind = type(computation).__name__
+        found.append(f"{where}: a {kind} derives whole rows; give it as computation= of an Entity")
     computed: Any = prop.computed
     if isinstance(computed, Computation):
         found.append(f"{where}: computed= takes a function of the row; write computation={computed!r}")
@@ -151,7 +154,7 @@ def check_property(record: str, prop: Property, faults: Faults) -> None:
 
 
 def _is_made_of(prop: Property, computation: Any) -> bool:
-    return isinstance(computation, SameRow) and computation.function is prop.computed  # pyright: ignore[reportUnknownMemberType]
+    return getattr(computation, "function", None) is prop.computed  # pyright: ignore[reportUnknownMemberType]
 
 
 def check_constraint(declared: Constraint) -> None:
@@ -176,7 +179,7 @@ def check_dictionary(dictionary: Dictionary, faults: Faults) -> None:
     with faults.caught(where, record=name):
         check_name("Dictionary", name)
     is_known = is_computation(computation)
-    if computation is not None and (not is_known or isinstance(computation, (Transform, SameRow))):
+    if computation is not None and not (is_known and computation.is_global):
         shown = type(computation).__name__ if is_known else repr(computation)
         faults.add(
             f"{where}: {shown} does not make one global value; use an aggregate over a record, such as Count('Order')",

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, event, select
 from sqlalchemy.orm import Mapper, class_mapper
 
-from ..definitions.computation import ENGINE_OPTIONS, INFO_KEY, info_of
+from ..definitions.computation import INFO_KEY, info_of
 from ..definitions.dictionary import Dictionary
+from ..dialects.execution_options import ENGINE_OPTIONS
 from ..errors import DefinitionFault
 from .catalog import Catalog
 from .naming import fit_identifier, snake_case

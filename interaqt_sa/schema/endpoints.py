@@ -11,11 +11,11 @@ from sqlalchemy.types import TypeEngine
 
 from ..definitions.computation import RecordRef
 from ..definitions.records import ref_name
+from ..dialects.column_types import id_type
 from ..errors import DefinitionFault
 from .catalog import Catalog
 from .records import mapper_of, record_name, resolve_record
 from .tables import TablePlan
-from .types import id_type
 
 
 @dataclass(slots=True)

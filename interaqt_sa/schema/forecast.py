@@ -8,14 +8,13 @@ from typing import Any
 from sqlalchemy import Column, MetaData, Table
 
 from ..definitions.dictionary import Dictionary
-from ..definitions.transform import Transform
 from .catalog import Catalog
+from .computation_checks import ComputationChecks
 from .computed import computed_attributes, declared_rows
 from .definition_checks import is_computation, properties_of
 from .dictionaries import dictionary_table_name
 from .faults import Faults
 from .outlines import Outlines
-from .references import References
 from .tables import TablePlan
 
 
@@ -34,24 +33,25 @@ def check_computations(
     :param plans: the tables of records that are not mapped yet.
     :param values: dictionaries that have no table yet, with the columns of their values, where there are any.
     """
-    references = References(outlines, faults)
+    checks = ComputationChecks(outlines, faults)
     for name, plan in plans.items():
         table, columns, outline = plan.path(metadata), list(plan.columns.values()), outlines.planned[name]
         for prop in properties_of(plan.definition):
             if is_computation(prop.computation):
                 column = plan.columns.get(prop.name)
-                references.check_value(prop.computation, column, table, columns, outline, prop.name)
-        if isinstance(transform := plan.definition.computation, Transform):  # what else it is has been noted
-            references.check_transform(transform, table, columns, outline)
+                checks.check_value(prop.computation, column, table, columns, outline, prop.name)
+        rows = plan.definition.computation
+        if is_computation(rows) and not rows.gives_value:  # what else it is has been noted
+            checks.check_rows(rows, table, columns, outline)
     for dictionary, column in values:
         if is_computation(dictionary.computation):
             table, columns = dictionary_table_name(dictionary), [] if column is None else [column]
-            references.check_value(dictionary.computation, column, table, columns, dictionary.name, "value")
-    _check_classes(metadata, outlines, references)
-    references.check_circles()
+            checks.check_value(dictionary.computation, column, table, columns, dictionary.name, "value")
+    _check_classes(metadata, outlines, checks)
+    checks.check_self_dependencies()
 
 
-def _check_classes(metadata: MetaData, outlines: Outlines, references: References) -> None:
+def _check_classes(metadata: MetaData, outlines: Outlines, checks: ComputationChecks) -> None:
     seen: set[Column[Any]] = set()
     catalog = Catalog.of(metadata)
     compiled = {*catalog.classes.values(), *catalog.dictionary_classes.values()}
@@ -62,5 +62,5 @@ def _check_classes(metadata: MetaData, outlines: Outlines, references: Reference
         for attribute, column, computation in computed_attributes(mapper):
             if column not in seen:
                 seen.add(column)
-                references.check_value(computation, column, table.fullname, table.columns, outline, attribute)
-        references.check_transform(declared_rows(mapper.class_), table.fullname, table.columns, outline)
+                checks.check_value(computation, column, table.fullname, table.columns, outline, attribute)
+        checks.check_rows(declared_rows(mapper.class_), table.fullname, table.columns, outline)

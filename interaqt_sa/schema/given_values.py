@@ -17,7 +17,6 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     JSON,
-    BigInteger,
     Boolean,
     Column,
     ColumnElement,
@@ -30,7 +29,6 @@ from sqlalchemy import (
     Interval,
     LargeBinary,
     Numeric,
-    SmallInteger,
     String,
     Time,
     Uuid,
@@ -39,6 +37,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlalchemy.util import method_is_overridden
 
 from ..definitions.representation import shorten
+from ..dialects import dialect_class
 from ..errors import InvalidValueError
 from .keys import NoKeyError, key_value
 
@@ -46,7 +45,6 @@ from .keys import NoKeyError, key_value
 MAX_DEPTH = 460
 #: Python neither shows nor reads longer integers unless told to.
 _MAX_DIGITS = 4300
-_BITS = ((SmallInteger, 15), (BigInteger, 63), (Integer, 31))
 _LARGEST_REAL = 3.5e38
 #: Stands for any integer that no column holds.
 _NO_INTEGER = 2**64
@@ -163,7 +161,7 @@ def _text(type_: Any, value: Any, dialect: Dialect) -> Any:
     if not isinstance(value, str):
         raise _Refusal("give a str")
     _check_text(value, dialect)
-    if type_.length is not None and dialect.name != "sqlite" and len(value.rstrip(" ")) > type_.length:
+    if type_.length is not None and dialect_class(dialect).checks_lengths and len(value.rstrip(" ")) > type_.length:
         raise _Refusal(f"it has more than {type_.length} characters")
     return value
 
@@ -174,7 +172,7 @@ def _check_text(value: str, dialect: Dialect) -> None:
             value.encode()
         except UnicodeEncodeError as error:
             raise _Refusal("it has half a surrogate pair, which is no character") from error
-    if "\0" in value and dialect.name != "sqlite":
+    if "\0" in value and not dialect_class(dialect).stores_nul:
         raise _Refusal("the database stores no NUL characters")
 
 
@@ -185,7 +183,7 @@ def _integer(type_: Any, value: Any, dialect: Dialect) -> Any:
         value = int(value)
     if not isinstance(value, int):
         raise _Refusal("give an int")
-    bits = 63 if dialect.name == "sqlite" else next(bits for kind, bits in _BITS if isinstance(type_, kind))
+    bits = dialect_class(dialect).integer_bits(type_)
     if not -(2**bits) <= value < 2**bits:
         raise _Refusal(f"it has more than {bits + 1} bits")
     return value
@@ -196,17 +194,18 @@ def _number(type_: Any, value: Any, dialect: Dialect) -> Any:
         raise _Refusal("give a number")
     if isinstance(value, int) and value.bit_length() > _MAX_DIGITS * 3.3:
         raise _Refusal(f"it has more than {_MAX_DIGITS} digits")
-    is_float = isinstance(type_, Float) or dialect.name == "sqlite"
+    stores_decimals = dialect_class(dialect).stores_decimals
+    is_float = isinstance(type_, Float) or not stores_decimals
     if isinstance(value, Decimal) and value.is_snan():
         raise _Refusal("it is a signalling NaN")
     as_float = _attempt(lambda: float(value)) if is_float else 0.0
-    if math.isnan(value) and dialect.name == "sqlite":
+    if math.isnan(value) and not stores_decimals:
         raise _Refusal("the database would store NULL in place of NaN")
     if not math.isfinite(value):
         return value
     if is_float and math.isinf(as_float):
         raise _Refusal("it is too large for a float")
-    if dialect.name == "sqlite":
+    if not stores_decimals:
         return value
     if isinstance(type_, Float):
         if type_.precision is not None and type_.precision <= 24 and abs(as_float) > _LARGEST_REAL:
@@ -273,7 +272,7 @@ def _json(type_: Any, value: Any, dialect: Dialect) -> Any:
     else:
         text = _attempt(lambda: json.dumps(value, ensure_ascii=False, allow_nan=False))
         _attempt(text.encode)
-    if dialect.name != "sqlite" and "\\u0000" in text and "\0" in str(_texts(value)):
+    if not dialect_class(dialect).stores_nul and "\\u0000" in text and "\0" in str(_texts(value)):
         raise _Refusal("the database stores no NUL characters")
     return value
 

@@ -27,14 +27,12 @@ from sqlalchemy import (
     or_,
     true,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import NullType, TypeDecorator
 
 from ..definitions.computation import Where
 from ..definitions.match import And, Atom, MatchExp, Not, Or
+from ..dialects.functions import json_contains
 from ..errors import DefinitionFault
 from .keys import NoKeyError, key_value
 
@@ -198,28 +196,4 @@ def _contains(column: ColumnElement[Any], element: Any) -> ColumnElement[bool]:
         return literal(element, cast("Any", kind).item_type) == column.any_()
     if not isinstance(kind, JSON):
         raise DefinitionFault(f"'contains' needs a collection; {column} is {kind!r}")
-    return _JsonContains(column, bindparam(None, element, type_=JSON(), unique=True))
-
-
-class _JsonContains(FunctionElement[bool]):
-    """Whether a JSON array has an element."""
-
-    type = Boolean()
-    inherit_cache = True
-
-
-@compiles(_JsonContains)
-def _json_contains(element: _JsonContains, compiler: SQLCompiler, **kw: Any) -> str:
-    array, member = (compiler.process(clause, **kw) for clause in element.clauses)
-    # not @>, which for objects would be content with a part of the member
-    return f"(CAST({member} AS JSONB) IN (SELECT jsonb_array_elements(CAST({array} AS JSONB))))"
-
-
-@compiles(_JsonContains, "sqlite")
-def _json_contains_sqlite(element: _JsonContains, compiler: SQLCompiler, **kw: Any) -> str:
-    array, member = (compiler.process(clause, **kw) for clause in element.clauses)
-    # wrapped in a list, because json_each of a bare scalar has no stable type; atom is NULL for objects and lists
-    return (
-        f"EXISTS (SELECT 1 FROM json_each({array}) AS have, json_each('[' || {member} || ']') AS want "
-        "WHERE have.value IS want.value AND have.type = want.type)"
-    )
+    return json_contains(column, bindparam(None, element, type_=JSON(), unique=True))

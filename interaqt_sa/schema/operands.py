@@ -13,9 +13,9 @@ from sqlalchemy.types import TypeEngine
 
 from ..definitions.computation import Where
 from ..definitions.match import And, Atom, MatchExp, Not, Or
+from ..dialects.column_types import AwareDateTime
 from ..errors import DefinitionFault
 from .match import Resolve
-from .types import AwareDateTime
 
 #: Types of which no value is text; another TypeDecorator may take text.
 _NO_TEXT = (AwareDateTime, Boolean, Date, DateTime, Float, Integer, Numeric, Time)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, Relati
 
 from ..definitions.computation import RecordRef
 from ..definitions.records import Relation, ref_name
+from ..dialects.column_types import id_type
 from ..errors import DefinitionFault
 from .catalog import Catalog
 from .declarations import ends_of
@@ -22,7 +23,6 @@ from .other_attributes import describe, of_no_column
 from .records import is_configured, no_rows, record_name, resolve_record
 from .relations import holding_side
 from .tables import TablePlan
-from .types import id_type
 
 
 @dataclass(frozen=True, slots=True)

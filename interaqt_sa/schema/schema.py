@@ -13,6 +13,8 @@ from sqlalchemy.orm import Mapper
 from ..definitions.computation import INFO_KEY, Computation, RecordRef, computation_of, info_of
 from ..definitions.constraints import NonNullConstraint, UniqueConstraint
 from ..definitions.records import Relation
+from ..dialects import dialect_class, knows
+from ..dialects.indexes import index_predicate
 from .catalog import Catalog
 from .computed import TRANSFORM_KEY, state_of
 from .constraints import VIOLATION_CODE
@@ -247,8 +249,7 @@ def _constraint_order(constraint: TableUniqueConstraint | CheckConstraint | Inde
 def _where(constraint: TableUniqueConstraint | CheckConstraint | Index) -> Any:
     if not isinstance(constraint, Index):
         return None
-    found = constraint.dialect_options["postgresql"]["where"]
-    return constraint.dialect_options["sqlite"]["where"] if found is None else found
+    return index_predicate(constraint)
 
 
 def _mapped_columns(mapper: Mapper[Any]) -> Any:
@@ -266,5 +267,5 @@ def _dialect_info(dialect: Dialect) -> DialectInfo:
         dialect.name,
         dialect.max_identifier_length,
         dialect.supports_sequences,
-        dialect.name in ("postgresql", "sqlite"),
+        knows(dialect) and dialect_class(dialect).has_partial_indexes,
     )

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import BigInteger, Column, MetaData, Sequence
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
+from ..dialects.column_types import id_type
+from ..dialects.functions import NextId
 from .naming import fit_identifier
-from .types import id_type
-
-
-class NextId(FunctionElement[int]):
-    """The next value of a sequence as a column default; ``NULL`` where the database has no sequences."""
-
-    type = BigInteger()
-    inherit_cache = False
-
-    def __init__(self, sequence: Sequence) -> None:
-        super().__init__()
-        self.sequence = sequence
-
-
-@compiles(NextId)
-def _next_id(element: NextId, compiler: SQLCompiler, **kw: Any) -> str:
-    # Sequence.next_value() would make CREATE TABLE impossible where there are none
-    if not compiler.dialect.supports_sequences:
-        return "(NULL)"
-    return str(cast("Any", compiler).visit_sequence(element.sequence, **kw))
 
 
 def id_column(table_name: str, metadata: MetaData, schema: Any = None) -> Column[int]:

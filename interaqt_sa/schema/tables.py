@@ -11,13 +11,9 @@ from sqlalchemy import Column, Index, MetaData, Table, UniqueConstraint
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import SchemaItem
 
-from ..definitions.aggregates import Aggregate
-from ..definitions.computation import Computation
 from ..definitions.dictionary import Dictionary
 from ..definitions.records import Entity, Property, Relation
-from ..definitions.state_machine import StateMachine
 from ..errors import DefinitionFault
-from .computed import empty_value
 from .definition_checks import OWN_ATTRIBUTES, check_property, is_computation, properties_of
 from .faults import Faults
 from .naming import fit_identifier, snake_case
@@ -167,17 +163,11 @@ def _value_column(name: str, declared: Property | Dictionary, *, nullable: bool)
             # otherwise the ORM takes an explicit None for a missing value, and the default would replace it
             kind if declared.default is None else kind.evaluates_none(),
             *(() if computation is None else (computation,)),
-            nullable=nullable and not _never_null(computation),
+            nullable=nullable and not (computation is not None and computation.is_never_null),
             default=_default(declared.default),
         )
     except SQLAlchemyError as error:
         raise DefinitionFault(f"default={declared.default!r} cannot be used: {error}") from error
-
-
-def _never_null(computation: Computation[Any] | None) -> bool:
-    if isinstance(computation, StateMachine):
-        return not computation.computes_values
-    return isinstance(computation, Aggregate) and empty_value(computation) is not None
 
 
 def _default(value: Any) -> Any:

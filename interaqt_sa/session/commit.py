@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from ..dialects.database_errors import error_chain, normalize_database_error
 from ..errors import TransactionOutcomeUnknownError
-from .database_errors import error_chain, normalize_database_error
 
 #: SQLSTATEs after which a COMMIT may have been applied: 40003 says so itself, the others end the connection.
 _NO_ANSWER = ("08", "40003", "57P01", "57P02", "57P03")

@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from ..dialects import dialect_class
 from ..errors import RequireSerializableRetry
 
 READ_COMMITTED: Final = "READ COMMITTED"
@@ -29,8 +30,8 @@ def require_isolation(session: Session, isolation: str, name: str) -> None:
     :param name: what needs it, for the error.
     :raises RequireSerializableRetry: if the transaction is weaker: whoever began it must begin again.
     """
-    if isolation == READ_COMMITTED or session.get_bind().dialect.name == "sqlite":
-        return  # which has no weaker level than SERIALIZABLE
+    if isolation == READ_COMMITTED or not dialect_class(session.get_bind().dialect).has_isolation_levels:
+        return
     if not session.in_transaction():
         session.connection(execution_options={"isolation_level": isolation})
         return

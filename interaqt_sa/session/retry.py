@@ -15,9 +15,10 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_chain, wait_random
 
 from ..definitions.validation import refuse_awaitable
+from ..dialects import dialect_class
+from ..dialects.database_errors import is_require_serializable_retry, is_retryable_transaction_error
 from ..errors import TransactionRetryExhaustedError
 from .commit import commit
-from .database_errors import is_require_serializable_retry, is_retryable_transaction_error
 from .factories import SessionFactory, not_awaitable
 
 if TYPE_CHECKING:
@@ -129,8 +130,8 @@ def set_isolation(session: Session, isolation: str, bind_arguments: Mapping[str,
 
     :param bind_arguments: as for :meth:`sqlalchemy.orm.Session.connection`.
     """
-    if session.get_bind(**(bind_arguments or {})).dialect.name == "sqlite":
-        return  # has no weaker level than SERIALIZABLE, and setting one would undo how System set up the connection
+    if not dialect_class(session.get_bind(**(bind_arguments or {})).dialect).has_isolation_levels:
+        return  # and setting one would undo how System set up the connection
     session.connection(
         bind_arguments=dict(bind_arguments) if bind_arguments else None,
         execution_options={"isolation_level": isolation},

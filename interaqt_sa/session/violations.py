@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, MetaData, PrimaryKeyConstraint, Table
-from sqlalchemy import UniqueConstraint as TableUniqueConstraint
-from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, MetaData, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapper
 
 from ..definitions.computation import INFO_KEY, info_of
 from ..definitions.constraints import NonNullConstraint, UniqueConstraint
+from ..dialects.constraint_names import Constraint, physical_name, quoted_name
+from ..dialects.database_errors import NormalizedDatabaseError, error_chain, normalize_database_error
 from ..errors import ConstraintViolationError
 from ..schema.catalog import Catalog
 from ..schema.constraints import VIOLATION_CODE
 from ..schema.records import record_name
-from .database_errors import NormalizedDatabaseError, error_chain, normalize_database_error
-
-_Constraint: TypeAlias = TableUniqueConstraint | PrimaryKeyConstraint | ForeignKeyConstraint | CheckConstraint | Index
 
 
 def find_constraint_violation_error(error: BaseException) -> ConstraintViolationError | None:
@@ -118,7 +115,7 @@ def _violation(
     )
 
 
-def _declared(found: NormalizedDatabaseError, metadata: MetaData) -> tuple[Table | None, _Constraint | None]:
+def _declared(found: NormalizedDatabaseError, metadata: MetaData) -> tuple[Table | None, Constraint | None]:
     """Return the table and the constraint that ``found`` speaks of."""
     tables = [table for table in metadata.tables.values() if found.table in (None, table.name)]
     # the database may have put the table into another schema than MetaData says (schema_translate_map, search_path)
@@ -130,36 +127,18 @@ def _declared(found: NormalizedDatabaseError, metadata: MetaData) -> tuple[Table
     return (tables[0] if found.table is not None and tables else None), None
 
 
-def _constraints(table: Table) -> Iterator[_Constraint]:
+def _constraints(table: Table) -> Iterator[Constraint]:
     # several unique indexes may cover the same columns, each for some of the rows: what holds for all rows goes first
-    yield from (c for c in table.constraints if isinstance(c, _Constraint))
+    yield from (c for c in table.constraints if isinstance(c, Constraint))
     yield from (index for index in table.indexes if index.unique)
 
 
-def _means(found: NormalizedDatabaseError, constraint: _Constraint, table: Table) -> bool:
+def _means(found: NormalizedDatabaseError, constraint: Constraint, table: Table) -> bool:
     if found.constraint is not None:
-        return _physical_name(constraint, table) == _PREPARER.quote(found.constraint)
+        return physical_name(constraint, table) == quoted_name(found.constraint)
     if found.kind != "unique" or isinstance(constraint, (ForeignKeyConstraint, CheckConstraint)):
         return False
     return {column.name for column in constraint.columns} == set(found.columns)
-
-
-#: Renders names as the database got them, shortened where they were too long.
-_PREPARER = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
-_DEFAULT_SUFFIXES: dict[type[Any], str] = {
-    TableUniqueConstraint: "key",
-    PrimaryKeyConstraint: "pkey",
-    ForeignKeyConstraint: "fkey",
-}
-
-
-def _physical_name(constraint: _Constraint, table: Table) -> str | None:
-    name = _PREPARER.format_constraint(constraint) if constraint.name is not None else None
-    if name is not None or isinstance(constraint, (CheckConstraint, Index)):
-        return name
-    # PostgreSQL's own name of a constraint without one
-    columns = [] if isinstance(constraint, PrimaryKeyConstraint) else [column.name for column in constraint.columns]
-    return _PREPARER.quote("_".join([table.name, *columns, _DEFAULT_SUFFIXES[type(constraint)]]))
 
 
 def _mapper_of(table: Table, metadata: MetaData) -> Mapper[Any] | None:

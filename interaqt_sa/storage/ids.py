@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Sequence, Table, text
+from sqlalchemy import Connection, Sequence, Table
 from sqlalchemy.orm import Mapper, Session
 
+from ..dialects import dialect_class
 from ..session.state import SessionState
-
-# nextval only ever goes forward, whatever others do at the same time, but one by one. setval would take back what
-# others fetch between its reading and its writing, so it may only be used where they cannot fetch as many.
-_MOVE = """
-    SELECT CASE WHEN :id - last_value > 100000 THEN setval(CAST(:name AS regclass), :id)
-           ELSE (SELECT max(nextval(CAST(:name AS regclass)))
-                 FROM generate_series(1, :id - last_value + CASE WHEN is_called THEN 0 ELSE 1 END)) END
-    FROM {name} WHERE last_value < :id OR (last_value = :id AND NOT is_called)
-"""
 
 
 def move_sequence_past(session: Session, mapper: Mapper[Any], given: Any) -> None:
@@ -33,10 +25,10 @@ def move_past(session: Session, connection: Connection, table: Any, given: int) 
     if not isinstance(table, Table):
         return
     sequence = next((c.default for c in table.primary_key if isinstance(c.default, Sequence)), None)
-    if sequence is None or connection.dialect.name != "postgresql":
+    if sequence is None:
         return
     name = connection.dialect.identifier_preparer.format_sequence(sequence)
     moved = SessionState.of(session).transaction.moved_sequences
     if given > moved.get(name, -1):
-        connection.execute(text(_MOVE.format(name=name)), {"id": given, "name": name})
+        dialect_class(connection.dialect).move_sequence(connection, sequence, given)
         moved[name] = given

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Mapper, Session, class_mapper, scoped_session, sessio
 
 from ..definitions.computation import AttributeQuery, RecordRef, Where
 from ..definitions.dictionary import Dictionary
+from ..dialects import dialect_class
+from ..dialects.database_errors import is_require_serializable_retry
 from ..schema.dictionaries import ROW_ID, dictionary_mapper
 from ..schema.records import resolve_record
 from ..schema.schema import Schema
-from ..session.database_errors import is_require_serializable_retry
 from ..session.isolation import READ_COMMITTED, require_isolation
 from ..session.retry import run_with_transaction_retry
 from ..session.violations import with_constraint_violation
@@ -269,7 +270,7 @@ class Beginning:
 
     def set(self, session: Session) -> None:
         """Give the transaction that ``session`` has just begun its level; it must not have done anything."""
-        if self._isolation != READ_COMMITTED and session.get_bind().dialect.name != "sqlite":
+        if self._isolation != READ_COMMITTED and dialect_class(session.get_bind().dialect).has_isolation_levels:
             session.connection(execution_options={"isolation_level": self._isolation})
 
     @contextmanager

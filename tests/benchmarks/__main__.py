@@ -20,7 +20,7 @@ from statistics import median
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from interaqt_sa.runtime.sqlite import SQLiteTransactions
+from interaqt_sa.dialects.sqlite_transactions import SQLiteTransactions
 from tests.benchmarks.compare import FULL, QUICK, VARIANTS, Comparison, Figure, Size
 from tests.support.databases import ProcessDatabase
 from tests.support.servers import Server, find_server

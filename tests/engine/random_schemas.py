@@ -57,8 +57,11 @@ class RandomSchema:
 # -- declaring --------------------------------------------------------------------------------------------------------
 
 
-def random_schema(seed: int, *, cascades: bool = False) -> RandomSchema:
-    """Declare three to five tables; their names are shuffled, since names decide where nothing else does."""
+def random_schema(seed: int, *, cascades: bool = False, all_kinds: bool = False) -> RandomSchema:
+    """Declare three to five tables; their names are shuffled, since names decide where nothing else does.
+
+    :param all_kinds: whether there are weighted sums and extremes too, besides counts and sums.
+    """
     chance = Random(seed)
     count = chance.randint(3, 5)
     names = [f"t{n}" for n in range(count)]
@@ -66,7 +69,7 @@ def random_schema(seed: int, *, cascades: bool = False) -> RandomSchema:
     parents = tuple(
         tuple(sorted(chance.sample(range(n), min(n, chance.randint(1, 2))))) if n else () for n in range(count)
     )
-    computed = _Computed(chance, parents)
+    computed = _Computed(chance, parents, all_kinds=all_kinds)
     computed.choose()
 
     class Base(DeclarativeBase):
@@ -83,7 +86,8 @@ def random_schema(seed: int, *, cascades: bool = False) -> RandomSchema:
 class _Computed:
     """Chooses what is computed, from the members up."""
 
-    def __init__(self, chance: Random, parents: tuple[tuple[int, ...], ...]) -> None:
+    def __init__(self, chance: Random, parents: tuple[tuple[int, ...], ...], *, all_kinds: bool) -> None:
+        self.all_kinds = all_kinds
         self.chance = chance
         self.parents = parents
         self.of: dict[int, Attributes] = {}
@@ -101,13 +105,19 @@ class _Computed:
     def _add(self, found: Attributes, host: int, member: int, name: str) -> None:
         chance = self.chance
         options: dict[str, Any] = {"where": {self._criterion(member): True}} if chance.random() < 0.5 else {}
-        if chance.random() < 0.25:
-            found[name] = iq.computed(iq.Count(f"k{member}", **options))
-            self.texts[host][name] = f"Count(k{member}, {options})"
-        else:
-            path = self._path(member)
-            found[name] = iq.computed(iq.Summation(f"k{member}", path, **options))
-            self.texts[host][name] = f"Summation(k{member}, {path}, {options})"
+        kind = "Count" if chance.random() < 0.25 else "Summation"
+        if self.all_kinds:
+            kind = chance.choice([kind, kind, "WeightedSummation", "Min", "Max"])
+        source = f"k{member}"
+        match kind:
+            case "Count":
+                made: Any = iq.Count(source, **options)
+            case "WeightedSummation":
+                made = iq.WeightedSummation(source, weight=self._path(member), value=self._path(member), **options)
+            case _:
+                made = getattr(iq, kind)(source, self._path(member), **options)
+        found[name] = iq.computed(made)
+        self.texts[host][name] = repr(made)
 
     def _path(self, start: int, steps: int = 0) -> str:
         to = self.chance.choice([None, None, *self.parents[start]])
@@ -140,7 +150,7 @@ def _declare(
         **computed,
     }
     annotations: dict[str, Any] = {"id": Mapped[int], "v": Mapped[int], "on": Mapped[bool], "note": Mapped[int]}
-    annotations |= dict.fromkeys(computed, Mapped[int])
+    annotations |= dict.fromkeys(computed, Mapped[int | None])
     for parent in parents[place]:
         annotations[f"f{parent}"] = Mapped[int]
         key = attributes[f"f{parent}"] = mapped_column(ForeignKey(f"{names[parent]}.id", ondelete=ondelete), index=True)

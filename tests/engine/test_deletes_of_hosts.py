@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from sqlalchemy.orm.exc import StaleDataError
 
 import interaqt_sa as iq
-from interaqt_sa.session.database_errors import normalize_database_error
+from interaqt_sa.dialects.database_errors import normalize_database_error
 from tests.support.engines import EngineFactory
 from tests.support.torture import Torture
 

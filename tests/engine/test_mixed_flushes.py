@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
 
 import interaqt_sa as iq
-from interaqt_sa.session.database_errors import normalize_database_error
+from interaqt_sa.dialects.database_errors import normalize_database_error
 from tests.support.engines import EngineFactory
 from tests.support.torture import Torture
 

@@ -31,7 +31,7 @@ WORKERS, ROUNDS = 10, 25
 @pytest.mark.parametrize("driver", ["pysqlite", pytest.param("psycopg", marks=pytest.mark.postgres)])
 def test_one_write_after_another(engine_for: EngineFactory, driver: str, seed: int, cascades: bool) -> None:
     """After each transaction every value equals its recompute."""
-    schema = random_schema(seed, cascades=cascades)
+    schema = random_schema(seed, cascades=cascades, all_kinds=seed % 2 == 1)
     engine = engine_for(driver)
     session_factory = sessionmaker(engine)
     system = iq.System(session_factory, base=schema.base)
@@ -76,6 +76,14 @@ def test_many_writers(engine_for: EngineFactory, seed: int) -> None:
 def test_many_writers_that_delete_all_kinds_of_rows(engine_for: EngineFactory, seed: int) -> None:
     """Nothing drifts; a new row may meet the delete of what it refers to the other way round."""
     _fight(engine_for, random_schema(seed, cascades=True))
+
+
+@pytest.mark.postgres
+@pytest.mark.concurrency
+@pytest.mark.filterwarnings("ignore:DELETE statement on table:sqlalchemy.exc.SAWarning")
+@pytest.mark.parametrize("seed", range(300) if FULL else [1, 2])
+def test_many_writers_of_extremes_and_weighted_sums(engine_for: EngineFactory, seed: int) -> None:
+    _fight(engine_for, random_schema(seed, cascades=seed % 2 == 0, all_kinds=True))
 
 
 @pytest.mark.postgres

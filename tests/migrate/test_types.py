@@ -20,11 +20,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from interaqt_sa.definitions.aggregates import Count
 from interaqt_sa.definitions.dictionary import Dictionary
 from interaqt_sa.definitions.records import Entity, Property
+from interaqt_sa.dialects.column_types import AwareDateTime, Json, Timestamp
 from interaqt_sa.interactions import Interaction
 from interaqt_sa.migrate import configure
 from interaqt_sa.schema.compile import compile_schema
 from interaqt_sa.schema.schema import Schema
-from interaqt_sa.schema.types import AwareDateTime, Json, Timestamp
 from tests.migrate.environment import Environment
 
 WORDS = ("string", "number", "boolean", "timestamp", "object", "id")

@@ -229,7 +229,7 @@ def test_decimals(engine_for: EngineFactory) -> None:
 
 @pytest.mark.parametrize("value", ["yesterday", datetime(2024, 1, 1), "2024-01-01T00:00:00", True, 1.5])  # noqa: DTZ001
 def test_timestamps_need_a_time_zone(value: Any) -> None:
-    from interaqt_sa.schema.types import to_milliseconds
+    from interaqt_sa.dialects.column_types import to_milliseconds
 
     with pytest.raises(ValueError, match=r"timestamp|isoformat"):
         to_milliseconds(value)

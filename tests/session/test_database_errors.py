@@ -12,17 +12,17 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
+from interaqt_sa.dialects.database_errors import (
+    error_chain,
+    is_require_serializable_retry,
+    is_retryable_transaction_error,
+    normalize_database_error,
+)
 from interaqt_sa.errors import (
     ComputationError,
     ConstraintViolationError,
     RequireSerializableRetry,
     TransactionRetryExhaustedError,
-)
-from interaqt_sa.session.database_errors import (
-    error_chain,
-    is_require_serializable_retry,
-    is_retryable_transaction_error,
-    normalize_database_error,
 )
 from interaqt_sa.session.violations import (
     constraint_violation,

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session, sessionmaker
 
 import interaqt_sa as iq
-from interaqt_sa.runtime import sqlite
+from interaqt_sa.dialects import sqlite_transactions as sqlite
 from tests.session.cupboard import Cupboard
 from tests.support.engines import AsyncEngineFactory, EngineFactory
 

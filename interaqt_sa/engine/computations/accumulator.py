@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import singledispatch
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, true
 
 from ...definitions.computation import Computation
 from ...errors import ComputationProtocolError
@@ -23,11 +23,14 @@ Contribution = tuple[Any, ...]
 class Accumulator(ABC):
     """Incremental maintenance of one aggregate.
 
-    The running columns are those of :func:`.schema.computed.state_columns`, in that order; if there are none, the
+    The running columns are those of :meth:`.Computation.hidden_columns`, in that order; if there are none, the
     computed column itself is the one running column.
 
     :param computation: the declaration.
+    :cvar is_additive: whether contributions are numbers that are added up; see :class:`Selection` for others.
     """
+
+    is_additive: ClassVar[bool] = True
 
     def __init__(self, computation: Any) -> None:
         self.computation = computation
@@ -37,12 +40,46 @@ class Accumulator(ABC):
         """Return what a member that counts adds to each running column; used when there is no callback."""
 
     def python(self, answer: Any) -> Contribution:
-        """Return what a member that counts adds, from what the callback answered for it."""
+        """Return what a member that counts adds, from what the callback answered for it.
+
+        :raises ValueError: if the callback may not answer so.
+        """
         raise ComputationProtocolError(f"{self.computation!r} has no callback")
 
     def result(self, running: Sequence[ColumnElement[Any]]) -> ColumnElement[Any]:
         """Return the computed value over the running columns."""
         return running[0]
+
+
+class Selection(Accumulator):
+    """Incremental maintenance of an aggregate that cannot be added up, such as the least of several values.
+
+    What a member shows is compared, not added: :meth:`sql` returns a value for each running column, NULL where the
+    member does not count. The engine locks a host before it looks at the host's members. Without :meth:`joined` and
+    :meth:`may_change` all members of a host are read at every change of one of them.
+    """
+
+    is_additive = False
+
+    @abstractmethod
+    def total(self, shown: Sequence[ColumnElement[Any]]) -> Sequence[ColumnElement[Any]]:
+        """Return the running columns as SQL aggregates over what members show; they must pass NULLs over."""
+
+    def joined(
+        self, running: Sequence[ColumnElement[Any]], more: Sequence[ColumnElement[Any]]
+    ) -> Sequence[ColumnElement[Any]] | None:
+        """Return the running columns after members have come; ``None`` if only all members together can tell.
+
+        :param more: :meth:`total` of the new members.
+        """
+        return None
+
+    def may_change(self, running: Sequence[ColumnElement[Any]], left: Sequence[ColumnElement[Any]]) -> Any:
+        """Return the SQL condition that the running columns may change when members leave.
+
+        :param left: :meth:`total` of those that leave; NULL where none that counts does.
+        """
+        return true()
 
 
 @singledispatch

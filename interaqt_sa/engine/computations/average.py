@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, literal, literal_column, null
 
 from ...definitions.aggregates import Average
+from ...dialects.functions import trimmed
 from .accumulator import Accumulator, Resolve, Test, accumulates
-from .numbers import as_number, is_number, trimmed
+from .numbers import as_number, is_number
 
 
 @accumulates(Average)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, MetaData, Table, case, literal_column
+from sqlalchemy import ColumnElement, MetaData, Table, case, literal_column, null
 from sqlalchemy.orm import Mapper, RelationshipProperty
 
 from ...definitions.aggregates import Aggregate
@@ -16,13 +16,13 @@ from ...definitions.state_machine import StateMachine
 from ...definitions.transform import Transform
 from ...errors import DefinitionError, DefinitionFault
 from ...schema.catalog import Catalog
+from ...schema.computation_checks import ComputationChecks
 from ...schema.computed import computed_attributes, declared_rows, state_of
 from ...schema.dictionaries import DICTIONARY_KEY
 from ...schema.faults import Faults
 from ...schema.match import compile_where
 from ...schema.outlines import Outlines
 from ...schema.records import record_name, resolve_record
-from ...schema.references import References
 from ..computations import accumulator_for
 from .edges import EdgeBuilder, flatten_attributes
 from .model import ComputedValue, Host, Part
@@ -46,7 +46,7 @@ def build_plan(metadata: MetaData) -> Plan:
     generation = catalog.generation
     for mapper in builder.mappers:
         builder.add_mapper(mapper)
-    builder.references.check_circles()
+    builder.checks.check_self_dependencies()
     if builder.faults.found:
         raise DefinitionError("the declarations cannot be compiled", builder.faults.found)
     assign_ranks(metadata, builder.sources, builder.plan)
@@ -64,8 +64,8 @@ class _PlanBuilder:
         self.plan = Plan(metadata)
         self.faults = Faults()
         self._outlines = Outlines(metadata)
-        self.references = References(self._outlines, self.faults)
-        self._edges: dict[tuple[Host, Any], EdgeBuilder] = {}
+        self.checks = ComputationChecks(self._outlines, self.faults)
+        self._edges: dict[tuple[Host, Any, bool], EdgeBuilder] = {}
 
     def add_mapper(self, mapper: Mapper[Any]) -> None:
         table, outline = mapper.local_table, self._outlines.of(mapper)
@@ -77,11 +77,11 @@ class _PlanBuilder:
             value = ComputedValue(record_name(mapper), attribute, mapper, column, computation)
             self.plan.columns[column] = value
             host = info_of(table).get(DICTIONARY_KEY) or outline
-            if self.references.check_value(computation, column, table.fullname, table.columns, host, attribute):
+            if self.checks.check_value(computation, column, table.fullname, table.columns, host, attribute):
                 with self.faults.caught(value.name, record=value.record, property=value.attribute):
                     self._add_value(value)
         transform = declared_rows(mapper.class_)
-        is_sound = self.references.check_transform(transform, table.fullname, table.columns, outline)
+        is_sound = self.checks.check_rows(transform, table.fullname, table.columns, outline)
         if is_sound and transform is not None:
             with self.faults.caught(outline.name, record=outline.name):
                 self._add_transform(mapper, transform)
@@ -106,15 +106,16 @@ class _PlanBuilder:
 
     def _add_aggregate(self, value: ComputedValue) -> None:
         host = self._host(value)
-        builder = self._edge(value, host)
         accumulator = accumulator_for(value.computation)
         if accumulator is None:
             raise DefinitionFault(f"{type(value.computation).__name__} is not known; register it with accumulates()")
         value.accumulator = accumulator
+        builder = self._edge(value, host)
+        vector = builder.edge.vector
         states = [c for c in value.table.columns if (state_of(c) or (None,))[0] == value.column.name]
         value.running = tuple(states) or (value.column,)
-        part = self._part(value, builder, range(len(host.vector), len(host.vector) + len(value.running)))
-        host.vector.extend(value.running)
+        part = self._part(value, builder, range(len(vector), len(vector) + len(value.running)))
+        vector.extend(value.running)
         host.values.append(value)
         builder.edge.parts.append(part)
 
@@ -141,14 +142,18 @@ class _PlanBuilder:
                 raise DefinitionFault(f"{computation.source!r} leads to an alias; lead it to the class")
             if getattr(target.mapper.local_table, "metadata", self.metadata) is not self.metadata:
                 raise DefinitionFault(f"{computation.source!r} leads to another MetaData; keep both on one")
-        if (host, target) not in self._edges:
+        place = (host, target, value.is_additive)
+        if place not in self._edges:
             name = f"{value.record}.{computation.source}"
             builder = EdgeBuilder(self.sources, host, name)
             builder = builder.over_all(target) if isinstance(target, Mapper) else builder.over(target)
-            self._edges[host, target] = builder
+            self._edges[place] = builder
+            builder.edge.is_additive = value.is_additive
+            if value.is_additive:
+                builder.edge.vector = host.vector  # one UPDATE adds what comes over all of them
             builder.edge.driver.edges.append(builder.edge)
             host.edges.append(builder.edge)
-        return self._edges[host, target]
+        return self._edges[place]
 
     def _part(self, value: ComputedValue, builder: EdgeBuilder, positions: range) -> Part:
         computation = value.computation
@@ -162,10 +167,13 @@ class _PlanBuilder:
 
         counts = test(computation.where) if computation.where is not None else None
         if computation.callback is not None:
+            if not value.is_additive:
+                raise DefinitionFault(f"{type(computation).__name__} compares values in SQL and takes no callback")
             paths = flatten_attributes(computation.attribute_query or (), builder.member)
             attributes = {path: builder.resolve(path) for path in dict.fromkeys(paths)}
             return Part(value, positions, callback=computation.callback, counts=counts, attributes=attributes)
         numbers = value.accumulator.sql(builder.resolve, test)
         if counts is not None:
-            numbers = [case((counts, number), else_=_ZERO) for number in numbers]
+            nothing = _ZERO if value.is_additive else null()
+            numbers = [case((counts, number), else_=nothing) for number in numbers]
         return Part(value, positions, sql=numbers)

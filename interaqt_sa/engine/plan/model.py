@@ -13,8 +13,9 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeEngine
 
 from ...definitions.computation import Computation
+from ...dialects import Lock
+from ...dialects.indexes import POSTGRESQL, index_predicate
 from ..computations import Accumulator
-from ..dialects import Lock
 
 Key = tuple[Any, ...]
 
@@ -62,7 +63,7 @@ class Source:
         """The sets of columns by which there is one row at most."""
         table = self.table
         constraints = [c for c in table.constraints if isinstance(c, UniqueConstraint) and not c.deferrable]
-        whole = [i for i in table.indexes if i.unique and i.dialect_options["postgresql"]["where"] is None]
+        whole = [i for i in table.indexes if i.unique and index_predicate(i, POSTGRESQL) is None]
         keys: list[Sequence[Any]] = [tuple(c.columns) for c in (table.primary_key, *constraints)]
         keys += [tuple(index.expressions) for index in whole]
         return [frozenset(key) for key in keys if all(isinstance(c, Column) for c in key)]
@@ -142,6 +143,8 @@ class Edge:
     :ivar criteria: what a driver row must fulfil to be a member at all.
     :ivar parts: what it contributes, one for each aggregate.
     :ivar inputs: columns of the driver's tables that are read.
+    :ivar vector: running columns of the host that it changes; a contribution is a tuple in this order.
+    :ivar is_additive: whether contributions are numbers that are added up; else they are compared.
     """
 
     name: str
@@ -156,13 +159,16 @@ class Edge:
     hops: list[Hop] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     inputs: set[Column[Any]] = field(default_factory=set)
+    vector: list[Column[Any]] = field(default_factory=list)
+    is_additive: bool = True
     has_foreign_key: bool = True
     is_deferred: bool = False  # a member may come before its host, for the foreign key is checked later
 
     @property
     def own(self) -> bool:
         """Whether a contribution reads nothing but its row in the driver's base table."""
-        return not self.hops and not self.python and tuple(self.tables) == (self.driver.table,) and self.has_foreign_key
+        is_plain = self.is_additive and not self.hops and not self.python
+        return is_plain and tuple(self.tables) == (self.driver.table,) and self.has_foreign_key
 
     @property
     def contributes_always(self) -> bool:
@@ -261,6 +267,26 @@ class ComputedValue:
         return f"{self.record}.{self.attribute}"
 
     @property
+    def is_aggregate(self) -> bool:
+        """Whether it is computed from members."""
+        return self.accumulator is not None
+
+    @property
+    def is_same_row(self) -> bool:
+        """Whether it is computed from other columns of its row."""
+        return self.computation.reads_own_row
+
+    @property
+    def can_be_recomputed(self) -> bool:
+        """Whether it follows from what is stored; else from what has happened."""
+        return self.is_aggregate or self.is_same_row
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether it is an aggregate that is added up."""
+        return self.accumulator is not None and self.accumulator.is_additive
+
+    @property
     def table(self) -> Table:
         table = self.column.table
         assert isinstance(table, Table)
@@ -276,7 +302,7 @@ class ComputedValue:
 class Host:
     """A table with aggregates.
 
-    :ivar vector: running columns; a change of them is a tuple of numbers in this order.
+    :ivar vector: running columns that are added to; a change of them is a tuple of numbers in this order.
     :ivar constant: the key of the only row, if it is a dictionary.
     """
 

@@ -9,12 +9,12 @@ from weakref import WeakKeyDictionary, WeakSet
 from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table, inspect
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
+from ...dialects.functions import NextId
+from ...dialects.indexes import declared_resolutions
 from ...schema.catalog import Catalog
 from ...schema.readiness import can_be_configured
 from ...schema.records import relationships_of
-from ...schema.sequences import NextId
 from .model import ComputedValue, Host, Source
-from .replacing import replacing_keys
 from .watch import RowReference, Watch, checked_references
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Plan:
             for column in table.primary_key:
                 if isinstance(getattr(column.server_default, "arg", None), NextId):
                     self.sequences[table.key] = str(column.key)
-            if keys := list(replacing_keys(table)):
+            if keys := [columns for how, columns in declared_resolutions(table) if how == "REPLACE"]:
                 self.replacing[table] = keys
             for constraint in table.foreign_key_constraints:
                 self.children.setdefault(constraint.referred_table, []).append(constraint)

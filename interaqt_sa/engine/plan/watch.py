@@ -12,8 +12,8 @@ from sqlalchemy import Column, Table, inspect
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 from sqlalchemy.orm.attributes import instance_dict, instance_state
 
+from ...dialects import Lock
 from ...schema.records import relationships_of
-from ..dialects import Lock
 
 if TYPE_CHECKING:
     from .model import ComputedValue, Edge, Source

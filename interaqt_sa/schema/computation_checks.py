@@ -8,26 +8,23 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement
 
-from ..definitions.aggregates import Aggregate, Average, Every, Summation
-from ..definitions.aggregates import Any as AnyOf
 from ..definitions.computation import Computation
 from ..definitions.event_source import EventSource
 from ..definitions.events import Trigger
 from ..definitions.match import MatchExp
-from ..definitions.state_machine import StateMachine
-from ..definitions.transform import Transform
+from ..definitions.references import References
 from ..errors import DefinitionFault
-from .circles import Circles
+from .column_checks import check_column
 from .computed import check_state
 from .expressions import check_columns
 from .faults import Faults, NotYetKnown
 from .match import compile_where
 from .operands import check_operands, parts_of
 from .outlines import Outline, Outlines
-from .value_columns import check_column, check_sum
+from .self_dependencies import SelfDependencies
 
 
-class References:
+class ComputationChecks:
     """Checks computations against the records that there are.
 
     :param faults: takes what is wrong.
@@ -36,7 +33,7 @@ class References:
     def __init__(self, outlines: Outlines, faults: Faults) -> None:
         self._outlines = outlines
         self._faults = faults
-        self._circles = Circles()
+        self._self_dependencies = SelfDependencies()
 
     def check_value(
         self,
@@ -59,42 +56,37 @@ class References:
                 check_column(computation, column)
             with place.caught():
                 check_state(table, siblings, computation, column)
-        match computation:
-            case Aggregate():
-                self._check_aggregate(place, computation, column, host)
-            case StateMachine():
-                for transfer in computation.transfers:
-                    if transfer.compute_target is None:
-                        place.add(
-                            f"the transfer {transfer.current.name} -> {transfer.next.name} does not say which rows "
-                            "move; give compute_target"
-                        )
-                    with place.caught():
-                        self._check_trigger(transfer.trigger)
-            case _:
-                pass
+        for fault in computation.faults():
+            place.add(fault)
+        named = computation.references()
+        for trigger in named.triggers:
+            with place.caught():
+                self._check_trigger(trigger)
+        if named.members is not None:
+            self._check_members(place, computation, named, column, host)
         return place.is_sound
 
-    def check_transform(self, transform: Any, table: str, columns: Iterable[Column[Any]], target: Outline) -> bool:
-        """Note what is wrong with derived rows, if there are any, and return whether nothing is."""
+    def check_rows(self, rows: Any, table: str, columns: Iterable[Column[Any]], target: Outline) -> bool:
+        """Note what is wrong with what gives the rows of a table, if something does; return whether nothing is."""
         place = _Place(self._faults, target, None)
-        if not isinstance(transform, Transform):
-            if transform is not None:
-                place.add(f"__computation__ derives whole rows: it must be a Transform, not {transform!r}")
+        if not isinstance(rows, Computation) or rows.gives_value:
+            if rows is not None:
+                place.add(f"__computation__ derives whole rows: it must be a Transform, not {rows!r}")
             return place.is_sound
-        if transform.record is not None:
+        named: References = rows.references()
+        if named.origin is not None:
             with place.caught():
-                check_state(table, columns, transform, None)
+                check_state(table, columns, rows, None)
             with place.caught():
-                self._check_source(transform)
-        for dependency in (transform.event_deps or {}).values():
+                self._check_origin(named)
+        for trigger in named.triggers:
             with place.caught():
-                self._check_trigger(dependency)
+                self._check_trigger(trigger)
         return place.is_sound
 
-    def _check_source(self, transform: Transform) -> None:
-        origin = self._outlines.find(transform.record)
-        given = transform.attribute_query or ()
+    def _check_origin(self, named: References) -> None:
+        origin = self._outlines.find(named.origin)
+        given = named.origin_attributes
         stored = {name for name, column in origin.columns.items() if column is None or isinstance(column, Column)}
         unknown = [n for n in given if not isinstance(n, str) or n not in stored]
         if unknown and not origin.is_open:
@@ -114,35 +106,38 @@ class References:
         if unknown:
             raise DefinitionFault(f"the trigger's keys {unknown} are no attributes of {record.name}")
 
-    # -- aggregates --------------------------------------------------------------------------------------------
+    # -- members -----------------------------------------------------------------------------------------------
 
-    def _check_aggregate(
-        self, place: _Place, computation: Aggregate[Any], column: Column[Any] | None, host: Outline | str
+    def _check_members(
+        self,
+        place: _Place,
+        computation: Computation[Any],
+        named: References,
+        column: Column[Any] | None,
+        host: Outline | str,
     ) -> None:
         with place.caught():
-            member = self._member(computation, host)
-            for where in (computation.where, getattr(computation, "expression", None)):
-                if where is not None:
-                    _check_where(place, where, member)
-            _check_attributes(place, computation.attribute_query or (), member)
-            if isinstance(computation, (Summation, Average)):
-                _check_field(computation, column, member)
+            member = self._member(type(computation).__name__, named, host)
+            for where in named.conditions:
+                _check_where(place, where, member)
+            _check_attributes(place, named.attribute_query, member)
+            fields = {name: member.column(name).type for name in named.fields}
+            if column is not None:
+                computation.check_fields(column, fields)
         if column is not None and isinstance(host, Outline):
             with suppress(DefinitionFault):  # it has been noted
-                self._circles.add(host, place.attribute, column, computation)
+                self._self_dependencies.add(host, place.attribute, column, named)
 
-    def check_circles(self) -> None:
+    def check_self_dependencies(self) -> None:
         """Note the values that are computed from themselves, among all that have been checked."""
-        self._faults.found += self._circles.faults()
+        self._faults.found += self._self_dependencies.faults()
 
-    def _member(self, computation: Aggregate[Any], host: Outline | str) -> Outline:
+    def _member(self, kind: str, named: References, host: Outline | str) -> Outline:
         if isinstance(host, str):
-            return self._outlines.find(computation.source)
-        way = host.way(computation.source)
-        if isinstance(computation, (Every, AnyOf)) and way.is_many is False:
-            raise DefinitionFault(
-                f"{type(computation).__name__} needs a relationship to many, not {host.name}.{computation.source}"
-            )
+            return self._outlines.find(named.members)
+        way = host.way(named.members)
+        if named.to_many and way.is_many is False:
+            raise DefinitionFault(f"{kind} needs a relationship to many, not {host.name}.{named.members}")
         return way.target()
 
 
@@ -178,12 +173,6 @@ class _Place:
             self._found.add(message)
             self._faults.add(f"{self._where}: {message}", record=self._record, property=self._property)
             self._faults.found[-1].__cause__ = cause
-
-
-def _check_field(computation: Summation | Average, column: Column[Any] | None, member: Outline) -> None:
-    field = member.column(computation.field)
-    if column is not None:
-        check_sum(computation, column, field.type)
 
 
 def _check_where(place: _Place, where: Any, member: Outline) -> None:

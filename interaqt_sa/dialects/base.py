@@ -1,4 +1,4 @@
-"""The interface between the engine and a database."""
+"""What has to be known of a database, for one that is to be supported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -29,13 +29,14 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy import Sequence as SQLSequence
 from sqlalchemy.types import TypeEngine
 
-from ...schema.computed import stored_type
+from .stored_types import stored_type
 
 #: name and type of each column of a row set
 RowShape = Sequence[tuple[str, TypeEngine[Any]]]
-#: shape of the rows that :meth:`EngineDialect.lock_names` takes
+#: shape of the rows that :meth:`DatabaseDialect.lock_names` takes
 LOCK_NAMES: RowShape = (("n", BigInteger()),)
 NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
@@ -49,27 +50,48 @@ class Lock(IntEnum):
     UPDATE = 4
 
 
-class EngineDialect(ABC):
+class DatabaseDialect(ABC):
     """Capabilities of one database.
 
+    :cvar name: SQLAlchemy's name of the dialect.
     :ivar has_row_locks: whether rows can be locked; without them there is a single writer.
     :ivar chains_updates: whether an UPDATE may stand in a common table expression.
     :ivar rounds_values: whether columns round, pad or cut what is stored in them.
     :ivar returns_joined: whether RETURNING may name columns of the tables that an UPDATE joins.
+    :ivar has_isolation_levels: whether transactions may be weaker than SERIALIZABLE.
+    :ivar checks_lengths: whether a text that is too long for its column is refused.
+    :ivar stores_nul: whether texts may hold NUL characters.
+    :ivar stores_decimals: whether NUMERIC columns keep decimals and NaN, instead of floats.
+    :ivar has_partial_indexes: whether indexes may have predicates.
     """
 
+    name: ClassVar[str]
     has_row_locks: bool
     chains_updates: bool
     returns_joined: bool
     rounds_values: bool
+    has_isolation_levels: bool
+    checks_lengths: bool
+    stores_nul: bool
+    stores_decimals: bool
+    has_partial_indexes: bool = True
 
     def __init__(self, dialect: Dialect) -> None:
         self.sqlalchemy_dialect = dialect
 
     @classmethod
     @abstractmethod
-    def serves(cls, dialect: Dialect) -> bool:
-        """Whether this class stands for ``dialect``."""
+    def integer_bits(cls, type_: TypeEngine[Any]) -> int:
+        """Return how many bits, without that of the sign, a column of an integer type holds."""
+
+    @classmethod
+    def commits_by_itself(cls, connection: Connection) -> bool:  # noqa: ARG003
+        """Whether the driver was put into autocommit without SQLAlchemy's knowledge."""
+        return False
+
+    @classmethod  # noqa: B027
+    def move_sequence(cls, connection: Connection, sequence: SQLSequence, past: int) -> None:
+        """Let ``sequence`` give only numbers after ``past``; does nothing where there are none."""
 
     def prepare(self, connection: Connection) -> None:  # noqa: B027  most databases need nothing
         """Define on a connection what the engine's statements call; cheap where that was done before."""
@@ -131,6 +153,14 @@ class EngineDialect(ABC):
         if isinstance(stored_type(column.type), (Integer, Boolean)):
             return BigInteger()
         return Numeric(asdecimal=True)
+
+    def as_stored(self, value: ColumnElement[Any], column: Column[Any]) -> ColumnElement[Any]:
+        """Return ``value`` as ``column`` stores it, rounded where it rounds."""
+        return cast(value, column.type)
+
+    def transport_type(self, type_: TypeEngine[Any]) -> TypeEngine[Any]:
+        """Return a type in which values of ``type_`` go to Python and back unchanged; its Python code is left out."""
+        return stored_type(type_)
 
     # Changes are numbers of that type; a running column may keep them in another.
 

@@ -8,15 +8,15 @@ from typing import Any, cast
 
 from sqlalchemy import Column
 
-from ..definitions.aggregates import Aggregate
 from ..definitions.computation import computation_of
 from ..definitions.match import Atom
+from ..definitions.references import References
 from ..errors import DefinitionFault
 from .operands import parts_of
 from .outlines import Outline
 
 
-class Circles:
+class SelfDependencies:
     """Collects which values read others of their own row, and finds those that never settle.
 
     Values of *other* rows of the same table are no circle: a node may well add up the totals of its children.
@@ -26,11 +26,11 @@ class Circles:
         self._places: dict[Column[Any], tuple[str, str]] = {}
         self._reads: dict[Column[Any], list[Column[Any]]] = {}
 
-    def add(self, host: Outline, attribute: str, column: Column[Any], computation: Aggregate[Any]) -> None:
-        """Take in an aggregate that stands in ``column``."""
+    def add(self, host: Outline, attribute: str, column: Column[Any], named: References) -> None:
+        """Take in a value of members that stands in ``column``."""
         self._places[column] = host.name, attribute
-        way = host.way(computation.source)
-        for path in _paths(computation):
+        way = host.way(named.members)
+        for path in _paths(named):
             step, _, last = path.partition(".")
             back = way.target().ways.get(step)
             is_reverse = back is not None and back.key is not None and back.key == way.key and not way.by_key
@@ -67,26 +67,13 @@ class Circles:
         return None
 
 
-def _paths(computation: Aggregate[Any]) -> Iterator[str]:
+def _paths(named: References) -> Iterator[str]:
     """Yield the paths that a computation names."""
-    for where in (computation.where, getattr(computation, "expression", None)):
+    for where in named.conditions:
         for part in parts_of(where):
             if isinstance(part, Mapping):
                 yield from (key for key in cast("Iterable[Any]", part) if isinstance(key, str))
             elif isinstance(part, Atom):
                 yield part.key
-    field = getattr(computation, "field", None)
-    if field is not None:
-        yield field
-    yield from _attributes(computation.attribute_query or ())
-
-
-def _attributes(query: Iterable[Any], prefix: str = "") -> Iterator[str]:
-    for item in query:
-        match item:
-            case str():
-                yield f"{prefix}{item}"
-            case (str() as name, [*nested] | {"attribute_query": [*nested]}):
-                yield from _attributes(nested, f"{prefix}{name}.")
-            case _:
-                pass
+    yield from named.fields
+    yield from named.paths()

@@ -1,4 +1,4 @@
-"""PostgreSQL: arrays, ``unnest`` and four strengths of row locks."""
+"""PostgreSQL: arrays, ``unnest``, four strengths of row locks, sequences."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Dialect,
     Executable,
     Float,
     FromClause,
+    Integer,
     Numeric,
     Select,
+    SmallInteger,
     Table,
     any_,
     column,
@@ -24,13 +27,13 @@ from sqlalchemy import (
     tuple_,
     types,
 )
+from sqlalchemy import Sequence as SQLSequence
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.dialects.postgresql.ranges import AbstractMultiRange
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from ...definitions.computation import ENGINE_OPTIONS
-from .base import LOCK_NAMES, NO_VALUES, EngineDialect, Lock, RowShape, named, parameter
+from .base import LOCK_NAMES, NO_VALUES, DatabaseDialect, Lock, RowShape, named, parameter
+from .execution_options import ENGINE_OPTIONS
 
 _LOCKS = {
     Lock.KEY_SHARE: {"read": True, "key_share": True},
@@ -68,17 +71,45 @@ def _impl(type_: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
     return found
 
 
-class PostgreSQLDialect(EngineDialect):
+_BITS: tuple[tuple[type[Any], int], ...] = ((SmallInteger, 15), (BigInteger, 63), (Integer, 31))
+# nextval only ever goes forward, whatever others do at the same time, but one by one. setval would take back what
+# others fetch between its reading and its writing, so it may only be used where they cannot fetch as many.
+_MOVE_SEQUENCE = """
+    SELECT CASE WHEN :id - last_value > 100000 THEN setval(CAST(:name AS regclass), :id)
+           ELSE (SELECT max(nextval(CAST(:name AS regclass)))
+                 FROM generate_series(1, :id - last_value + CASE WHEN is_called THEN 0 ELSE 1 END)) END
+    FROM {name} WHERE last_value < :id OR (last_value = :id AND NOT is_called)
+"""
+
+
+class PostgreSQLDialect(DatabaseDialect):
     """PostgreSQL 13 and later."""
 
+    name = "postgresql"
     has_row_locks = True
+    has_isolation_levels = True
+    checks_lengths = True
+    stores_nul = False
+    stores_decimals = True
     chains_updates = True
     returns_joined = True
     rounds_values = True
 
     @classmethod
-    def serves(cls, dialect: Dialect) -> bool:
-        return isinstance(dialect, PGDialect)
+    def integer_bits(cls, type_: TypeEngine[Any]) -> int:
+        return next(bits for kind, bits in _BITS if isinstance(type_, kind))
+
+    @classmethod
+    def commits_by_itself(cls, connection: Connection) -> bool:
+        try:
+            return connection.dialect.detect_autocommit_setting(connection.connection.dbapi_connection)  # type: ignore[arg-type]
+        except NotImplementedError:
+            return False
+
+    @classmethod
+    def move_sequence(cls, connection: Connection, sequence: SQLSequence, past: int) -> None:
+        name = connection.dialect.identifier_preparer.format_sequence(sequence)
+        connection.execute(text(_MOVE_SEQUENCE.format(name=name)), {"id": past, "name": name})
 
     def has_triggers(self, connection: Connection, table: Table) -> bool:
         name = connection.dialect.identifier_preparer.format_table(table, name=None, use_schema=False)

@@ -32,9 +32,10 @@ from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+_POSTGRESQL = "postgresql"
 _ZERO_DAY = datetime(1970, 1, 1)  # noqa: DTZ001  what a type without time zones holds
 #: literals of PostgreSQL's own types
-_POSTGRESQL: dict[type[TypeEngine[Any]], str] = {
+_LITERALS: dict[type[TypeEngine[Any]], str] = {
     postgresql.INET: "'0.0.0.0'",
     postgresql.CIDR: "'0.0.0.0/0'",
     postgresql.MACADDR: "'00:00:00:00:00:00'",
@@ -90,7 +91,7 @@ def literal_for(type_: TypeEngine[Any], dialect: Dialect) -> str | None:
             return "B''" if found.varying else f"B'{'0' * (found.length or 1)}'"
         case _:
             pass
-    for known, literal in _POSTGRESQL.items():
+    for known, literal in _LITERALS.items():
         if isinstance(found, known):
             return literal
     value = next(_values(found), None)
@@ -151,7 +152,7 @@ def _literal(value: Any, type_: TypeEngine[Any], dialect: Dialect) -> str | None
     match type_:
         case JSON():
             return _quoted(json.dumps(value or None))
-        case Interval() if not isinstance(value, timedelta) or dialect.name != "postgresql":
+        case Interval() if not isinstance(value, timedelta) or dialect.name != _POSTGRESQL:
             return _quoted(str(_ZERO_DAY))
         case ARRAY():
             return None if value else "'{}'"
@@ -167,7 +168,7 @@ def _literal(value: Any, type_: TypeEngine[Any], dialect: Dialect) -> str | None
         case str():
             return _quoted(value)
         case bytes():
-            return f"'\\x{value.hex()}'" if dialect.name == "postgresql" else f"x'{value.hex()}'"
+            return f"'\\x{value.hex()}'" if dialect.name == _POSTGRESQL else f"x'{value.hex()}'"
         case timedelta():
             return "'0'"
         case datetime() | date() | time():

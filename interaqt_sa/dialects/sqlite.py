@@ -11,13 +11,16 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    Dialect,
+    Date,
+    DateTime,
     Float,
     FromClause,
     Integer,
+    Interval,
     Select,
     String,
     Table,
+    Time,
     case,
     cast,
     column,
@@ -27,13 +30,12 @@ from sqlalchemy import (
     tuple_,
     type_coerce,
 )
-from sqlalchemy.dialects.sqlite.base import SQLiteDialect as SQLAlchemySQLiteDialect
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import NullType, TypeEngine
 
-from ...definitions.computation import ENGINE_OPTIONS
-from ...schema.computed import stored_type
-from ...schema.running_sum import RunningSum
-from .base import NO_VALUES, EngineDialect, Lock, RowShape, named, parameter
+from ..dialects.stored_types import stored_type
+from .base import NO_VALUES, DatabaseDialect, Lock, RowShape, named, parameter
+from .execution_options import ENGINE_OPTIONS
+from .running_sum import RunningSum
 from .sqlite_decimals import (
     DECIMAL_FUNCTIONS,
     exact_add,
@@ -55,17 +57,22 @@ _HAS_TRIGGERS = text(
 )
 
 
-class SQLiteDialect(EngineDialect):
+class SQLiteDialect(DatabaseDialect):
     """SQLite 3.35 and later, for ``UPDATE … FROM`` and ``RETURNING``."""
 
+    name = "sqlite"
     has_row_locks = False
+    has_isolation_levels = False
+    checks_lengths = False
+    stores_nul = True
+    stores_decimals = False
     chains_updates = False
     returns_joined = False
     rounds_values = False
 
     @classmethod
-    def serves(cls, dialect: Dialect) -> bool:
-        return isinstance(dialect, SQLAlchemySQLiteDialect)
+    def integer_bits(cls, type_: TypeEngine[Any]) -> int:  # noqa: ARG003
+        return 63
 
     def has_triggers(self, connection: Connection, table: Table) -> bool:
         return bool(connection.scalar(_HAS_TRIGGERS, {"name": table.name}, execution_options=ENGINE_OPTIONS))
@@ -124,6 +131,14 @@ class SQLiteDialect(EngineDialect):
 
     def number_type(self, column: Column[Any]) -> TypeEngine[Any]:
         return RunningSum() if _is_decimal(column) else super().number_type(column)
+
+    def as_stored(self, value: ColumnElement[Any], column: Column[Any]) -> ColumnElement[Any]:
+        # a cast to DATE makes a number of it
+        is_text = isinstance(stored_type(column.type), (Date, DateTime, Time, Interval))
+        return type_coerce(value, column.type) if is_text else super().as_stored(value, column)
+
+    def transport_type(self, type_: TypeEngine[Any]) -> TypeEngine[Any]:
+        return NullType()  # as the driver has them: what SQLAlchemy makes of a float may not be the same one
 
     def change(self, column: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
         return exact_decimal(value) if _is_decimal(column) else super().change(column, value)

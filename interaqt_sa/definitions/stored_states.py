@@ -8,26 +8,24 @@ from typing import Any
 from sqlalchemy import Enum
 from sqlalchemy.types import TypeEngine
 
-from ..definitions.state_machine import StateNode
 
-
-def state_in_column(node: StateNode, type_: TypeEngine[Any]) -> Any:
+def state_in_column(name: str, type_: TypeEngine[Any]) -> Any:
     """Return what a read of a column gives for a state: its name, or the member of the column's Enum that it names.
 
     :param type_: a state may be named by what the Enum stores, by the name of the member or by its value.
     """
-    text = state_text(node, type_)
+    text = state_text(name, type_)
     if text is None or not isinstance(type_, Enum) or type_.enum_class is None:
-        return node.name
+        return name
     return type_._object_lookup[text]  # pyright: ignore[reportPrivateUsage]
 
 
-def state_text(node: StateNode, type_: TypeEngine[Any]) -> str | None:
+def state_text(name: str, type_: TypeEngine[Any]) -> str | None:
     """Return the text that a column stores for a state; ``None`` if its Enum has no such member."""
     if not isinstance(type_, Enum):
-        return node.name
-    if node.name in type_.enums:
-        return node.name
+        return name
+    if name in type_.enums:
+        return name
     members: Mapping[str, Any] = type_.enum_class.__members__ if type_.enum_class is not None else {}
-    found = members.get(node.name) or next((m for m in members.values() if str(m.value) == node.name), None)
+    found = members.get(name) or next((m for m in members.values() if str(m.value) == name), None)
     return None if found is None else type_._valid_lookup.get(found)  # pyright: ignore[reportPrivateUsage]

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, SessionTransaction
 
-from ..engine.engine_events import root_engine
-from ..session.database_errors import normalize_database_error
+from .database_errors import normalize_database_error
+from .engines import root_engine
 
 #: seconds that a writer waits for another
 BUSY_TIMEOUT = 30.0

@@ -1,0 +1,109 @@
+"""Min and Max: the least and the greatest value among members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Boolean, Column, Date, DateTime, Enum, Float, Integer, Interval, Numeric, String, Time
+from sqlalchemy.types import TypeEngine
+
+from ..dialects.stored_types import stored_type
+from ..errors import DefinitionFault
+from .aggregates import Direction, FieldAggregate
+from .computation import RecordRef, Where
+
+#: types whose values every database orders, and of which it gives the least and the greatest
+ORDERED = (Integer, Numeric, Float, String, Date, DateTime, Time, Interval)
+_LIMITS = ("length", "precision", "scale", "timezone", "enum_class", "second_precision", "day_precision")
+
+
+class ExtremeAggregate(FieldAggregate[Any]):
+    """What Min and Max share."""
+
+    _fields = ("source", "field", "where", "direction")
+
+    def __init__(
+        self, source: RecordRef, field: str, *, where: Where | None = None, direction: Direction | None = None
+    ) -> None:
+        self.set_source(source, where, None, None, direction)
+        self.set_field(field)
+
+    def check_column(self, column: Column[Any]) -> None:
+        if not column.nullable:
+            raise DefinitionFault(
+                f"{type(self).__name__} is NULL where no member counts: it needs a nullable column, such as "
+                "Mapped[int | None]"
+            )
+
+    def check_fields(self, column: Column[Any], fields: Mapping[str, TypeEngine[Any]]) -> None:
+        check_ordered_field(type(self).__name__, self.field, fields[self.field], column)
+
+
+def check_ordered_field(kind: str, name: str, declared: TypeEngine[Any], column: Column[Any]) -> None:
+    """Refuse a field that has no order in every database, or whose values a column would change.
+
+    :param kind: the computation, for the message.
+    :param declared: type of the field.
+    :raises DefinitionFault: saying what is wrong with it.
+    """
+    field, own = stored_type(declared), stored_type(column.type)
+    if not isinstance(field, ORDERED) or isinstance(field, Boolean) or declared._has_bind_expression:
+        raise DefinitionFault(f"{name!r} is {declared!r}, of which not every database tells the least and the greatest")
+    is_same = field._type_affinity is own._type_affinity and isinstance(field, Enum) == isinstance(own, Enum)
+    is_same = is_same and (type(declared) is type(column.type) or (declared is field and column.type is own))
+    if not is_same or not _holds(own, field):
+        raise DefinitionFault(
+            f"{kind} gives a value of {name!r} ({declared!r}), which {column.type!r} does not hold as it is; "
+            "give the computed column the same type"
+        )
+
+
+def _holds(own: Any, field: Any) -> bool:
+    """Whether all values of one type are values of another, of the same kind."""
+    if isinstance(own, Integer):
+        return True
+    if isinstance(own, Float):
+        return bool((own.precision or 53) >= (field.precision or 53))
+    if isinstance(own, Numeric):
+        # more places would show zeros that the field does not have, which are equal
+        if own.precision is None:
+            return True
+        return field.precision is not None and (
+            own.precision - (own.scale or 0) >= field.precision - (field.scale or 0)
+            and (own.scale or 0) >= (field.scale or 0)
+        )
+    if isinstance(own, String) and not isinstance(own, Enum):
+        return own.length is None or (field.length is not None and own.length >= field.length)
+    return all(getattr(own, limit, None) == getattr(field, limit, None) for limit in _LIMITS)
+
+
+class Min(ExtremeAggregate):
+    """The least value of one attribute among the members; ``None`` when no member counts.
+
+    NULL and NaN do not count. Numbers, texts, dates, times and enums are compared as the database orders them.
+
+    :param source: on a property the name of a relationship, on a :class:`.Dictionary` a record.
+    :param field: the attribute, or an x:1 path such as ``"product.price"``.
+
+    When the member with the least value leaves, the members of this host are read again, by an index on the foreign key
+    and ``field`` if there is one.
+
+    ::
+
+        cheapest: Mapped[Decimal | None] = computed(Min("offers", "price"))
+        Index("ix_offer_price", Offer.product_id, Offer.price)
+
+    See :class:`.Aggregate` for the other parameters.
+    """
+
+
+class Max(ExtremeAggregate):
+    """The greatest value of one attribute among the members; ``None`` when no member counts.
+
+    ::
+
+        last_login: Mapped[datetime | None] = computed(Max("logins", "at"))
+
+    See :class:`.Min`.
+    """

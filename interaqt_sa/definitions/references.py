@@ -1,0 +1,49 @@
+"""What a computation names, to be looked up and checked where the records are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .events import Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """The names in a computation.
+
+    :param members: a relationship of the record, or for a :class:`.Dictionary` a record: the rows that contribute.
+    :param to_many: whether that relationship must lead to many rows.
+    :param fields: attributes, or x:1 paths, of the members that are read as columns.
+    :param conditions: conditions over the members, in any form that ``where`` takes.
+    :param attribute_query: attributes of the members that a callback reads.
+    :param triggers: events of other records that it waits for.
+    :param origin: a record from whose rows it derives others.
+    :param origin_attributes: attributes of these rows that are read; none: all.
+    """
+
+    members: Any = None
+    to_many: bool = False
+    fields: tuple[str, ...] = ()
+    conditions: tuple[Any, ...] = ()
+    attribute_query: tuple[Any, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    origin: Any = None
+    origin_attributes: tuple[Any, ...] = ()
+
+    def paths(self) -> Iterator[str]:
+        """Yield the paths of :attr:`attribute_query`, flat."""
+        yield from _flat(self.attribute_query)
+
+
+def _flat(query: Any, prefix: str = "") -> Iterator[str]:
+    for item in query:
+        match item:
+            case str():
+                yield f"{prefix}{item}"
+            case (str() as name, [*nested] | {"attribute_query": [*nested]}):
+                yield from _flat(nested, f"{prefix}{name}.")
+            case _:
+                pass

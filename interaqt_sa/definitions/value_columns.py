@@ -1,0 +1,87 @@
+"""Whether a column can hold what is computed into it: checks that kinds of computations share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Float, Integer, Numeric, text
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from ..dialects.running_sum import RunningSum
+from ..dialects.stored_types import stored_type
+from ..errors import DefinitionFault
+
+_CONVERSIONS = ("process_bind_param", "process_result_value", "bind_expression", "column_expression")
+
+
+def counter() -> Column[Any]:
+    """Return a hidden column that counts members."""
+    return Column(BigInteger, nullable=False, server_default=text("0"))
+
+
+def exact_sum() -> Column[Any]:
+    """Return a hidden column with a sum; a decimal, because sums of floats depend on the order of additions."""
+    return Column(RunningSum(), nullable=False, server_default=text("0"))
+
+
+def require_type(kind: object, column: Column[Any], allowed: tuple[type[Any], ...]) -> None:
+    """Refuse a column of another type.
+
+    :param kind: the computation.
+    :raises DefinitionFault: naming the types that are allowed.
+    """
+    if not isinstance(stored_type(column.type), allowed):
+        names = ", ".join(t.__name__ for t in allowed)
+        raise DefinitionFault(f"{type(kind).__name__} needs a column of type {names}, not {column.type!r}")
+
+
+def require_plain_values(kind: object, column: Column[Any]) -> None:
+    """Refuse a column whose type stores something else than it is given.
+
+    :raises DefinitionFault: naming the type.
+    """
+    if converts(column.type):
+        raise DefinitionFault(f"{column.type!r} stores something else than {type(kind).__name__} gives")
+
+
+def check_summed_field(name: str, declared: TypeEngine[Any], column: Column[Any]) -> None:
+    """Refuse a field that cannot be added up into a column.
+
+    :param declared: type of the field.
+    :raises DefinitionFault: saying what is wrong with it.
+    """
+    own = column.type
+    if not isinstance(stored_type(declared), (Integer, Numeric, Float)):
+        raise DefinitionFault(f"{name!r} is {declared!r}, which cannot be added up")
+    if (converts(declared) or converts(own)) and type(declared) is not type(own):
+        raise DefinitionFault(
+            f"what is stored is added up: {name!r} ({declared!r}) and the computed column ({own!r}) must be of one "
+            "type where either converts its values"
+        )
+
+
+def check_places(what: str, needed: int | None, declared: TypeEngine[Any], column: Column[Any]) -> None:
+    """Refuse a column that would round sums at every change.
+
+    :param what: what is added up.
+    :param needed: its places after the point, ``None`` if they are not limited.
+    :raises DefinitionFault: saying what to give instead.
+    """
+    has = places(stored_type(column.type))
+    if has is not None and (needed is None or isinstance(stored_type(declared), Float) or needed > has):
+        raise DefinitionFault(
+            f"{column.type!r} would round the sum of {what} ({declared!r}) at every change; "
+            "give the computed column at least its scale, or Numeric() without one"
+        )
+
+
+def places(type_: TypeEngine[Any]) -> int | None:
+    """Return how many places after the point a type has, ``None`` if they are not limited."""
+    return 0 if isinstance(type_, Integer) else getattr(type_, "scale", None)
+
+
+def converts(type_: TypeEngine[Any]) -> bool:
+    """Whether a type stores something else than it shows."""
+    return isinstance(type_, TypeDecorator) and any(
+        getattr(type(type_), name) is not getattr(TypeDecorator, name) for name in _CONVERSIONS
+    )

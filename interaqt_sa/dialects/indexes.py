@@ -1,0 +1,49 @@
+"""What the Tables of an application say about unique keys, for each database in options of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, UniqueConstraint
+
+POSTGRESQL, SQLITE = "postgresql", "sqlite"
+_PREFIX = re.compile(r"\s*OR\s+(\w+)", re.IGNORECASE)
+
+
+def index_predicate(index: Index, database: str | None = None) -> Any:
+    """Return the predicate of a partial index, ``None`` if all rows are in it.
+
+    :param database: on which one; ``None``: on any.
+    """
+    options = index.dialect_options
+    found = [options[name]["where"] for name in ((POSTGRESQL, SQLITE) if database is None else (database,))]
+    return next((where for where in found if where is not None), None)
+
+
+def has_equal_nulls(key: UniqueConstraint | PrimaryKeyConstraint | Index) -> bool:
+    """Whether a unique key takes two NULLs for equal."""
+    options: Any = key.dialect_options[POSTGRESQL]
+    return bool(options.get("nulls_not_distinct"))
+
+
+def conflict_resolution(statement: Any) -> str | None:
+    """Return what a statement says about conflicts on SQLite, such as ``"REPLACE"``; ``None``: nothing."""
+    for clause, dialect in getattr(statement, "_prefixes", ()):
+        found = _PREFIX.match(getattr(clause, "text", "")) if dialect in ("*", SQLITE) else None
+        if found is not None:
+            return found.group(1).upper()
+    return None
+
+
+def declared_resolutions(table: Table) -> Iterator[tuple[str, Sequence[Column[Any]]]]:
+    """Yield how conflicts of unique keys are resolved on SQLite where the Table says so, with their columns."""
+    for constraint in table.constraints:
+        if isinstance(constraint, (UniqueConstraint, PrimaryKeyConstraint)):
+            columns = list(constraint.columns)
+            said = [constraint.dialect_options[SQLITE]["on_conflict"]]
+            if len(columns) == 1:
+                kind = "unique" if isinstance(constraint, UniqueConstraint) else "primary_key"
+                said.append(columns[0].dialect_options[SQLITE][f"on_conflict_{kind}"])
+            yield from ((str(one).upper(), columns) for one in said if one)
