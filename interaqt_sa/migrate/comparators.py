@@ -18,6 +18,7 @@ from .declared import Declared
 from .defaults import DEFAULT, added_defaults
 from .dependencies import derivations, reads_any, with_dependents
 from .directives import hold_after_values
+from .moved_links import move_links
 from .operations import Backfill, CreateSequence, MoveLegacyIds, RetireBackfill
 from .state import DONE, STATE_TABLE, Row, metadatas, read_state, state_table
 
@@ -66,6 +67,7 @@ def compare_values(
             operation.columns = [_with_server_default_only(item) for item in operation.columns]
             # declarations belong to the models, and cannot be written into a revision
             operation.info = {key: value for key, value in operation.info.items() if not str(key).startswith(INFO_KEY)}
+    move_links(context, upgrade_ops)
     # defaults before computed values, which may read them
     for metadata in metadatas(context.metadata):
         for name, column in list(added_defaults(metadata, upgrade_ops)):

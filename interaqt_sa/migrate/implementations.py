@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from alembic.operations import Operations
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.schema import CreateSequence as CreateSequenceDDL
 from sqlalchemy.schema import DropSequence as DropSequenceDDL
 
@@ -40,6 +40,12 @@ def _move_legacy_ids(operations: Operations, operation: op.MoveLegacyIds) -> Non
     statement = move_legacy_ids(operation, operations.get_context().dialect)
     if statement is not None:
         operations.execute(statement)
+
+
+@Operations.implementation_for(op.MoveLinks)
+def _move_links(operations: Operations, operation: op.MoveLinks) -> None:
+    for statement in operation.forth:
+        operations.execute(text(statement.replace(":", r"\:")))
 
 
 @Operations.implementation_for(op.CheckUnique)

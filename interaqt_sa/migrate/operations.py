@@ -293,6 +293,37 @@ class RetireBackfill(MigrateOperation):
         return ("interaqt_retire_backfill", *self.names)
 
 
+@Operations.register_operation("interaqt_move_links")
+class MoveLinks(MigrateOperation):
+    """Move the links of a relation to where they are stored from now on.
+
+    :ivar relation: its name, for messages.
+    :ivar forth: SQL statements, and ``back`` those of the way back.
+    """
+
+    def __init__(self, relation: str, forth: SequenceOf[str], back: SequenceOf[str]) -> None:
+        self.relation = relation
+        self.forth = tuple(forth)
+        self.back = tuple(back)
+
+    @classmethod
+    def interaqt_move_links(
+        cls, operations: Operations, relation: str, forth: SequenceOf[str], back: SequenceOf[str] = ()
+    ) -> None:
+        """Move the links of ``relation`` by SQL statements.
+
+        :param forth: the statements; they may be edited.
+        :param back: what undoes them, kept for the way back.
+        """
+        operations.invoke(cls(relation, forth, back))
+
+    def reverse(self) -> MigrateOperation:
+        return MoveLinks(self.relation, self.back, self.forth)
+
+    def to_diff_tuple(self) -> tuple[str, str]:
+        return ("interaqt_move_links", self.relation)
+
+
 @Operations.register_operation("interaqt_check_unique")
 class CheckUnique(MigrateOperation):
     """Refuse to go on while rows would break a unique constraint that is about to be created."""
