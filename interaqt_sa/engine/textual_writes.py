@@ -30,7 +30,7 @@ _WRITES = re.compile(
     )""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
-_LITERALS = re.compile(r"'(?:[^']|'')*'|/\*.*?\*/|--[^\n]*", re.DOTALL)
+_LITERALS_AND_COMMENTS = re.compile(r"(?P<literal>'(?:[^']|'')*')|/\*.*?\*/|--[^\n]*", re.DOTALL)
 _TABLES = ("inserted", "updated", "deleted", "merged", "truncated")
 
 
@@ -44,7 +44,7 @@ def textual_writes(text: str, plan: Plan, names: TableNames) -> Iterator[tuple[T
 
     :param text: of which :func:`may_write` is true.
     """
-    for found in _WRITES.finditer(_LITERALS.sub("''", text)):
+    for found in _WRITES.finditer(_without_literals(text)):
         spelled = next(found[name] for name in _TABLES if found[name])
         parts = [_unquoted(part) for part in re.findall(_NAME, spelled)]
         wanted = names.spelled(parts[0] if len(parts) > 1 else None, parts[-1])
@@ -52,6 +52,10 @@ def textual_writes(text: str, plan: Plan, names: TableNames) -> Iterator[tuple[T
             if names.of(table) == wanted and _matters(found, table, plan):
                 verb = next(name for name in ("insert", "update", "delete", "merge", "truncate") if found[name])
                 yield table, verb
+
+
+def _without_literals(text: str) -> str:
+    return _LITERALS_AND_COMMENTS.sub(lambda found: "''" if found["literal"] else " ", text)
 
 
 def _unquoted(name: str) -> quoted_name:

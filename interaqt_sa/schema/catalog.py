@@ -58,7 +58,8 @@ class Catalog:
 
     def all_mappers(self) -> list[Mapper[Any]]:
         """Return the mappers of the MetaData, also those made before the package was imported."""
-        found = set(self.mappers)
+        # those of a disposed registry stay as long as their classes do
+        found = {m for m in self.mappers if not m._dispose_called}  # pyright: ignore[reportPrivateUsage]
         for known in self.registries:
             found.update(mapper for mapper in known.mappers if self._holds(mapper))
         return sorted(found, key=lambda m: (m.class_.__module__, m.class_.__qualname__))

@@ -19,6 +19,7 @@ WRITES = [
     'INSERT  INTO "item" (id, box_id, amount_of) SELECT 9, 1, 5',
     "/* a comment */ -- and another one\n UPDATE item SET amount_of = 7 WHERE id = 1",
     "UPDATE item AS i SET amount_of = 7",
+    "INSERT /* here */ INTO -- there\n item (id, box_id, amount_of) VALUES (9, 1, 5)",
     "update item i set box_id = 2",
     "UPDATE item SET amount_of = amount_of + 1, note_text = 'where' WHERE id = 1 RETURNING id",
     "DELETE FROM item",
