@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from ..dialects import Lock
+from ..dialects.execution_options import STATEMENT_OPTION
 from ..errors import UnmanagedWriteError
 from ..session.all_or_nothing import Progress, all_or_nothing
 from ..session.state import SessionState
@@ -405,7 +406,8 @@ class Bulk:
         # OR FAIL, a prefix, keeps the rows before the one that failed
         in_parts = len(self.dml.rows) > 1 or len(self.tables) > 1 or bool(self.statement._prefixes)
         with self.progress.writing(in_parts=in_parts):
-            return self.execution.invoke_statement(statement=statement, execution_options=_MANAGED)
+            options = {**_MANAGED, STATEMENT_OPTION: (statement, self.dml.rows or [self.dml.parameters])}
+            return self.execution.invoke_statement(statement=statement, execution_options=options)
 
 
 #: what an INSERT into a mapped class consists of when no method was called on it; the session annotates it

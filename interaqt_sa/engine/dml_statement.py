@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +29,9 @@ from sqlalchemy.sql.lambdas import LambdaElement
 from ..dialects.base import named
 from ..errors import UnmanagedWriteError
 
+_RAW = SimpleNamespace(_dml_strategy="raw")
+#: options of statements as they go to the connection: rows are known by columns, not by attributes
+BY_COLUMN = {"_sa_orm_insert_options": _RAW, "_sa_orm_update_options": _RAW}
 #: elements around what is assigned to in ``SET``
 _AROUND = (Grouping, Label, Cast, TypeCoerce)
 #: value of a column of which a part is assigned to

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from threading import Lock
 from typing import Any, Protocol
-from weakref import ref
+from weakref import WeakKeyDictionary, ref
 
 from sqlalchemy import Connection, Engine, ExceptionContext, MetaData, event
 
+from ..dialects.execution_options import STATEMENT_OPTION
 from ..dialects.missing_tables import advise
 from .guard import may_hold_writes
+from .replaced_statements import SeenStatements, is_like, is_untouched, replaces_statements
+from .textual_writes import same_text
 
 _LOCK = Lock()
 
@@ -37,6 +40,14 @@ class StatementObserver(Protocol):
         """Take part in a statement that may hold another one that writes."""
         ...
 
+    def replaced(self, connection: Connection, seen: Any, parameters: Any, context: Any, *, attended: bool) -> None:
+        """Take part in a statement in the place of ``seen``, or hear of it."""
+        ...
+
+    def changed_text(self, connection: Connection, context: Any, text: str) -> None:
+        """Hear of a statement that was executed with another text than it had."""
+        ...
+
     def savepoint(self, connection: Connection, name: str | None) -> None: ...
 
     def rollback_savepoint(self, connection: Connection, name: str) -> None: ...
@@ -48,6 +59,7 @@ class EngineEvents:
     def __init__(self) -> None:
         # replaced and never changed, because other threads may be reading it
         self._observers: tuple[ref[StatementObserver], ...] = ()
+        self._seen: WeakKeyDictionary[Connection, SeenStatements] = WeakKeyDictionary()
 
     @classmethod
     def listen(cls, engine: Engine, observer: StatementObserver) -> None:
@@ -83,6 +95,7 @@ class EngineEvents:
             # retval: otherwise SQLAlchemy wraps the listener in another function, for each statement
             ("before_execute", self._before_execute, {"retval": True}),
             ("before_cursor_execute", self._before_cursor_execute, {"retval": True}),
+            ("after_cursor_execute", self._after_cursor_execute, {}),
             ("handle_error", self._handle_error, {}),
             ("savepoint", self._savepoint, {}),
             ("rollback_savepoint", self._rollback_savepoint, {}),
@@ -112,18 +125,59 @@ class EngineEvents:
                 observer.before_write(connection, followed, multiparams or [params], options, attended=False)
             if followed is not statement:
                 element = followed if element is statement else _compiled_like(followed, element, connection)
+            if replaces_statements(connection):
+                self._seen.setdefault(connection, SeenStatements()).add(element, multiparams or [params])
         return element, multiparams, params
 
     def _before_cursor_execute(
         self, connection: Connection, cursor: Any, text: str, parameters: Any, context: Any, executemany: bool
     ) -> tuple[str, Any]:
+        if context is not None and len(connection.dispatch.before_execute) > 1 and replaces_statements(connection):
+            self._compare(connection, context)
         if context is not None and may_hold_writes(context, text):
             attending, others = self._divided(connection)
             for observer in attending:
                 observer.before_inner_writes(connection, context, text, attended=True)
             for observer in others:
                 observer.before_inner_writes(connection, context, text, attended=False)
+        if context is not None and len(connection.dispatch.before_cursor_execute) > 1:
+            context.interaqt_sa_text = text
         return text, parameters
+
+    def _compare(self, connection: Connection, context: Any) -> None:
+        """Compare a statement with what was seen of it, and with what the engine meant to run."""
+        if context.compiled is None:
+            return
+        final = context.invoked_statement
+        own = context.execution_options.get(STATEMENT_OPTION)
+        statement = getattr(final, "statement", final)
+        if own is None and not getattr(statement, "is_dml", False) and connection not in self._seen:
+            return
+        seen = self._seen[connection].take(final) if connection in self._seen else None
+        attending, others = self._divided(connection)
+        if isinstance(own, tuple):  # a statement of the session with everything that follows from it
+            seen = own
+        elif own is not None:
+            if not is_untouched(context):
+                for observer in attending:
+                    observer.replaced(connection, None, [], context, attended=True)
+            return
+        before, parameters = seen or (None, [])
+        if before is final or is_like(before, parameters, context):
+            return
+        for observer in attending:
+            observer.replaced(connection, before, parameters, context, attended=True)
+        for observer in others:
+            observer.replaced(connection, before, parameters, context, attended=False)
+
+    def _after_cursor_execute(
+        self, connection: Connection, cursor: Any, text: str, parameters: Any, context: Any, executemany: bool
+    ) -> None:
+        seen = getattr(context, "interaqt_sa_text", None)
+        if seen is not None and seen is not text and same_text(seen) != same_text(text):
+            for observer in self._alive():
+                if observer.attends(connection):
+                    observer.changed_text(connection, context, text)
 
     def _handle_error(self, context: ExceptionContext) -> None:
         advise(context, {observer.metadata for observer in self._alive()})

@@ -17,6 +17,8 @@ from sqlalchemy.engine.interfaces import BindTyping
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
+from ..dialects.execution_options import STATEMENT_OPTION
+
 Row = tuple[Any, ...]
 #: converts one value, between Python and the driver
 Convert = Callable[[Any], Any]
@@ -96,7 +98,7 @@ def is_observed(connection: Connection, options: Mapping[str, Any]) -> bool:
     return bool(
         connection._echo
         or len(heard.before_cursor_execute) > 1  # one is the engine's own
-        or heard.after_cursor_execute
+        or len(heard.after_cursor_execute) > 1
         or heard.after_execute
         or len(heard.before_execute) > 1
         or "schema_translate_map" in connection.get_execution_options()
@@ -136,7 +138,8 @@ def run_statement(
     connection: Connection, statement: Executable, given: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Sequence[Any]:
     """Run a statement of the engine through SQLAlchemy."""
-    return connection.execute(statement, given, execution_options=options).all()
+    own = {**options, STATEMENT_OPTION: statement}
+    return connection.execute(statement, given, execution_options=own).all()
 
 
 def shared_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,6 +158,7 @@ _OF_ONE_STATEMENT = frozenset(
         "identity_token",
         "insertmanyvalues_page_size",
         "interaqt_sa_managed",
+        "interaqt_sa_statement",
         "is_delete_using",
         "is_update_from",
         "max_row_buffer",

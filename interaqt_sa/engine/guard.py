@@ -70,7 +70,7 @@ def watch_statement(
     if running is None or flush is None or getattr(element.table, "metadata", None) is not plan.metadata:
         refuse(unmanaged_write(table, str(element.__visit_name__)))
         return element
-    of_mapper = running.is_statement_of_mapper(options)
+    of_mapper = running.is_statement_of_mapper(options) and _names_its_rows(element, table, parameters, plan)
     if not of_mapper and not writes_links_of_objects(element, table, parameters, plan):
         followed = follow_statement(element, table, parameters, source, flush)
         if followed is None:
@@ -203,6 +203,9 @@ def _late_rows(element: Update | Delete, parameters: Sequence[Mapping[str, Any]]
     key = source.key_in(table)
     # the unit of work puts rows into one statement that write the same columns
     columns = None if isinstance(element, Delete) else {table.c[name] for name in parameters[0] if name in table.c}
+    expressions: Any = getattr(element, "_values", None) or {}
+    if columns is not None and expressions:
+        columns |= {c for c in table.columns if any(getattr(given, "key", given) == c.key for given in expressions)}
     keys = flush.unseen(source, [k for row in parameters if (k := _key_of(key, row)) is not None], columns)
     if not keys:
         return
@@ -211,6 +214,14 @@ def _late_rows(element: Update | Delete, parameters: Sequence[Mapping[str, Any]]
     elif columns & source.inputs or source.same_row or flush.hears(source):
         lock = source.lock_to_change(columns)
         flush.late(source, keys, columns | source.following(), lock)
+
+
+def _names_its_rows(element: Any, table: Table, parameters: Sequence[Mapping[str, Any]], plan: Plan) -> bool:
+    """Whether parameters name the rows of an UPDATE or DELETE, as the unit of work has it."""
+    source = plan.sources.get(table)
+    if source is None or isinstance(element, Insert):
+        return True
+    return all(_key_of(source.key_in(table), row) is not None for row in parameters)
 
 
 def _key_of(key: Sequence[Column[Any]], row: Mapping[str, Any]) -> Key | None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm.attributes import instance_dict
 
 from ..dialects import dialect_for
 from ..dialects.engines import root_engine
-from ..dialects.execution_options import ENGINE_OPTIONS
+from ..dialects.execution_options import ENGINE_OPTIONS, STATEMENT_OPTION
 from ..errors import FrameworkError, UnmanagedWriteError
 from ..session.state import SessionState, TransactionState
 from .added import add_row
@@ -36,12 +36,13 @@ from .guard import (
 from .listener_order import go_last, is_last, run_first
 from .orphans import find_orphans
 from .plan import Plan
+from .replaced_statements import replaced_write
 from .running_flush import RunningFlush
 from .statements import Statements
 from .statements_in_flush import refuse_rows_in_flush
 from .strays import refuse_stray
 from .table_identity import TableNames, find_table
-from .textual_writes import textual_write, textual_writes
+from .textual_writes import may_write, textual_write, textual_writes
 from .unattached import Unattached, UnattachedWrites
 
 _MODES = ("raise", "warn", "allow")
@@ -397,6 +398,45 @@ class Keeper:
             return
         for error in inner_writes(context, plan, lambda t: self._names_on(session, connection, options, t)):
             self._refuse(error)
+
+    def replaced(self, connection: Connection, seen: Any, parameters: Any, context: Any, *, attended: bool) -> None:
+        """Refuse a statement that a listener has put in the place of ``seen``, if values would have to follow it."""
+        session, plan, options = self._session_of(connection), Plan.if_ready(self.metadata), context.execution_options
+        final = getattr(context.invoked_statement, "statement", context.invoked_statement)
+        if not attended or session is None or plan is None:
+            if getattr(final, "is_dml", False):
+                self._unattached.hear(connection, final, options)
+            return
+        if STATEMENT_OPTION in options and ENGINE_OPTIONS.keys() <= options.keys():
+            self._refuse(replaced_write(None))
+            return
+        for dml in (dml_of(final), dml_of(getattr(seen, "statement", seen))):
+            table = self._watched(session, connection, dml, options)
+            if table is not None:
+                self._refuse(replaced_write(table))
+                return
+
+    def _watched(self, session: Session, connection: Connection, dml: Any, options: Mapping[str, Any]) -> Table | None:
+        """Return the table that a statement writes, if values follow from it."""
+        if dml is None:
+            return None
+        table = find_table(dml.table, self.plan, lambda t: self._names_on(session, connection, options, t))
+        return table if table is not None and is_watched(dml, table, self.plan) else None
+
+    def changed_text(self, connection: Connection, context: Any, text: str) -> None:
+        """Refuse a write of which a listener has changed the text, if values would have to follow it."""
+        session, plan = self._session_of(connection), Plan.if_ready(self.metadata)
+        if session is None or plan is None:
+            return
+        options = context.execution_options
+        names = self._names_on(session, connection, options)
+        dml = dml_of(context.compiled.statement) if context.compiled is not None else None
+        table = self._watched(session, connection, dml, options)
+        if table is not None or ENGINE_OPTIONS.keys() <= options.keys():
+            self._refuse(replaced_write(table))
+        elif names is not None and may_write(text):
+            for found, _ in textual_writes(text, plan, names):
+                self._refuse(replaced_write(found))
 
     def _refuse(self, error: UnmanagedWriteError) -> None:
         if self._unmanaged_dml == "raise":

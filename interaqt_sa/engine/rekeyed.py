@@ -21,9 +21,10 @@ def recount(propagation: Propagation, source: Source, keys: Iterable[Key]) -> No
 
     :param keys: rows of ``source`` that are locked, as they are after the write.
     """
+    listed = list(keys)
     values: dict[Table, list[ComputedValue]] = {}
     for host in propagation.statements.plan.hosts.values():
         if host.source is source and host.constant is None:
             values.setdefault(host.table, []).extend(part.value for edge in host.edges for part in edge.parts)
-    for group in values.values():
-        restore(propagation, group, list(keys))
+    for group in values.values() if listed else ():
+        restore(propagation, group, listed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,10 +15,14 @@ from .plan import Plan, Source
 from .propagation import Propagation
 from .touched import Key
 
+#: as some put before statements to find them again in logs
+_COMMENT = re.compile(r"\s*/\*((?!\*/).)*\*/\s*", re.DOTALL)
+
 
 def may_replace(statement: Any, table: Table, plan: Plan) -> bool:
     """Whether a statement that writes ``table`` may delete rows of it on SQLite."""
-    return bool(getattr(statement, "_prefixes", ())) or table in plan.replacing
+    prefixes = [str(getattr(clause, "text", "")) for clause, _ in getattr(statement, "_prefixes", ())]
+    return table in plan.replacing or not all(_COMMENT.fullmatch(prefix) for prefix in prefixes)
 
 
 def replacing_targets(statement: Any, table: Table, plan: Plan) -> Sequence[ConflictTarget]:

@@ -9,11 +9,10 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Mapper, Session
 
 from .flush import Flush
+from .replaced_statements import replaces_statements
 
 #: mapper events in which code of the application runs while rows are written
 _EVENTS = ("before_insert", "after_insert", "before_update", "after_update", "before_delete", "after_delete")
-#: SQLAlchemy wraps listeners to statements by functions of these names, unless they may replace what they are given
-_ONLY_LISTENING = ("wrap_before_execute", "wrap_before_cursor_execute")
 
 
 class RunningFlush:
@@ -68,14 +67,3 @@ class RunningFlush:
 
     def _mappers(self) -> list[Mapper[Any]]:
         return list(self.context.mappers)
-
-
-def replaces_statements(connection: Connection) -> bool:
-    """Whether a listener of the application may replace statements, or their parameters, on their way."""
-    heard: Any = connection.dispatch
-    listeners = (*heard.before_execute, *heard.before_cursor_execute)
-    return any(getattr(fn, "__name__", "") not in _ONLY_LISTENING and not _is_ours(fn) for fn in listeners)
-
-
-def _is_ours(listener: Any) -> bool:
-    return type(getattr(listener, "__self__", None)).__module__.startswith("interaqt_sa.")

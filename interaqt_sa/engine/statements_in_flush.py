@@ -14,17 +14,13 @@ from ..dialects import Lock
 from ..dialects.execution_options import ENGINE_OPTIONS
 from ..errors import UnmanagedWriteError
 from ..schema.computed import state_of
-from .dml_statement import DMLStatement, conflict_clauses
+from .dml_statement import BY_COLUMN, DMLStatement, conflict_clauses
 from .flush import Flush
 from .plan import Plan, Source
 from .plan.expressions import labelled
 from .replaced import may_replace
 from .restriction import Restriction
 from .touched import Key, Touched
-
-#: rows that go to the connection are known by columns, not by attributes
-_RAW = SimpleNamespace(_dml_strategy="raw")
-_BY_COLUMN = {"_sa_orm_insert_options": _RAW, "_sa_orm_update_options": _RAW}
 
 
 def writes_links_of_objects(element: Any, table: Table, parameters: Sequence[Mapping[str, Any]], plan: Plan) -> bool:
@@ -65,7 +61,7 @@ def follow_statement(
     if not isinstance(element.table, Table) or element.table.key != table.key:
         return None  # an alias
     rows = [row for row in parameters if row]
-    given: Any = SimpleNamespace(parameters=rows or {}, execution_options=_BY_COLUMN)
+    given: Any = SimpleNamespace(parameters=rows or {}, execution_options=BY_COLUMN)
     dml = DMLStatement(given, element, table)
     if isinstance(element, Delete):
         return _follow_delete(element, table, rows, source or flush.propagation.statements.unwatched(table), flush)

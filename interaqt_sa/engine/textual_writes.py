@@ -31,7 +31,13 @@ _WRITES = re.compile(
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
 _LITERALS_AND_COMMENTS = re.compile(r"(?P<literal>'(?:[^']|'')*')|/\*.*?\*/|--[^\n]*", re.DOTALL)
+_COMMENTS = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
 _TABLES = ("inserted", "updated", "deleted", "merged", "truncated")
+
+
+def same_text(text: str) -> str:
+    """Return SQL text without comments and superfluous spaces, to be compared."""
+    return " ".join(_COMMENTS.sub(" ", text).split()).rstrip(" ;")
 
 
 def may_write(text: str) -> bool:
