@@ -15,6 +15,7 @@ from .classes import read_by_class
 from .computed_writes import refuse_computed_write
 from .dependents import Rows
 from .flush_events import FlushEvents
+from .foretold import ForetoldRows
 from .initial_values import initial_value
 from .links import find_links
 from .locks import LockPass
@@ -45,6 +46,7 @@ class Flush:
         mutations = self.propagation.mutations = Mutations(self.propagation)
         self.written = WrittenRows(self.propagation)
         self.events = FlushEvents(self.propagation, mutations, self.written)
+        self.foretold = ForetoldRows(self.propagation, self.written)
         self.same_row = SameRowValues(self.propagation)
         self.switches = RowSwitches(self.propagation)
         self._touched: dict[Source, Touched] = {}
@@ -112,6 +114,7 @@ class Flush:
             written=(*self._hosts, *others.written) if others else self._hosts,
             referred=others.referred if others else (),
             edges=edges,
+            wanted=self.written.wanted(self._touched, self._classes),
         )
         self._add_known(locks)
         if others is not None:
@@ -120,7 +123,7 @@ class Flush:
             self.propagation.before(self._touched, locks)
             for source, rows in self._touched.items():
                 self._seen.update({(source, key): rows.columns for key in rows.keys})
-        self.written.remember(self._touched, self._classes)
+        self.written.remember(self._touched, self._classes, locks.found)
         try:
             self.same_row.before_flush(self._new, self._changed, self._carried)
         except BaseException:
@@ -174,7 +177,7 @@ class Flush:
             if changed := changed_attributes(state):
                 self._others.updated(instance)
                 self._others.refers(instance)
-                self._tell_of(instance, ())
+                self._tell_of(instance, (), changed)
             return
         assigned = state.committed_state.keys()
         if not watch.computed.keys().isdisjoint(assigned):
@@ -188,9 +191,10 @@ class Flush:
             self._touch(watch.source, identity_of(state), lock, watch.changed_columns(changed))
             self._changed.append((instance, watch))
             self._classes[watch.source, identity_of(state)] = self.events.class_of(state)
+            self.foretold.update(watch.source, state, changed)
         elif changed:
             self._others.updated(instance)
-            self._tell_of(instance, watch.changed_columns(changed))
+            self._tell_of(instance, watch.changed_columns(changed), changed)
         if changed:
             self._others.refers(instance)
         if not watch.referred.isdisjoint(changed):
@@ -214,6 +218,7 @@ class Flush:
         if watch.source is not None:
             self._touch(watch.source, key, Lock.UPDATE, None)
             self._classes[watch.source, key] = self.events.class_of(instance_state(instance))
+            self.foretold.delete(watch.source, instance_state(instance))
         self._note_referred(watch, key, None)
         self._collect_members(instance, watch, instance_state(instance).committed_state)
 
@@ -244,13 +249,15 @@ class Flush:
         assert isinstance(table, Table)
         self._referred.setdefault(table, {})[key] = changes
 
-    def _tell_of(self, instance: object, columns: Iterable[Any] | None) -> None:
+    def _tell_of(self, instance: object, columns: Iterable[Any] | None, changed: set[str] | None = None) -> None:
         """Let a row that nothing is computed from be told as well, if all are."""
         state = instance_state(instance)
         source = self.events.source_to_tell(state.mapper)
         if source is not None:
             self._touch(source, identity_of(state), Lock.UPDATE if columns is None else Lock.NO_KEY_UPDATE, columns)
             self._classes[source, identity_of(state)] = self.events.class_of(state)
+            if changed is not None:
+                self.foretold.update(source, state, changed)
             self._renamed.append((instance, state.mapper, source))
 
     def _touch(self, source: Source, key: Key, lock: Lock, columns: Iterable[Any] | None) -> None:
@@ -397,6 +404,9 @@ class Flush:
         for instance, mapper, source in self._renamed:
             self._note_key(instance, mapper, source)
         self.written.follow()
+        # no statement of which only the database knows all
+        if self._is_sure and not (self._late or self._inserted or self._replaced):
+            self.foretold.tell(running.context)
         self.events.after(running.context, trusts_memory=self._is_sure)
         propagation.run()
         for source, keys in self._replaced.items():

@@ -16,6 +16,8 @@ from ..dialects import Lock
 from .lock_paths import Reference, Wanted, is_read, may_be_late, ranks_ahead, references
 
 if TYPE_CHECKING:
+    from sqlalchemy import Column
+
     from .plan import Edge, Hop, Source
     from .propagation import Propagation
     from .touched import Key, Touched
@@ -34,6 +36,8 @@ class LockPass:
     :param referred: tables whose rows the checks of foreign keys will lock.
     :param edges: over which written rows contribute, besides those of ``touched``.
     :param top: up to which rank hosts are locked in any case.
+    :param wanted: columns that are to be read of rows by the statement that locks them.
+    :ivar found: their values, by the keys of the rows; of rows for which no statement was run there are none.
     """
 
     def __init__(
@@ -45,8 +49,11 @@ class LockPass:
         referred: Iterable[Source] = (),
         edges: Iterable[Edge] = (),
         top: int | None = None,
+        wanted: Mapping[Source, tuple[Column[Any], ...]] | None = None,
     ) -> None:
         self._propagation = propagation
+        self._wanted = wanted or {}
+        self.found: dict[Source, dict[Key, tuple[Any, ...]]] = {}
         self._touched = touched
         ranks = [source.rank for source in written] + [hop.source.rank for edge in edges for hop in edge.hops]
         ranks += [source.rank - 1 for source in referred]  # a row is not locked before itself
@@ -214,7 +221,8 @@ class LockPass:
         checked = last and len(rows) == 1 and all(wanted.checked for wanted in rows.values())
         if not own and (not locks or (checked and not leading)):
             return
-        columns = tuple(reference.columns for reference in leading)
+        wanted = self._wanted.get(source, ()) if self._late is None else ()
+        columns = (*(reference.columns for reference in leading), *([wanted] if wanted else ()))
         keys = [key for key in rows if all(part is not None for part in key)]
         one, lock = len(keys) == 1, max(locks, default=Lock.NO_KEY_UPDATE)
         statement = propagation.statements.lock_rows(source, lock, own, columns, one=one)
@@ -226,6 +234,9 @@ class LockPass:
         for reference in leading:
             self._follow(source, rows, reference, found, place)
             place += len(reference.columns)
+        if wanted:
+            read = {tuple(row[: len(source.key)]): tuple(row[place:]) for row in found}
+            self.found.setdefault(source, {}).update(read)
 
     def _is_single_host(self) -> bool:
         rows = [wanted for rows in self._waiting.values() for wanted in rows.values()]

@@ -148,7 +148,7 @@ def changed_row(instance: Any, watch: Watch, stored: Mapping[str, Any]) -> Funct
         value = known.get(prop.key, UNKNOWN)
         if prop.key in state.committed_state:
             value = stored_form(state.dict.get(prop.key, UNKNOWN), column)
-        if value is UNKNOWN or column in moving or _changes_by_itself(column):
+        if value is UNKNOWN or column in moving or changes_by_itself(column):
             known.pop(prop.key, None)
         else:
             known[prop.key] = value
@@ -170,7 +170,8 @@ def _has_default(column: Any) -> bool:
     return any(default is not None for default in defaults) and not column.type.should_evaluate_none
 
 
-def _changes_by_itself(column: Any) -> bool:
+def changes_by_itself(column: Any) -> bool:
+    """Whether an UPDATE of other columns may change this one."""
     return getattr(column, "onupdate", None) is not None or getattr(column, "server_onupdate", None) is not None
 
 
@@ -207,7 +208,10 @@ def _form(value: Any, column: Column[Any], kind: Any) -> Any:
         case PythonEnum() if isinstance(kind, Enum):
             return value if kind.enum_class is type(value) else UNKNOWN
         case str():
-            return str(value) if exact in _TEXT else UNKNOWN
+            # PostgreSQL cuts off spaces beyond the length
+            length: int | None = getattr(kind, "length", None)
+            fits = exact in _TEXT and (length is None or len(value) <= length)
+            return str(value) if fits else UNKNOWN
         case UUID():
             return value if isinstance(kind, Uuid) and kind.as_uuid else UNKNOWN
         case datetime():

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Table, inspect
+from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_dict, set_committed_value
 
 from ..definitions.same_row import SameRow
 from ..errors import ComputationError
-from ..schema.records import stored_attributes
 from .memory_rows import UNKNOWN, FunctionRow, UnknownValueError, changed_row, new_row, stored_form, stored_row
 from .plan import ComputedValue, Source, Watch
 from .propagation import Propagation
@@ -19,6 +18,7 @@ from .python_parts import call
 from .round_trip import as_stored, same_value
 from .stored_values import store_values
 from .touched import Key
+from .triggers import has_triggers
 
 
 class SameRowValues:
@@ -63,7 +63,8 @@ class SameRowValues:
         :param may_change: whether code of the application is still to come. What looks at the object meanwhile, as a
             table of versions does, gets the value that it will have unless that code changes something.
         """
-        may_change = may_change or self._has_triggers(watch)
+        assert watch.source is not None
+        may_change = may_change or has_triggers(self._propagation, watch.source, watch.mapper)
         try:
             is_told = self._assign(instance, watch, row)
         except ComputationError:
@@ -97,19 +98,6 @@ class SameRowValues:
                 keys = [tuple(mapper.primary_key_from_instance(i)) for i in instances.values()]
                 refresh_same_row(self._propagation, source, keys)
         self._later.clear()
-
-    def _has_triggers(self, watch: Watch) -> bool:
-        """Whether the database may change what is written; looked up once for each table."""
-        assert watch.source is not None
-        propagation, source = self._propagation, watch.source
-        tables = [table for table in watch.mapper.tables if isinstance(table, Table)]
-        return any(
-            propagation.statements.keep(
-                ("has triggers", table),
-                lambda table=table: propagation.dialect.has_triggers(propagation.connection(source), table),  # type: ignore[misc]
-            )
-            for table in tables
-        )
 
     def _defer(self, instance: Any, watch: Watch) -> None:
         assert watch.source is not None
@@ -222,13 +210,14 @@ def read_attributes(
     propagation: Propagation, source: Source, mapper: Mapper[Any], keys: Iterable[Key]
 ) -> dict[Key, dict[str, Any]]:
     """Return the stored column attributes of rows."""
-    attributes = stored_attributes(mapper)
-    statement = propagation.statements.read_rows(source, [column for _, column in attributes], mapper)
+    stored = propagation.statements.stored(mapper)
+    statement = propagation.statements.keep(
+        ("read whole", source, mapper), lambda: propagation.statements.read_rows(source, [*stored.values()], mapper)
+    )
     parameters = propagation.dialect.pack("ids", source.key_shape, list(keys))
     width = len(source.key)
     rows = propagation.execute(source, statement, parameters)
-    names = [name for name, _ in attributes]
-    return {tuple(row[:width]): dict(zip(names, row[width:], strict=True)) for row in rows}
+    return {tuple(row[:width]): dict(zip(stored, row[width:], strict=True)) for row in rows}
 
 
 def _in_order(values: Iterable[ComputedValue]) -> list[ComputedValue]:

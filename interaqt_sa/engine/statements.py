@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -28,6 +28,7 @@ from sqlalchemy.orm import Mapper
 
 from ..dialects import DatabaseDialect, Lock
 from ..dialects.base import is_row
+from ..schema.records import stored_attributes
 from .execution import KeptText
 from .host_statements import HostStatements
 from .lock_paths import edges_locked_ahead
@@ -85,6 +86,10 @@ class Statements:
         """Return a source for a table from which nothing is computed, but whose rows the engine writes or locks."""
         rank = self.plan.places.get(table, len(self.plan.places))
         return self.keep(("unwatched", table, mapper), lambda: Source(table, mapper, rank))
+
+    def stored(self, mapper: Mapper[Any]) -> Mapping[str, Column[Any]]:
+        """Return the attributes of a class that are columns, in their order."""
+        return self.keep(("stored", mapper), lambda: dict(stored_attributes(mapper)))
 
     # -- rows of sources ---------------------------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ from .same_row import refresh_same_row
 from .touched import Key, Touched
 
 Row = Mapping[str, Any]
+Classes = Mapping[tuple[Source, Key], Mapper[Any]]
+Found = Mapping[Source, Mapping[Key, tuple[Any, ...]]]
 ByClass = dict[Mapper[Any], dict[Key, dict[str, Any]]]
 
 
@@ -34,6 +36,7 @@ class WrittenRows:
         #: by source and by the class by which rows were looked for
         self._old: dict[tuple[Source, Mapper[Any]], tuple[dict[Key, None], ByClass]] = {}
         self._known: set[tuple[Source, Key]] = set()
+        self._foretold: dict[tuple[Source, Mapper[Any]], dict[Key, Row | None]] = {}
         self._renamed: dict[Source, dict[Key, Key]] = {}
         self._found_by: dict[Source, dict[Key, tuple[Any, ...]]] = {}
 
@@ -47,24 +50,47 @@ class WrittenRows:
         """Return the source by which rows of a table are known here."""
         return self._dependents.source(table)
 
+    def wanted(self, touched: Mapping[Source, Touched], classes: Classes) -> dict[Source, tuple[Column[Any], ...]]:
+        """Return what :meth:`remember` needs of rows and the statement that locks them can read."""
+        found: dict[Source, tuple[Column[Any], ...]] = {}
+        for source, rows in touched.items():
+            alike = _by_class(source, rows, classes)
+            if len(alike) == 1 and (columns := self._of_one_table(source, *alike)):
+                found[source] = columns
+        return found
+
+    def _of_one_table(self, source: Source, mapper: Mapper[Any]) -> tuple[Column[Any], ...]:
+        """Return the columns of the rows of a class whose events are waited for, if its table has all of them."""
+        mutations, statements = self._propagation.mutations, self._propagation.statements
+        if mutations is None or not mutations.wanted(mapper) or statements.plan.is_narrowed(mapper):
+            return ()
+
+        def make() -> tuple[Column[Any], ...]:
+            columns = (*statements.stored(mapper).values(),)
+            return columns if all(column.table is source.table for column in columns) else ()
+
+        return statements.keep(("columns of one table", source, mapper), make)
+
     def remember(
-        self, touched: Mapping[Source, Touched], classes: Mapping[tuple[Source, Key], Mapper[Any]] | None = None
+        self, touched: Mapping[Source, Touched], classes: Classes | None = None, found: Found | None = None
     ) -> None:
         """Read rows, which are locked, as they are before the write, as far as this is asked for.
 
         :param classes: the classes of those that are known by it.
+        :param found: those that were read when they were locked; see :meth:`wanted`.
         """
         for source, rows in touched.items():
             self._remember_host_keys(source, rows)
-            alike: dict[Mapper[Any], list[Key]] = {}
-            for key in rows.keys:
-                mapper = (classes or {}).get((source, key)) or source.mapper
-                if mapper is not None:
-                    alike.setdefault(mapper, []).append(key)
-            for mapper, keys in alike.items():
-                self.remember_rows(source, mapper, keys)
+            for mapper, keys in _by_class(source, rows, classes or {}).items():
+                self.remember_rows(source, mapper, keys, (found or {}).get(source))
 
-    def remember_rows(self, source: Source, mapper: Mapper[Any], keys: Iterable[Key]) -> None:
+    def remember_rows(
+        self,
+        source: Source,
+        mapper: Mapper[Any],
+        keys: Iterable[Key],
+        found: Mapping[Key, tuple[Any, ...]] | None = None,
+    ) -> None:
         """Read rows of a class as they are before the write, if events of it are waited for."""
         mutations = self._propagation.mutations
         if mutations is None or not mutations.wanted(mapper):
@@ -75,8 +101,25 @@ class WrittenRows:
         self._known.update((source, key) for key in fresh)
         listed, old = self._old.setdefault((source, mapper), ({}, {}))
         listed.update(dict.fromkeys(fresh))
+        if found:
+            names = self._propagation.statements.stored(mapper)
+            read = {key: dict(zip(names, found[key], strict=True)) for key in fresh if key in found}
+            old.setdefault(mapper, {}).update(read)
+            fresh = [key for key in fresh if key not in read]
+            if not fresh:
+                return
         for own, rows in read_by_class(self._propagation, source, mapper, fresh).items():
             old.setdefault(own, {}).update(rows)
+
+    def remembered(self, source: Source, mapper: Mapper[Any], key: Key) -> Mapping[str, Any] | None:
+        """Return a row of a class as it was before the write, if it is known, and nothing but the write changes it."""
+        _, old = self._old.get((source, mapper), ({}, {}))
+        is_named = not self._renamed and key not in self._dependents.rows.get(source, {})
+        return old.get(mapper, {}).get(key) if is_named else None
+
+    def foretell(self, source: Source, mapper: Mapper[Any], key: Key, row: Row | None) -> None:
+        """Note what the write has made of a row that need not be read for it; ``None`` if it is gone."""
+        self._foretold.setdefault((source, mapper), {})[key] = row
 
     def is_remembered(self, source: Source, key: Key) -> bool:
         """Whether a row that was there before the write has ``key`` still."""
@@ -187,12 +230,25 @@ class WrittenRows:
         mutations = self._propagation.mutations
         assert mutations is not None
         renamed = self._renamed.get(source, {})
-        now = {renamed.get(key, key): key for key in keys}
-        found = read_by_class(self._propagation, source, mapper, now)
+        foretold = self._foretold.get((source, mapper), {})
+        now = {renamed.get(key, key): key for key in keys if key not in foretold}
+        found = read_by_class(self._propagation, source, mapper, now) if now else {}
         new = {own: {now[key]: row for key, row in rows.items()} for own, rows in found.items()}
+        told = {key: dict(row) for key in keys if (row := foretold.get(key)) is not None}
+        if told:
+            new.setdefault(mapper, {}).update(told)
         wanted = dict.fromkeys(keys)
         ordered = {own: {key: rows[key] for key in wanted if key in rows} for own, rows in old.items()}
         mutations.changed(ordered, new)
+
+
+def _by_class(source: Source, rows: Touched, classes: Classes) -> dict[Mapper[Any], list[Key]]:
+    alike: dict[Mapper[Any], list[Key]] = {}
+    for key in rows.keys:
+        mapper = classes.get((source, key)) or source.mapper
+        if mapper is not None:
+            alike.setdefault(mapper, []).append(key)
+    return alike
 
 
 def _in_order(renamed: Mapping[Key, Key]) -> list[Key]:
