@@ -104,6 +104,11 @@ class EngineEvents:
     def _alive(self) -> list[StatementObserver]:
         return [observer for held in self._observers if (observer := held()) is not None]
 
+    def _only(self) -> StatementObserver | None:
+        """Return the observer if there is one, as nearly always."""
+        observers = self._observers
+        return observers[0]() if len(observers) == 1 else None
+
     def _divided(self, connection: Connection) -> tuple[list[StatementObserver], list[StatementObserver]]:
         """Return who attends the connection, and for each MetaData without one the system attached last."""
         alive = self._alive()
@@ -117,6 +122,10 @@ class EngineEvents:
     ) -> tuple[Any, Any, Any]:
         statement = getattr(element, "statement", element)  # of what was compiled before; of DDL it is text
         if getattr(statement, "is_dml", False):
+            if (only := self._only()) is not None:
+                attended = only.attends(connection)
+                only.before_write(connection, statement, multiparams or [params], options, attended=attended)
+                return element, multiparams, params
             attending, others = self._divided(connection)
             followed = statement
             for observer in attending:

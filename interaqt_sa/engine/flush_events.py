@@ -78,6 +78,8 @@ class FlushEvents:
 
     def _replaces(self, mapper: Mapper[Any], instance: object) -> bool:
         """Whether an object took the place of a deleted one: the unit of work has made one UPDATE of it."""
+        if self._written.is_empty:
+            return False
         source = self.source_to_tell(mapper)
         return source is not None and self._written.is_remembered(source, self._key(mapper, instance))
 
@@ -91,8 +93,10 @@ class FlushEvents:
 
     def _created_rows(self, mapper: Mapper[Any], instances: list[Any], *, trusts_memory: bool) -> list[Row]:
         rows = [_loaded(mapper, instance_dict(instance)) for instance in instances]
+        if trusts_memory and all(_is_whole(mapper, row) for row in rows):
+            return rows
         source = self.source_to_tell(mapper)
-        if source is None or (trusts_memory and all(_is_whole(mapper, row) for row in rows)):
+        if source is None:
             return rows
         keys = [self._key(mapper, instance) for instance in instances]
         stored = read_attributes(self._propagation, source, mapper, keys)

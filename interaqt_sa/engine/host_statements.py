@@ -26,7 +26,6 @@ from sqlalchemy.types import TypeEngine
 
 from ..dialects import DatabaseDialect, Lock
 from ..dialects.base import named, one_row
-from ..schema.records import stored_attributes
 from .fused import fuse, levels_above
 from .plan import ComputedValue, Edge, Hop, Host
 from .plan.expressions import labelled, replace_columns
@@ -206,22 +205,28 @@ class HostStatements:
 
     def returned(self, host: Host, has_old: bool, fused: bool) -> Returned:
         """Return what :meth:`apply` returns of one host, column by column."""
-        parents = self.parents(host) if fused else ()
-        rest = [name for name, _ in self.rest(host)]
-        return self._statements.keep(("returned", host, has_old, fused), lambda: Returned(host, parents, has_old, rest))
+
+        def make() -> Returned:
+            parents = self.parents(host) if fused else ()
+            return Returned(host, parents, has_old, [name for name, _ in self.rest(host)])
+
+        return self._statements.keep(("returned", host, has_old, fused), make)
 
     def rest(self, host: Host) -> list[tuple[str, Column[Any]]]:
         """Return the attributes in the host's table that its UPDATE does not change."""
         values = {value.attribute for value in host.values}
-        return self._statements.keep(
-            ("rest", host),
-            lambda: [(n, c) for n, c in stored_attributes(host.mapper) if n not in values and c.table is host.table],
-        )
+        stored = self._statements.stored(host.mapper)
+        return [(n, c) for n, c in stored.items() if n not in values and c.table is host.table]
 
     def returns_whole_rows(self, host: Host) -> bool:
         """Whether :meth:`apply` can return all attributes of a host, of which it knows the class."""
-        return not self._statements.plan.is_narrowed(host.mapper) and all(
-            column.table is host.table for _, column in stored_attributes(host.mapper)
+        statements = self._statements
+        return statements.keep(
+            ("returns whole rows", host),
+            lambda: (
+                not statements.plan.is_narrowed(host.mapper)
+                and all(column.table is host.table for column in statements.stored(host.mapper).values())
+            ),
         )
 
     def above(self, host: Host) -> tuple[Edge, ...]:

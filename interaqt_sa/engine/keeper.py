@@ -14,6 +14,7 @@ from ..dialects import dialect_for
 from ..dialects.engines import root_engine
 from ..dialects.execution_options import ENGINE_OPTIONS, STATEMENT_OPTION
 from ..errors import FrameworkError, UnmanagedWriteError
+from ..schema.catalog import Catalog
 from ..session.state import SessionState, TransactionState
 from .added import add_row
 from .attachments import Attachments, binds_of, session_class
@@ -81,6 +82,7 @@ class Keeper:
         self._engines: WeakKeyDictionary[Engine, WeakSet[type[Session]]] = WeakKeyDictionary()
         self._listening: WeakSet[type[Session]] = WeakSet()
         self._seen: WeakSet[type[object]] = WeakSet()
+        self._catalog = Catalog.of(metadata)
         # not event.contains(): it goes by id(), also by that of a factory that is gone
         self._attachments = Attachments.of(metadata)
 
@@ -90,6 +92,9 @@ class Keeper:
 
         :raises DefinitionError: with every fault of the declarations.
         """
+        found = self._catalog.plan
+        if type(found) is Plan and found.generation == self._catalog.generation:
+            return found
         return Plan.of(self.metadata)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ class Mutations:
         self._state = SessionState.of(propagation.session)
         self._queue: deque[tuple[Mapper[Any], MutationEvent, int]] = deque()
         self._depth = self._deepest = 0
-        self._events: Counter[tuple[Any, ...]] = Counter()
+        self._events: dict[tuple[Any, ...], int] = defaultdict(int)
 
     @property
     def hears_all(self) -> bool:

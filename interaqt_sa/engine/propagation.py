@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -57,7 +57,7 @@ class Propagation:
         self.pending: dict[Host, dict[Edge, Batch]] = {}
         self._steps = 0
         self._last_steps: deque[Host] = deque(maxlen=8)
-        self._changes: Counter[tuple[Host, Key]] = Counter()
+        self._changes: dict[tuple[Host, Key], int] = defaultdict(int)
         # one write stays on one connection; the session looks for it anew each time it is asked
         self._connections: dict[Source, Connection] = {}
         self._observed: dict[Connection, bool] = {}
@@ -314,8 +314,12 @@ class Propagation:
 
     def has_loose_members(self, source: Source) -> bool:
         """Whether members of the hosts in ``source``, or rows that read those of ``source``, may exist before them."""
-        return any(edge.host.source is source for edge in self.loose_edges()) or any(
-            hop.is_deferred for _, hop in source.readers
+        return self.statements.keep(
+            ("loose members", source),
+            lambda: (
+                any(edge.host.source is source for edge in self.loose_edges())
+                or any(hop.is_deferred for _, hop in source.readers)
+            ),
         )
 
     def loose_edges(self) -> list[Edge]:

@@ -121,6 +121,11 @@ class WrittenRows:
         """Note what the write has made of a row that need not be read for it; ``None`` if it is gone."""
         self._foretold.setdefault((source, mapper), {})[key] = row
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row that was there before the write is remembered."""
+        return not self._known
+
     def is_remembered(self, source: Source, key: Key) -> bool:
         """Whether a row that was there before the write has ``key`` still."""
         return (source, key) in self._known and key not in self._renamed.get(source, {})
@@ -148,6 +153,9 @@ class WrittenRows:
 
     def follow(self) -> None:
         """Let keys, hosts and same-row values of rows that the write has not named follow it."""
+        dependents = self._dependents
+        if not (self._renamed or self._found_by or dependents.rows or dependents.links):
+            return
         propagation = self._propagation
         self._rename_dependents()
         for source, renamed in self._renamed.items():
@@ -211,7 +219,7 @@ class WrittenRows:
 
     def tell_rekeyed(self) -> None:
         """Tell of the rows that have another key: those first that others have taken the key of."""
-        for (source, mapper), (listed, old) in self._old.items():
+        for (source, mapper), (listed, old) in self._old.items() if self._renamed else ():
             renamed = self._renamed.get(source, {})
             if keys := [key for key in _in_order(renamed) if key in listed]:
                 self._tell(source, mapper, keys, old)
@@ -220,6 +228,8 @@ class WrittenRows:
 
     def tell(self) -> None:
         """Tell what became of the rows."""
+        if not self._old:
+            return
         self.tell_rekeyed()
         for (source, mapper), (listed, old) in self._old.items():
             if listed:
