@@ -54,7 +54,7 @@ def _takes_part(session: Session, mapper: Mapper[Any]) -> bool:
     return bool(
         len(heard.before_flush) > 1  # one is the engine's
         or len(heard.after_flush) > 1
-        or heard.after_flush_postexec
+        or len(heard.after_flush_postexec) > 1
         or heard.before_attach
         or heard.after_attach
         or heard.transient_to_pending

@@ -20,7 +20,7 @@ def bind_of(session: Session, plan: Plan) -> Engine | Connection:
     """Return where ``session`` writes the tables that ``plan`` watches."""
     if (given := SessionState.of(session).bind) is not None:
         return given
-    source = next((source for source in plan.sources.values() if source.mapper is not None), None)
+    source = plan.bound
     if source is None:
         return session.get_bind()
     # the clause says that it is about a write, which some sessions send elsewhere

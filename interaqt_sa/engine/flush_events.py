@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CHAR, Column, Float, Numeric, Table, TypeDecorator
+from sqlalchemy import CHAR, JSON, Column, Float, Integer, Numeric, Table, TypeDecorator
 from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import instance_dict, instance_state
 from sqlalchemy.sql.elements import ClauseElement
@@ -129,5 +129,8 @@ def _is_whole(mapper: Mapper[Any], row: Row) -> bool:
 
 def _may_be_changed(type_: TypeEngine[Any]) -> bool:
     """Whether the database may store something else than Python holds."""
-    is_own = not type(type_).__module__.startswith("sqlalchemy.")
-    return is_own or bool(type_._variant_mapping) or isinstance(type_, _CHANGED_BY_STORING)
+    kinds = (type_, *type_._variant_mapping.values())
+    if not all(type(kind).__module__.startswith("sqlalchemy.") for kind in kinds):
+        return True
+    alike = len(kinds) == 1 or any(all(isinstance(kind, family) for kind in kinds) for family in (Integer, JSON))
+    return not alike or isinstance(type_, _CHANGED_BY_STORING)

@@ -221,9 +221,12 @@ class HostUpdates:
         new: dict[Mapper[Any], dict[Key, dict[str, Any]]] = {}
         for mapper, whole in found.items():
             for key, row in whole.items():
-                before, now = (zip(level.names, rows[key][part], strict=True) for part in (level.old, level.values))
-                old.setdefault(mapper, {})[key] = {**row, **dict(before)}
-                new.setdefault(mapper, {})[key] = {**row, **dict(now), **fresh.get(key, {})}
+                returned = rows[key]
+                before, now = dict(row), dict(row)
+                before.update(zip(level.names, returned[level.old], strict=True))
+                now.update(zip(level.names, returned[level.values], strict=True))
+                now.update(fresh.get(key, {}))
+                old.setdefault(mapper, {})[key], new.setdefault(mapper, {})[key] = before, now
         mutations.changed(old, new)
 
     def _whole_rows(self, level: Returned, rows: Mapping[Key, Row]) -> RowsByClass:

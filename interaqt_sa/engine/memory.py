@@ -83,6 +83,8 @@ class Memory:
 
     def take_behind(self) -> Iterable[tuple[Mapper[Any], Sequence[tuple[Any, ...]]]]:
         """Return the rows whose loaded objects hold columns that the database has changed by itself; once."""
+        if not self._behind:
+            return ()
         found = [(mapper, list(keys)) for mapper, keys in self._behind.items()]
         self._behind.clear()
         return found

@@ -65,7 +65,8 @@ class Mutations:
     def updated(self, mapper: Mapper[Any], pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
         """Note rows as they were and as they are; where nothing differs nothing happened."""
         for old, new in pairs:
-            keys = frozenset(name for name, value in new.items() if name in old and not same_value(old[name], value))
+            moved = ((name, old[name], now) for name, now in new.items() if name in old and old[name] is not now)
+            keys = frozenset(name for name, before, now in moved if not same_value(before, now))
             if keys:
                 self._add(mapper, MutationEvent("update", record_name(mapper), RecordView(new), RecordView(old), keys))
 
@@ -79,10 +80,12 @@ class Mutations:
         for mapper, rows in old.items():
             now = new.get(mapper, {})
             self.updated(mapper, [(row, now[key]) for key, row in rows.items() if key in now])
-            self.deleted(mapper, [row for key, row in rows.items() if key not in now])
+            if not now.keys() >= rows.keys():
+                self.deleted(mapper, [row for key, row in rows.items() if key not in now])
         for mapper, rows in new.items():
             before = old.get(mapper, {})
-            self.created(mapper, [row for key, row in rows.items() if key not in before])
+            if not before.keys() >= rows.keys():
+                self.created(mapper, [row for key, row in rows.items() if key not in before])
 
     def _add(self, mapper: Mapper[Any], event: MutationEvent) -> None:
         self._state.transaction.events.append(event)

@@ -32,8 +32,10 @@ class RowSwitches:
 
     def before_flush(self, new: Iterable[tuple[Any, Watch]]) -> None:
         """Find new objects with the keys of deleted ones, and let their machines start again."""
+        if not self._session._deleted:  # the public attribute is made anew each time
+            return
         gone = {instance_state(instance).key for instance in self._session.deleted}
-        for instance, watch in new if gone else ():
+        for instance, watch in new:
             identity = watch.mapper.primary_key_from_instance(instance)
             if watch.source is None or watch.mapper.identity_key_from_primary_key(tuple(identity)) not in gone:
                 continue

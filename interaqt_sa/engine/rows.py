@@ -52,7 +52,7 @@ def insert_rows(
         if mapper.isa(machine.value.mapper) and machine.declaration.initial_state.compute_value is not None:
             name = machine.value.column.key
             values = [{name: initial_value(machine, dict(row))} | row for row in values]
-    columns = list(dict.fromkeys(column for _, column in stored_attributes(mapper)))
+    columns = list(dict.fromkeys(propagation.statements.stored(mapper).values()))
     for names in dict.fromkeys(frozenset(row) for row in values):
         # one statement inserts rows with the same columns; the others get their defaults
         alike = [row for row in values if frozenset(row) == names]
@@ -102,7 +102,8 @@ def _stored(
     if source.same_row:  # computed after the INSERT
         keys = [tuple(row[places[c]] for c in source.key) for row in rows]
         return read_attributes(propagation, source, mapper, keys).values()
-    return [{name: row[places[column]] for name, column in stored_attributes(mapper)} for row in rows]
+    stored = propagation.statements.stored(mapper)
+    return [{name: row[places[column]] for name, column in stored.items()} for row in rows]
 
 
 def lock_and_read(
@@ -117,7 +118,7 @@ def lock_and_read(
     statements, dialect, mutations = propagation.statements, propagation.dialect, propagation.mutations
     columns = dict.fromkeys(needed)
     if mutations is not None and mutations.wanted(mapper):
-        columns |= dict.fromkeys(column for _, column in stored_attributes(mapper))
+        columns |= dict.fromkeys(statements.stored(mapper).values())
     packed = dialect.pack("ids", source.key_shape, list(keys))
     if all(column.table is source.table for column in columns):
         # a row of one table comes back as it is after the wait for its lock

@@ -28,6 +28,8 @@ class RunningFlush:
         self.context = context
         self.flush: Flush | None = None
         self.is_written = False
+        self._asked: list[Mapper[Any]] = []
+        self._has_events = False
 
     @property
     def is_running(self) -> bool:
@@ -61,7 +63,11 @@ class RunningFlush:
 
     def runs_code(self, connection: Connection | None) -> bool:
         """Whether code of the application runs while it writes, so that memory may differ from what is written."""
-        if any(getattr(mapper.dispatch, name) for mapper in self._mappers() for name in _EVENTS):
+        mappers = self._mappers()
+        if len(mappers) != len(self._asked):  # it learns of more while it looks for what there is to do
+            self._asked = mappers
+            self._has_events = any(getattr(mapper.dispatch, name) for mapper in mappers for name in _EVENTS)
+        if self._has_events:
             return True
         return connection is not None and replaces_statements(connection)
 

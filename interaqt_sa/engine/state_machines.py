@@ -17,7 +17,6 @@ from ..definitions.state_machine import StateNode, StateTransfer
 from ..definitions.stored_states import state_in_column
 from ..dialects.base import is_row
 from ..errors import ComputationError, ComputationProtocolError, FrameworkError
-from ..schema.records import stored_attributes
 from .initial_values import value_on_entering
 from .plan.expressions import labelled
 from .rows import lock_and_read, update_rows
@@ -87,7 +86,8 @@ def _take_step(propagation: Propagation, machine: Machine, key: Key, steps: Mapp
     """Move one row, wherever it stands: a single row needs no lock before its UPDATE."""
     source, value, mutations = machine.source, machine.value, propagation.mutations
     heard = mutations is not None and mutations.wanted(value.mapper)
-    attributes = stored_attributes(value.mapper) if heard else [(value.attribute, value.column)]
+    stored = propagation.statements.stored(value.mapper)
+    attributes = [*stored.items()] if heard else [(value.attribute, value.column)]
 
     def make() -> Update:
         state = func.coalesce(value.column, machine.declaration.initial_state.name)

@@ -45,6 +45,8 @@ def find_table(target: Any, plan: Plan, names: FindNames) -> Table | None:
     :param target: the table of a DML statement: a Table of this or of another MetaData, a ``table()``, an alias.
     :param names: called only if ``target`` is not of this MetaData, and a name looks alike.
     """
+    if type(target) is Table and target in plan.sources:
+        return target
     while isinstance(target, Alias):
         target = target.element
     if isinstance(target, Table) and target.metadata is plan.metadata:

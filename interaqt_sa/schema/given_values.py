@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -48,6 +49,12 @@ _MAX_DIGITS = 4300
 _LARGEST_REAL = 3.5e38
 #: Stands for any integer that no column holds.
 _NO_INTEGER = 2**64
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+_CONTAINERS = (dict, list, tuple, Mapping)
+#: what need not be asked whether it is a container, which takes long
+_PLAIN = frozenset({str, int, float, bool, NoneType})
 
 
 class _Refusal(ValueError):
@@ -270,7 +277,7 @@ def _json(type_: Any, value: Any, dialect: Dialect) -> Any:
         if not isinstance(text, str):
             return value
     else:
-        text = _attempt(lambda: json.dumps(value, ensure_ascii=False, allow_nan=False))
+        text = _attempt(lambda: _ENCODER.encode(value))
         _attempt(text.encode)
     if not dialect_class(dialect).stores_nul and "\\u0000" in text and "\0" in str(_texts(value)):
         raise _Refusal("the database stores no NUL characters")
@@ -306,7 +313,7 @@ def _check_depth(value: Any) -> None:
             continue
         if depth > MAX_DEPTH:
             raise _Refusal(f"it is nested deeper than {MAX_DEPTH} levels")
-        waiting += [(inner, depth + 1) for inner in parts if isinstance(inner, dict | list | tuple | Mapping)]
+        waiting += [(inner, depth + 1) for inner in parts if type(inner) not in _PLAIN and _is(inner, *_CONTAINERS)]
 
 
 def _array(type_: Any, value: Any, dialect: Dialect) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from types import TracebackType
 from typing import Any
 
 from sqlalchemy.orm import Session
+
+# Classes, not generators: each write goes through both, and a generator costs several times as much.
 
 
 class Progress:
@@ -18,29 +20,42 @@ class Progress:
     def __init__(self) -> None:
         self.has_written = False
 
-    @contextmanager
-    def writing(self, *, in_parts: bool = False) -> Generator[None]:
+    def writing(self, *, in_parts: bool = False) -> _Writing:
         """Run one statement; an error of it leaves nothing, unless it is run in several parts."""
-        self.has_written = self.has_written or in_parts
-        yield
-        self.has_written = True
+        return _Writing(self, in_parts)
 
 
-@contextmanager
-def all_or_nothing(session: Session) -> Generator[Progress]:
+class _Writing:
+    def __init__(self, progress: Progress, in_parts: bool) -> None:
+        self._progress = progress
+        self._in_parts = in_parts
+
+    def __enter__(self) -> None:
+        self._progress.has_written = self._progress.has_written or self._in_parts
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
+        if kind is None:
+            self._progress.has_written = True
+
+
+class all_or_nothing:  # noqa: N801  a context manager
     """Roll back the transaction, or the savepoint, of ``session`` if an error leaves a part of a write.
 
     Until the application rolls back as well, the session refuses everything with SQLAlchemy's
     ``PendingRollbackError``, which names the error. It is what happens to a flush that fails, and costs no savepoint.
     """
-    progress = Progress()
-    try:
-        yield progress
-    except BaseException:
-        if progress.has_written and session.is_active:
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._progress = Progress()
+
+    def __enter__(self) -> Progress:
+        return self._progress
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
+        if kind is not None and self._progress.has_written and self._session.is_active:
             with suppress(Exception):  # the first error is the one that tells why
-                _roll_back(session)
-        raise
+                _roll_back(self._session)
 
 
 def _roll_back(session: Any) -> None:

@@ -14,6 +14,7 @@ from ...dialects.indexes import declared_resolutions
 from ...schema.catalog import Catalog
 from ...schema.readiness import can_be_configured
 from ...schema.records import relationships_of
+from .by_mapper import ByMapper
 from .model import ComputedValue, Host, Source
 from .watch import RowReference, Watch, checked_references
 
@@ -31,6 +32,7 @@ class Plan:
     :ivar computed: every computed value by its name, ``"Record.property"``.
     :ivar hosts: tables with aggregates.
     :ivar sources: what is watched, by each of its tables.
+    :ivar bound: one of them that has a class; all of them are bound to one engine.
     :ivar reactions: what mutation events of a table set off.
     :ivar children: foreign keys by the table that they refer to.
     :ivar replacing: unique keys by which SQLite deletes rows to make room, by their table.
@@ -48,6 +50,7 @@ class Plan:
         self.columns: dict[Column[Any], ComputedValue] = {}
         self.hosts: dict[Table, Host] = {}
         self.sources: dict[Table, Source] = {}
+        self.bound: Source | None = None
         self.machines: list[Machine] = []
         self.derivations: list[Derivation] = []
         self.reactions: dict[Table, list[Reaction]] = {}
@@ -62,12 +65,12 @@ class Plan:
         self._watches: dict[type[Any], Watch] = {}
         # weak: classes of another MetaData may go before the plan does
         self._unwatched: WeakSet[type[Any]] = WeakSet()
-        self._reactions_to: WeakKeyDictionary[Mapper[Any], tuple[Reaction, ...]] = WeakKeyDictionary()
-        self._is_narrowed: WeakKeyDictionary[Mapper[Any], bool] = WeakKeyDictionary()
-        self._letting_go: WeakKeyDictionary[Mapper[Any], tuple[str, ...]] = WeakKeyDictionary()
+        self._reactions_to = ByMapper(self._find_reactions, self._holds)
+        self._is_narrowed = ByMapper(self._find_whether_narrowed, self._holds)
+        self._letting_go = ByMapper(_letting_go, self._holds)
         self._references: WeakKeyDictionary[type[Any], tuple[RowReference, ...]] = WeakKeyDictionary()
-        self._other_classes: WeakKeyDictionary[Mapper[Any], tuple[Mapper[Any], ...]] = WeakKeyDictionary()
-        self._kept_by_database: WeakKeyDictionary[Mapper[Any], tuple[Column[Any], ...]] = WeakKeyDictionary()
+        self._other_classes = ByMapper(self._find_other_classes, self._holds)
+        self._kept_by_database = ByMapper(_kept_by_database, self._holds)
         self._tables_of_row: dict[Table, tuple[Table, ...]] = {}
 
     @classmethod
@@ -99,6 +102,7 @@ class Plan:
     def finish(self, sources: Sources) -> None:
         """Take over what the builder collected."""
         self.sources = dict(sources.by_table)
+        self.bound = next((source for source in self.sources.values() if source.mapper is not None), None)
         for table in self.metadata.tables.values():
             self._by_name.setdefault(table.name.casefold(), []).append(table)
             for column in table.primary_key:
@@ -124,7 +128,11 @@ class Plan:
     @property
     def mapper(self) -> Mapper[Any] | None:
         """A class that is watched; all of them are bound to one engine."""
-        return next((source.mapper for source in self.sources.values() if source.mapper is not None), None)
+        return self.bound.mapper if self.bound is not None else None
+
+    def _holds(self, mapper: Mapper[Any]) -> bool:
+        source = self.sources.get(mapper.local_table)  # type: ignore[call-overload]
+        return mapper.class_ in self._watches or (source is not None and source.mapper is mapper)
 
     def found_by(self, source: Source) -> set[Column[Any]]:
         """Return the columns of ``source`` by which members find their host."""
@@ -151,27 +159,43 @@ class Plan:
 
     def other_classes(self, mapper: Mapper[Any]) -> tuple[Mapper[Any], ...]:
         """Return the classes, besides that of ``mapper``, by which a session may hold a row as another object."""
-        found = self._other_classes.get(mapper)
-        if found is None:
-            own, key = {mapper._identity_class}, [*mapper.primary_key]
-            for other in Catalog.of(self.metadata).all_mappers():
-                shared = any(table in mapper.base_mapper.tables for table in other.tables)
-                if shared and other._identity_class not in own and [*other.primary_key] == key:
-                    own.add(other._identity_class)
-                    found = (*(found or ()), other)
-            found = self._other_classes[mapper] = found or ()
-        return found
+        return self._other_classes[mapper]
+
+    def _find_other_classes(self, mapper: Mapper[Any]) -> tuple[Mapper[Any], ...]:
+        found: list[Mapper[Any]] = []
+        own, key = {mapper._identity_class}, [*mapper.primary_key]
+        for other in Catalog.of(self.metadata).all_mappers():
+            shared = any(table in mapper.base_mapper.tables for table in other.tables)
+            if shared and other._identity_class not in own and [*other.primary_key] == key:
+                own.add(other._identity_class)
+                found.append(other)
+        return tuple(found)
 
     def kept_by_database(self, mapper: Mapper[Any]) -> tuple[Column[Any], ...]:
         """Return the columns of a class that the database may change in any UPDATE: versions, generated columns."""
-        found = self._kept_by_database.get(mapper)
-        if found is None:
-            columns: list[Any] = [*mapper.columns]  # and other expressions
-            version = mapper.version_id_col if mapper.version_id_generator is False else None
-            kept = [c for c in columns if isinstance(c, Column) and (c.server_onupdate is not None or c.system)]
-            versions: list[Any] = [c for c in columns if c is version and c not in kept]
-            found = self._kept_by_database[mapper] = (*kept, *versions)
-        return found
+        return self._kept_by_database[mapper]
+
+    def reactions_to(self, mapper: Mapper[Any]) -> tuple[Reaction, ...]:
+        """Return what mutation events of ``mapper`` may set off."""
+        return self._reactions_to[mapper]
+
+    def _find_reactions(self, mapper: Mapper[Any]) -> tuple[Reaction, ...]:
+        tables = [table for table in mapper.tables if isinstance(table, Table)]
+        listed = dict.fromkeys(reaction for table in tables for reaction in self.reactions.get(table, ()))
+        return tuple(r for r in listed if mapper.isa(r.mapper))
+
+    def is_narrowed(self, mapper: Mapper[Any]) -> bool:
+        """Whether events of a row of ``mapper`` set off more if it is of a certain subclass."""
+        return self._is_narrowed[mapper]
+
+    def _find_whether_narrowed(self, mapper: Mapper[Any]) -> bool:
+        own = self.reactions_to(mapper)
+        below = mapper.self_and_descendants if mapper.polymorphic_on is not None else ()
+        return any(self.reactions_to(m) != own for m in below if mapper.local_table in m.tables)
+
+    def letting_go(self, mapper: Mapper[Any]) -> tuple[str, ...]:
+        """Return the relationships of ``mapper`` by which a flush may delete more than the session was told to."""
+        return self._letting_go[mapper]
 
     def followed(self, tables: Iterable[Table]) -> set[Column[Any]]:
         """Return the columns of ``tables`` that foreign keys follow when they change."""
@@ -190,44 +214,29 @@ class Plan:
                 self._watches[cls] = found
         return found
 
-    def reactions_to(self, mapper: Mapper[Any]) -> tuple[Reaction, ...]:
-        """Return what mutation events of ``mapper`` may set off."""
-        found = self._reactions_to.get(mapper)
-        if found is None:
-            tables = [table for table in mapper.tables if isinstance(table, Table)]
-            listed = dict.fromkeys(reaction for table in tables for reaction in self.reactions.get(table, ()))
-            found = self._reactions_to[mapper] = tuple(r for r in listed if mapper.isa(r.mapper))
-        return found
-
-    def is_narrowed(self, mapper: Mapper[Any]) -> bool:
-        """Whether events of a row of ``mapper`` set off more if it is of a certain subclass."""
-        found = self._is_narrowed.get(mapper)
-        if found is None:
-            own = self.reactions_to(mapper)
-            below = mapper.self_and_descendants if mapper.polymorphic_on is not None else ()
-            found = self._is_narrowed[mapper] = any(
-                self.reactions_to(m) != own for m in below if mapper.local_table in m.tables
-            )
-        return found
-
-    def letting_go(self, mapper: Mapper[Any]) -> tuple[str, ...]:
-        """Return the relationships of ``mapper`` by which a flush may delete more than the session was told to."""
-        found = self._letting_go.get(mapper)
-        if found is None:
-            found = self._letting_go[mapper] = tuple(
-                relationship.key
-                for relationship in mapper.relationships
-                if relationship.cascade.delete_orphan
-                or (relationship.cascade.delete and relationship.direction is RelationshipDirection.MANYTOONE)
-            )
-        return found
-
     def references(self, cls: type[Any]) -> tuple[RowReference, ...]:
         """Return how instances of ``cls`` refer to rows whose changes wait for the checks of foreign keys."""
         found = self._references.get(cls)
         if found is None:
             found = self._references[cls] = tuple(checked_references(inspect(cls), self.sources))
         return found
+
+
+def _kept_by_database(mapper: Mapper[Any]) -> tuple[Column[Any], ...]:
+    columns: list[Any] = [*mapper.columns]  # and other expressions
+    version = mapper.version_id_col if mapper.version_id_generator is False else None
+    kept = [c for c in columns if isinstance(c, Column) and (c.server_onupdate is not None or c.system)]
+    versions: list[Any] = [c for c in columns if c is version and c not in kept]
+    return (*kept, *versions)
+
+
+def _letting_go(mapper: Mapper[Any]) -> tuple[str, ...]:
+    return tuple(
+        relationship.key
+        for relationship in mapper.relationships
+        if relationship.cascade.delete_orphan
+        or (relationship.cascade.delete and relationship.direction is RelationshipDirection.MANYTOONE)
+    )
 
 
 def _carried_by(relationship: RelationshipProperty[Any]) -> Iterator[ForeignKeyConstraint]:

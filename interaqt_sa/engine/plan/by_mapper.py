@@ -1,0 +1,33 @@
+"""Answers about mapped classes that are worth remembering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from sqlalchemy.orm import Mapper
+
+T = TypeVar("T")
+
+
+class ByMapper(dict[Mapper[Any], T]):
+    """What ``find`` says of a mapper, found out once; of watched classes at the price of a look into a dictionary.
+
+    :param is_held: whether the plan holds a class in any case; others are not kept alive.
+    """
+
+    def __init__(self, find: Callable[[Mapper[Any]], T], is_held: Callable[[Mapper[Any]], bool]) -> None:
+        super().__init__()
+        self._find = find
+        self._is_held = is_held
+        self._passing: WeakKeyDictionary[Mapper[Any], T] = WeakKeyDictionary()
+
+    def __missing__(self, mapper: Mapper[Any]) -> T:
+        if mapper in self._passing:
+            found = self._passing[mapper]
+        else:
+            found = self._passing[mapper] = self._find(mapper)
+        if self._is_held(mapper):
+            self[mapper] = found
+        return found
