@@ -7,7 +7,7 @@ from operator import itemgetter
 from types import NoneType
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Result, Select, Table, insert, select, tuple_
+from sqlalchemy import Column, ColumnElement, Result, Select, Table, func, insert, select, tuple_
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
@@ -251,6 +251,9 @@ class Bulk:
             return self._update_by_key(changed)
         _refuse_keys(self.table, self.key, columns)
         lock = self.source.lock_to_change(columns)
+        if self._is_unread(columns, changed):
+            self._lock_in_order(lock, changed)
+            return self._invoke(self.statement)
         keys = self._matching(lock, changed)
         gone = self._make_room_for_changed(keys) if keys else []
         self.before(keys, changed, lock, self.given.updated(keys))
@@ -260,6 +263,28 @@ class Bulk:
         self.propagation.run()
         self.rekeyed(keys, columns)
         return result
+
+    def _is_unread(self, columns: set[Column[Any]], changed: set[Column[Any]]) -> bool:
+        """Whether nothing follows from an UPDATE of ``columns``, and nobody hears of it: no key need be known."""
+        source, plan = self.source, self.plan
+        read = {*source.inputs, *source.shared_inputs, *source.referable, *plan.columns}
+        read |= plan.found_by(source) | plan.followed([self.table])
+        return not (
+            changed & read
+            or source.same_row
+            or self._heard() is not None
+            or self.dml.rows
+            or any(column.foreign_keys for column in columns)
+            or self._replacing()
+            or has_hosts_below(source, Touched({}, changed))
+        )
+
+    def _lock_in_order(self, lock: Lock, columns: set[Column[Any]]) -> None:
+        """Lock the rows that match in the order of their keys, which stay in the database."""
+        if self.propagation.dialect.has_row_locks:
+            locking = self._select_matching(lock, columns).subquery()
+            for _ in self.read(select(func.count()).select_from(locking), self.dml.parameters):
+                pass
 
     def _update_by_key(self, changed: set[Column[Any]]) -> Result[Any]:
         names = [str(self.dml.name_in_rows(c)) for c in self.key]
@@ -363,6 +388,13 @@ class Bulk:
 
         :param columns: what changes; ``None`` if the rows go.
         """
+        statement = self._select_matching(lock, columns)
+        found: dict[Key, None] = {}
+        for parameters in self.dml.rows or [self.dml.parameters]:
+            found |= dict.fromkeys(tuple(row) for row in self.read(statement, parameters))
+        return list(found)
+
+    def _select_matching(self, lock: Lock, columns: set[Column[Any]] | None) -> Select[Any]:
         dml, target = self.dml, self.dml.target
         key = dml.expressions(self.key)
         criteria = self.criteria()
@@ -377,10 +409,7 @@ class Bulk:
         others_first = has_hosts_below(self.source, Touched({}, columns)) or self.given.refers_below(columns or set())
         if len(dml.rows) < 2 and not others_first:
             statement = self.propagation.dialect.lock(statement, lock, target)
-        found: dict[Key, None] = {}
-        for parameters in dml.rows or [dml.parameters]:
-            found |= dict.fromkeys(tuple(row) for row in self.read(statement, parameters))
-        return list(found)
+        return statement
 
     def criteria(self) -> list[Any]:
         """Return the WHERE as it was built, and what the ORM adds to it for a class that shares its table."""

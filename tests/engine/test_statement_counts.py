@@ -204,3 +204,13 @@ def test_loaded_hosts_are_fresh_without_a_statement(engine: Engine) -> None:
             assert (order.item_count, order.total, order.all_done) == (2, 6, False)
             assert order.customer.spent == 6
         assert not statements
+
+
+def test_an_update_of_what_nobody_reads_fetches_no_keys(system: iq.System) -> None:
+    with system.session_factory.begin() as session, count_statements(engine_of(system)) as statements:
+        result: Any = session.execute(update(Order).where(Order.id > 1).values(note="late"))
+        assert result.rowcount == 2
+    assert [statement.split()[0] for statement in statements] == ["SELECT", "UPDATE"]
+    assert statements[0].startswith("SELECT count(*)")
+    assert "FOR NO KEY UPDATE" in statements[0]
+    assert_true(system)
