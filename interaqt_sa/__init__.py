@@ -72,10 +72,10 @@ from .interactions.interaction import InteractionEventEntity as InteractionEvent
 from .interactions.payload import Payload as Payload
 from .interactions.payload import PayloadItem as PayloadItem
 from .runtime.async_controller import AsyncController as AsyncController
+from .runtime.async_controller import AsyncDispatchContext as AsyncDispatchContext
 from .runtime.async_system import AsyncSystem as AsyncSystem
-from .runtime.context import AsyncDispatchContext as AsyncDispatchContext
-from .runtime.context import DispatchContext as DispatchContext
 from .runtime.controller import Controller as Controller
+from .runtime.controller import DispatchContext as DispatchContext
 from .runtime.result import DispatchResult as DispatchResult
 from .runtime.system import System as System
 from .schema.compile import compile_schema as compile_schema

@@ -13,7 +13,8 @@ from sqlalchemy.types import TypeEngine
 
 from ..dialects.stored_types import stored_type
 from ..errors import ComputationProtocolError, DefinitionFault
-from .computation import AttributeQuery, Computation, RecordRef, T, Where
+from .arguments import AttributeQuery, RecordRef, Where
+from .computation import Computation, T
 from .references import References
 from .validation import refuse_coroutine_function, refuse_text
 from .value_columns import (

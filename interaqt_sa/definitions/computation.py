@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Generic
 
-from sqlalchemy import Column, ColumnElement, Table, event
+from sqlalchemy import Column, Table, event
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
 from typing_extensions import TypeVar
 
 from .references import References
-
-if TYPE_CHECKING:
-    from .match import MatchExp
 
 T = TypeVar("T")
 
@@ -22,12 +19,6 @@ INFO_KEY = "interaqt_sa"
 #: Key of ``Column.info``: name of the table that the column was declared for. What copies it into a table of another
 #: name, such as one of versions, copies values and declares nothing.
 _DECLARED_FOR = f"{INFO_KEY}.declared_for"
-
-#: A record: its name, its definition or its mapped class.
-RecordRef: TypeAlias = Any
-#: Which members count; see :class:`.Count`.
-Where: TypeAlias = "MatchExp | Mapping[str, Any] | ColumnElement[bool] | Callable[[Any], ColumnElement[bool]]"
-AttributeQuery: TypeAlias = Sequence[Any]
 
 
 class Computation(SchemaItem, Generic[T]):

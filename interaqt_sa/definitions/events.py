@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
 from ..errors import ComputationProtocolError
-from .computation import RecordRef
+from .arguments import RecordRef
 from .validation import refuse_text
 
 MutationType: TypeAlias = Literal["create", "update", "delete"]

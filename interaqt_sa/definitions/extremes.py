@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeEngine
 from ..dialects.stored_types import stored_type
 from ..errors import DefinitionFault
 from .aggregates import Direction, FieldAggregate
-from .computation import RecordRef, Where
+from .arguments import RecordRef, Where
 
 #: types whose values every database orders, and of which it gives the least and the greatest
 ORDERED = (Integer, Numeric, Float, String, Date, DateTime, Time, Interval)

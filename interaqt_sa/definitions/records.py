@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy.types import TypeEngine
 
 from ..errors import DefinitionFault
-from .computation import Computation, RecordRef, Where
+from .arguments import RecordRef, Where
+from .computation import Computation
 from .constraints import NonNullConstraint, UniqueConstraint
 from .same_row import SameRow
 from .validation import require_string

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Column, Integer, String
 
 from ..errors import ComputationProtocolError
-from .computation import AttributeQuery, Computation, RecordRef
+from .arguments import AttributeQuery, RecordRef
+from .computation import Computation
 from .events import Trigger
 from .references import References
 from .validation import refuse_coroutine_function, refuse_text, require_function

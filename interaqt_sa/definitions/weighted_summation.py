@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 from ..dialects.stored_types import stored_type
 from ..errors import ComputationProtocolError
 from .aggregates import NUMBERS, Aggregate, Direction
-from .computation import AttributeQuery, RecordRef, Where
+from .arguments import AttributeQuery, RecordRef, Where
 from .references import References
 from .value_columns import check_places, check_summed_field, exact_sum, places, require_type
 

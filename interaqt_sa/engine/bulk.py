@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from types import NoneType
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Result, Select, Table, func, insert, select, tuple_
 from sqlalchemy.orm import Mapper
-from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from ..dialects import Lock
 from ..dialects.execution_options import STATEMENT_OPTION
 from ..errors import UnmanagedWriteError
-from ..session.all_or_nothing import Progress, all_or_nothing
-from ..session.state import SessionState
+from ..session.all_or_nothing import Progress
 from .classes import read_by_class
 from .computed_writes import GivenComputedValues
 from .conflict_targets import ConflictTarget, Values
-from .dml_statement import DMLStatement, conflict_clauses, known_value
+from .dml_statement import DMLStatement, known_value
 from .execution import shared_options
 from .given import Given
 from .guard import MANAGED_OPTION
@@ -39,38 +37,9 @@ from .rows import update_rows
 from .same_row import read_attributes, refresh_same_row
 from .statements import Statements
 from .touched import Key, Touched
-from .upsert import Upsert
 from .written_rows import WrittenRows
 
 _MANAGED = {MANAGED_OPTION: True}
-
-
-def run_bulk(dml: DMLStatement, find_statements: Callable[[], Statements]) -> Result[Any]:
-    """Run a DML statement on a watched table, with everything that follows from it.
-
-    :param find_statements: returns those for the database in which it runs.
-
-    :raises ComputedWriteError: if it writes a computed column.
-    :raises UnmanagedWriteError: if it is of a form that cannot be followed.
-    """
-    session = dml.execution.session
-    with SessionState.of(session).managed(dml.execution.bind_arguments.get("bind")):
-        statements = find_statements()
-        given = GivenComputedValues(statements.plan, dml)
-        with all_or_nothing(session) as progress:
-            return _run(Bulk(dml, statements, given, progress))
-
-
-def _run(bulk: Bulk) -> Result[Any]:
-    statement = bulk.statement
-    if isinstance(statement, Insert):
-        # DO NOTHING returns just the rows that it has inserted
-        updates = any(hasattr(clause, "update_values_to_set") for clause in conflict_clauses(statement))
-        return Upsert(bulk).run() if updates else bulk.insert()
-    if isinstance(statement, Update):
-        return bulk.update()
-    assert isinstance(statement, Delete)
-    return bulk.delete()
 
 
 class Bulk:
@@ -94,7 +63,7 @@ class Bulk:
         self._reading = {**options, **_MANAGED}
         self.mapper: Mapper[Any] | None = dml.mapper or self.source.mapper
         self.propagation.connection(self.source)  # refuses what cannot be kept true before anything is written
-        self.given = Given(self)
+        self.given = Given(self.dml, self.propagation, self.source, self.mapper)
         self._recounted: list[Key] = []
         self._written = WrittenRows(self.propagation)
 
@@ -256,7 +225,9 @@ class Bulk:
             return self._invoke(self.statement)
         keys = self._matching(lock, changed)
         gone = self._make_room_for_changed(keys) if keys else []
-        self.before(keys, changed, lock, self.given.updated(keys))
+        self.before(
+            keys, changed, lock, self.given.updated(keys, lambda: [*self.criteria(), self.key_is_in(keys)], self.read)
+        )
         self._computed.require_unchanged(self.propagation, self.source, keys)
         result = self._run_restricted(keys)
         self.moved([*keys, *gone], changed)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Column, insert
 from sqlalchemy.orm import Session
 
-from ..definitions.computation import RecordRef
+from ..definitions.arguments import RecordRef
 from ..definitions.representation import shorten
 from ..dialects import Lock
 from ..dialects.execution_options import ENGINE_OPTIONS
@@ -20,8 +20,7 @@ from ..schema.records import resolve_record
 from .derived_check import ROW, DerivedDifference, check_derivation, repair_derivation
 from .memory import Memory
 from .mutations import start_propagation
-from .plan import ComputedValue, Plan
-from .plan.reactions import Derivation
+from .plan import ComputedValue, Derivation, Plan
 from .propagation import Propagation
 from .recompute import Fresh, Recompute, next_keys, read_same_row, restore
 from .round_trip import same_value

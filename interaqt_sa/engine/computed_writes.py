@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ from .plan import ComputedValue, Plan, Source, Watch
 from .round_trip import same_value
 
 if TYPE_CHECKING:
-    from .flush import Flush
     from .propagation import Propagation
     from .touched import Key
 
@@ -46,19 +45,24 @@ def refuse_computed_write(instance: object, watch: Watch, attributes: Iterable[s
 
 
 def refuse_assigned(
-    element: Insert | Update, table: Table, parameters: Sequence[Mapping[str, Any]], flush: Flush
+    element: Insert | Update,
+    table: Table,
+    parameters: Sequence[Mapping[str, Any]],
+    plan: Plan,
+    started_in: Callable[[Column[Any]], list[Any]],
 ) -> None:
     """Refuse a statement of the unit of work with values of computed columns that code has assigned meanwhile.
+
+    :param started_in: gives the states with which machines let new rows begin in a column.
 
     Values of the same row are not among them: they are computed once more when all is written.
 
     :raises ComputedWriteError: naming the attribute and its computation.
     """
-    plan = flush.plan
     values = [plan.columns[c] for c in table.columns if c in plan.columns]
     for value in (v for v in values if not v.is_same_row):
         given = [row[value.column.key] for row in parameters if value.column.key in row]
-        started = flush.started(value.column)
+        started = started_in(value.column)
         if isinstance(element, Insert) and not started:
             started = [value.computation.initial_value(value.column)]
         for one in given:

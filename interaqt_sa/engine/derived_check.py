@@ -16,8 +16,7 @@ from ..schema.keys import key_value
 from .classes import read_instances
 from .memory import Memory
 from .mutations import start_propagation
-from .plan import Plan
-from .plan.reactions import Derivation
+from .plan import Derivation, plan_of
 from .propagation import Propagation
 from .recompute import next_keys
 from .round_trip import as_stored, same_value
@@ -85,7 +84,7 @@ def backfill_derivation(derivation: Derivation, connection: Connection, after: K
     """
     assert derivation.origin is not None
     assert derivation.source_column is not None
-    plan = Plan.of(derivation.source_column.table.metadata)
+    plan = plan_of(derivation.source_column.table.metadata)
     source = plan.sources[derivation.origin.local_table]  # type: ignore[index]
     statements = Statements(plan, dialect_for(connection.dialect))
     with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:

@@ -23,7 +23,7 @@ from .loose import lock_rekeyed
 from .memory import Memory, changed_attributes, identity_of
 from .mutations import Mutations
 from .others import Others
-from .plan import Edge, Plan, Source, Watch
+from .plan import Edge, Plan, Source, Watch, watch_of
 from .propagation import Propagation
 from .rekeyed import recount
 from .row_switches import RowSwitches
@@ -95,7 +95,7 @@ class Flush:
             self._collect_deleted(instance)
         for instance in orphans:
             self._collect_deleted(instance)
-            if (watch := self.plan.watch(type(instance))) is not None:
+            if (watch := watch_of(self.plan, type(instance))) is not None:
                 self._changed.append((instance, watch))  # unless it has found another parent
         self.switches.before_flush(self._new)
         for source in {watch.source for _, watch in self._new if watch.source is not None}:
@@ -158,7 +158,7 @@ class Flush:
 
     def _collect_new(self, instance: object) -> None:
         self._others.refers(instance)
-        watch = self.plan.watch(type(instance))
+        watch = watch_of(self.plan, type(instance))
         if watch is None:
             return
         loaded = instance_dict(instance)
@@ -172,7 +172,7 @@ class Flush:
         self._collect_members(instance, watch, loaded)
 
     def _collect_dirty(self, instance: object) -> None:
-        watch, state = self.plan.watch(type(instance)), instance_state(instance)
+        watch, state = watch_of(self.plan, type(instance)), instance_state(instance)
         if watch is None:
             if changed := changed_attributes(state):
                 self._others.updated(instance)
@@ -208,7 +208,7 @@ class Flush:
         self._collect_members(instance, watch, changed)
 
     def _collect_deleted(self, instance: object) -> None:
-        watch = self.plan.watch(type(instance))
+        watch = watch_of(self.plan, type(instance))
         if watch is None or watch.source is None:
             self._others.deleted(instance)
             self._tell_of(instance, None)
@@ -231,7 +231,7 @@ class Flush:
             self._carried.update(id(member) for member, _ in members)
             for member, is_removed in members:
                 state = instance_state(member) if member is not None else None
-                member_watch = self.plan.watch(type(member)) if state is not None and state.key else None
+                member_watch = watch_of(self.plan, type(member)) if state is not None and state.key else None
                 if state is None or member_watch is None or member_watch.source is None:
                     continue
                 leaves = relationship.cascade.delete_orphan and is_removed
@@ -372,7 +372,7 @@ class Flush:
 
     # -- after -------------------------------------------------------------------------------------------------
 
-    def after(self, running: RunningFlush) -> None:
+    def after(self, running: RunningFlush[Flush]) -> None:
         """Apply what the flush changed."""
         propagation = self.propagation
         self._is_sure = not running.runs_code(self._any_connection())

@@ -6,23 +6,21 @@ read along the new references would be locked only after the write, when hosts a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import ClauseElement, Column, ColumnElement, Select, TextClause, select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ColumnClause
 
-from .dml_statement import known_value, one_of_each
+from .dml_statement import DMLStatement, known_value, one_of_each
 from .locks import LockPass
-from .plan import RowReference, Source, Watch
+from .plan import RowReference, Source, Watch, references_of, watch_of
+from .propagation import Propagation
 from .touched import Key, Touched
-
-if TYPE_CHECKING:
-    from .bulk import Bulk
 
 #: values of one row by attribute; a ClauseElement stands for what only the database knows
 Values = Mapping[str, Any]
@@ -31,22 +29,25 @@ Values = Mapping[str, Any]
 class Given:
     """The values that a DML statement gives to references of its rows."""
 
-    def __init__(self, bulk: Bulk) -> None:
-        self._bulk = bulk
-        self._mapper: Mapper[Any] | None = bulk.mapper
-        self._watch: Watch | None = bulk.plan.watch(self._mapper.class_) if self._mapper is not None else None
+    def __init__(self, dml: DMLStatement, propagation: Propagation, source: Source, mapper: Mapper[Any] | None) -> None:
+        self._dml = dml
+        self._propagation = propagation
+        self._plan = propagation.statements.plan
+        self._source = source
+        self._mapper = mapper
+        self._watch: Watch | None = watch_of(self._plan, mapper.class_) if mapper is not None else None
 
     def locks(self, touched: Mapping[Source, Touched], rows: Sequence[Values]) -> LockPass:
         """Return the locks of the write.
 
         :param rows: from one of the methods below, or rows by attribute.
         """
-        watch, plan = self._watch, self._bulk.plan
+        watch, plan = self._watch, self._plan
         edges = [edge for edge, _ in watch.edge_keys] if watch is not None else []
-        checked = plan.references(self._mapper.class_) if self._mapper is not None else ()
+        checked = references_of(plan, self._mapper.class_) if self._mapper is not None else ()
         found = {reference: keys for reference in checked if (keys := _keys(reference, rows))}
         referred = [reference.target for reference in found]
-        locks = LockPass(self._bulk.propagation, touched, referred=referred, edges=edges)
+        locks = LockPass(self._propagation, touched, referred=referred, edges=edges)
         for reference, keys in found.items():
             for key in keys:
                 locks.add_referred(reference.target, key)
@@ -64,14 +65,13 @@ class Given:
         """Whether a change of ``columns`` leads to rows that must be locked before the changed ones."""
         names = {c.key for c in columns}
         return any(
-            reference.target.rank < self._bulk.source.rank
-            and not names.isdisjoint(map(self._key, reference.attributes))
+            reference.target.rank < self._source.rank and not names.isdisjoint(map(self._key, reference.attributes))
             for reference in self._references()
         )
 
     def inserted(self) -> Sequence[Values]:
         """Return what an INSERT gives; nothing is known of ``INSERT … SELECT``."""
-        dml = self._bulk.dml
+        dml = self._dml
         fixed = self._by_attribute(dml.values())
         listed = dml.rows_of_values()
         rows = self._distinct(listed, in_rows=False) if listed else self._distinct(dml.rows or [dml.parameters])
@@ -83,28 +83,33 @@ class Given:
 
     def updated_by_key(self) -> Sequence[Values]:
         """Return what an UPDATE with a list of rows, each with its key, gives."""
-        return self._distinct(self._bulk.dml.rows)
+        return self._distinct(self._dml.rows)
 
-    def updated(self, keys: Sequence[Key]) -> Sequence[Values]:
+    def updated(
+        self, keys: Sequence[Key], criteria: Callable[[], Sequence[Any]], read: Callable[[Any, Any], Iterable[Any]]
+    ) -> Sequence[Values]:
         """Return what an UPDATE gives to rows, which are locked unless there are several parameter sets.
 
         What it gives by an expression is asked of the database: of one's own locked row it has the latest version. An
         expression that reads other rows may have another value by the time of the write; what it refers to then is
         locked after the write, in no order.
+
+        :param criteria: gives what the rows fulfil.
+        :param read: runs a SELECT made of parts of the statement.
         """
-        bulk = self._bulk
-        if not keys or not bulk.propagation.dialect.has_row_locks:
+        dml = self._dml
+        if not keys or not self._propagation.dialect.has_row_locks:
             return []
-        fixed, parameter_sets = self._by_attribute(bulk.dml.values()), bulk.dml.rows or [bulk.dml.parameters]
-        rows = [fixed | self._by_attribute(bulk.dml.by_column(row, in_rows=True)) for row in parameter_sets]
+        fixed, parameter_sets = self._by_attribute(dml.values()), dml.rows or [dml.parameters]
+        rows = [fixed | self._by_attribute(dml.by_column(row, in_rows=True)) for row in parameter_sets]
         unknown = self._unknown(rows[0])
         if not unknown:
             return rows
         labels = [expression.label(f"v{i}") for i, expression in enumerate(unknown.values())]
-        statement: Select[Any] = select(*labels).where(*bulk.criteria(), bulk.key_is_in(keys)).distinct()
+        statement: Select[Any] = select(*labels).where(*criteria()).distinct()
         found: list[dict[str, Any]] = []
         for row, parameters in zip(rows, parameter_sets, strict=True):
-            found += [row | dict(zip(unknown, values, strict=True)) for values in bulk.read(statement, parameters)]
+            found += [row | dict(zip(unknown, values, strict=True)) for values in read(statement, parameters)]
         return found
 
     def _unknown(self, row: Values) -> dict[str, ColumnElement[Any]]:
@@ -121,7 +126,7 @@ class Given:
 
     def _references(self) -> Iterator[RowReference]:
         if self._mapper is not None:
-            yield from self._bulk.plan.references(self._mapper.class_)
+            yield from references_of(self._plan, self._mapper.class_)
         if self._watch is not None:
             yield from (reference for _, reference in self._watch.host_references)
             for neighbour in (*self._watch.neighbours, *self._watch.beyond):
@@ -132,8 +137,8 @@ class Given:
         return str(self._mapper.column_attrs[attribute].columns[0].key)
 
     def _column(self, attribute: str) -> Any:
-        column = self._bulk.table.c.get(self._key(attribute))
-        return column if column is None else self._bulk.dml.expression(column)
+        column = self._dml.table.c.get(self._key(attribute))
+        return column if column is None else self._dml.expression(column)
 
     def _by_attribute(self, row: Mapping[Column[Any], Any]) -> dict[str, Any]:
         return {self._attribute(column): known_value(value) for column, value in row.items()}
@@ -143,12 +148,12 @@ class Given:
 
         :param in_rows: whether they are the parameter sets of the statement.
         """
-        has_locks = self._bulk.propagation.dialect.has_row_locks
+        has_locks = self._propagation.dialect.has_row_locks
         references = {name for r in self._references() for name in r.attributes} if has_locks else ()
         wanted: list[tuple[Any, str]] = []
-        each = self._bulk.dml.each_name if in_rows else one_of_each(rows)
+        each = self._dml.each_name if in_rows else one_of_each(rows)
         for name, value in each.items() if references else ():
-            pairs = list(self._bulk.dml.assigned(name, value, in_rows=in_rows))
+            pairs = list(self._dml.assigned(name, value, in_rows=in_rows))
             if len(pairs) == 1 and pairs[0][1] is value and self._attribute(pairs[0][0]) in references:
                 wanted.append((name, self._attribute(pairs[0][0])))
         if not wanted:

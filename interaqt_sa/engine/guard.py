@@ -54,7 +54,7 @@ def watch_statement(
     parameters: Sequence[Mapping[str, Any]],
     options: Mapping[str, Any],
     plan: Plan,
-    running: RunningFlush | None,
+    running: RunningFlush[Flush] | None,
     flush: Flush | None,
     refuse: Callable[[UnmanagedWriteError], None],
 ) -> Insert | Update | Delete:
@@ -88,13 +88,13 @@ def _follow_unit_of_work(
     table: Table,
     parameters: Sequence[Mapping[str, Any]],
     options: Mapping[str, Any],
-    running: RunningFlush,
+    running: RunningFlush[Flush],
     flush: Flush,
 ) -> None:
     plan = flush.plan
     source = plan.sources.get(table)
     if not isinstance(element, Delete) and running.runs_code(None):
-        refuse_assigned(element, table, parameters, flush)
+        refuse_assigned(element, table, parameters, flush.plan, flush.started)
     if not isinstance(element, Delete) and may_replace(element, table, plan):
         _replaced_rows(element, table, parameters, flush)
     if source is None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import (
+    CTE,
     Column,
     ColumnElement,
     Executable,
     FromClause,
     Select,
     Subquery,
+    and_,
     bindparam,
     cast,
     func,
@@ -26,14 +28,11 @@ from sqlalchemy.types import TypeEngine
 
 from ..dialects import DatabaseDialect, Lock
 from ..dialects.base import named, one_row
-from .fused import fuse, levels_above
 from .plan import ComputedValue, Edge, Hop, Host
 from .plan.expressions import labelled, replace_columns
 from .qualified import qualified
 from .returned import Returned
-
-if TYPE_CHECKING:
-    from .statements import Statements
+from .statements import Statements
 
 _ZERO: ColumnElement[Any] = literal_column("0")
 
@@ -44,9 +43,15 @@ class HostStatements:
     :param statements: keeps them, and has those about the rows that contribute.
     """
 
-    def __init__(self, statements: Statements, dialect: DatabaseDialect) -> None:
+    def __init__(self, statements: Statements) -> None:
         self._statements = statements
-        self.dialect = dialect
+        self.plan = statements.plan
+        self.dialect: DatabaseDialect = statements.dialect
+
+    @classmethod
+    def of(cls, statements: Statements) -> HostStatements:
+        """Return those of a plan and a dialect."""
+        return statements.keep("host statements", lambda: cls(statements))
 
     def host_shape(self, edge_key: Sequence[Any]) -> Sequence[tuple[str, TypeEngine[Any]]]:
         return tuple((f"k{i}", column.type) for i, column in enumerate(edge_key))
@@ -103,7 +108,7 @@ class HostStatements:
                 again = self._changes(host, key, inline, rows, one, name=named("changes_again"))
             if above:
                 lowest = self.update_hosts(host, key, changes, again, old, fused)
-                return fuse(self._statements, lowest, host, above, (old, *old_above))
+                return fuse(self, lowest, host, above, (old, *old_above))
             if not pair:
                 return self.update_hosts(host, key, changes, again, old, fused)
             changes = select(*changes.c).cte(named("changes"))
@@ -232,7 +237,7 @@ class HostStatements:
     def above(self, host: Host) -> tuple[Edge, ...]:
         """Return the edges over which an UPDATE of one host may go on by itself."""
         return self._statements.keep(
-            ("above", host), lambda: levels_above(self._statements, host) if self.dialect.chains_updates else ()
+            ("above", host), lambda: levels_above(self, host) if self.dialect.chains_updates else ()
         )
 
     def affected(self, host: Host) -> list[Edge]:
@@ -264,3 +269,69 @@ class HostStatements:
 
 def _param(name: str, column: Column[Any]) -> ColumnElement[Any]:
     return bindparam(named(name), type_=column.type)
+
+
+# -- several levels of hosts in one statement --------------------------------------------------------------------------
+#
+# Where each host has one host above it, an UPDATE can go on by itself: the next one stands beside it in the statement
+# and takes its changes from the RETURNING below. All of them see one snapshot. A host that has become visible only
+# while the statement waited for a lock is therefore missed; its columns come back as NULL, and the ordinary next
+# level serves it.
+
+
+def levels_above(statements: HostStatements, host: Host) -> tuple[Edge, ...]:
+    """Return the edges, from ``host`` upwards, over which one statement may go on by itself."""
+    found: list[Edge] = []
+    seen = {host.table}
+    # what computes from the events of a level comes before the next
+    while not host.source.same_row and statements.plan.reactions.keys().isdisjoint(host.mapper.tables):
+        parents = statements.parents(host)
+        if len(parents) != 1:
+            break
+        (edge,) = parents
+        host = edge.host
+        discovers = any(statements.read_before(host, frozenset(parents), fused=True))
+        if host.table in seen or discovers or tuple(edge.host_key) != tuple(host.key):
+            break
+        found.append(edge)
+        seen.add(host.table)
+    return tuple(found)
+
+
+def fuse(
+    statements: HostStatements, first: Update, host: Host, edges: Sequence[Edge], old: Sequence[bool]
+) -> Select[Any]:
+    """Return a statement that goes on from the UPDATE of ``host`` over ``edges``.
+
+    :param old: for each level, whether it returns values before the change.
+
+    Returns what each UPDATE alone would, side by side.
+    """
+    below = first.cte("level_0")
+    columns: list[ColumnElement[Any]] = list(below.c)
+    joined: FromClause = below
+    for n, edge in enumerate(edges, 1):
+        key, changes = _changes(statements, below, host, edge, old[n - 1], named(f"changes_{n}"))
+        host = edge.host
+        update = statements.update_hosts(host, tuple(host.key), changes, None, old[n], fused=True)
+        level = update.cte(f"level_{n}")
+        level_key = list(level.c)[: len(host.key)]
+        joined = joined.outerjoin(level, and_(*(k == m for k, m in zip(key, level_key, strict=True))))
+        columns += level.c
+        below = level
+    return select(*(column.label(f"c{i}") for i, column in enumerate(columns))).select_from(joined)
+
+
+def _changes(
+    statements: HostStatements, below: CTE, host: Host, edge: Edge, old: bool, name: str
+) -> tuple[Sequence[ColumnElement[Any]], FromClause]:
+    """Return the key over ``edge`` in what ``below`` returned, and the changes by that key."""
+    columns = list(below.c)
+    (contribution,) = statements.returned(host, old, fused=True).contributions
+    key, new, before = columns[contribution.key], columns[contribution.new], columns[contribution.old]
+    sums = [statements.dialect.total(column, n - b) for column, n, b in zip(edge.vector, new, before, strict=True)]
+    changes = select(
+        *(k.label(f"k{i}") for i, k in enumerate(key)),
+        *(total.label(f"d{i}") for i, total in enumerate(sums)),
+    ).group_by(*key)
+    return key, changes.having(or_(*(total != literal_column("0") for total in sums))).subquery(name)

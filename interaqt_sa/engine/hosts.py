@@ -12,6 +12,7 @@ from ..dialects import Lock
 from ..dialects.base import is_exact_key, named
 from ..errors import ComputationError
 from .computations.numbers import add_exactly, negate_exactly
+from .host_statements import HostStatements
 from .locks import LockPass
 from .loose import lock_members
 from .touched import Batch, Key, Row, folded
@@ -31,7 +32,7 @@ class HostUpdates:
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
-        self._statements = propagation.statements
+        self._statements = HostStatements.of(propagation.statements)
         self._dialect = propagation.dialect
 
     def apply(self, host: Host, key: tuple[Column[Any], ...], batches: Mapping[Edge, Batch]) -> None:
@@ -80,7 +81,7 @@ class HostUpdates:
         propagation, statements, dialect = self._propagation, self._statements, self._dialect
         fused = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and _may_be_read_again(host, inline))
         heard = self._is_heard(host)
-        edges, readers = statements.hosts.read_before(host, applied, fused)
+        edges, readers = statements.read_before(host, applied, fused)
         reads_before = bool(edges or readers)
         marks = {edge: propagation.batch(edge).mark() for edge in (*edges, *(edge for edge, _ in readers))}
         pair = len(targets) == 2 and is_exact and key == tuple(host.key) and dialect.chains_updates and not reads_before
@@ -94,7 +95,7 @@ class HostUpdates:
         for n, (edge, ids) in enumerate(inline.items()):
             parameters |= dialect.pack_some(f"ids_{n}", edge.driver.key_shape, ids, one=one)
         if rows:
-            parameters |= dialect.pack_some("rows", statements.hosts.row_shape(host, key), rows, one=one)
+            parameters |= dialect.pack_some("rows", statements.row_shape(host, key), rows, one=one)
         if pair:
             (first,), (second,) = sorted(targets)
             parameters |= {named("first"): first, named("second"): second}
@@ -102,9 +103,9 @@ class HostUpdates:
         # who listens sees one plain statement for each level
         is_observed = propagation.is_observed(propagation.connection(host.source))
         if is_one and not reads_before and not propagation.pending and not is_observed:
-            above = statements.hosts.above(host)
+            above = statements.above(host)
         heard_above = tuple(self._is_heard(edge.host) for edge in above)
-        statement = statements.hosts.apply(
+        statement = statements.apply(
             host,
             key,
             tuple(inline),
@@ -122,7 +123,7 @@ class HostUpdates:
         for edge, mark in marks.items() if not returned else ():
             propagation.batch(edge).back_to(mark)  # nothing changed: else values of one row that read others never end
         levels = [(host, heard), *((edge.host, told) for edge, told in zip(above, heard_above, strict=True))]
-        self._take([statements.hosts.returned(level, told, fused) for level, told in levels], returned)
+        self._take([statements.returned(level, told, fused) for level, told in levels], returned)
 
     def _is_heard(self, host: Host) -> bool:
         mutations = self._propagation.mutations
@@ -232,7 +233,7 @@ class HostUpdates:
     def _whole_rows(self, level: Returned, rows: Mapping[Key, Row]) -> RowsByClass:
         """Return hosts whole, with same-row values as they are before they follow."""
         host = level.host
-        if not self._statements.hosts.returns_whole_rows(host):
+        if not self._statements.returns_whole_rows(host):
             from .classes import read_by_class  # it stands on the propagation
 
             return read_by_class(self._propagation, host.source, host.mapper, list(rows))

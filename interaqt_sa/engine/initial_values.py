@@ -11,7 +11,7 @@ from ..definitions.validation import refuse_awaitable
 from ..errors import ComputationError, FrameworkError
 
 if TYPE_CHECKING:
-    from .plan.reactions import Machine
+    from .plan import Machine
 
 
 def value_on_entering(machine: Machine, node: StateNode, last: Any, event: MutationEvent) -> Any:

@@ -18,7 +18,6 @@ from ..schema.catalog import Catalog
 from ..session.state import SessionState, TransactionState
 from .added import add_row
 from .attachments import Attachments, binds_of, session_class
-from .bulk import run_bulk
 from .caller import Caller
 from .connection import bind_of
 from .dml_statement import DMLStatement, dml_of
@@ -36,8 +35,9 @@ from .guard import (
 )
 from .listener_order import go_last, is_last, run_first
 from .orphans import find_orphans
-from .plan import Plan
+from .plan import Plan, plan_if_ready, plan_of, watch_of
 from .replaced_statements import replaced_write
+from .run_dml import run_dml
 from .running_flush import RunningFlush
 from .statements import Statements
 from .statements_in_flush import refuse_rows_in_flush
@@ -95,7 +95,7 @@ class Keeper:
         found = self._catalog.plan
         if type(found) is Plan and found.generation == self._catalog.generation:
             return found
-        return Plan.of(self.metadata)
+        return plan_of(self.metadata)
 
     @property
     def engines(self) -> list[Engine]:
@@ -253,7 +253,7 @@ class Keeper:
 
     def _to_transient(self, session: Session, instance: object) -> None:
         """Forget computed values of an object whose row was rolled back, so that it can be added again."""
-        watch = self.plan.watch(type(instance))
+        watch = watch_of(self.plan, type(instance))
         if watch is not None:
             values = instance_dict(instance)
             for name in watch.computed:
@@ -283,14 +283,15 @@ class Keeper:
     def _begin_flush(self, session: Session, context: Any, instances: Sequence[object] | None) -> None:
         plan = self.plan
         state = SessionState.of(session)
-        state.flushes[self] = running = RunningFlush(session, context)
+        running: RunningFlush[Flush] = RunningFlush(session, context)
+        state.flushes[self] = running
         orphans = find_orphans(session, plan)
         watched = (*session.new, *session.dirty, *session.deleted, *orphans)
         for mapped in {*map(type, watched)}:
             if mapped not in self._seen:
                 refuse_stray(session, self.metadata, mapped)
                 self._seen.add(mapped)
-        if not state.collect_events and all(plan.watch(type(instance)) is None for instance in watched):
+        if not state.collect_events and all(watch_of(plan, type(instance)) is None for instance in watched):
             return
         self._join(session)
         self._now_at_work(session)
@@ -313,7 +314,7 @@ class Keeper:
             self._finish_flush(running)  # of what other listeners to after_flush have executed
 
     @staticmethod
-    def _finish_flush(running: RunningFlush) -> None:
+    def _finish_flush(running: RunningFlush[Flush]) -> None:
         if running.flush is not None:
             flush, running.flush = running.flush, None
             flush.after(running)
@@ -329,7 +330,7 @@ class Keeper:
         session = execution.session
         if go_last(execution, self._do_orm_execute):
             return execution.invoke_statement()
-        plan = Plan.if_ready(self.metadata)
+        plan = plan_if_ready(self.metadata)
         if plan is None:
             return None  # heard of when it gets to the connection
         table = find_table(element.table, plan, lambda t: self._names_for(execution, t))
@@ -342,7 +343,7 @@ class Keeper:
         if execution.execution_options.get("autoflush", True) and session.autoflush and not session._flushing:
             session.flush()
         self._join(session)
-        return run_bulk(DMLStatement(execution, element, table), lambda: self.statements_for(session))
+        return run_dml(DMLStatement(execution, element, table), lambda: self.statements_for(session))
 
     def _names_for(self, execution: ORMExecuteState, target: TableClause) -> TableNames | None:
         session = execution.session
@@ -372,7 +373,7 @@ class Keeper:
             self._unattached.hear(connection, element, options)
             return element
         state = SessionState.of(session)
-        plan = Plan.if_ready(self.metadata)
+        plan = plan_if_ready(self.metadata)
         if plan is None:
             self._unattached.hear(connection, element, options, attended=True)
             return element
@@ -390,7 +391,7 @@ class Keeper:
     def before_inner_writes(self, connection: Connection, context: Any, text: str, *, attended: bool) -> None:
         """Refuse writes that are parts of another statement; warn of those that are written as text."""
         session = self._session_of(connection) if attended else None
-        plan = Plan.if_ready(self.metadata) if session is not None else None
+        plan = plan_if_ready(self.metadata) if session is not None else None
         if session is None or plan is None:
             self._unattached.hear_inner(connection, context, text)
             return
@@ -406,7 +407,7 @@ class Keeper:
 
     def replaced(self, connection: Connection, seen: Any, parameters: Any, context: Any, *, attended: bool) -> None:
         """Refuse a statement that a listener has put in the place of ``seen``, if values would have to follow it."""
-        session, plan, options = self._session_of(connection), Plan.if_ready(self.metadata), context.execution_options
+        session, plan, options = self._session_of(connection), plan_if_ready(self.metadata), context.execution_options
         final = getattr(context.invoked_statement, "statement", context.invoked_statement)
         if not attended or session is None or plan is None:
             if getattr(final, "is_dml", False):
@@ -430,7 +431,7 @@ class Keeper:
 
     def changed_text(self, connection: Connection, context: Any, text: str) -> None:
         """Refuse a write of which a listener has changed the text, if values would have to follow it."""
-        session, plan = self._session_of(connection), Plan.if_ready(self.metadata)
+        session, plan = self._session_of(connection), plan_if_ready(self.metadata)
         if session is None or plan is None:
             return
         options = context.execution_options

@@ -20,7 +20,7 @@ from .transforms import run_derivation
 if TYPE_CHECKING:
     from .listener import RowsByClass
     from .memory import Memory
-    from .plan.reactions import Derivation, Machine, Reaction
+    from .plan import Derivation, Machine, Reaction
     from .statements import Statements
 
 #: from so many events that follow from one another on it is counted how often each row has one
@@ -131,7 +131,7 @@ class Mutations:
         return fired
 
     def _run(self, effect: Machine | Derivation, reactions: Sequence[Reaction], event: MutationEvent) -> None:
-        from .plan.reactions import Machine
+        from .plan import Machine
 
         if isinstance(effect, Machine):
             transfers = [reaction.transfer for reaction in reactions if reaction.transfer is not None]

@@ -16,7 +16,7 @@ from sqlalchemy.orm.attributes import instance_state
 from ..dialects import Lock
 from .locks import LockPass
 from .memory import identity_of
-from .plan import Plan, RowReference, Source
+from .plan import Plan, RowReference, Source, references_of
 from .propagation import Propagation
 from .touched import Key
 
@@ -48,7 +48,7 @@ class Others:
         self._refer(instance, RowReference.key_held)
 
     def _refer(self, instance: object, key_of: Callable[[RowReference, object], Key | None]) -> None:
-        for reference in () if self._is_idle else self._plan.references(type(instance)):
+        for reference in () if self._is_idle else references_of(self._plan, type(instance)):
             key = key_of(reference, instance)
             if key is not None and None not in key:
                 self._references.setdefault(reference, {})[key] = None

@@ -16,6 +16,7 @@ from ..errors import SchedulerError
 from . import execution
 from .computations.numbers import negate_exactly
 from .connection import connection_of, require_latest_rows
+from .host_statements import HostStatements
 from .hosts import HostUpdates
 from .links import find_repeated
 from .listener import Listener
@@ -407,7 +408,8 @@ class Propagation:
     def lock_targets(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> list[Key]:
         """Lock hosts by the columns that their members name; return their primary keys."""
         ordered = sorted(targets) if is_exact_key(key) else list(targets)
-        parameters = self.dialect.pack("ids", self.statements.hosts.host_shape(key), ordered)
+        parameters = self.dialect.pack("ids", HostStatements.of(self.statements).host_shape(key), ordered)
         return [
-            tuple(row) for row in self.execute(host.source, self.statements.hosts.lock_hosts(host, key), parameters)
+            tuple(row)
+            for row in self.execute(host.source, HostStatements.of(self.statements).lock_hosts(host, key), parameters)
         ]

@@ -29,6 +29,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..dialects import Lock
 from ..dialects.base import named
+from .host_statements import HostStatements
 from .plan import ComputedValue, Edge, Host, Source
 from .plan.expressions import labelled
 from .propagation import Propagation
@@ -71,6 +72,7 @@ class Recompute:
     def __init__(self, propagation: Propagation, host: Host, values: Sequence[ComputedValue]) -> None:
         self._propagation = propagation
         self._statements = propagation.statements
+        self._host_statements = HostStatements.of(self._statements)
         self._dialect = propagation.dialect
         self._host = host
         self._values = tuple(values)
@@ -124,7 +126,7 @@ class Recompute:
         return [c for value in self._values for c in value.running if c not in own]
 
     def _shape(self, key: Sequence[Any]) -> Any:
-        return self._statements.hosts.host_shape(key)
+        return self._host_statements.host_shape(key)
 
     def _fresh(
         self, python: bool
@@ -152,7 +154,7 @@ class Recompute:
             states |= {column: selected.c[label] for column, label in totals.items()}
         results: list[ColumnElement[Any]] = []
         for value in self._values:
-            result = self._statements.hosts.result(value, states)
+            result = self._host_statements.result(value, states)
             results.append(self._dialect.as_stored(states[value.column] if result is None else result, value.column))
         return joined, states, results
 
@@ -176,7 +178,7 @@ class Recompute:
                 continue
             parts.append(self._restricted(self._statements.contributions(edge), edge))
         if python and any(edge.python for edge in edges):
-            parts.append(select(*self._dialect.row_set(f"rows{n}", self._statements.hosts.row_shape(host, key)).c))
+            parts.append(select(*self._dialect.row_set(f"rows{n}", self._host_statements.row_shape(host, key)).c))
         each = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery(named(f"each{n}"))
         keys = [each.c[f"k{i}"] for i in range(width)]
         sums = [self._dialect.total(c, each.c[f"d{i}"]).label(f"d{i}") for i, c in enumerate(host.vector)]
@@ -225,7 +227,7 @@ class Recompute:
             edges = [e for e in self._edges if e.python and tuple(e.host_key) == key]
             if edges:
                 rows = [row for edge in edges for row in self._members(edge, parameters)]
-                found |= self._dialect.pack(f"rows{n}", self._statements.hosts.row_shape(self._host, key), rows)
+                found |= self._dialect.pack(f"rows{n}", self._host_statements.row_shape(self._host, key), rows)
         return (found or None), parameters | found
 
     def _members(self, edge: Edge, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

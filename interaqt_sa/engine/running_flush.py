@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Mapper, Session
 
-from .flush import Flush
 from .replaced_statements import replaces_statements
 
 #: mapper events in which code of the application runs while rows are written
 _EVENTS = ("before_insert", "after_insert", "before_update", "after_update", "before_delete", "after_delete")
 
 
-class RunningFlush:
+F = TypeVar("F")
+
+
+class RunningFlush(Generic[F]):
     """One flush of one session.
 
     :param context: SQLAlchemy's unit of work.
@@ -26,7 +28,7 @@ class RunningFlush:
     def __init__(self, session: Session, context: Any) -> None:
         self._session = session
         self.context = context
-        self.flush: Flush | None = None
+        self.flush: F | None = None
         self.is_written = False
         self._asked: list[Mapper[Any]] = []
         self._has_events = False
@@ -45,7 +47,7 @@ class RunningFlush:
         """Whether what a session executes now is a part of it."""
         return self.is_running and (self.flush is not None or not self.is_written)
 
-    def begun(self, make: Callable[[], Flush]) -> Flush | None:
+    def begun(self, make: Callable[[], F]) -> F | None:
         """Return what the engine does about it, from now on if nothing was to be done yet; ``None`` if it is over."""
         if self.flush is None and self.is_running:
             self.flush = make()

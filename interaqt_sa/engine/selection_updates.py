@@ -23,6 +23,7 @@ from sqlalchemy import (
 from ..dialects import Lock
 from ..dialects.base import RowShape, named
 from .computations import Selection
+from .host_statements import HostStatements
 from .plan.expressions import labelled
 from .touched import Batch, Key, Row, Touched
 
@@ -122,7 +123,7 @@ class SelectionUpdates:
     def _shape(self, edge: Edge) -> RowShape:
         """Return the shape of a change: host key, what a member showed that left, what one shows that came."""
         types = [self._dialect.transport_type(column.type) for column in edge.vector]
-        keys = self._statements.hosts.host_shape(edge.host_key)
+        keys = HostStatements.of(self._statements).host_shape(edge.host_key)
         return (
             *keys,
             *((f"l{i}", type_) for i, type_ in enumerate(types)),

@@ -22,7 +22,7 @@ from .plan.expressions import labelled
 from .rows import lock_and_read, update_rows
 
 if TYPE_CHECKING:
-    from .plan.reactions import Machine
+    from .plan import Machine
     from .propagation import Propagation
     from .touched import Key
 

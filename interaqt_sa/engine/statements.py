@@ -30,7 +30,6 @@ from ..dialects import DatabaseDialect, Lock
 from ..dialects.base import is_row
 from ..schema.records import stored_attributes
 from .execution import KeptText
-from .host_statements import HostStatements
 from .lock_paths import edges_locked_ahead
 from .plan import Edge, Hop, Plan, Source
 from .plan.expressions import labelled
@@ -44,7 +43,6 @@ class Statements:
     """Statements of one plan on one dialect.
 
     :param all_serializable: whether every writer of the system is SERIALIZABLE.
-    :ivar hosts: those that write the values of hosts.
 
     Schema translation and drivers need no thought here: SQLAlchemy's own cache of compiled text knows both.
     """
@@ -53,7 +51,6 @@ class Statements:
         self.plan = plan
         self.all_serializable = all_serializable
         self.dialect = dialect
-        self.hosts = HostStatements(self, dialect)
         self._kept: dict[Hashable, Any] = {}
         self._executables: set[Executable] = set()
         self._texts: WeakKeyDictionary[Dialect, dict[Executable, KeptText | None]] = WeakKeyDictionary()

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from ..errors import FrameworkError
 from ..schema.records import record_name
 from .attachments import Attachments
-from .plan import Plan
+from .plan import plan_of
 
 
 def refuse_stray(session: Session, metadata: MetaData, mapped: type[object]) -> None:
@@ -25,7 +25,7 @@ def refuse_stray(session: Session, metadata: MetaData, mapped: type[object]) -> 
         or Attachments.of(table.metadata).covers(type(session))
     ):
         return
-    sources = Plan.of(table.metadata).sources
+    sources = plan_of(table.metadata).sources
     if any(table in sources for table in mapper.tables):
         raise FrameworkError(
             f"values are computed from {record_name(mapper)}, or in it, but the system of this session was made "

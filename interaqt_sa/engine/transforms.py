@@ -15,7 +15,7 @@ from .python_parts import call
 from .rows import column_values, delete_rows, insert_rows, update_rows
 
 if TYPE_CHECKING:
-    from .plan.reactions import Derivation
+    from .plan import Derivation
     from .propagation import Propagation
     from .touched import Key
 

@@ -17,7 +17,7 @@ from ..schema.computed import declared_rows
 from .attachments import Attachments
 from .caller import Caller
 from .guard import inner_tables, is_text, written_table
-from .plan import Plan
+from .plan import Plan, plan_if_ready
 from .table_identity import TableNames
 from .textual_writes import textual_writes
 
@@ -157,7 +157,7 @@ class UnattachedWrites:
         if not self._declares_values():
             return None
         try:
-            return Plan.if_ready(self._metadata)
+            return plan_if_ready(self._metadata)
         except (DefinitionError, SQLAlchemyError):
             return None  # the first attached session tells of the faults
 

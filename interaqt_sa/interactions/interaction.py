@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, TypeGuard
 from uuid import UUID
 
-from ..definitions.computation import RecordRef
+from ..definitions.arguments import RecordRef
 from ..definitions.event_source import EventSource, Hook
 from ..definitions.records import Entity, Property
 from ..errors import DefinitionFault, InvalidValueError

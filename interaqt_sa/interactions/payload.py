@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Integer, String, Uuid, and_, inspect, or_, select
 from sqlalchemy.orm import Mapper
 
-from ..definitions.computation import RecordRef
+from ..definitions.arguments import RecordRef
 from ..definitions.records import PropertyType
 from ..definitions.validation import check_name
 from ..dialects.column_types import to_milliseconds

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Sequence, Table
 from sqlalchemy.schema import SchemaItem
 
 from ..definitions.computation import INFO_KEY
-from ..engine.plan import Plan
+from ..engine.plan import plan_of
 from ..schema.catalog import Catalog
 from ..schema.records import record_name
 from .declared import Declared
@@ -162,7 +162,7 @@ def _retirements(context: AutogenContext) -> Iterator[RetireBackfill]:
     records: set[str] = set()
     declared: set[str] = set()
     for metadata in metadatas(context.metadata):
-        plan = Plan.of(metadata)
+        plan = plan_of(metadata)
         declared.update(plan.computed, derivations(plan))
         records.update(record_name(mapper) for mapper in Catalog.of(metadata).all_mappers())
     retired = {

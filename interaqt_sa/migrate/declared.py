@@ -8,8 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, MetaData, Table, inspect
 
 from ..definitions.computation import info_of
-from ..engine.plan import ComputedValue, Plan
-from ..engine.plan.reactions import Derivation
+from ..engine.plan import ComputedValue, Derivation, plan_of
 from ..schema.dictionaries import DICTIONARY_KEY
 from .defaults import DEFAULT, defaulted_column
 from .dependencies import derivations
@@ -24,7 +23,7 @@ class Declared:
 
     def __init__(self, metadata: MetaData) -> None:
         self.metadata = metadata
-        self.plan = Plan.of(metadata)
+        self.plan = plan_of(metadata)
         self.values: dict[str, ComputedValue] = dict(self.plan.computed)
         self.derivations: dict[str, Derivation] = derivations(self.plan)
         self.fingerprints = {

@@ -9,8 +9,7 @@ from typing import Any
 
 from sqlalchemy import Column, Table
 
-from ..engine.plan import ComputedValue, Plan
-from ..engine.plan.reactions import Derivation
+from ..engine.plan import ComputedValue, Derivation, Plan
 
 Inputs = Mapping[str, Collection[str]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..definitions.computation import RecordRef
+from ..definitions.arguments import RecordRef
 from ..definitions.dictionary import Dictionary
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.records import Entity, Relation

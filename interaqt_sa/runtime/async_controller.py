@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.orm import Session
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from ..definitions.dictionary import Dictionary
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
@@ -13,13 +15,14 @@ from ..definitions.records import Entity, Relation
 from ..definitions.representation import shorten
 from ..session.retry import async_sleep
 from .assembly import assemble
-from .context import AsyncDispatchContext
+from .context import Context
 from .result import DispatchResult
 from .setup import set_up
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 
+    from ..storage import AsyncStorage
     from .async_system import AsyncSystem
 
 
@@ -100,3 +103,24 @@ class AsyncController:
         return AsyncDispatchContext(
             self, self.system.session_factory() if session is None else session, source, attempt, isolation
         )
+
+
+class AsyncDispatchContext(Context):
+    """What the functions of an asynchronous dispatch get as ``ctx``; see :class:`.Context`."""
+
+    __slots__ = ()
+    controller: AsyncController
+    session: AsyncSession
+
+    @property
+    def storage(self) -> AsyncStorage:
+        """The storage: during the dispatch a part of its transaction; after the commit each call has its own."""
+        storage = self.controller.system.storage
+        return storage.with_session(self.session) if self.is_running else storage
+
+    @property
+    def sync_session(self) -> Session:
+        return self.session.sync_session
+
+    def settle(self, value: Any, where: str) -> Any:
+        return await_only(value) if inspect.isawaitable(value) else value

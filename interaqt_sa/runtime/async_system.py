@@ -9,7 +9,7 @@ from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.util import greenlet_spawn
 
-from ..definitions.computation import RecordRef
+from ..definitions.arguments import RecordRef
 from ..engine.check import CheckReport
 from ..schema.schema import Schema
 from ..session.factory_advice import wrong_factory

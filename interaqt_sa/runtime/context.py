@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.orm import Session, SessionTransaction
-from sqlalchemy.util import await_only
 
 from ..definitions.event_source import EventSource
-from ..definitions.validation import refuse_awaitable
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession
-
-    from ..storage import AsyncStorage, Storage
-    from .async_controller import AsyncController
-    from .controller import Controller
 
 
 class Context(ABC):
@@ -56,45 +46,3 @@ class Context(ABC):
         :param where: what returned it, for the error.
         :raises ComputationProtocolError: if it is awaitable in a synchronous dispatch.
         """
-
-
-class DispatchContext(Context):
-    """What the functions of a synchronous dispatch get as ``ctx``; see :class:`.Context`."""
-
-    __slots__ = ()
-    controller: Controller
-    session: Session
-
-    @property
-    def storage(self) -> Storage:
-        """The storage: during the dispatch a part of its transaction; after the commit each call has its own."""
-        storage = self.controller.system.storage
-        return storage.with_session(self.session) if self.is_running else storage
-
-    @property
-    def sync_session(self) -> Session:
-        return self.session
-
-    def settle(self, value: Any, where: str) -> Any:
-        return refuse_awaitable(value, where)
-
-
-class AsyncDispatchContext(Context):
-    """What the functions of an asynchronous dispatch get as ``ctx``; see :class:`.Context`."""
-
-    __slots__ = ()
-    controller: AsyncController
-    session: AsyncSession
-
-    @property
-    def storage(self) -> AsyncStorage:
-        """The storage: during the dispatch a part of its transaction; after the commit each call has its own."""
-        storage = self.controller.system.storage
-        return storage.with_session(self.session) if self.is_running else storage
-
-    @property
-    def sync_session(self) -> Session:
-        return self.session.sync_session
-
-    def settle(self, value: Any, where: str) -> Any:
-        return await_only(value) if inspect.isawaitable(value) else value

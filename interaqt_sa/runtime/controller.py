@@ -12,12 +12,14 @@ from ..definitions.dictionary import Dictionary
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.records import Entity, Relation
 from ..definitions.representation import shorten
+from ..definitions.validation import refuse_awaitable
 from .assembly import assemble
-from .context import DispatchContext
+from .context import Context
 from .result import DispatchResult
 from .setup import set_up
 
 if TYPE_CHECKING:
+    from ..storage import Storage
     from .system import System
 
 
@@ -122,3 +124,24 @@ class Controller:
         return DispatchContext(
             self, self.system.session_factory() if session is None else session, source, attempt, isolation
         )
+
+
+class DispatchContext(Context):
+    """What the functions of a synchronous dispatch get as ``ctx``; see :class:`.Context`."""
+
+    __slots__ = ()
+    controller: Controller
+    session: Session
+
+    @property
+    def storage(self) -> Storage:
+        """The storage: during the dispatch a part of its transaction; after the commit each call has its own."""
+        storage = self.controller.system.storage
+        return storage.with_session(self.session) if self.is_running else storage
+
+    @property
+    def sync_session(self) -> Session:
+        return self.session
+
+    def settle(self, value: Any, where: str) -> Any:
+        return refuse_awaitable(value, where)

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from ..definitions.computation import RecordRef, computation_of
+from ..definitions.arguments import RecordRef
+from ..definitions.computation import computation_of
 from ..definitions.representation import shorten
 from ..dialects import dialect_class
 from ..dialects.sqlite_transactions import SQLiteTransactions

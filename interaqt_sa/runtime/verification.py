@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Inspector, MetaData, Sequence, Table,
 from sqlalchemy.orm import Session
 
 from ..definitions.event_source import EventSource
-from ..engine.plan import Plan
+from ..engine.plan import plan_of
 from ..errors import ConstraintSetupError, DefinitionError, DefinitionFault
 from ..schema.catalog import Catalog
 from ..schema.schema import ConstraintInfo, Schema
@@ -48,7 +48,7 @@ def check_computations(metadata: MetaData) -> None:
     ]
     told = {str(fault).rpartition("; ")[2] for fault in faults}
     try:
-        Plan.of(metadata)
+        plan_of(metadata)
     except DefinitionError as error:
         # without the event source its record may be missing too
         faults += [f for f in error.context["faults"] if not any(way_out in str(f) for way_out in told)]
@@ -106,7 +106,7 @@ def verify(connection: Connection, metadata: MetaData) -> None:
 
 def _tell_missing_indexes(connection: Connection, metadata: MetaData, inspector: Inspector) -> None:
     """Log the foreign keys along which members are looked for, and which no index begins with."""
-    plan = Plan.of(metadata)
+    plan = plan_of(metadata)
     for table in metadata.sorted_tables:
         for key in table.foreign_key_constraints:
             if table not in plan.sources or key.referred_table not in plan.hosts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
 from sqlalchemy import MetaData
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from ..definitions.dictionary import Dictionary
     from ..definitions.records import Entity, Relation
-    from .schema import Schema
 
 
 class Catalog:
@@ -43,7 +42,7 @@ class Catalog:
         self.dictionary_classes: dict[str, type[Any]] = {}
         self.home: registry | None = None
         self.event_sources: set[str] = set()
-        self.schema: Schema | None = None
+        self.schema: Any = None
         self.plan: Any = None
 
     @classmethod
@@ -70,7 +69,13 @@ class Catalog:
         return not held or self._metadata in held
 
 
-def metadata_of(base: type[DeclarativeBase] | registry | MetaData | Schema) -> MetaData:
+class HasMetaData(Protocol):
+    """Something that hangs on a MetaData, such as a :class:`.Schema`."""
+
+    metadata: MetaData
+
+
+def metadata_of(base: type[DeclarativeBase] | registry | MetaData | HasMetaData) -> MetaData:
     """Return the MetaData behind anything that a ``base=`` parameter takes.
 
     :raises TypeError: if ``base`` is none of these.

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Column, ColumnElement, Index, MetaData
 from sqlalchemy.exc import CompileError, StatementError
 
-from ..definitions.computation import INFO_KEY, Where
+from ..definitions.arguments import Where
+from ..definitions.computation import INFO_KEY
 from ..definitions.constraints import NonNullConstraint, UniqueConstraint
 from ..definitions.records import Constraint
 from ..errors import DefinitionFault

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Column, MetaData
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty, class_mapper
 
-from ..definitions.computation import RecordRef
+from ..definitions.arguments import RecordRef
 from ..definitions.records import Relation, ref_name
 from ..dialects.column_types import id_type
 from ..errors import DefinitionFault

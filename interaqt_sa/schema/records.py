@@ -10,7 +10,7 @@ from sqlalchemy import Column, MetaData, inspect
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 from sqlalchemy.orm.exc import UnmappedClassError
 
-from ..definitions.computation import RecordRef
+from ..definitions.arguments import RecordRef
 from ..errors import DefinitionFault
 from .catalog import Catalog
 

@@ -10,7 +10,8 @@ from sqlalchemy import CheckConstraint, Column, ColumnElement, Dialect, Index, M
 from sqlalchemy import UniqueConstraint as TableUniqueConstraint
 from sqlalchemy.orm import Mapper
 
-from ..definitions.computation import INFO_KEY, Computation, RecordRef, computation_of, info_of
+from ..definitions.arguments import RecordRef
+from ..definitions.computation import INFO_KEY, Computation, computation_of, info_of
 from ..definitions.constraints import NonNullConstraint, UniqueConstraint
 from ..definitions.records import Relation
 from ..dialects import dialect_class, knows
@@ -134,7 +135,8 @@ class Schema:
         catalog = Catalog.of(metadata)
         if catalog.schema is None:
             catalog.schema = cls(metadata)
-        return catalog.schema
+        found: Schema = catalog.schema
+        return found
 
     def mapped_class(self, record: RecordRef) -> type[Any]:
         """Return the mapped class of a record.

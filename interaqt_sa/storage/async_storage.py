@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.util import greenlet_spawn
 
-from ..definitions.computation import AttributeQuery, RecordRef, Where
+from ..definitions.arguments import AttributeQuery, RecordRef, Where
 from ..definitions.dictionary import Dictionary
 from ..schema.schema import Schema
 from ..session.isolation import require_isolation

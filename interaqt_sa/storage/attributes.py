@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
-from ..definitions.computation import AttributeQuery, Where
+from ..definitions.arguments import AttributeQuery, Where
 from ..definitions.representation import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.catalog import Catalog

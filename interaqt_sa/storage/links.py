@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, Session, class_mapper
 
-from ..definitions.computation import RecordRef, Where
+from ..definitions.arguments import RecordRef, Where
 from ..definitions.match import And, Atom, MatchExp, Not, Or
 from ..definitions.records import Relation, ref_name
 from ..definitions.representation import shorten

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, Session, class_mapper, scoped_session, sessionmaker
 
-from ..definitions.computation import AttributeQuery, RecordRef, Where
+from ..definitions.arguments import AttributeQuery, RecordRef, Where
 from ..definitions.dictionary import Dictionary
 from ..dialects import dialect_class
 from ..dialects.database_errors import is_require_serializable_retry

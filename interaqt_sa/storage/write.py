@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Mapper, RelationshipProperty, Session
 
-from ..definitions.computation import Where
+from ..definitions.arguments import Where
 from ..definitions.representation import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.records import record_name

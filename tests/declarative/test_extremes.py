@@ -352,8 +352,8 @@ def test_columns_that_cannot_hold_an_extreme(column: Column[Any], own: Column[An
     class Member(Own):
         __table__ = member
 
-    from interaqt_sa.engine.plan import Plan
+    from interaqt_sa.engine.plan import plan_of
 
     with pytest.raises(iq.DefinitionError) as caught:
-        Plan.of(Own.metadata)
+        plan_of(Own.metadata)
     assert said in str(caught.value.context["faults"][0])

@@ -11,7 +11,7 @@ from sqlalchemy import ForeignKey, delete, func, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, configure_mappers, mapped_column, relationship
 
 import interaqt_sa as iq
-from interaqt_sa.engine.plan import Plan
+from interaqt_sa.engine.plan import plan_of
 
 #: rows of each table that everybody fights for
 ROWS = 3
@@ -44,7 +44,7 @@ class RandomSchema:
         return {f"f{parent}": self.key(chance) for parent in self.parents[place]}
 
     def is_watched(self, mapped: Any) -> bool:
-        return mapped.__table__ in Plan.of(self.base.metadata).sources
+        return mapped.__table__ in plan_of(self.base.metadata).sources
 
     def fill(self, session: Session, chance: Random) -> None:
         for place, mapped in enumerate(self.classes):

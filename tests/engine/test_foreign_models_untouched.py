@@ -10,7 +10,7 @@ from sqlalchemy.ext.declarative import AbstractConcreteBase, ConcreteBase
 from sqlalchemy.orm import DeclarativeBase, Mapped, configure_mappers, mapped_column, registry, relationship
 
 import interaqt_sa as iq
-from interaqt_sa.engine.plan import Plan
+from interaqt_sa.engine.plan import plan_of
 from tests.engine.conftest import MakeSystem
 
 
@@ -58,8 +58,8 @@ def test_dictionaries_of_the_application_are_not_written_into() -> None:
         type("Other", (), {}), Table("other", other, Column("id", Integer, primary_key=True, info=shared))
     )
     assert shared == {"label": "x"}
-    assert set(Plan.of(metadata).computed) == {"Box.double", "Box.triple"}
-    assert not Plan.of(other).computed
+    assert set(plan_of(metadata).computed) == {"Box.double", "Box.triple"}
+    assert not plan_of(other).computed
     table: Any = Box.__table__
     assert table.c.size.info == table.info == shared
     assert {**table.c.double.info, **shared} == table.c.double.info

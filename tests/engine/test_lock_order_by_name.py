@@ -15,7 +15,7 @@ from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table
 from sqlalchemy.orm import declarative_base, relationship
 
 import interaqt_sa as iq
-from interaqt_sa.engine.plan import Plan
+from interaqt_sa.engine.plan import plan_of
 
 _NAMES = "abcdefgh"
 
@@ -44,7 +44,7 @@ def lock_order(names: tuple[str, ...], references: frozenset[tuple[str, str]], c
         attributes = {"__table__": parent, "children": relationship("Child")}
         kept: list[Any] = [type("Parent", (base,), attributes), type("Child", (base,), {"__table__": child})]
         assert kept
-    plan = Plan.of(metadata)
+    plan = plan_of(metadata)
     assert set(plan.places) == set(metadata.tables.values())
     return [table.name for table in sorted(plan.places, key=lambda table: plan.places[table])]
 

@@ -37,7 +37,7 @@ from sqlalchemy.orm import (
 )
 
 import interaqt_sa as iq
-from interaqt_sa.engine.plan import Plan
+from interaqt_sa.engine.plan import plan_of
 from tests.engine.conftest import MakeSystem
 
 INFO: dict[Any, Any] = {"label": "Items"}
@@ -78,7 +78,7 @@ def test_info_beside_a_computation_keeps_both_in_every_spelling(make_system: Mak
     names = {"direct", "plain", "core", "annotated", "bare", "other", "mixed", "declared"}
     table: Any = Box.__table__
     assert {name for name in names if table.c[name].info["label"] == "Items"} == names
-    assert set(Plan.of(Base.metadata).computed) == {f"Box.{name}" for name in names}
+    assert set(plan_of(Base.metadata).computed) == {f"Box.{name}" for name in names}
     assert INFO == {"label": "Items"}
 
     system = make_system(Base)
@@ -103,7 +103,7 @@ def test_info_in_dataclasses_tables_and_copies_of_tables(make_system: MakeSystem
     table: Any = Box.__table__
     again = table.to_metadata(copied)
     registry(metadata=copied).map_imperatively(type("Again", (), {}), again)
-    assert set(Plan.of(copied).computed) == {"Again.length"}
+    assert set(plan_of(copied).computed) == {"Again.length"}
     assert {"label": "Items"}.items() <= again.c.length.info.items()
 
     system = make_system(Base)
@@ -145,7 +145,7 @@ def test_a_table_of_versions_takes_values_and_declares_nothing(make_system: Make
         )
     history_class: Any = type("BoxHistory", (Base,), attributes)
 
-    assert {value.record for value in Plan.of(Base.metadata).computed.values()} == {"Box"}
+    assert {value.record for value in plan_of(Base.metadata).computed.values()} == {"Box"}
     system = make_system(Base)
     assert {info.record for info in system.schema.computations} == {"Box"}
     with system.session_factory.begin() as session:
@@ -193,10 +193,10 @@ def test_a_server_default_that_is_not_the_empty_value_is_refused(
         value = iq.computed(computation, type_, server_default=start, nullable=False)
 
     if is_right:
-        assert Plan.of(Base.metadata).computed
+        assert plan_of(Base.metadata).computed
     else:
         with pytest.raises(iq.DefinitionError, match=r"Box\.value: a computed column has no server_default="):
-            Plan.of(Base.metadata)
+            plan_of(Base.metadata)
 
 
 # -- several MetaData --------------------------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ def test_members_in_tables_of_concrete_subclasses_are_refused() -> None:
         __mapper_args__ = {"polymorphic_identity": "b", "concrete": True}
 
     with pytest.raises(iq.DefinitionError) as caught:
-        Plan.of(Base.metadata)
+        plan_of(Base.metadata)
     messages = sorted(str(fault) for fault in caught.value.exceptions)
     assert [message.partition(",")[0] for message in messages] == [
         "Copy: A is loaded together with B",
@@ -395,7 +395,7 @@ def test_a_parameter_without_a_value_is_a_fault_of_the_declaration(place: str) -
         status: Mapped[str]
 
     with pytest.raises(iq.DefinitionError, match=r"A\.number: bindparam\('wanted'\).*write the value"):
-        Plan.of(Base.metadata)
+        plan_of(Base.metadata)
 
 
 # -- reflected tables --------------------------------------------------------------------------------------------------
@@ -484,4 +484,4 @@ def test_a_column_of_the_applications_own_is_not_taken_for_a_hidden_one(make_sys
         _mean__sum: Mapped[str | None] = mapped_column(String)
 
     with pytest.raises(iq.DefinitionError, match="_mean__sum"):
-        Plan.of(Base.metadata)
+        plan_of(Base.metadata)

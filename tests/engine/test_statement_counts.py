@@ -182,7 +182,7 @@ def test_bulk_statements_cost_the_same_for_any_number_of_rows(system: iq.System)
 def test_sessions_that_touch_nothing_managed_pay_nothing(system: iq.System, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
     monkeypatch.setattr(keeper.Flush, "before", made.append)
-    monkeypatch.setattr(keeper, "run_bulk", lambda *args: made.append(args))
+    monkeypatch.setattr(keeper, "run_dml", lambda *args: made.append(args))
     assert sent(system, lambda s: s.add(Diary(day=2))) == ["INSERT diary"]
     assert sent(system, lambda s: setattr(s.get_one(Diary, 1), "day", 3)) == ["UPDATE diary"]
     assert sent(system, lambda s: s.delete(s.get_one(Diary, 1))) == ["DELETE diary"]

@@ -22,6 +22,7 @@ from ...schema.dictionaries import DICTIONARY_KEY
 from ...schema.faults import Faults
 from ...schema.match import compile_where
 from ...schema.outlines import Outlines
+from ...schema.readiness import can_be_configured
 from ...schema.records import record_name, resolve_record
 from ..computations import accumulator_for
 from .edges import EdgeBuilder, flatten_attributes
@@ -32,6 +33,30 @@ from .reactions import add_state_machine, add_transform
 from .sources import Sources
 
 _ZERO: ColumnElement[Any] = literal_column("0")
+
+
+def plan_of(metadata: MetaData) -> Plan:
+    """Return the plan of ``metadata``, compiled again if something was declared since.
+
+    :raises DefinitionError: with every fault of the declarations.
+    """
+    catalog = Catalog.of(metadata)
+    found = catalog.plan
+    if not isinstance(found, Plan) or found.generation != catalog.generation:
+        found = catalog.plan = build_plan(metadata)
+    return found
+
+
+def plan_if_ready(metadata: MetaData) -> Plan | None:
+    """Return :func:`plan_of`, or ``None`` while classes that others refer to are still to be mapped.
+
+    :raises DefinitionError: with every fault of the declarations.
+    """
+    catalog = Catalog.of(metadata)
+    found = catalog.plan
+    if isinstance(found, Plan) and found.generation == catalog.generation:
+        return found
+    return plan_of(metadata) if can_be_configured(catalog.all_mappers()) else None
 
 
 def build_plan(metadata: MetaData) -> Plan:

@@ -6,20 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table, inspect
+from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
 from ...dialects.functions import NextId
 from ...dialects.indexes import declared_resolutions
 from ...schema.catalog import Catalog
-from ...schema.readiness import can_be_configured
 from ...schema.records import relationships_of
 from .by_mapper import ByMapper
 from .model import ComputedValue, Host, Source
-from .watch import RowReference, Watch, checked_references
 
 if TYPE_CHECKING:
-    from .reactions import Derivation, Machine, Reaction
+    from .nodes import Derivation, Machine, Reaction
     from .sources import Sources
 
 #: by which the database changes rows that refer to others
@@ -62,42 +60,18 @@ class Plan:
         self.replacing: dict[Table, list[Sequence[Column[Any]]]] = {}
         self.sequences: dict[str, str] = {}
         self._by_name: dict[str, list[Table]] = {}
-        self._watches: dict[type[Any], Watch] = {}
+        #: by class what is to be looked for in its objects; see :func:`.watch_of`
+        self.watches: dict[type[Any], Any] = {}
         # weak: classes of another MetaData may go before the plan does
-        self._unwatched: WeakSet[type[Any]] = WeakSet()
+        self.unwatched: WeakSet[type[Any]] = WeakSet()
         self._reactions_to = ByMapper(self._find_reactions, self._holds)
         self._is_narrowed = ByMapper(self._find_whether_narrowed, self._holds)
         self._letting_go = ByMapper(_letting_go, self._holds)
-        self._references: WeakKeyDictionary[type[Any], tuple[RowReference, ...]] = WeakKeyDictionary()
+        #: by class how its objects refer to other rows; see :func:`.references_of`
+        self.references: WeakKeyDictionary[type[Any], Any] = WeakKeyDictionary()
         self._other_classes = ByMapper(self._find_other_classes, self._holds)
         self._kept_by_database = ByMapper(_kept_by_database, self._holds)
         self._tables_of_row: dict[Table, tuple[Table, ...]] = {}
-
-    @classmethod
-    def of(cls, metadata: MetaData) -> Plan:
-        """Return the plan of ``metadata``, compiled anew if something was declared since.
-
-        :raises DefinitionError: with every fault of the declarations.
-        """
-        catalog = Catalog.of(metadata)
-        found = catalog.plan
-        if not isinstance(found, cls) or found.generation != catalog.generation:
-            from .build import build_plan
-
-            found = catalog.plan = build_plan(metadata)
-        return found
-
-    @classmethod
-    def if_ready(cls, metadata: MetaData) -> Plan | None:
-        """Return :meth:`of`, or ``None`` while classes that others refer to are still to be mapped.
-
-        :raises DefinitionError: with every fault of the declarations.
-        """
-        catalog = Catalog.of(metadata)
-        found = catalog.plan
-        if isinstance(found, cls) and found.generation == catalog.generation:
-            return found
-        return cls.of(metadata) if can_be_configured(catalog.all_mappers()) else None
 
     def finish(self, sources: Sources) -> None:
         """Take over what the builder collected."""
@@ -132,7 +106,7 @@ class Plan:
 
     def _holds(self, mapper: Mapper[Any]) -> bool:
         source = self.sources.get(mapper.local_table)  # type: ignore[call-overload]
-        return mapper.class_ in self._watches or (source is not None and source.mapper is mapper)
+        return mapper.class_ in self.watches or (source is not None and source.mapper is mapper)
 
     def found_by(self, source: Source) -> set[Column[Any]]:
         """Return the columns of ``source`` by which members find their host."""
@@ -202,24 +176,6 @@ class Plan:
         constraints = (constraint for table in tables for constraint in self.children.get(table, ()))
         followed = [c for c in constraints if c in self.carried or (c.onupdate or "").upper().startswith(KEY_ACTIONS)]
         return {element.column for constraint in followed for element in constraint.elements}
-
-    def watch(self, cls: type[Any]) -> Watch | None:
-        """Return what to look for in changed instances of ``cls``, ``None`` if nothing."""
-        found = self._watches.get(cls)
-        if found is None and cls not in self._unwatched:
-            found = Watch.of(self, cls)
-            if found is None:
-                self._unwatched.add(cls)
-            else:
-                self._watches[cls] = found
-        return found
-
-    def references(self, cls: type[Any]) -> tuple[RowReference, ...]:
-        """Return how instances of ``cls`` refer to rows whose changes wait for the checks of foreign keys."""
-        found = self._references.get(cls)
-        if found is None:
-            found = self._references[cls] = tuple(checked_references(inspect(cls), self.sources))
-        return found
 
 
 def _kept_by_database(mapper: Mapper[Any]) -> tuple[Column[Any], ...]:

@@ -17,8 +17,8 @@ from ...schema.records import relationships_of
 
 if TYPE_CHECKING:
     from .model import ComputedValue, Edge, Source
+    from .nodes import Machine
     from .plan import Plan
-    from .reactions import Machine
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,26 @@ class Watch:
             elif changed is None or any(key in changed for key in keys):
                 found[edge] = None
         return found
+
+
+def watch_of(plan: Plan, cls: type[Any]) -> Watch | None:
+    """Return what to look for in changed instances of ``cls``, ``None`` if nothing."""
+    found: Watch | None = plan.watches.get(cls)
+    if found is None and cls not in plan.unwatched:
+        found = Watch.of(plan, cls)
+        if found is None:
+            plan.unwatched.add(cls)
+        else:
+            plan.watches[cls] = found
+    return found
+
+
+def references_of(plan: Plan, cls: type[Any]) -> tuple[RowReference, ...]:
+    """Return how instances of ``cls`` refer to rows whose changes wait for the checks of foreign keys."""
+    found: tuple[RowReference, ...] | None = plan.references.get(cls)
+    if found is None:
+        found = plan.references[cls] = tuple(checked_references(inspect(cls), plan.sources))
+    return found
 
 
 _UNKNOWN = object()

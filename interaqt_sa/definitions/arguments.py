@@ -1,0 +1,17 @@
+"""Types of arguments that definitions share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from sqlalchemy import ColumnElement
+
+if TYPE_CHECKING:
+    from .match import MatchExp
+
+#: A record: its name, its definition or its mapped class.
+RecordRef: TypeAlias = Any
+#: Which members count; see :class:`.Count`.
+Where: TypeAlias = "MatchExp | Mapping[str, Any] | ColumnElement[bool] | Callable[[Any], ColumnElement[bool]]"
+AttributeQuery: TypeAlias = Sequence[Any]
