@@ -266,7 +266,8 @@ class Bulk:
                 f"update({self.table.name}) with a list of rows needs the primary key {error} in every row",
                 table=self.table.name,
             ) from error
-        columns = set(self.dml.written) - set(self.key)
+        own = {c for table in self.plan.tables_of_row(self.source.table) for c in self.source.key_in(table)}
+        columns, changed = set(self.dml.written) - own, changed - own
         self.before(keys, changed, self.source.lock_to_change(columns), self.given.updated_by_key())
         self._computed.require_unchanged(self.propagation, self.source, keys)
         result = self._invoke(self.statement)

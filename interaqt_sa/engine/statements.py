@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -156,11 +156,22 @@ class Statements:
         mapper = mapper or source.mapper
 
         def make() -> Select[Any]:
-            rows = source.table if mapper is None else mapper.persist_selectable
+            rows = self._row(source, mapper, columns)
             statement = select(*labelled([*source.key, *columns])).select_from(rows)
             return statement.where(self.dialect.contains(source.key, "ids", source.key_shape))
 
         return self.keep(("read", source, tuple(columns), mapper), make)
+
+    def _row(self, source: Source, mapper: Mapper[Any] | None, columns: Iterable[ColumnElement[Any]]) -> FromClause:
+        """Return the FROM of ``columns``: what lies in tables of subclasses only is NULL for rows of other classes."""
+        rows: FromClause = source.table if mapper is None else mapper.persist_selectable
+        known = [source.table] if mapper is None else mapper.tables
+        named = {column.table for column in columns if isinstance(column, Column)}
+        for table in self.plan.tables_of_row(source.table):
+            if table in named and table not in known:
+                same = zip(source.key, source.key_in(table), strict=True)
+                rows = rows.outerjoin(table, and_(*(a == b for a, b in same)))
+        return rows
 
     # -- contributions -----------------------------------------------------------------------------------------
 
