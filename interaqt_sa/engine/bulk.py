@@ -321,11 +321,20 @@ class Bulk:
     def _read_by_class(self, mapper: Mapper[Any], keys: Iterable[Key]) -> dict[Mapper[Any], dict[Key, dict[str, Any]]]:
         return read_by_class(self.propagation, self.source, mapper, keys)
 
+    def _found_as(self) -> Mapper[Any] | None:
+        """Return the class by which rows are told: keys also find those of other classes in the same table."""
+        mapper = self.mapper
+        if mapper is None or isinstance(self.statement, Delete) or getattr(self.statement, "_where_criteria", ()):
+            return mapper
+        base = mapper.base_mapper
+        return base if base.local_table is self.source.table and self.plan.is_narrowed(base) else mapper
+
     def _remember(self, touched: Mapping[Source, Touched], keys: Sequence[Key] = ()) -> None:
         """Read rows as they are before the statement."""
         own = touched[self.source].keys if self.source in touched else keys
-        if self.mapper is not None and own:
-            self._written.remember_rows(self.source, self.mapper, own)
+        mapper = self._found_as()
+        if mapper is not None and own:
+            self._written.remember_rows(self.source, mapper, own)
         self._written.remember(touched)
 
     # -- DELETE ------------------------------------------------------------------------------------------------

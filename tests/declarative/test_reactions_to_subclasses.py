@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import ForeignKey, delete, insert, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from interaqt_sa import Count, StateMachine, StateNode, StateTransfer, Summation, Transform, Trigger, computed
@@ -258,3 +259,44 @@ def test_a_machine_of_the_base_class_moves(keep: Keep) -> None:
     with kept.begin() as session:
         session.add_all([Bell(id=1), Bell(id=2)])
     assert kept.stored(Report.mood) == [("alarmed",)]
+
+
+def test_keys_that_find_rows_of_other_classes(keep: Keep) -> None:
+    """An upsert, or an update by key, of a class finds a row of its base, or of a sister, by the key of their table."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Doc(Base):
+        __tablename__ = "doc"
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "doc"}
+        id: Mapped[int] = mapped_column(primary_key=True)
+        kind: Mapped[str]
+        size: Mapped[int] = mapped_column(default=1)
+
+    class Book(Doc):
+        __mapper_args__ = {"polymorphic_identity": "book"}
+
+    class Map(Doc):
+        __mapper_args__ = {"polymorphic_identity": "map"}
+
+    class Card(Base):
+        __tablename__ = "card"
+        __computation__ = Transform(Book, lambda book: {"book": book.id, "size": book.size})
+        id: Mapped[int] = mapped_column(primary_key=True)
+        book: Mapped[int]
+        size: Mapped[int]
+
+    kept = keep(Base)
+    with kept.begin() as session:
+        session.add_all([Doc(id=1), Book(id=2), Map(id=3)])
+    make: Any = postgresql.insert if kept.engine.dialect.name == "postgresql" else sqlite.insert
+    for place, mapped in enumerate([Book, Map, Doc]):
+        statement = make(mapped)
+        upsert = statement.on_conflict_do_update(index_elements=["id"], set_={"size": statement.excluded.size})
+        with kept.begin() as session:
+            session.execute(upsert, [{"id": n, "size": 10 * place + n} for n in (1, 2, 3)])
+        assert kept.stored(Card.book, Card.size) == [(2, 10 * place + 2)]
+        with kept.begin() as session:
+            session.execute(update(mapped), [{"id": n, "size": 10 * place + n + 5} for n in (1, 2, 3)])
+        assert kept.stored(Card.book, Card.size) == [(2, 10 * place + 7)]
