@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 def setup(plugin: Plugin) -> None:
     """Register operations, their implementations and renderers; give ``plugin`` the comparators."""
-    for name in ("operations", "implementations", "renderers"):
+    for name in ("operations", "implementations", "renderers", "concurrent_indexes"):
         import_module(f".{name}", __package__)
     from alembic.runtime.plugins import Plugin
 
-    from . import comparators, predicates, removals, requirements, unconfigured
+    from . import comparators, predicates, removals, requirements, server_defaults, unconfigured
 
-    for module in (comparators, predicates, removals, requirements):
+    for module in (comparators, predicates, removals, requirements, server_defaults):
         module.setup(plugin)
     unconfigured.setup(plugin, Plugin(unconfigured.WATCH))

@@ -20,6 +20,7 @@ from .dependencies import derivations, reads_any, with_dependents
 from .directives import hold_after_values
 from .moved_links import move_links
 from .operations import Backfill, CreateSequence, MoveLegacyIds, RetireBackfill
+from .sequences import sequence_of
 from .state import DONE, STATE_TABLE, Row, metadatas, read_state, state_table
 
 if TYPE_CHECKING:
@@ -33,14 +34,6 @@ def setup(plugin: Plugin) -> None:
         compare_sequences, "schema", "interaqt_sequences", priority=DispatchPriority.FIRST
     )
     plugin.add_autogenerate_comparator(compare_values, "schema", "interaqt_values", priority=DispatchPriority.LAST)
-
-
-def sequence_of(column: Column[Any]) -> Sequence | None:
-    """Return the sequence that ``column`` takes its default from, on the client's or the server's side."""
-    if isinstance(column.default, Sequence):
-        return column.default
-    found = getattr(getattr(column.server_default, "arg", None), "sequence", None)
-    return found if isinstance(found, Sequence) else None
 
 
 def compare_sequences(

@@ -16,9 +16,9 @@ from . import _plugin
 from .adoption import adopt_true_values
 from .backfill import Pace, in_revision, run_waiting
 from .directives import arrange
-from .removals import ObjectFilter
+from .removals import FILTER_OPTION, ObjectFilter
 from .renderers import render_item
-from .server_defaults import server_default_comparison
+from .server_defaults import users_comparison
 from .state import RUNNING, STATE_TABLE, metadatas, state_table
 
 PLUGIN = "interaqt_sa.migrate"
@@ -46,13 +46,17 @@ def configure(target_metadata: Any, *, allow_drop: bool = False, **users_own: An
     targets = _targets(target_metadata)
     if targets:
         state_table(targets[0])
+    objects = ObjectFilter(targets, users_own.get("include_object"), allow_drop=allow_drop)
     return {
         "transaction_per_migration": True,
+        **_schemas(targets, users_own),
         **users_own,
         "target_metadata": targets[0] if len(targets) == 1 else targets,
         "autogenerate_plugins": [*(users_own.get("autogenerate_plugins") or ["alembic.autogenerate.*"]), PLUGIN],
-        "include_object": ObjectFilter(targets, users_own.get("include_object"), allow_drop=allow_drop),
-        "compare_server_default": server_default_comparison(users_own.get("compare_server_default", False)),
+        "include_object": objects,
+        # once more, for comparators: an env.py may wrap the function above in one of its own
+        FILTER_OPTION: objects,
+        "compare_server_default": users_comparison(users_own.get("compare_server_default", False)),
         "render_item": _rendering(users_own.get("render_item")),
         "process_revision_directives": _chain(users_own.get("process_revision_directives")),
         "on_version_apply": [*_callbacks(users_own.get("on_version_apply")), _follow_up],
@@ -65,6 +69,21 @@ def _targets(given: Any) -> list[MetaData]:
         return [metadata_of(given)]
     many: list[Any] = list(given)  # pyright: ignore[reportUnknownArgumentType]
     return [metadata_of(target) for target in many]
+
+
+def _schemas(targets: Sequence[MetaData], users_own: dict[str, Any]) -> dict[str, Any]:
+    """Let autogenerate look into the schemas of the models, and only there, unless the user has said where."""
+    schemas = {table.schema for metadata in targets for table in metadata.tables.values()} - {None}
+    if "include_schemas" in users_own or not schemas:
+        return {}
+    include_name = users_own.pop("include_name", None)
+
+    def include(name: str | None, type_: str, parent_names: Any) -> bool:
+        if type_ == "schema" and name is not None and name not in schemas:
+            return False
+        return include_name is None or bool(include_name(name, type_, parent_names))
+
+    return {"include_schemas": True, "include_name": include}
 
 
 def _chain(users_own: Callable[..., None] | None) -> Callable[..., None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, NamedTuple
 
 from alembic.operations import MigrateOperation
 from alembic.operations.ops import (
@@ -24,24 +24,25 @@ from sqlalchemy import Column, TextClause, UniqueConstraint, text
 from sqlalchemy.schema import Index
 from sqlalchemy.sql import visitors
 
+from .concurrent_indexes import ConcurrentIndexes, take_concurrent_indexes
 from .operations import Backfill, CheckUnique, Note, ReopenBackfill
-from .predicates import spell_percent_signs
+from .predicates import spell_predicates
 
 _Name = tuple[str | None, str]
 
 
 class _Following(UpgradeOps):
-    """Operations of the revision after another one, as whose differences it also shows those of the first.
+    """Operations of the revision after others, as whose differences it also shows those of the others.
 
     ``alembic check`` looks only at the last revision, and would be silent about the columns that are missing.
     """
 
-    def __init__(self, first: UpgradeOps, then: Sequence[MigrateOperation]) -> None:
+    def __init__(self, before: Sequence[UpgradeOps], then: Sequence[MigrateOperation]) -> None:
         super().__init__(then)
-        self._first = first
+        self._before = before
 
     def as_diffs(self) -> Any:
-        return [*self._first.as_diffs(), *super().as_diffs()]
+        return [*(diff for ops in self._before for diff in ops.as_diffs()), *super().as_diffs()]
 
 
 def arrange(directives: list[MigrationScript], dialect: str) -> None:
@@ -51,7 +52,7 @@ def arrange(directives: list[MigrationScript], dialect: str) -> None:
     is stamped, and the next upgrade goes on inside the back-fill.
     """
     for script in directives:
-        spell_percent_signs([*script.upgrade_ops_list, *script.downgrade_ops_list])
+        spell_predicates([*script.upgrade_ops_list, *script.downgrade_ops_list])
     directives[:] = [arranged for script in directives for arranged in (script, *_split(script, dialect))]
 
 
@@ -81,29 +82,48 @@ def _split(script: MigrationScript, dialect: str) -> list[MigrationScript]:
     inline = _merged(born, inline=True)
     first = [*(operation for operation in upgrade.ops if not isinstance(operation, Backfill)), *inline]
     late = list(_postpone(first, backfills, created))
+    concurrent = list(take_concurrent_indexes([*first, *late], created))
+    for _ in take_concurrent_indexes(downgrade.ops, created):
+        pass  # the way back of others is written anew
     first = [operation for operation in first if not _is_nothing(operation)]
-    if late:
-        downgrade.ops = [operation.reverse() for operation in reversed(first)]
+    filling = [*backfills, *(operation for operation in late if not _is_nothing(operation))]
+    if late or concurrent:
+        down = _undoing(first)
     else:
-        downgrade.ops = [operation for operation in downgrade.ops if not _undoes_backfill(operation)]
-    undo = [operation.reverse() for operation in reversed([*backfills, *late])]
-    upgrade.ops = list(_with_checks(first, dialect, created, _added(first)))
-    then = [*backfills, *_with_checks(late, dialect)]
-    if not then:
-        return []
-    if not first:
-        upgrade.ops, downgrade.ops = then, undo
-        return []
-    return [
-        MigrationScript(
+        down = [operation for operation in downgrade.ops if not _undoes_backfill(operation)]
+    parts = [
+        _Part("", list(_with_checks(first, dialect, created, _added(first))), down),
+        _Part("back-fill", list(_with_checks(filling, dialect)), _undoing(filling)),
+        _Part("indexes", list(_with_concurrent_checks(concurrent, dialect)), _undoing(concurrent)),
+    ]
+    own, *following = [part for part in parts if part.up] or parts[:1]
+    upgrade.ops, downgrade.ops = own.up, own.down
+    scripts = [script]
+    differences = [upgrade]
+    for part in following:
+        made = MigrationScript(
             rev_id(),
-            _Following(upgrade, then),
-            DowngradeOps(undo),
-            message=f"{script.message} (back-fill)" if script.message else "back-fill",
-            head=script.rev_id or "head",
+            _Following(list(differences), part.up),
+            DowngradeOps(part.down),
+            message=f"{script.message} ({part.title})" if script.message else part.title,
+            head=scripts[-1].rev_id or "head",
             version_path=script.version_path,
         )
-    ]
+        scripts.append(made)
+        differences.append(UpgradeOps(part.up))
+    return scripts[1:]
+
+
+class _Part(NamedTuple):
+    """One revision of several."""
+
+    title: str
+    up: list[MigrateOperation]
+    down: list[MigrateOperation]
+
+
+def _undoing(operations: Sequence[MigrateOperation]) -> list[MigrateOperation]:
+    return [operation.reverse() for operation in reversed(operations)]
 
 
 def _merged(backfills: Sequence[Backfill], *, inline: bool = False) -> list[Backfill]:
@@ -222,6 +242,15 @@ def _with_checks(
                 if unique is not None and not any((*table, name) in added for name in [*unique.columns.keys()]):
                     yield _check(unique, container, dialect)
         yield container
+
+
+def _with_concurrent_checks(blocks: Sequence[ConcurrentIndexes], dialect: str) -> Iterator[MigrateOperation]:
+    for block in blocks:
+        for operation in block.ops:
+            unique = _unique(operation)
+            if unique is not None:
+                yield _check(unique, ModifyTableOps(block.table, [operation], schema=block.schema), dialect)
+        yield block
 
 
 def _check(unique: UniqueConstraint | Index, container: ModifyTableOps, dialect: str) -> CheckUnique:

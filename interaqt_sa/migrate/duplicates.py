@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, TextClause, column, func, inspect, literal_column, select, table, text
@@ -9,6 +10,8 @@ from sqlalchemy import ColumnElement, Connection, TextClause, column, func, insp
 from ..errors import ConstraintSetupError
 from .operations import CheckUnique
 
+#: A colon that is not escaped yet.
+_COLON = re.compile(r"(?<!\\):")
 #: How many offending rows a report holds.
 SHOWN = 20
 
@@ -33,7 +36,9 @@ def check_unique(connection: Connection, operation: CheckUnique) -> None:
     if not operation.nulls_not_distinct:
         rows = rows.where(*(expression.is_not(None) for expression in covered))
     if operation.where:
-        rows = rows.where(text(f"({operation.where})"))
+        # nothing in it is a parameter
+        predicate = _COLON.sub(r"\\:", operation.where)
+        rows = rows.where(text(f"({predicate})"))
     found = rows.subquery("interaqt_rows")
     *shown, count = found.columns
     statement = select(*shown).where(count > 1).order_by(*shown[len(key) :], *shown[: len(key)]).limit(SHOWN + 1)

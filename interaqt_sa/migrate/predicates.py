@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import CreateIndexOp, DropIndexOp, MigrateOperation, ModifyTableOps, OpContainer
@@ -13,11 +14,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from ..dialects.database_errors import normalize_database_error
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alembic.autogenerate.api import AutogenContext
     from alembic.runtime.plugins import Plugin
+
+log = logging.getLogger("alembic.interaqt_sa")
 
 _make: Any = postgresql.dialect
 #: dialects whose parameters leave ``%`` alone, by the options of an index
@@ -25,6 +30,14 @@ _PLAIN: dict[str, Dialect] = {
     "postgresql_where": _make(paramstyle="named"),
     "sqlite_where": sqlite.dialect(),
 }
+
+
+#: a role without TEMP, a transaction that only reads
+_NOT_ALLOWED = ("42501", "25006")
+
+
+class _CannotTellError(Exception):
+    """The role may not do what it takes to compare."""
 
 
 class _AsItStands(TextClause):
@@ -35,7 +48,7 @@ class _AsItStands(TextClause):
 
 @compiles(_AsItStands)
 def _as_it_stands(element: _AsItStands, compiler: SQLCompiler, **kw: Any) -> str:
-    return element.text.replace(r"\:", ":")
+    return element.text  # with what is escaped in it
 
 
 def setup(plugin: Plugin) -> None:
@@ -66,29 +79,35 @@ def compare_predicates(
         declared, present = _predicate(index, context.dialect), _predicate(found, context.dialect)
         if declared == present:
             continue
-        if present is not None and _canonical(context.connection, conn_table, declared) == present:
+        try:
+            if present is not None and _canonical(context.connection, conn_table, declared) == present:
+                continue
+        except _CannotTellError:
+            log.warning(
+                "The predicate of %s is taken for unchanged: this role may not create the temporary table that shows "
+                "how PostgreSQL writes it",
+                index.name,
+            )
             continue
         if context.run_object_filters(index, index.name, "index", False, found):
             modify_table_ops.ops += [DropIndexOp.from_index(found), CreateIndexOp.from_index(index)]
     return PriorityDispatchResult.CONTINUE
 
 
-def spell_percent_signs(operations: Sequence[MigrateOperation]) -> None:
-    """Give new indexes their predicates as text where these hold ``%``.
+def spell_predicates(operations: Sequence[MigrateOperation]) -> None:
+    """Give new indexes their predicates as text where these hold ``%`` or ``:``.
 
-    Alembic would write them into the revision as the driver takes them: for psycopg, and wrongly, with ``%%``.
+    Alembic would write them into the revision as the driver takes them: for psycopg, and wrongly, with ``%%``; and it
+    would read the text after a colon as the name of a parameter.
     """
     for operation in operations:
         if isinstance(operation, OpContainer):
-            spell_percent_signs(operation.ops)
+            spell_predicates(operation.ops)
         elif isinstance(operation, CreateIndexOp):
             for name, dialect in _PLAIN.items():
                 where: Any = operation.kw.get(name)
-                options = {"literal_binds": True, "include_table": False}
-                spelled = (
-                    str(where.compile(dialect=dialect, compile_kwargs=options)) if hasattr(where, "compile") else ""
-                )
-                if "%" in spelled:
+                spelled = _spelled(where, dialect) if hasattr(where, "compile") else ""
+                if "%" in spelled or ":" in spelled:
                     # SQLAlchemy takes no string as a predicate for SQLite
                     operation.kw[name] = (
                         _AsItStands(_escaped(spelled)) if dialect.name == "sqlite" else _escaped(spelled)
@@ -103,10 +122,18 @@ def _predicate(index: Index, dialect: Dialect) -> str | None:
     if where is None:
         return None
     if not isinstance(where, str):
-        where = where.compile(dialect=dialect, compile_kwargs={"literal_binds": True, "include_table": False})
+        where = _spelled(where, dialect)
         # for a driver with parameters such as %s it is doubled, and would be once more when it is run as text
-        where = str(where) % () if dialect.paramstyle in ("format", "pyformat") else where
+        where = where % () if dialect.paramstyle in ("format", "pyformat") and "%" in where else where
     return " ".join(str(where).split())
+
+
+def _spelled(where: Any, dialect: Dialect) -> str:
+    if isinstance(where, TextClause):
+        # in what is reflected nothing is a parameter, even where it looks like one
+        written = where.text.replace(r"\:", ":")
+        return written.replace("%", "%%") if dialect.paramstyle in ("format", "pyformat") else written
+    return str(where.compile(dialect=dialect, compile_kwargs={"literal_binds": True, "include_table": False}))
 
 
 def _canonical(connection: Connection, table: Table, predicate: str | None) -> str | None:
@@ -122,7 +149,10 @@ def _canonical(connection: Connection, table: Table, predicate: str | None) -> s
             "SELECT pg_get_expr(indpred, indrelid) FROM pg_index WHERE indexrelid = 'interaqt_probe_ix'\\:\\:regclass"
         )
         written = connection.scalar(text(statement))
-    except DBAPIError:
+    except DBAPIError as error:
+        found = normalize_database_error(error)
+        if found is not None and found.code in _NOT_ALLOWED:
+            raise _CannotTellError from error
         # it speaks of a column that does not exist yet
         return None
     finally:

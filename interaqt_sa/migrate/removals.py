@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("alembic.interaqt_sa")
 
+#: under which name :func:`.configure` hands the filter to comparators
+FILTER_OPTION = "interaqt_object_filter"
+
 _PARTITIONS = text(
     "SELECT CASE WHEN n.nspname <> current_schema() THEN n.nspname END, c.relname"
     " FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
@@ -91,7 +94,7 @@ def find_partitions(
     context: AutogenContext, upgrade_ops: UpgradeOps, schemas: set[str | None]
 ) -> PriorityDispatchResult:
     """Tell the filter which tables are partitions."""
-    found = context.opts.get("include_object")
+    found = context.opts.get(FILTER_OPTION)
     if isinstance(found, ObjectFilter) and isinstance(context.dialect, PGDialect):
         assert context.connection is not None
         found.partitions = _partitions(context.connection)
@@ -111,7 +114,7 @@ def release_kept_columns(
     metadata_table: Table | None,
 ) -> PriorityDispatchResult:
     """Make kept columns nullable: inserts do not know them any more."""
-    found = context.opts.get("include_object")
+    found = context.opts.get(FILTER_OPTION)
     if isinstance(found, ObjectFilter) and conn_table is not None and metadata_table is not None:
         declared = {column.name for column in metadata_table.columns}
         for column in conn_table.columns:

@@ -1,52 +1,112 @@
-"""Compare server defaults of our own columns, and only of these unless the user wants more."""
+"""Compare server defaults of our own columns; those of others are compared as the user wants."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Column, Sequence, inspect
+from alembic.util import DispatchPriority, PriorityDispatchResult
+from sqlalchemy import Column, DefaultClause, Sequence
 
 from ..definitions.computation import computation_of
 from ..schema.computed import state_of
-from .comparators import sequence_of
+from .sequences import sequence_of
+
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+    from alembic.operations.ops import AlterColumnOp
+    from alembic.runtime.plugins import Plugin
 
 Comparison = Callable[..., bool | None]
 
 _NEXTVAL = re.compile(r"nextval\('(.+)'(::regclass)?\)")
 
 
-def server_default_comparison(users_own: bool | Comparison) -> Comparison:
-    """Return what Alembic's ``compare_server_default`` calls; ``None`` from it leaves the answer to the dialect.
+def setup(plugin: Plugin) -> None:
+    """Give ``plugin`` the comparators of this module."""
+    # among those of Alembic, before the one that PostgreSQL evaluates: it would draw ids from sequences
+    plugin.add_autogenerate_comparator(keep_others_away, "column", "server_default")
+    # behind them, in a group of its own, which does not ask whether the user wants defaults to be compared
+    plugin.add_autogenerate_comparator(
+        compare_own_default, "column", "interaqt_server_default", priority=DispatchPriority.LAST
+    )
 
-    :param users_own: the user's setting, which goes for columns that are not ours.
-    """
 
-    def compare(
-        context: MigrationContext,
-        inspected_column: Column[Any],
-        metadata_column: Column[Any],
-        inspected_default: str | None,
-        metadata_default: Any,
-        rendered_default: str | None,
-    ) -> bool | None:
-        sequence = sequence_of(metadata_column)
-        if sequence is not None and metadata_default is not None:
-            # PostgreSQL compares defaults by evaluating them, which would draw ids
-            return context.dialect.supports_sequences and not _draws_from(
-                sequence, inspected_default or _reflected_default(context, inspected_column)
-            )
-        if computation_of(metadata_column) is not None or state_of(metadata_column) is not None:
-            return None
-        if callable(users_own):
-            return users_own(
-                context, inspected_column, metadata_column, inspected_default, metadata_default, rendered_default
-            )
-        return None if users_own else False
+def users_comparison(users_own: bool | Comparison) -> bool | Comparison:
+    """Return the user's ``compare_server_default`` for columns that are not ours."""
+    if not callable(users_own):
+        return users_own
+    compare = users_own
 
-    return compare
+    def of_others(context: Any, inspected_column: Any, metadata_column: Any, *args: Any) -> bool | None:
+        return False if _is_own(metadata_column) else compare(context, inspected_column, metadata_column, *args)
+
+    return of_others
+
+
+def keep_others_away(
+    context: AutogenContext,
+    alter_column_op: AlterColumnOp,
+    schema: str | None,
+    table_name: Any,
+    column_name: Any,
+    conn_column: Column[Any],
+    metadata_column: Column[Any],
+) -> PriorityDispatchResult:
+    """Let nothing else compare the defaults of our columns."""
+    return PriorityDispatchResult.STOP if _is_own(metadata_column) else PriorityDispatchResult.CONTINUE
+
+
+def compare_own_default(
+    context: AutogenContext,
+    alter_column_op: AlterColumnOp,
+    schema: str | None,
+    table_name: Any,
+    column_name: Any,
+    conn_column: Column[Any],
+    metadata_column: Column[Any],
+) -> PriorityDispatchResult:
+    """Compare the defaults of computed columns, of running state, and of ids that come from a sequence."""
+    if _is_own(metadata_column) and _differs(context, conn_column, metadata_column):
+        alter_column_op.existing_server_default = conn_column.server_default
+        alter_column_op.modify_server_default = metadata_column.server_default
+    return PriorityDispatchResult.CONTINUE
+
+
+def _is_own(column: Column[Any]) -> bool:
+    if sequence_of(column) is not None and column.server_default is not None:
+        return True
+    return computation_of(column) is not None or state_of(column) is not None
+
+
+def _differs(context: AutogenContext, conn_column: Column[Any], metadata_column: Column[Any]) -> bool:
+    declared, found = metadata_column.server_default, conn_column.server_default
+    sequence = sequence_of(metadata_column)
+    if sequence is not None and declared is not None:
+        if not context.dialect.supports_sequences:
+            return False
+        return not _draws_from(sequence, _rendered(context, found) or _reflected_default(context, conn_column))
+    if declared is None and found is None:
+        return False
+    if not all(default is None or isinstance(default, DefaultClause) for default in (declared, found)):
+        return True  # what the database generates by itself is not what we store
+    impl: Any = context.migration_context.impl
+    return bool(impl.compare_server_default(conn_column, metadata_column, _rendered(context, declared), _text(found)))
+
+
+def _rendered(context: AutogenContext, default: Any) -> str | None:
+    """Return a default as SQL; ``None`` for those of other kinds, such as an identity."""
+    if not isinstance(default, DefaultClause):
+        return None
+    argument: Any = default.arg
+    if isinstance(argument, str):
+        return argument
+    return str(argument.compile(dialect=context.dialect, compile_kwargs={"literal_binds": True}))
+
+
+def _text(default: Any) -> str | None:
+    return None if default is None else str(default.arg.text)
 
 
 def _draws_from(sequence: Sequence, default: str | None) -> bool:
@@ -54,8 +114,7 @@ def _draws_from(sequence: Sequence, default: str | None) -> bool:
     return found is not None and found[1].rpartition(".")[2].strip('"') == sequence.name
 
 
-def _reflected_default(context: MigrationContext, column: Column[Any]) -> str | None:
+def _reflected_default(context: AutogenContext, column: Column[Any]) -> str | None:
     """Return the default of a column as it is: Alembic leaves that of SERIAL columns out."""
-    assert context.connection is not None
-    columns = inspect(context.connection).get_columns(column.table.name, schema=column.table.schema)
+    columns = context.inspector.get_columns(column.table.name, schema=column.table.schema)
     return next((found["default"] for found in columns if found["name"] == column.name), None)

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection, engine_from_config, make_url, pool
+from sqlalchemy import Connection, Engine, engine_from_config, make_url, pool
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from interaqt_sa.migrate import configure, migration_lock
@@ -82,20 +82,28 @@ async def run_async(engine: AsyncEngine) -> None:
     await engine.dispose()
 
 
-def run_online() -> None:
-    """Connect and migrate; a program may hand its connection over in ``config.attributes``."""
-    connection = config.attributes.get("connection")
-    if connection is not None:
+def connect_and_run(engine: Engine | AsyncEngine) -> None:
+    """Migrate on a connection of ``engine``."""
+    if isinstance(engine, AsyncEngine) or engine.dialect.is_async:
+        asyncio.run(run_async(engine if isinstance(engine, AsyncEngine) else AsyncEngine(engine)))
+        return
+    with engine.connect() as connection:
         run(connection)
+
+
+def run_online() -> None:
+    """Connect and migrate; a program may hand a connection or an engine over in ``config.attributes``."""
+    given = config.attributes.get("connection")
+    if isinstance(given, Connection):
+        run(given)
+        return
+    if given is not None:  # an engine, as from pytest-alembic
+        connect_and_run(given)
         return
     section = config.get_section(config.config_ini_section, {})
     settings = {**section, "sqlalchemy.url": option("sqlalchemy.url")}
     engine = engine_from_config(settings, prefix="sqlalchemy.", poolclass=pool.NullPool)
-    if engine.dialect.is_async:
-        asyncio.run(run_async(AsyncEngine(engine)))
-        return
-    with engine.connect() as connection:
-        run(connection)
+    connect_and_run(engine)
     engine.dispose()
 
 
