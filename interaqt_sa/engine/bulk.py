@@ -324,7 +324,8 @@ class Bulk:
     def _found_as(self) -> Mapper[Any] | None:
         """Return the class by which rows are told: keys also find those of other classes in the same table."""
         mapper = self.mapper
-        if mapper is None or isinstance(self.statement, Delete) or getattr(self.statement, "_where_criteria", ()):
+        criteria: Any = getattr(self.statement, "_where_criteria", None)
+        if mapper is None or criteria or self.statement.is_delete:
             return mapper
         base = mapper.base_mapper
         return base if base.local_table is self.source.table and self.plan.is_narrowed(base) else mapper
