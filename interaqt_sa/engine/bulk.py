@@ -17,7 +17,7 @@ from ..session.all_or_nothing import Progress
 from .classes import read_by_class
 from .computed_writes import GivenComputedValues
 from .conflict_targets import ConflictTarget, Values
-from .dml_statement import DMLStatement, known_value
+from .dml_statement import DMLStatement, known_value, options_of
 from .execution import shared_options
 from .given import Given
 from .guard import MANAGED_OPTION
@@ -58,7 +58,7 @@ class Bulk:
         self.table = dml.table
         self.source: Source = self.plan.sources.get(dml.table) or statements.unwatched(self.table)
         session = dml.execution.session
-        options = shared_options(self.execution.execution_options)
+        options = shared_options(options_of(self.execution))
         self.propagation = start_propagation(session, statements, Memory(session, statements.plan), options)
         self._reading = {**options, **_MANAGED}
         self.mapper: Mapper[Any] | None = dml.mapper or self.source.mapper
@@ -416,7 +416,8 @@ class Bulk:
     def _invoke(self, statement: Any) -> Result[Any]:
         # OR FAIL, a prefix, keeps the rows before the one that failed
         in_parts = len(self.dml.rows) > 1 or len(self.tables) > 1 or bool(self.statement._prefixes)
-        with self.progress.writing(in_parts=in_parts):
+        # the session has flushed before, if it was to
+        with self.progress.writing(in_parts=in_parts), self.execution.session.no_autoflush:
             options = {**_MANAGED, STATEMENT_OPTION: (statement, self.dml.rows or [self.dml.parameters])}
             return self.execution.invoke_statement(statement=statement, execution_options=options)
 

@@ -71,6 +71,11 @@ def mapper_of(statement: Any) -> Mapper[Any] | None:
     return getattr(subject, "mapper", None)
 
 
+def options_of(execution: ORMExecuteState) -> dict[str, Any]:
+    """Return the execution options of a statement, with what other listeners have changed so far."""
+    return {**execution.execution_options, **execution.local_execution_options}
+
+
 class DMLStatement:
     """One DML statement of a session.
 
@@ -116,7 +121,7 @@ class DMLStatement:
     @cached_property
     def strategy(self) -> str:
         """SQLAlchemy's name for the way in which the ORM runs the statement."""
-        options = self.execution.execution_options
+        options = options_of(self.execution)
         kind = "insert" if isinstance(self.statement, Insert) else "update"
         chosen = getattr(options.get(f"_sa_orm_{kind}_options"), "_dml_strategy", "auto")
         # nothing was chosen yet for a statement inside select(…).from_statement()

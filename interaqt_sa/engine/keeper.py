@@ -20,7 +20,7 @@ from .added import add_row
 from .attachments import Attachments, binds_of, session_class
 from .caller import Caller
 from .connection import bind_of
-from .dml_statement import DMLStatement, dml_of
+from .dml_statement import DMLStatement, dml_of, options_of
 from .engine_events import EngineEvents
 from .explicit_ids import note_given_ids
 from .flush import Flush
@@ -322,7 +322,8 @@ class Keeper:
     def _do_orm_execute(self, execution: ORMExecuteState) -> Any:
         if not (execution.is_insert or execution.is_update or execution.is_delete):
             return None
-        if MANAGED_OPTION in execution.execution_options:
+        options = options_of(execution)
+        if MANAGED_OPTION in options:
             return None
         element = dml_of(execution.statement)
         if element is None:
@@ -340,7 +341,8 @@ class Keeper:
         if running is not None and running.takes_statements:
             refuse_rows_in_flush(DMLStatement(execution, element, table))
             return None  # it becomes a part of the flush when it gets to the connection
-        if execution.execution_options.get("autoflush", True) and session.autoflush and not session._flushing:
+        is_wanted = options.get("autoflush", True) or not execution.is_orm_statement  # as SQLAlchemy understands it
+        if is_wanted and session.autoflush and not session._flushing:
             session.flush()
         self._join(session)
         return run_dml(DMLStatement(execution, element, table), lambda: self.statements_for(session))
@@ -348,7 +350,7 @@ class Keeper:
     def _names_for(self, execution: ORMExecuteState, target: TableClause) -> TableNames | None:
         session = execution.session
         connection = session.connection(bind_arguments=execution.bind_arguments)
-        return self._names_on(session, connection, execution.execution_options, target)
+        return self._names_on(session, connection, options_of(execution), target)
 
     def _names_on(
         self, session: Session, connection: Connection, options: Mapping[str, Any], target: TableClause | None = None

@@ -229,7 +229,7 @@ class Upsert:
     def _run(self, statement: Any, parameters: list[dict[str, Any]]) -> Result[Any]:
         execution = self._bulk.execution
         options = {**execution.local_execution_options, MANAGED_OPTION: True, "dml_strategy": self._bulk.dml.strategy}
-        with self._bulk.progress.writing(in_parts=len(parameters) > 1):
+        with self._bulk.progress.writing(in_parts=len(parameters) > 1), execution.session.no_autoflush:
             return execution.session.execute(
                 statement, parameters, execution_options=options, bind_arguments=execution.bind_arguments
             )

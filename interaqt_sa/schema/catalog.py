@@ -57,16 +57,28 @@ class Catalog:
 
     def all_mappers(self) -> list[Mapper[Any]]:
         """Return the mappers of the MetaData, also those made before the package was imported."""
-        # those of a disposed registry stay as long as their classes do
-        found = {m for m in self.mappers if not m._dispose_called}  # pyright: ignore[reportPrivateUsage]
+        found = {mapper for mapper in self.mappers if _is_usable(mapper)}
         for known in self.registries:
-            found.update(mapper for mapper in known.mappers if self._holds(mapper))
+            found.update(mapper for mapper in mappers_in(known) if self._holds(mapper))
         return sorted(found, key=lambda m: (m.class_.__module__, m.class_.__qualname__))
 
     def _holds(self, mapper: Mapper[Any]) -> bool:
         # classes of one registry may have tables in several MetaData
         held = {getattr(table, "metadata", self._metadata) for table in mapper.tables}
         return not held or self._metadata in held
+
+
+def mappers_in(known: registry) -> list[Mapper[Any]]:
+    """Return the mappers of a registry, without those of classes that could not be mapped."""
+    # not registry.mappers, which raises where the mapping of a class has failed
+    managers: Any = known._managers  # pyright: ignore[reportPrivateUsage]
+    return [manager.mapper for manager in list(managers) if manager.is_mapped and _is_usable(manager.mapper)]
+
+
+def _is_usable(mapper: Mapper[Any]) -> bool:
+    """Whether a class was mapped without an error, and still is: classes keep mappers that SQLAlchemy has given up."""
+    is_complete = "primary_key" in vars(mapper)  # determined last
+    return is_complete and not mapper._dispose_called  # pyright: ignore[reportPrivateUsage]
 
 
 class HasMetaData(Protocol):

@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy.orm import Mapper, RelationshipProperty, clsregistry, registry
 
+from .catalog import mappers_in
+
 #: arguments of a relationship that may name classes and tables which are still to be imported
 _NAMES = ("secondary", "primaryjoin", "secondaryjoin", "order_by", "foreign_keys", "remote_side")
 
@@ -22,7 +24,7 @@ def can_be_configured(mappers: Iterable[Mapper[Any]]) -> bool:
     while waiting:
         found = waiting.pop()
         seen.add(found)
-        for mapper in list(found.mappers):
+        for mapper in mappers_in(found):
             if mapper.configured:
                 continue
             try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from sqlalchemy import Engine, ForeignKey, insert, select, text, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import Engine, ForeignKey, delete, event, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase, Mapped, ORMExecuteState, Session, mapped_column, relationship
 
 import interaqt_sa as iq
 from tests.support.engines import EngineFactory
@@ -92,8 +93,56 @@ def test_one_that_finds_another_parent_stays(system: iq.System) -> None:
     assert system.check().ok
 
 
+Where = Literal["execute", "statement", "listener"]
+
+
+def give(session: Session, options: dict[str, Any], where: Where, statement: Any, rows: Any = None) -> None:
+    """Execute a statement with options, which it has itself, are given with it, or come from a listener."""
+    match where:
+        case "execute":
+            session.execute(statement, rows, execution_options=options)
+        case "statement":
+            session.execute(statement.execution_options(**options), rows)
+        case "listener":
+
+            def listener(execution: ORMExecuteState) -> None:
+                execution.update_execution_options(**options)
+
+            event.listen(session, "do_orm_execute", listener)
+            session.execute(statement, rows)
+            event.remove(session, "do_orm_execute", listener)
+
+
+def upsert_of(engine: Engine) -> Any:
+    made: Any = (sqlite if engine.dialect.name == "sqlite" else postgresql).insert(Label)
+    return made.values(id=7, box_id=1).on_conflict_do_update(index_elements=["id"], set_={"weight": 2})
+
+
+@pytest.mark.parametrize("autoflush", [True, False], ids=["autoflush", "no autoflush"])
+@pytest.mark.parametrize("where", ["execute", "statement", "listener"])
+@pytest.mark.parametrize("what", ["rows", "values", "update", "delete", "upsert", "of the table"])
+def test_a_statement_that_is_not_to_flush(system: iq.System, what: str, where: Where, autoflush: bool) -> None:
+    """Statements of Core flush whatever the option says; so SQLAlchemy does."""
+    engine = system.session_factory.kw["bind"]
+    statements = {
+        "rows": insert(Label),
+        "values": insert(Label).values(id=7, box_id=1),
+        "update": update(Label).where(Label.id == 2).values(weight=9),
+        "delete": delete(Label).where(Label.id == 2),
+        "upsert": upsert_of(engine),
+        "of the table": update(Base.metadata.tables["label"]).values(weight=9),
+    }
+    rows = [{"id": 7, "box_id": 1}, {"id": 8, "box_id": 1}] if what == "rows" else None
+    with system.session_factory.begin() as session:
+        session.add(Label(id=70, box_id=1))
+        give(session, {"autoflush": autoflush}, where, statements[what], rows)
+        assert bool(session.new) is (not autoflush and what != "of the table")
+    assert system.check().ok
+
+
 @pytest.mark.postgres
-def test_a_translated_schema_given_to_execute(engine_for: EngineFactory) -> None:
+@pytest.mark.parametrize("where", ["execute", "statement", "listener"])
+def test_a_translated_schema_given_to_execute(engine_for: EngineFactory, where: Where) -> None:
     engine = engine_for("psycopg")
     with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA IF EXISTS tenant CASCADE"))
@@ -105,12 +154,10 @@ def test_a_translated_schema_given_to_execute(engine_for: EngineFactory) -> None
     options: dict[str, Any] = {"schema_translate_map": {None: "tenant"}}
     with system.session_factory.begin() as session:
         session.add(Box(id=1))
-        session.execute(insert(Box), [{"id": 1}, {"id": 2}], execution_options=options)
-        session.execute(insert(Label), [{"id": n, "box_id": 1} for n in (1, 2, 3)], execution_options=options)
-        session.execute(
-            update(Label).where(Label.id > 1).values(box_id=2),
-            execution_options={**options, "synchronize_session": False},
-        )
+        give(session, options, where, insert(Box), [{"id": 1}, {"id": 2}])
+        give(session, options, where, insert(Label), [{"id": n, "box_id": 1} for n in (1, 2, 3)])
+        moving = update(Label).where(Label.id > 1).values(box_id=2)
+        give(session, {**options, "synchronize_session": False}, where, moving)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT id, weight FROM tenant.box ORDER BY id")).all() == [(1, 1), (2, 2)]
         assert connection.execute(text("SELECT id, weight FROM public.box")).all() == [(1, 0)]
