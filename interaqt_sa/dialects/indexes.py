@@ -47,3 +47,12 @@ def declared_resolutions(table: Table) -> Iterator[tuple[str, Sequence[Column[An
                 kind = "unique" if isinstance(constraint, UniqueConstraint) else "primary_key"
                 said.append(columns[0].dialect_options[SQLITE][f"on_conflict_{kind}"])
             yield from ((str(one).upper(), columns) for one in said if one)
+
+
+def may_stop_halfway(table: Table) -> bool:
+    """Whether a statement on SQLite that fails on a row of ``table`` may keep those before it."""
+    said: list[Any] = [c.dialect_options[SQLITE].get("on_conflict") for c in table.constraints]
+    for column in table.columns:
+        options = column.dialect_options[SQLITE]
+        said += [options.get(f"on_conflict_{kind}") for kind in ("not_null", "unique", "primary_key")]
+    return any(str(one or "").upper() == "FAIL" for one in said)

@@ -107,6 +107,7 @@ class SQLiteDialect(DatabaseDialect):
             for name, count, function in ((DECODE, 2, decoded), *DECIMAL_FUNCTIONS):
                 driver.create_function(name, count, function, deterministic=True)
             connection.info[_DEFINED] = True
+        _go_on(connection.connection.dbapi_connection)
 
     def returned(self, column: Column[Any]) -> ColumnElement[Any]:
         # it keeps 4.0 as 4, which RETURNING gives away
@@ -183,3 +184,15 @@ def _field(row: ColumnElement[Any], place: int, type_: TypeEngine[Any]) -> Colum
         return value
     parts = (func.json_extract(row, f"{path}[{i}]") for i in range(2))
     return case((func.json_type(row, path) == "array", getattr(func, DECODE)(*parts)), else_=value)
+
+
+def _go_on(raw: Any) -> None:
+    """Begin a transaction anew that the database has ended by itself, as ON CONFLICT ROLLBACK does.
+
+    What the driver would run now would be committed statement by statement.
+    """
+    driver = getattr(raw, "driver_connection", raw)  # the adapter of an asynchronous driver
+    if raw.isolation_level is None and not getattr(driver, "in_transaction", True):
+        cursor = raw.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        cursor.close()

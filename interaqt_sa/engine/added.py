@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.sql.elements import ClauseElement
 
 from ..definitions.computation import computation_of
-from ..session.all_or_nothing import all_or_nothing
+from ..session.all_or_nothing import WriteUnit, all_or_nothing
 from .memory import Memory
 from .mutations import start_propagation
 from .rows import insert_rows
@@ -34,10 +34,11 @@ def add_row(session: Session, statements: Statements, mapper: Mapper[Any], value
         return
     table = mapper.local_table
     assert isinstance(table, Table)
-    with all_or_nothing(session) as progress:
+    unit = WriteUnit(session)
+    with all_or_nothing(unit):
         propagation = start_propagation(session, statements, Memory(session, statements.plan))
         source = statements.plan.sources.get(table) or statements.unwatched(table, mapper)
-        with progress.writing(in_parts=True):
+        with unit.writing(in_parts=True):
             insert_rows(propagation, source, mapper, [given], [{}])
         propagation.run()
 

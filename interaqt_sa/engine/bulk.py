@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapper
 from ..dialects import Lock
 from ..dialects.execution_options import STATEMENT_OPTION
 from ..errors import UnmanagedWriteError
-from ..session.all_or_nothing import Progress
+from ..session.all_or_nothing import WriteUnit
 from .classes import read_by_class
 from .computed_writes import GivenComputedValues
 from .conflict_targets import ConflictTarget, Values
@@ -23,6 +23,7 @@ from .given import Given
 from .guard import MANAGED_OPTION
 from .initial_values import initial_value
 from .inserted import count_inserted, returned_columns
+from .late_failures import may_fail_late
 from .lock_paths import has_hosts_below
 from .loose import lock_rekeyed
 from .memory import Memory
@@ -32,7 +33,7 @@ from .plan.expressions import labelled
 from .rekeyed import recount
 from .replaced import find_displaced, find_replaced, may_replace, replacing_targets
 from .restriction import Restriction
-from .results import split_result
+from .results import ask_back, buffered, split_defaults, split_result
 from .rows import update_rows
 from .same_row import read_attributes, refresh_same_row
 from .statements import Statements
@@ -46,11 +47,11 @@ class Bulk:
     """One DML statement of a session."""
 
     def __init__(
-        self, dml: DMLStatement, statements: Statements, computed: GivenComputedValues, progress: Progress
+        self, dml: DMLStatement, statements: Statements, computed: GivenComputedValues, unit: WriteUnit
     ) -> None:
         self.dml = dml
         self._computed = computed
-        self.progress = progress
+        self.unit = unit
         self.execution = dml.execution
         self.statement: Any = dml.statement
         self.statements = statements
@@ -86,11 +87,17 @@ class Bulk:
         gone = self._make_room_for_new()
         self.given.locks({}, self.given.inserted()).run()
         columns = returned_columns(self.propagation, self.source, self.tables)
+        self.protect(None)
         # the ORM would add nothing but the work of each row
         plain = insert(self.table) if mapper is not None and self._is_plain(mapper) else self.statement
-        statement = plain.returning(*self._asked(columns))
+        statement = ask_back(plain, self._asked(columns), is_many=self.dml.rows_by_attribute)
         result = self._invoke(statement)
-        answer, returned = split_result(result, self.statement, columns)
+        if statement._return_defaults:
+            named = [str(name) for name in (self.dml.rows or [self.dml.parameters])[0]]
+            answer, returned = split_defaults(result, self.statement, columns, named)
+        else:
+            answer, returned = split_result(result, self.statement, columns)
+        answer.has_cursor = not self.dml.rows_by_attribute
         self.count_new(columns, returned, replaced=gone)
         self.moved(gone, set())
         self.run()
@@ -218,7 +225,10 @@ class Bulk:
         changed = columns | self.source.following()
         if self.dml.rows_by_attribute and not self.statement._where_criteria:
             return self._update_by_key(changed)
-        _refuse_keys(self.table, self.key, columns)
+        if not columns.isdisjoint(self.key):
+            if self.source.mapper is not None or len(self.dml.rows) > 1 or self.plan.children.get(self.table):
+                _refuse_keys(self.table, self.key, columns)
+            return self._update_links(changed)
         lock = self.source.lock_to_change(columns)
         if self._is_unread(columns, changed):
             self._lock_in_order(lock, changed)
@@ -229,6 +239,8 @@ class Bulk:
             keys, changed, lock, self.given.updated(keys, lambda: [*self.criteria(), self.key_is_in(keys)], self.read)
         )
         self._computed.require_unchanged(self.propagation, self.source, keys)
+        if keys:
+            self.protect(changed)
         result = self._run_restricted(keys)
         self.moved([*keys, *gone], changed)
         self.propagation.run()
@@ -257,6 +269,26 @@ class Bulk:
             for _ in self.read(select(func.count()).select_from(locking), self.dml.parameters):
                 pass
 
+    def _update_links(self, changed: set[Column[Any]]) -> Result[Any]:
+        """Update rows of a secondary table, whose columns are their key: they go, and others come."""
+        keys = self._matching(Lock.UPDATE, changed)
+        gone = self._make_room_for_changed(keys) if keys else []
+        self.before(
+            keys,
+            changed,
+            Lock.UPDATE,
+            self.given.updated(keys, lambda: [*self.criteria(), self.key_is_in(keys)], self.read),
+        )
+        self.protect(changed)
+        restricted = self.statement.where(Restriction(self.key_is_in(keys)))
+        result = self._invoke(restricted.returning(*self.dml.returned(self.key)))
+        answer, rows = split_result(result, self.statement, self.key)
+        for edge in self.source.edges:
+            self.propagation.new_rows(edge, rows, None)
+        self.moved([*keys, *gone], changed)
+        self.run()
+        return answer
+
     def _update_by_key(self, changed: set[Column[Any]]) -> Result[Any]:
         names = [str(self.dml.name_in_rows(c)) for c in self.key]
         try:
@@ -270,6 +302,7 @@ class Bulk:
         columns, changed = set(self.dml.written) - own, changed - own
         self.before(keys, changed, self.source.lock_to_change(columns), self.given.updated_by_key())
         self._computed.require_unchanged(self.propagation, self.source, keys)
+        self.protect(changed)
         result = self._invoke(self.statement)
         self.moved(keys, changed)
         self.propagation.run()
@@ -347,6 +380,7 @@ class Bulk:
             touched = self._with_dependents(keys)
             self.propagation.before(touched)
             self._remember(touched, keys)
+            self.protect(None)
         result = self._run_restricted(keys)
         self.moved(keys, set())  # they contribute nowhere
         self.propagation.run()
@@ -413,13 +447,35 @@ class Bulk:
         restricted = self.statement.where(Restriction(self.key_is_in(keys)))
         return self._invoke(restricted)
 
+    def protect(self, columns: set[Column[Any]] | None) -> None:
+        """Begin a savepoint if something may fail once the statement has run; see :func:`.may_fail_late`."""
+        if self.execution.session._flushing:
+            return  # which takes everything back if it fails
+        in_parts = self._runs_in_parts and not self.propagation.dialect.has_row_locks
+        if in_parts or may_fail_late(self.propagation, self.source, self.table, columns):
+            self.unit.protect(self.propagation.connection(self.source))
+
+    @property
+    def _runs_in_parts(self) -> bool:
+        """Whether a row that is refused may leave others behind."""
+        # OR FAIL, a prefix or a declaration, keeps the rows before the one that failed
+        if len(self.dml.rows) > 1 or len(self.tables) > 1 or self.statement._prefixes:
+            return True
+        dialect = self.propagation.dialect
+        return not dialect.has_row_locks and (self.table in self.plan.failing or self._has_triggers())
+
+    def _has_triggers(self) -> bool:
+        connection, dialect = self.propagation.connection(self.source), self.propagation.dialect
+        return self.statements.keep(("has triggers", self.table), lambda: dialect.has_triggers(connection, self.table))
+
     def _invoke(self, statement: Any) -> Result[Any]:
-        # OR FAIL, a prefix, keeps the rows before the one that failed
-        in_parts = len(self.dml.rows) > 1 or len(self.tables) > 1 or bool(self.statement._prefixes)
+        options = {**_MANAGED, STATEMENT_OPTION: (statement, self.dml.rows or [self.dml.parameters])}
         # the session has flushed before, if it was to
-        with self.progress.writing(in_parts=in_parts), self.execution.session.no_autoflush:
-            options = {**_MANAGED, STATEMENT_OPTION: (statement, self.dml.rows or [self.dml.parameters])}
-            return self.execution.invoke_statement(statement=statement, execution_options=options)
+        with self.unit.writing(in_parts=self._runs_in_parts), self.execution.session.no_autoflush:
+            result = self.execution.invoke_statement(statement=statement, execution_options=options)
+        # a savepoint cannot end while rows are still to be read
+        is_open = self.statement._returning and not self.statement.is_insert
+        return buffered(result, statement) if is_open and self.unit.is_protected else result
 
 
 #: what an INSERT into a mapped class consists of when no method was called on it; the session annotates it

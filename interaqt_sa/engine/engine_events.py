@@ -52,6 +52,8 @@ class StatementObserver(Protocol):
 
     def rollback_savepoint(self, connection: Connection, name: str) -> None: ...
 
+    def release_savepoint(self, connection: Connection, name: str) -> None: ...
+
 
 class EngineEvents:
     """The listener of one engine; it keeps no system alive."""
@@ -99,6 +101,7 @@ class EngineEvents:
             ("handle_error", self._handle_error, {}),
             ("savepoint", self._savepoint, {}),
             ("rollback_savepoint", self._rollback_savepoint, {}),
+            ("release_savepoint", self._release_savepoint, {}),
         ]
 
     def _alive(self) -> list[StatementObserver]:
@@ -198,6 +201,10 @@ class EngineEvents:
     def _rollback_savepoint(self, connection: Connection, name: str, context: Any) -> None:
         for observer in self._alive():
             observer.rollback_savepoint(connection, name)
+
+    def _release_savepoint(self, connection: Connection, name: str, context: Any) -> None:
+        for observer in self._alive():
+            observer.release_savepoint(connection, name)
 
 
 def _compiled_like(statement: Any, compiled: Any, connection: Connection) -> Any:

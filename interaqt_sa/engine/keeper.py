@@ -271,6 +271,11 @@ class Keeper:
         for session in self._sessions_of(connection):
             SessionState.of(session).transaction.rollback_to(name)
 
+    def release_savepoint(self, connection: Connection, name: str) -> None:
+        """Note that a savepoint has ended well."""
+        for session in self._sessions_of(connection):
+            SessionState.of(session).transaction.release(name)
+
     # -- writes ------------------------------------------------------------------------------------------------
 
     def _before_flush(self, session: Session, context: Any, instances: Any) -> None:
@@ -285,6 +290,8 @@ class Keeper:
         state = SessionState.of(session)
         running: RunningFlush[Flush] = RunningFlush(session, context)
         state.flushes[self] = running
+        for unit in state.units:
+            unit.before_flush()
         orphans = find_orphans(session, plan)
         watched = (*session.new, *session.dirty, *session.deleted, *orphans)
         for mapped in {*map(type, watched)}:

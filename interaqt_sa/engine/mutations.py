@@ -29,6 +29,8 @@ _UNCOUNTED_DEPTH = 50
 _MAX_EVENTS = 1000
 #: where each event is of another row, as when derived rows give rise to further ones, a chain of them ends here
 _MAX_DEPTH = 20_000
+#: and one of rows that are derived from derived rows, each of which has to be made, here
+_MAX_GENERATIONS = 2000
 
 
 class Mutations:
@@ -38,8 +40,10 @@ class Mutations:
         self._propagation = propagation
         self._plan = propagation.statements.plan
         self._state = SessionState.of(propagation.session)
-        self._queue: deque[tuple[Mapper[Any], MutationEvent, int]] = deque()
+        self._queue: deque[tuple[Mapper[Any], MutationEvent, int, int]] = deque()
         self._depth = self._deepest = 0
+        self._generation = self._last_generation = 0
+        self._is_deriving = False
         self._events: dict[tuple[Any, ...], int] = defaultdict(int)
 
     @property
@@ -90,7 +94,8 @@ class Mutations:
     def _add(self, mapper: Mapper[Any], event: MutationEvent) -> None:
         self._state.transaction.events.append(event)
         if self._plan.reactions_to(mapper):
-            self._queue.append((mapper, event, self._depth + 1))
+            is_derived = self._is_deriving and event.type == "create"
+            self._queue.append((mapper, event, self._depth + 1, self._generation + is_derived))
 
     # -- what it sets off --------------------------------------------------------------------------------------
 
@@ -98,22 +103,24 @@ class Mutations:
         """Run what the events so far set off; return whether there were any."""
         found = bool(self._queue)
         while self._queue:
-            mapper, event, self._depth = self._queue.popleft()
+            mapper, event, self._depth, self._generation = self._queue.popleft()
             self._refuse_cycle(mapper, event)
             for effect, reactions in self._fired(mapper, event).items():
                 self._run(effect, reactions, event)
         # what values make of these events, and tell, follows from them
-        self._depth = self._deepest
+        self._depth, self._generation = self._deepest, self._last_generation
         return found
 
     def _refuse_cycle(self, mapper: Mapper[Any], event: MutationEvent) -> None:
         self._deepest = max(self._deepest, self._depth)
+        self._last_generation = max(self._last_generation, self._generation)
         if self._depth <= _UNCOUNTED_DEPTH:
             return
         names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
         row = (mapper.base_mapper, *(event.record[name] for name in names))
         self._events[row] += 1
-        if self._events[row] > _MAX_EVENTS or self._depth > _MAX_DEPTH:
+        is_endless = self._depth > _MAX_DEPTH or self._generation > _MAX_GENERATIONS
+        if self._events[row] > _MAX_EVENTS or is_endless:
             shown = ", ".join(map(repr, row[1:]))
             raise SchedulerError(
                 f"events keep setting each other off, at last the {event.type} of {event.record_name} {shown}; break "
@@ -137,7 +144,11 @@ class Mutations:
             transfers = [reaction.transfer for reaction in reactions if reaction.transfer is not None]
             run_machine(self._propagation, effect, transfers, event, self._state.context)
         else:
-            run_derivation(self._propagation, effect, event)
+            self._is_deriving = True
+            try:
+                run_derivation(self._propagation, effect, event)
+            finally:
+                self._is_deriving = False
 
 
 def start_propagation(

@@ -30,19 +30,74 @@ def split_result(result: Result[Any], statement: Any, columns: Sequence[Any]) ->
     return WriteResult.of([frozen], result, statement, len(rows), width=mine), rows
 
 
+def ask_back(statement: Any, columns: Sequence[Any], *, is_many: bool) -> Any:
+    """Return an INSERT that returns ``columns`` besides what it does already.
+
+    :param is_many: whether it is the ORM that runs it, row by row, which has no use for ``return_defaults()``.
+    """
+    if not statement._return_defaults:
+        return statement.returning(*columns)
+    if not is_many:
+        return statement.return_defaults(*statement._return_defaults_columns, supplemental_cols=columns)
+    plain = statement._generate()
+    plain._return_defaults, plain._return_defaults_columns = False, None
+    return plain.returning(*columns)
+
+
+def split_defaults(
+    result: Result[Any], statement: Any, columns: Sequence[Any], given: Sequence[str]
+) -> tuple[WriteResult, list[Row]]:
+    """Do as :func:`split_result` does for a statement with ``return_defaults()``.
+
+    :param given: the names of the columns for which it has parameters.
+    """
+    found = result.all()
+    names = list(result.keys())
+    compiled: Any = statement.compile(dialect=result.context.dialect, column_keys=list(given) or None)  # type: ignore[attr-defined]
+    wanted = [names.index(str(column.name)) for column in compiled.effective_returning]
+    shape = result_tuple([names[i] for i in wanted])
+    places = [names.index(str(column.name)) for column in columns]
+    rows = [tuple(row[i] for i in places) for row in found]
+    defaults = [shape([row[i] for i in wanted]) for row in found]
+    answer = WriteResult.without_rows(
+        result,
+        statement,
+        len(rows),
+        columns,
+        rows,
+        answer=IteratorResult(
+            SimpleResultMetaData([names[i] for i in wanted]),
+            iter([tuple(row) for row in defaults] if statement._supplemental_returning else ()),
+        )
+        if wanted
+        else None,
+    )
+    answer.returned_defaults_rows = defaults if wanted else None
+    return answer, rows
+
+
+def buffered(result: Result[Any], statement: Any) -> WriteResult:
+    """Return the result of a statement that returns rows with all of its rows read."""
+    frozen = result.freeze()
+    return WriteResult.of([frozen], result, statement, getattr(result, "rowcount", -1))
+
+
 class WriteResult(IteratorResult[Any]):
     """The result of a write, with what a cursor would tell of it.
 
-    :ivar rowcount: how many rows were written.
+    :ivar has_cursor: whether there would be one: the ORM tells nothing of the lists of rows that it inserts.
+    :ivar returned_defaults_rows: what an INSERT with ``return_defaults()`` has returned.
     """
 
     def __init__(self, answer: IteratorResult[Any], original: Result[Any] | None, statement: Any, written: int) -> None:
         super().__init__(answer._metadata, answer.iterator, _source_supports_scalars=answer._source_supports_scalars)
         self._original = original
-        self.rowcount = written
+        self._written = written
+        self.has_cursor = True
         self.is_insert = isinstance(statement, Insert)
         self.returns_rows = bool(statement._returning)
         self._returned: Returned = ((), ())
+        self.returned_defaults_rows: list[Any] | None = None
 
     @classmethod
     def of(
@@ -71,14 +126,19 @@ class WriteResult(IteratorResult[Any]):
         written: int,
         columns: Sequence[Column[Any]] = (),
         rows: Sequence[Row] = (),
+        *,
+        answer: IteratorResult[Any] | None = None,
     ) -> WriteResult:
         """Return the result of a statement that was not asked to return rows.
 
         :param columns: what the engine let it return.
+        :param answer: the rows that it has all the same.
         """
-        found = cls(IteratorResult(SimpleResultMetaData([]), iter(())), original, statement, written)
+        found = cls(answer or IteratorResult(SimpleResultMetaData([]), iter(())), original, statement, written)
         found._returned = (columns, rows)
-        found.close()
+        found.returns_rows = answer is not None
+        if answer is None:
+            found.close()
         return found
 
     @cached_property
@@ -90,9 +150,22 @@ class WriteResult(IteratorResult[Any]):
         return [key([row[i] for i in places.values()]) for row in rows]
 
     @property
+    def rowcount(self) -> int:
+        """How many rows were written."""
+        if not self.has_cursor:
+            raise AttributeError(name="rowcount", obj=self)
+        return self._written
+
+    @property
     def inserted_primary_key(self) -> Any:
         """The primary key of the row, if it was one."""
         return self.inserted_primary_key_rows[0] if len(self.inserted_primary_key_rows) == 1 else None
+
+    @property
+    def returned_defaults(self) -> Any:
+        """What a statement with ``return_defaults()`` has returned, if it was one row."""
+        rows = self.returned_defaults_rows
+        return rows[0] if rows is not None and len(rows) == 1 else None
 
     def supports_sane_rowcount(self) -> bool:
         """Whether ``rowcount`` can be relied on."""
@@ -103,6 +176,8 @@ class WriteResult(IteratorResult[Any]):
         return True
 
     def __getattr__(self, name: str) -> Any:
+        if name == "rowcount":  # the property has refused
+            raise AttributeError("'IteratorResult' object has no attribute 'rowcount'")
         # lastrowid, context, prefetch_cols, …: of the cursor, where SQLAlchemy's own answer would have one
         if not name.startswith("_") and hasattr(self._original, name):
             return getattr(self._original, name)

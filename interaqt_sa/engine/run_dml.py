@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Result
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
-from ..session.all_or_nothing import all_or_nothing
+from ..session.all_or_nothing import WriteUnit, all_or_nothing
 from ..session.state import SessionState
 from .bulk import Bulk
 from .computed_writes import GivenComputedValues
@@ -29,8 +29,9 @@ def run_dml(dml: DMLStatement, find_statements: Callable[[], Statements]) -> Res
     with SessionState.of(session).managed(dml.execution.bind_arguments.get("bind")):
         statements = find_statements()
         given = GivenComputedValues(statements.plan, dml)
-        with all_or_nothing(session) as progress:
-            return _run(Bulk(dml, statements, given, progress))
+        unit = WriteUnit(session)
+        with all_or_nothing(unit):
+            return _run(Bulk(dml, statements, given, unit))
 
 
 def _run(bulk: Bulk) -> Result[Any]:

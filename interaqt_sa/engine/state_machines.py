@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, ColumnElement, Enum, String, case, func, or_, update
+from sqlalchemy import Column, ColumnElement, Dialect, Enum, String, case, func, or_, update
 from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapper
@@ -17,6 +17,7 @@ from ..definitions.state_machine import StateNode, StateTransfer
 from ..definitions.stored_states import state_in_column
 from ..dialects.base import is_row
 from ..errors import ComputationError, ComputationProtocolError, FrameworkError
+from ..schema.given_values import may_be_stored
 from .initial_values import value_on_entering
 from .plan.expressions import labelled
 from .rows import lock_and_read, update_rows
@@ -36,8 +37,9 @@ def run_machine(
     :raises ComputationError: if transfers to different states leave a row's state.
     """
     targets: dict[Key, list[StateTransfer]] = {}
+    dialect = propagation.connection(machine.source).dialect
     for transfer in transfers:
-        for key in _targets(machine, transfer, event, ctx):
+        for key in _targets(machine, transfer, event, ctx, dialect):
             targets.setdefault(key, []).append(transfer)
     if not targets:
         return
@@ -121,7 +123,8 @@ def _next(machine: Machine, transfers: Iterable[StateTransfer], state: Any) -> S
     return found.pop() if found else None
 
 
-def _targets(machine: Machine, transfer: StateTransfer, event: MutationEvent, ctx: Any) -> list[Key]:
+def _targets(machine: Machine, transfer: StateTransfer, event: MutationEvent, ctx: Any, dialect: Dialect) -> list[Key]:
+    """Return the keys that ``compute_target`` means; what no row can have as its key is that of none."""
     value = machine.value
     assert transfer.compute_target is not None
     try:
@@ -139,7 +142,10 @@ def _targets(machine: Machine, transfer: StateTransfer, event: MutationEvent, ct
     if answer is None:
         return []
     many = answer if isinstance(answer, (list, tuple, set, frozenset)) else [answer]
-    return list(dict.fromkeys(_key(value.mapper, one, value.name) for one in many))
+    keys = [_key(value.mapper, one, value.name) for one in many]
+    columns = value.mapper.primary_key
+    known = (k for k in keys if all(may_be_stored(c, part, dialect) for c, part in zip(columns, k, strict=True)))
+    return list(dict.fromkeys(known))
 
 
 def _awaited(answer: Any, where: str) -> Any:

@@ -73,6 +73,7 @@ class Upsert:
         """Run it."""
         bulk = self._bulk
         rows, statement = self._rows_and_statement()
+        bulk.protect(None)
         keys = {n: [target.key_of(row) for target in self._targets] for n, row in rows.items()}
         for numbers in self._batches(keys):
             self._run_distinct({n: rows[n] for n in numbers}, keys, statement)
@@ -229,7 +230,7 @@ class Upsert:
     def _run(self, statement: Any, parameters: list[dict[str, Any]]) -> Result[Any]:
         execution = self._bulk.execution
         options = {**execution.local_execution_options, MANAGED_OPTION: True, "dml_strategy": self._bulk.dml.strategy}
-        with self._bulk.progress.writing(in_parts=len(parameters) > 1), execution.session.no_autoflush:
+        with self._bulk.unit.writing(in_parts=len(parameters) > 1), execution.session.no_autoflush:
             return execution.session.execute(
                 statement, parameters, execution_options=options, bind_arguments=execution.bind_arguments
             )

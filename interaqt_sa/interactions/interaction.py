@@ -15,6 +15,7 @@ from uuid import UUID
 from ..definitions.arguments import RecordRef
 from ..definitions.event_source import EventSource, Hook
 from ..definitions.records import Entity, Property
+from ..definitions.representation import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..runtime.context import Context
 from ..runtime.plain import is_array, is_mapping
@@ -142,7 +143,7 @@ def json_safe(value: Any) -> Any:
     Dates become ISO 8601, time spans seconds, Decimals and UUIDs text, so that nothing of them is lost; numbers that
     JSON does not know (NaN, infinities) become text too.
 
-    :raises TypeError: if there are bytes in it, for which JSON has no form.
+    :raises InvalidValueError: if there are bytes in it, for which JSON has no form.
     """
     if isinstance(value, Enum):
         return json_safe(value.value)
@@ -160,7 +161,11 @@ def json_safe(value: Any) -> Any:
         return value.total_seconds()
     if isinstance(value, (Decimal, UUID)):
         return str(value)
-    raise TypeError(f"{value!r} cannot be stored in an event: JSON has no form for {type(value).__name__}")
+    raise InvalidValueError(
+        f"{shorten(value)} cannot be stored in an event: JSON has no form for {type(value).__name__}; "
+        "give text, such as base64",
+        code="INVALID_ARGUMENT",
+    )
 
 
 def _is_set(value: object) -> TypeGuard[AbstractSet[Any]]:

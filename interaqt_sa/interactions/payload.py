@@ -20,6 +20,7 @@ from ..dialects.column_types import to_milliseconds
 from ..errors import DefinitionFault, InteractionGuardError
 from ..runtime.context import Context
 from ..runtime.plain import is_array, is_mapping
+from ..schema.given_values import may_be_stored
 from ..schema.keys import NoKeyError, key_value
 from ..schema.records import record_name
 
@@ -137,6 +138,10 @@ def _check_refs(item: PayloadItem, ctx: Context, mapper: Mapper[Any], values: It
         wanted.add(key)
     if not wanted:
         return
+    dialect = ctx.sync_session.get_bind(mapper=mapper).dialect
+    key_columns = [mapper.column_attrs[name].columns[0] for name in names]
+    if not all(may_be_stored(c, part, dialect) for key in wanted for c, part in zip(key_columns, key, strict=True)):
+        raise _not_found(item, ctx, mapper)
     columns = [mapper.attrs[name].class_attribute for name in names]
     if len(columns) == 1:
         criterion = columns[0].in_([key[0] for key in wanted])
@@ -144,9 +149,11 @@ def _check_refs(item: PayloadItem, ctx: Context, mapper: Mapper[Any], values: It
         criterion = or_(*(and_(*(c == part for c, part in zip(columns, key, strict=True))) for key in wanted))
     found = ctx.sync_session.execute(select(*columns).where(criterion)).all()
     if len(found) < len(wanted):
-        raise _rejection(
-            ctx, f"{item.name} ref not found", "PAYLOAD_REF_NOT_FOUND", item.name, record=record_name(mapper)
-        )
+        raise _not_found(item, ctx, mapper)
+
+
+def _not_found(item: PayloadItem, ctx: Context, mapper: Mapper[Any]) -> InteractionGuardError:
+    return _rejection(ctx, f"{item.name} ref not found", "PAYLOAD_REF_NOT_FOUND", item.name, record=record_name(mapper))
 
 
 def _key(mapper: Mapper[Any], names: Iterable[str], entry: Mapping[str, Any]) -> tuple[Any, ...]:

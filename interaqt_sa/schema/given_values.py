@@ -39,6 +39,7 @@ from sqlalchemy.util import method_is_overridden
 
 from ..definitions.representation import shorten
 from ..dialects import dialect_class
+from ..dialects.special_types import other_check
 from ..errors import InvalidValueError
 from .keys import NoKeyError, key_value
 
@@ -120,6 +121,15 @@ def checked_operand(column: Any, operator: str, operand: Any, dialect: Dialect, 
     return checked_value(Column(name, type_), operand, dialect, record=record, name=name)
 
 
+def may_be_stored(column: Any, value: Any, dialect: Dialect) -> bool:
+    """Whether a row may have ``value`` in ``column``: a key that none can have is that of no row."""
+    try:
+        _checked(column.type, value, dialect)
+    except _Refusal:
+        return False
+    return True
+
+
 def fits_integer(type_: TypeEngine[Any], value: int, dialect: Dialect) -> bool:
     """Whether an integer column can hold ``value``."""
     try:
@@ -136,6 +146,11 @@ def _checked(type_: Any, value: Any, dialect: Dialect) -> Any:
     for kind, check in _CHECKS:
         if isinstance(found, kind):
             return check(found, value, dialect)
+    if isinstance(value, str):
+        _check_text(value, dialect)
+    refusal = other_check(found)(found, value, dialect)
+    if refusal is not None:
+        raise _Refusal(shorten(refusal))
     return value
 
 

@@ -1,61 +1,152 @@
-"""Undo a statement that fails after it has written, as the unit of work undoes a flush."""
+"""Undo a write that fails after a part of it is in the database."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, NestedTransaction
+from sqlalchemy.orm import InstanceState, Session
+
+from .session_mark import SessionMark
+from .state import SessionState
 
 # Classes, not generators: each write goes through both, and a generator costs several times as much.
 
 
-class Progress:
-    """How far a write has come.
+class WriteUnit:
+    """The statements of one write of a session.
 
     :ivar has_written: whether an error now would leave a part of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
+        self.session = session
         self.has_written = False
+        self._savepoint: NestedTransaction | None = None
+        self._mark: SessionMark | None = None
+        self._flushed: list[InstanceState[Any]] = []
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether an error will leave the transaction alone."""
+        return self._savepoint is not None
+
+    def protect(self, connection: Connection) -> None:
+        """Begin a savepoint, unless there is one, or it comes too late."""
+        if self._savepoint is None and not self.has_written:
+            self._mark = self._mark or SessionMark(self.session)
+            self._savepoint = connection.begin_nested()
 
     def writing(self, *, in_parts: bool = False) -> _Writing:
         """Run one statement; an error of it leaves nothing, unless it is run in several parts."""
         return _Writing(self, in_parts)
 
+    def before_flush(self) -> None:
+        """Note that the session is about to flush."""
+        session: Any = self.session
+        self._flushed += session._new
+
+    def release(self) -> None:
+        """End the savepoint, if there is one."""
+        if self._savepoint is not None and self._savepoint.is_active:
+            self._savepoint.commit()
+
+    def undo(self) -> None:
+        """Take back what was written; where there is no savepoint, with all of the transaction."""
+        if not self.session.is_active:
+            return  # a flush that fails takes everything back by itself
+        if self._savepoint is not None and self._savepoint.is_active:  # it is not if its end has failed
+            with suppress(Exception):
+                self._savepoint.rollback()
+                self._go_back()
+                return
+        if self.has_written or self._savepoint is not None:
+            with suppress(Exception):  # the first error is the one that tells why
+                _roll_back(self.session)
+        else:
+            self._go_back()
+
+    def _go_back(self) -> None:
+        if self._mark is not None:
+            self._mark.go_back(self._flushed, keeps_assigned=True)
+
+
+class UnitOfFlushes(WriteUnit):
+    """The flushes of one write of a session; all but the last are followed by code that may fail.
+
+    :param connection: returns where they write.
+    """
+
+    def __init__(self, session: Session, connection: Callable[[], Connection]) -> None:
+        super().__init__(session)
+        session.flush()  # what the application has assigned before is no part of it
+        self._connection = connection
+        self._mark = SessionMark(session)
+        self._is_last = False
+
+    def before_flush(self) -> None:
+        super().before_flush()
+        if not self._is_last:
+            self.protect(self._connection())
+        self.has_written = True
+
+    def flush_last(self) -> None:
+        """Flush what is left to write."""
+        self._is_last = True
+        self.session.flush()
+
+    def _go_back(self) -> None:
+        assert self._mark is not None
+        self._mark.go_back(self._flushed, keeps_assigned=False)
+
 
 class _Writing:
-    def __init__(self, progress: Progress, in_parts: bool) -> None:
-        self._progress = progress
+    def __init__(self, unit: WriteUnit, in_parts: bool) -> None:
+        self._unit = unit
         self._in_parts = in_parts
 
     def __enter__(self) -> None:
-        self._progress.has_written = self._progress.has_written or self._in_parts
+        self._unit.has_written = self._unit.has_written or self._in_parts
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
         if kind is None:
-            self._progress.has_written = True
+            self._unit.has_written = True
 
 
 class all_or_nothing:  # noqa: N801  a context manager
-    """Roll back the transaction, or the savepoint, of ``session`` if an error leaves a part of a write.
+    """Take a write back if an error leaves a part of it.
 
-    Until the application rolls back as well, the session refuses everything with SQLAlchemy's
-    ``PendingRollbackError``, which names the error. It is what happens to a flush that fails, and costs no savepoint.
+    Where the write has a savepoint (see :meth:`WriteUnit.protect`) the transaction goes on as if it had not been tried.
+    Elsewhere the transaction of the session, or its own savepoint, is rolled back. Until the application rolls back as
+    well, the session then refuses everything with SQLAlchemy's ``PendingRollbackError``, which names the error. It is
+    what happens to a flush that fails, and costs no statement.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._progress = Progress()
+    def __init__(self, unit: WriteUnit) -> None:
+        self._unit = unit
+        self._units = SessionState.of(unit.session).units
 
-    def __enter__(self) -> Progress:
-        return self._progress
+    def __enter__(self) -> None:
+        self._units.append(self._unit)
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
-        if kind is not None and self._progress.has_written and self._session.is_active:
-            with suppress(Exception):  # the first error is the one that tells why
-                _roll_back(self._session)
+        self._units.remove(self._unit)
+        if kind is not None:
+            self._unit.undo()
+            return
+        try:
+            self._unit.release()
+        except BaseException:
+            self._unit.undo()
+            raise
+
+
+def is_flushing(session: Any) -> bool:
+    """Whether a flush is running, which takes everything back if it fails."""
+    return bool(session._flushing)
 
 
 def _roll_back(session: Any) -> None:

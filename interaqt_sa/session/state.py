@@ -50,6 +50,15 @@ class TransactionState:
         if not self._marks:
             self._marks.append(("", 0, 0))
 
+    def release(self, name: str) -> None:
+        """Forget where savepoint ``name`` began: it belongs to the one around it now, or to the transaction."""
+        for index in range(len(self._marks) - 1, -1, -1):
+            if self._marks[index][0] == name:
+                del self._marks[index:]
+                break
+        if not self._marks:
+            self.undo.clear()
+
     def rollback_to(self, name: str) -> None:
         """Take back everything since savepoint ``name``: all, if it began before the session came to its connection."""
         index = next((i for i in range(len(self._marks) - 1, -1, -1) if self._marks[i][0] == name), -1)
@@ -66,6 +75,7 @@ class SessionState:
     :ivar context: what callbacks that may do I/O get as ``ctx``; a dispatch puts its context here.
     :ivar transaction: state of the running root transaction.
     :ivar flushes: the part of each attached engine in the running flush.
+    :ivar units: the writes that are running, the outermost first; see :mod:`.all_or_nothing`.
     :ivar is_managed: whether the engine follows the statement that is running.
     :ivar bind: where that statement runs, if it was given a place of its own (``bind_arguments``).
     """
@@ -75,6 +85,7 @@ class SessionState:
         self.context: Any = None
         self.transaction = TransactionState()
         self.flushes: dict[object, Any] = {}
+        self.units: list[Any] = []
         self.is_managed = False
         self.bind: Engine | Connection | None = None
 

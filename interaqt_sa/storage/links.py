@@ -20,6 +20,7 @@ from ..schema.relations import holding_side
 from .attributes import key_attributes
 from .read import Record, matching
 from .reliance import refuse_orphans
+from .unit import flush_last
 from .write import create, delete, update
 
 
@@ -124,7 +125,7 @@ def remove(session: Session, metadata: MetaData, ref: RecordRef, match: Where) -
         setattr(instance, found.attribute, None)
         source, target = (host, neighbour) if found.side == "source" else (neighbour, host)
         ends.append({"source": source, "target": target})
-    session.flush()
+    flush_last(session)
     return ends
 
 

@@ -16,12 +16,14 @@ from ..dialects.database_errors import is_require_serializable_retry
 from ..schema.dictionaries import ROW_ID, dictionary_mapper
 from ..schema.records import resolve_record
 from ..schema.schema import Schema
+from ..session.invalid_values import invalid_value
 from ..session.isolation import READ_COMMITTED, require_isolation
 from ..session.retry import run_with_transaction_retry
 from ..session.violations import with_constraint_violation
 from . import links, write
 from .attributes import Modifier, parse
 from .read import Record, find
+from .unit import as_a_whole
 
 R = TypeVar("R")
 Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
@@ -108,7 +110,8 @@ class Storage:
         mapper = self._mapper(record)
         selection = parse(mapper, attribute_query)
         modifier = Modifier(order_by or {}, limit, offset)
-        return self.read(lambda session: find(session, selection, match, modifier))
+        with translated_errors(self.schema.metadata):
+            return self.read(lambda session: find(session, selection, match, modifier))
 
     def find_one(
         self,
@@ -230,7 +233,10 @@ class Storage:
 
         :raises ConstraintViolationError: in place of the database's error, if there is one.
         """
-        with translated_errors(self.schema.metadata):
+        metadata = self.schema.metadata
+        with translated_errors(metadata):
+            if (joined := self.joined()) is not None:
+                return joined.read(lambda session: as_a_whole(session, metadata, work))
             return self.run_in_transaction(lambda storage: storage.read(work))
 
 
@@ -286,11 +292,11 @@ class Beginning:
 
 @contextmanager
 def translated_errors(metadata: MetaData) -> Generator[None]:
-    """Raise the violation of a constraint in place of the database's error."""
+    """Raise the violation of a constraint, or what is wrong with a value, in place of the database's error."""
     try:
         yield
     except Exception as error:
-        translated = with_constraint_violation(error, metadata)
+        translated = invalid_value(error) or with_constraint_violation(error, metadata)
         if translated is error:
             raise
         raise translated from error

@@ -20,6 +20,7 @@ from .paths import foreign_key_pairs
 from .read import Record, dialect_of, matching
 from .references import column_key, has_key, is_reference, key_of, without_link
 from .reliance import refuse_orphan_by_column, refuse_orphans
+from .unit import flush_last
 
 
 def create(session: Session, mapper: Mapper[Any], data: Mapping[str, Any]) -> Record:
@@ -32,7 +33,7 @@ def create(session: Session, mapper: Mapper[Any], data: Mapping[str, Any]) -> Re
     end_old_relations(session, mapper, data)
     writer = _Writer(session)
     instance = writer.make(mapper, data)
-    session.flush()
+    flush_last(session)
     return writer.answer(mapper, instance, data)
 
 
@@ -52,7 +53,7 @@ def update(session: Session, mapper: Mapper[Any], match: Where, data: Mapping[st
     for instance, writer in written:
         end_old_relations(session, mapper, data, instance)
         writer.assign(mapper, instance, data)
-    session.flush()
+    flush_last(session)
     return [writer.answer(mapper, instance, data) for instance, writer in written]
 
 
@@ -63,7 +64,7 @@ def delete(session: Session, mapper: Mapper[Any], match: Where) -> list[Record]:
     break_loops(session, mapper, instances)
     for instance in instances:
         session.delete(instance)
-    session.flush()
+    flush_last(session)
     return last
 
 

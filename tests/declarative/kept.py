@@ -34,10 +34,10 @@ class Kept:
         return self.sessions.begin()
 
     def run(self, statement: Any, parameters: Any = None) -> int:
-        """Run a statement through a session of its own and commit; return how many rows it has written."""
+        """Run a statement through a session of its own and commit; return how many rows it has written, if it tells."""
         with self.begin() as session:
             result: Any = session.execute(statement, parameters)
-            return int(result.rowcount)
+            return int(getattr(result, "rowcount", -1))
 
     def stored(self, *columns: Any) -> list[tuple[Any, ...]]:
         """Return what is stored, ordered by the first column, after proof that every computed value is true."""

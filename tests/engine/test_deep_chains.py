@@ -12,6 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 import interaqt_sa as iq
 from tests.engine.conftest import MakeSystem
+from tests.support.statements import count_statements
 
 # chains are laid down past every session, as another program would
 pytestmark = pytest.mark.filterwarnings("ignore::interaqt_sa.UnattachedWriteWarning")
@@ -96,6 +97,60 @@ def test_many_rows_of_trees_move_at_once(make_system: MakeSystem) -> None:
         assert system.check().ok
     with system.session_factory.begin() as session:
         session.execute(delete(Comment).where(Comment.id > number))
+    assert system.check().ok
+
+
+class Tangle(DeclarativeBase):
+    pass
+
+
+class Knot(Tangle):
+    """A row in two trees at once, one of which is counted in Python."""
+
+    __tablename__ = "knot"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    first_id: Mapped[int | None] = mapped_column(ForeignKey("knot.id"), index=True)
+    second_id: Mapped[int | None] = mapped_column(ForeignKey("knot.id"), index=True)
+    firsts: Mapped[list[Knot]] = relationship(foreign_keys=first_id)
+    seconds: Mapped[list[Knot]] = relationship(foreign_keys=second_id)
+    below: Mapped[int] = iq.computed(iq.Summation("firsts", "size"))
+    odd: Mapped[int] = iq.computed(
+        iq.Count("seconds", callback=lambda knot: knot.size % 3 > 0, attribute_query=["size"])
+    )
+    size: Mapped[int] = iq.computed(lambda knot: (1 + knot.below + knot.odd) % 1000)
+
+
+def test_rows_in_several_trees_change_once_for_each_level(make_system: MakeSystem) -> None:
+    system = make_system(Tangle)
+    with system.session_factory() as session:
+        engine: Any = session.get_bind()
+    sent: list[int] = []
+    for start, number in ((0, 60), (1000, 120)):
+        with count_statements(engine) as statements, system.session_factory.begin() as session:
+            session.execute(
+                insert(Knot),
+                [
+                    {
+                        "id": start + i,
+                        "first_id": start + i - 1 if i > 1 else None,
+                        "second_id": start + max(i - 3, i // 2) if i > 1 else None,
+                    }
+                    for i in range(1, number + 1)
+                ],
+            )
+        sent.append(len(statements))
+    assert system.check().ok
+    assert sent[1] < 2.5 * sent[0]  # twice the rows: twice the levels
+    random = Random(3)
+    for _ in range(3):
+        with system.session_factory.begin() as session:
+            for knot in session.scalars(select(Knot).where(Knot.id < 1000)):
+                knot.first_id = random.choice([None, *range(1, knot.id)])  # always a smaller key: no cycle
+                knot.second_id = random.choice([None, *range(1, knot.id)])
+        assert system.check().ok
+    with system.session_factory.begin() as session:
+        session.execute(update(Knot).where(Knot.id > 1000).values(second_id=None))
+        session.execute(delete(Knot).where(Knot.id > 1100))
     assert system.check().ok
 
 
@@ -271,7 +326,7 @@ def test_rows_that_give_rise_to_rows_without_end_are_refused(
         id: Mapped[int] = mapped_column(primary_key=True)
         __computation__ = iq.Transform("Doe", lambda _: {})
 
-    monkeypatch.setattr("interaqt_sa.engine.mutations._MAX_DEPTH", 90)
+    monkeypatch.setattr("interaqt_sa.engine.mutations._MAX_GENERATIONS", 90)
     system = make_system(Rabbits)
     with pytest.raises(iq.SchedulerError, match="cycle of transforms"), system.session_factory.begin() as session:
         session.add(Doe())

@@ -20,7 +20,7 @@ from interaqt_sa.definitions.events import Trigger
 from interaqt_sa.definitions.records import Entity, Property
 from interaqt_sa.definitions.state_machine import StateMachine, StateNode, StateTransfer
 from interaqt_sa.definitions.transform import Transform
-from interaqt_sa.errors import DefinitionError, DefinitionFault, InteractionGuardError
+from interaqt_sa.errors import DefinitionError, DefinitionFault, InteractionGuardError, InvalidValueError
 from interaqt_sa.interactions import (
     Action,
     Condition,
@@ -292,7 +292,7 @@ def test_json() -> None:
         "3": "2026-01-02T00:00:00+00:00",
         "flag": True,
     }
-    with pytest.raises(TypeError, match="bytes"):
+    with pytest.raises(InvalidValueError, match="bytes"):
         json_safe({"a": b"x"})
 
 

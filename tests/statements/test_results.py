@@ -21,6 +21,14 @@ def mapping(row: Any, *keys: Any) -> list[Any]:
     return [row._mapping[key] for key in keys]
 
 
+def asked_defaults(session: Session, statement: Any, rows: Any = None) -> Any:
+    result: Any = session.execute(statement, rows)
+    rows_of_defaults = result.returned_defaults_rows
+    told = None if rows_of_defaults is None else [(*row,) for row in rows_of_defaults]
+    answer: list[Any] = [told, result.all() if result.returns_rows else None]
+    return answer if rows else [*answer, result.returned_defaults]
+
+
 RESULTS: dict[str, Callable[[Session], Any]] = {
     "attributes": lambda s: mapping(
         s.execute(insert(Item).values(ROW).returning(Item.id, Item.amount)).one(), Item.amount, Item.id
@@ -56,6 +64,17 @@ RESULTS: dict[str, Callable[[Session], Any]] = {
         i.amount for i in s.scalars(update(Item).where(Item.id < 3).values(amount=7).returning(Item))
     ],
     "first": lambda s: tuple(s.execute(delete(Item).where(Item.id == 2).returning(Item.id)).first() or ()),
+    "defaults": lambda s: asked_defaults(s, insert(Item).values(ROW).return_defaults()),
+    "defaults of a table": lambda s: asked_defaults(
+        s, insert(ITEMS).values(ROW_OF_COLUMNS).return_defaults(ITEMS.c.note_key)
+    ),
+    "defaults of many": lambda s: asked_defaults(
+        s, insert(ITEMS).return_defaults(), [{**ROW_OF_COLUMNS, "id": n} for n in (51, 52)]
+    ),
+    "defaults of an update": lambda s: asked_defaults(
+        s, update(Item).where(Item.id == 1).values(amount=4).return_defaults(Item.doubled)
+    )[0],
+    "rowcount of a list": lambda s: hasattr(s.execute(insert(Item), [ROW]), "rowcount"),
     "no rows": lambda s: s.execute(delete(Item).where(Item.id == 99).returning(Item.id)).all(),
 }
 

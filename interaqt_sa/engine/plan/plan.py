@@ -10,7 +10,7 @@ from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
 from ...dialects.functions import NextId
-from ...dialects.indexes import declared_resolutions
+from ...dialects.indexes import declared_resolutions, may_stop_halfway
 from ...schema.catalog import Catalog
 from ...schema.records import relationships_of
 from .by_mapper import ByMapper
@@ -34,6 +34,7 @@ class Plan:
     :ivar reactions: what mutation events of a table set off.
     :ivar children: foreign keys by the table that they refer to.
     :ivar replacing: unique keys by which SQLite deletes rows to make room, by their table.
+    :ivar failing: tables of which SQLite may keep the rows before one that it refuses.
     :ivar sequences: the key of the column that a sequence of the package fills, by the key of its table.
     :ivar secondaries: tables whose rows the unit of work writes for many-to-many relationships.
     :ivar places: every table of the MetaData in the lock order.
@@ -58,6 +59,7 @@ class Plan:
         self.carried: set[ForeignKeyConstraint] = set()
         self.places: dict[Table, int] = {}
         self.replacing: dict[Table, list[Sequence[Column[Any]]]] = {}
+        self.failing: set[Table] = set()
         self.sequences: dict[str, str] = {}
         self._by_name: dict[str, list[Table]] = {}
         #: by class what is to be looked for in its objects; see :func:`.watch_of`
@@ -84,6 +86,8 @@ class Plan:
                     self.sequences[table.key] = str(column.key)
             if keys := [columns for how, columns in declared_resolutions(table) if how == "REPLACE"]:
                 self.replacing[table] = keys
+            if may_stop_halfway(table):
+                self.failing.add(table)
             for constraint in table.foreign_key_constraints:
                 self.children.setdefault(constraint.referred_table, []).append(constraint)
         for mapper in Catalog.of(self.metadata).all_mappers():

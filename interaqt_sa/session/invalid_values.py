@@ -1,0 +1,17 @@
+"""What drivers and databases say of values that somebody has given."""
+
+from __future__ import annotations
+
+from ..definitions.representation import shorten
+from ..dialects.database_errors import error_chain
+from ..dialects.value_errors import value_error
+from ..errors import InvalidValueError
+
+
+def invalid_value(error: BaseException) -> InvalidValueError | None:
+    """Return what is wrong with a value if ``error`` is about one; the caller raises it ``from error``."""
+    found = value_error(error)
+    if found is None:
+        return None
+    told = next((str(link) for link in error_chain(found) if str(link)), type(found).__name__)
+    return InvalidValueError(f"a value cannot be stored, or compared with what is: {shorten(told)}")
