@@ -37,6 +37,7 @@ from .results import ask_back, buffered, split_defaults, split_result
 from .rows import update_rows
 from .same_row import read_attributes, refresh_same_row
 from .statements import Statements
+from .told import told_class
 from .touched import Key, Touched
 from .written_rows import WrittenRows
 
@@ -57,8 +58,10 @@ class Bulk:
         self.statements = statements
         self.plan = statements.plan
         self.table = dml.table
-        self.source: Source = self.plan.sources.get(dml.table) or statements.unwatched(self.table)
         session = dml.execution.session
+        told = told_class(session, self.plan, self.table)
+        unwatched: Any = (self.table, None) if told is None else (told.local_table, told)
+        self.source: Source = self.plan.sources.get(self.table) or statements.unwatched(*unwatched)
         options = shared_options(options_of(self.execution))
         self.propagation = start_propagation(session, statements, Memory(session, statements.plan), options)
         self._reading = {**options, **_MANAGED}

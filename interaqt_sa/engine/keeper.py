@@ -44,6 +44,7 @@ from .statements_in_flush import refuse_rows_in_flush
 from .strays import refuse_stray
 from .table_identity import TableNames, find_table
 from .textual_writes import may_write, textual_write, textual_writes
+from .told import told_class
 from .unattached import Unattached, UnattachedWrites
 
 _MODES = ("raise", "warn", "allow")
@@ -342,7 +343,7 @@ class Keeper:
         if plan is None:
             return None  # heard of when it gets to the connection
         table = find_table(element.table, plan, lambda t: self._names_for(execution, t))
-        if table is None or not is_watched(element, table, plan):
+        if table is None or not (is_watched(element, table, plan) or told_class(session, plan, table)):
             return None
         running = SessionState.of(session).flushes.get(self)
         if running is not None and running.takes_statements:
