@@ -120,6 +120,8 @@ def is_untouched(context: Any) -> bool:
 def _is_same(one: Any, other: Any) -> bool:
     if isinstance(one, tuple) and isinstance(other, tuple):
         return len(one) == len(other) and all(_is_same(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, Mapping) and isinstance(other, Mapping) and not one and not other:
+        return True  # SQLAlchemy makes some of them when they are first asked for
     return one is other
 
 

@@ -40,6 +40,7 @@ class RowSwitches:
             if watch.source is None or watch.mapper.identity_key_from_primary_key(tuple(identity)) not in gone:
                 continue
             self._instances.append((instance, watch))
+            _leave_aggregates(instance, watch)
             for machine in self._machines:
                 if watch.mapper.isa(machine.value.mapper):
                     state = initial_value(machine, dict(instance_dict(instance)))
@@ -60,3 +61,11 @@ class RowSwitches:
             loaded = instance_dict(instance)
             fresh = {name: value for name, value in stored.items() if name in watch.computed or name not in loaded}
             propagation.memory.refresh_attributes(watch.mapper, key, fresh)
+
+
+def _leave_aggregates(instance: Any, watch: Watch) -> None:
+    """Let a row keep its aggregates, even where the new object was given the values with which a new row begins."""
+    kept = {value.attribute for value in watch.computed.values()} - {value.attribute for value in watch.same_row}
+    for name in kept - {machine.value.attribute for machine in watch.initial}:
+        instance_dict(instance).pop(name, None)
+        instance_state(instance).committed_state.pop(name, None)
