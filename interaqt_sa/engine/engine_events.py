@@ -125,20 +125,21 @@ class EngineEvents:
     ) -> tuple[Any, Any, Any]:
         statement = getattr(element, "statement", element)  # of what was compiled before; of DDL it is text
         if getattr(statement, "is_dml", False):
+            rows = multiparams or [params]
             if (only := self._only()) is not None:
                 attended = only.attends(connection)
-                only.before_write(connection, statement, multiparams or [params], options, attended=attended)
-                return element, multiparams, params
-            attending, others = self._divided(connection)
-            followed = statement
-            for observer in attending:
-                followed = observer.before_write(connection, followed, multiparams or [params], options, attended=True)
-            for observer in others:
-                observer.before_write(connection, followed, multiparams or [params], options, attended=False)
+                followed = only.before_write(connection, statement, rows, options, attended=attended)
+            else:
+                attending, others = self._divided(connection)
+                followed = statement
+                for observer in attending:
+                    followed = observer.before_write(connection, followed, rows, options, attended=True)
+                for observer in others:
+                    observer.before_write(connection, followed, rows, options, attended=False)
             if followed is not statement:
                 element = followed if element is statement else _compiled_like(followed, element, connection)
             if replaces_statements(connection):
-                self._seen.setdefault(connection, SeenStatements()).add(element, multiparams or [params])
+                self._seen.setdefault(connection, SeenStatements()).add(element, rows)
         return element, multiparams, params
 
     def _before_cursor_execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,7 +85,10 @@ class _PlanBuilder:
     def __init__(self, metadata: MetaData, mappers: list[Mapper[Any]]) -> None:
         self.metadata = metadata
         # parents first: a column of a base class belongs to the base
-        self.mappers = sorted(mappers, key=lambda m: len(list(m.iterate_to_root())))
+        roots = Counter(m.local_table for m in mappers if m.inherits is None)
+        # of several classes of one table the one that declares it has what its computations name
+        again = {m for m in mappers if roots[m.local_table] > 1 and "__tablename__" not in vars(m.class_)}
+        self.mappers = sorted(mappers, key=lambda m: (len(list(m.iterate_to_root())), m in again))
         self.sources = Sources(mappers)
         self.plan = Plan(metadata)
         self.faults = Faults()
