@@ -37,7 +37,7 @@ class Attachments:
         related = [held for held in list(self._owners) if issubclass(held, target) or issubclass(target, held)]
         if any(self._owners[held] is not owner for held in related):
             raise FrameworkError(
-                f"the sessions of {target.__module__}.{target.__qualname__} are already attached to another System "
+                f"the sessions of {_name(target)} are already attached to another System "
                 "of this MetaData, and two would count every change twice. Make one System for each program, or "
                 "detach the first: system.detach(…)",
                 target=target,
@@ -68,6 +68,12 @@ class Attachments:
     def is_kept_by(self, sessions: type[Session], owner: object) -> bool:
         """Whether ``owner`` keeps the values in sessions of this class."""
         return any(issubclass(sessions, held) for held, by in list(self._owners.items()) if by is owner)
+
+
+def _name(sessions: type[Session]) -> str:
+    # a sessionmaker makes a class of its own, in SQLAlchemy's module
+    is_made = sessions is not Session and sessions.__module__ == Session.__module__
+    return "this sessionmaker" if is_made else f"{sessions.__module__}.{sessions.__qualname__}"
 
 
 def session_class(target: Any) -> type[Session]:

@@ -23,6 +23,9 @@ from .textual_writes import textual_writes
 
 Unattached = Literal["raise", "warn", "allow"]
 
+#: writes that are noted until they can be told of; each table is told of once
+_MAX_EARLY = 1000
+
 #: finds the tables that a statement writes and that matter, with the verb of the write
 _Find = Callable[[Plan], Iterable[tuple[Table, str]]]
 
@@ -112,8 +115,9 @@ class UnattachedWrites:
                 self._warn(table, _EARLY.format(verb=verb, table=table.fullname), caller)
 
     def _note(self, what: tuple[Any, ...], find: _Find) -> None:
-        caller = Caller.now()
-        self._early.setdefault((*what, caller), (find, caller))
+        if len(self._early) < _MAX_EARLY:
+            caller = Caller.now()
+            self._early.setdefault((*what, caller), (find, caller))
 
     def _written(
         self,

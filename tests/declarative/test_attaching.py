@@ -83,8 +83,10 @@ def test_a_second_system_of_the_same_sessions_is_refused(shop: Engine) -> None:
     for target in (made, scoped_session(made), Sessions):
         with pytest.raises(FrameworkError, match=r"another System of this MetaData.*detach"):
             System(sessionmaker(shop), base=Base).attach(target)
-    with pytest.raises(FrameworkError, match="another System"):
+    with pytest.raises(FrameworkError, match="the sessions of this sessionmaker are already attached to"):
         System(made, base=Base)
+    with pytest.raises(FrameworkError, match=r"the sessions of [\w.]+<locals>\.Sessions are already attached"):
+        System(Sessions, base=Base).attach(Sessions)
     add_customer(made())
     first.detach(made)
     System(made, base=Base)

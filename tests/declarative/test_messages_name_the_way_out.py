@@ -178,7 +178,8 @@ ATTRIBUTES = {
     ids=["field", "where", "attribute_query"],
 )
 def test_attributes_that_are_not_columns(name: str, compute: Callable[[str], iq.Computation[Any]]) -> None:
-    system = iq.System(create_engine("sqlite://"), base=models(compute(name)))
+    base = models(compute(name))  # held, or the classes would be collected
+    system = iq.System(create_engine("sqlite://"), base=base)
     with pytest.raises(iq.DefinitionError) as raised:
         system.verify()
     faults = [str(fault) for fault in raised.value.exceptions]
@@ -188,7 +189,8 @@ def test_attributes_that_are_not_columns(name: str, compute: Callable[[str], iq.
 
 
 def test_a_column_is_not_a_relationship() -> None:
-    system = iq.System(create_engine("sqlite://"), base=models(iq.Count("id")))
+    base = models(iq.Count("id"))
+    system = iq.System(create_engine("sqlite://"), base=base)
     with pytest.raises(iq.DefinitionError, match=r"'id' is not a relationship of Box.*it is a column"):
         system.verify()
 
