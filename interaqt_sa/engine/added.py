@@ -15,6 +15,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from ..definitions.computation import computation_of
 from ..session.all_or_nothing import WriteUnit, all_or_nothing
+from .agenda import run_agenda
 from .memory import Memory
 from .mutations import start_propagation
 from .rows import insert_rows
@@ -40,7 +41,7 @@ def add_row(session: Session, statements: Statements, mapper: Mapper[Any], value
         source = statements.plan.sources.get(table) or statements.unwatched(table, mapper)
         with unit.writing(in_parts=True):
             insert_rows(propagation, source, mapper, [given], [{}])
-        propagation.run()
+        run_agenda(propagation)
 
 
 def _shares_engine(session: Session, statements: Statements, mapper: Mapper[Any]) -> bool:

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 from ..dialects.base import LOCK_NAMES
 
 if TYPE_CHECKING:
+    from .database import Database
     from .plan import Source
-    from .propagation import Propagation
 
 
-def lock_names(propagation: Propagation, source: Source, names: Iterable[str], *, shared: bool = False) -> None:
+def lock_names(db: Database, source: Source, names: Iterable[str], *, shared: bool = False) -> None:
     """Lock ``names``, in one order for all; does nothing on a database with a single writer.
 
     :param source: on whose connection.
     :param shared: whether others may hold them too, if shared as well.
     """
-    dialect = propagation.dialect
-    statement = propagation.statements.keep(("lock names", shared), lambda: dialect.lock_names(shared=shared))
+    dialect = db.dialect
+    statement = db.statements.keep(("lock names", shared), lambda: dialect.lock_names(shared=shared))
     numbers = sorted({_number(name) for name in names})
     if statement is not None and numbers:
-        propagation.execute(source, statement, dialect.pack("names", LOCK_NAMES, [(number,) for number in numbers]))
+        db.execute(source, statement, dialect.pack("names", LOCK_NAMES, [(number,) for number in numbers]))
 
 
 def place_of(text: str, places: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from .agenda import run_agenda
 from .memory import Memory
 from .plan import ComputedValue
 from .propagation import Propagation
@@ -43,11 +44,12 @@ def backfill_values(
         computed = [value for value in values if value.can_be_recomputed]
         if keys and computed and follow:
             restore(propagation, computed, keys)
+            run_agenda(propagation)
         elif keys and computed:
             aggregates = [value for value in computed if value.is_aggregate]
             if aggregates:
                 Recompute(propagation, statements.plan.hosts[table], aggregates).write(keys)
             if source.same_row:
-                refresh_same_row(propagation, source, keys)
+                refresh_same_row(propagation.db, source, keys)
         session.expunge_all()
         return keys[-1] if keys else None

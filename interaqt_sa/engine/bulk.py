@@ -14,6 +14,7 @@ from ..dialects import Lock
 from ..dialects.execution_options import STATEMENT_OPTION
 from ..errors import UnmanagedWriteError
 from ..session.all_or_nothing import WriteUnit
+from .agenda import run_agenda
 from .classes import read_by_class
 from .computed_writes import GivenComputedValues
 from .conflict_targets import ConflictTarget, Values
@@ -30,7 +31,6 @@ from .memory import Memory
 from .mutations import start_propagation
 from .plan import Source
 from .plan.expressions import labelled
-from .rekeyed import recount
 from .replaced import find_displaced, find_replaced, may_replace, replacing_targets
 from .restriction import Restriction
 from .results import ask_back, buffered, split_defaults, split_result
@@ -66,9 +66,8 @@ class Bulk:
         self.propagation = start_propagation(session, statements, Memory(session, statements.plan), options)
         self._reading = {**options, **_MANAGED}
         self.mapper: Mapper[Any] | None = dml.mapper or self.source.mapper
-        self.propagation.connection(self.source)  # refuses what cannot be kept true before anything is written
+        self.propagation.db.connection(self.source)  # refuses what cannot be kept true before anything is written
         self.given = Given(self.dml, self.propagation, self.source, self.mapper)
-        self._recounted: list[Key] = []
         self._written = WrittenRows(self.propagation)
 
     @property
@@ -79,7 +78,7 @@ class Bulk:
     def key_is_in(self, keys: Sequence[Key]) -> ColumnElement[bool]:
         """Return the criterion that a row of the statement's table has one of ``keys``."""
         shape = tuple((f"p{i}", c.type) for i, c in enumerate(self.key))
-        dialect = self.propagation.dialect
+        dialect = self.propagation.db.dialect
         return dialect.contains(self.dml.expressions(self.key), "locked", shape, dialect.pack("locked", shape, keys))
 
     # -- INSERT ------------------------------------------------------------------------------------------------
@@ -108,9 +107,7 @@ class Bulk:
 
     def run(self) -> None:
         """Let everything follow."""
-        self.propagation.run()
-        if self._recounted:
-            recount(self.propagation, self.source, self._recounted)
+        run_agenda(self.propagation)
 
     @property
     def tables(self) -> Sequence[Table]:
@@ -156,7 +153,7 @@ class Bulk:
         if replaced:
             gone = set(replaced)
             # the new row begins with no members: those that the old one had may have gone with it, or not
-            self._recounted += [key for key in keys if key in gone]
+            self.propagation.count_again(self.source, [key for key in keys if key in gone])
             keys = [key for key in keys if key not in gone]
         if mapper is not None and keys and mutations is not None:
             for own, rows in self._read_by_class(mapper, keys).items():
@@ -182,7 +179,7 @@ class Bulk:
         return self._read_gone(found, besides)
 
     def _replacing(self) -> Sequence[ConflictTarget]:
-        if self.propagation.dialect.has_row_locks or not may_replace(self.statement, self.table, self.plan):
+        if self.propagation.db.dialect.has_row_locks or not may_replace(self.statement, self.table, self.plan):
             return ()
         return replacing_targets(self.statement, self.table, self.plan)
 
@@ -246,8 +243,8 @@ class Bulk:
             self.protect(changed)
         result = self._run_restricted(keys)
         self.moved([*keys, *gone], changed)
-        self.propagation.run()
         self.rekeyed(keys, columns)
+        self.run()
         return result
 
     def _is_unread(self, columns: set[Column[Any]], changed: set[Column[Any]]) -> bool:
@@ -267,7 +264,7 @@ class Bulk:
 
     def _lock_in_order(self, lock: Lock, columns: set[Column[Any]]) -> None:
         """Lock the rows that match in the order of their keys, which stay in the database."""
-        if self.propagation.dialect.has_row_locks:
+        if self.propagation.db.dialect.has_row_locks:
             locking = self._select_matching(lock, columns).subquery()
             for _ in self.read(select(func.count()).select_from(locking), self.dml.parameters):
                 pass
@@ -308,13 +305,13 @@ class Bulk:
         self.protect(changed)
         result = self._invoke(self.statement)
         self.moved(keys, changed)
-        self.propagation.run()
         self.rekeyed(keys, columns)
+        self.run()
         return result
 
     def rekeyed(self, keys: Sequence[Key], columns: set[Column[Any]]) -> None:
         if keys and columns & self.plan.found_by(self.source):
-            recount(self.propagation, self.source, keys)
+            self.propagation.count_again(self.source, keys)
 
     def before(
         self, keys: Sequence[Key], changed: set[Column[Any]], lock: Lock, rows: Sequence[Mapping[str, Any]] = ()
@@ -324,7 +321,7 @@ class Bulk:
         :param rows: new rows, and new values, that will be written with them; see :class:`.Given`.
         """
         if keys and changed & self.plan.found_by(self.source):
-            lock_rekeyed(self.propagation, self.source)
+            lock_rekeyed(self.propagation.db, self.source)
         touched = {self.source: Touched(dict.fromkeys(keys, lock), changed)} if keys else {}
         followed = frozenset(changed & self.plan.followed([self.table])) - set(self.key)
         if keys and followed:
@@ -338,7 +335,7 @@ class Bulk:
         """Note that rows were updated, in ``columns`` only if that is known."""
         self.propagation.moved(self.source, keys, columns)
         if self.source.same_row and keys:
-            refresh_same_row(self.propagation, self.source, keys)
+            refresh_same_row(self.propagation.db, self.source, keys)
         self._written.follow()
         self._written.tell()
         self._written = WrittenRows(self.propagation)
@@ -352,10 +349,10 @@ class Bulk:
         return mapper if mapper is not None and mutations is not None and mutations.wanted(mapper) else None
 
     def _read(self, mapper: Mapper[Any], keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
-        return read_attributes(self.propagation, self.source, mapper, keys)
+        return read_attributes(self.propagation.db, self.source, mapper, keys)
 
     def _read_by_class(self, mapper: Mapper[Any], keys: Iterable[Key]) -> dict[Mapper[Any], dict[Key, dict[str, Any]]]:
-        return read_by_class(self.propagation, self.source, mapper, keys)
+        return read_by_class(self.propagation.db, self.source, mapper, keys)
 
     def _found_as(self) -> Mapper[Any] | None:
         """Return the class by which rows are told: keys also find those of other classes in the same table."""
@@ -386,7 +383,7 @@ class Bulk:
             self.protect(None)
         result = self._run_restricted(keys)
         self.moved(keys, set())  # they contribute nowhere
-        self.propagation.run()
+        self.run()
         return result
 
     def _with_dependents(self, keys: Sequence[Key]) -> dict[Source, Touched]:
@@ -427,7 +424,7 @@ class Bulk:
         # several are locked together, in order, when all are known
         others_first = has_hosts_below(self.source, Touched({}, columns)) or self.given.refers_below(columns or set())
         if len(dml.rows) < 2 and not others_first:
-            statement = self.propagation.dialect.lock(statement, lock, target)
+            statement = self.propagation.db.dialect.lock(statement, lock, target)
         return statement
 
     def criteria(self) -> list[Any]:
@@ -436,7 +433,9 @@ class Bulk:
 
     def read(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Iterable[Any]:
         """Run a SELECT made of parts of the statement, with parameters of the statement."""
-        return self.propagation.connection(self.source).execute(statement, parameters, execution_options=self._reading)
+        return self.propagation.db.connection(self.source).execute(
+            statement, parameters, execution_options=self._reading
+        )
 
     def _inheritance(self) -> Sequence[ColumnElement[bool]]:
         mapper = self.dml.mapper
@@ -454,9 +453,9 @@ class Bulk:
         """Begin a savepoint if something may fail once the statement has run; see :func:`.may_fail_late`."""
         if self.execution.session._flushing:
             return  # which takes everything back if it fails
-        in_parts = self._runs_in_parts and not self.propagation.dialect.has_row_locks
+        in_parts = self._runs_in_parts and not self.propagation.db.dialect.has_row_locks
         if in_parts or may_fail_late(self.propagation, self.source, self.table, columns):
-            self.unit.protect(self.propagation.connection(self.source))
+            self.unit.protect(self.propagation.db.connection(self.source))
 
     @property
     def _runs_in_parts(self) -> bool:
@@ -464,11 +463,11 @@ class Bulk:
         # OR FAIL, a prefix or a declaration, keeps the rows before the one that failed
         if len(self.dml.rows) > 1 or len(self.tables) > 1 or self.statement._prefixes:
             return True
-        dialect = self.propagation.dialect
+        dialect = self.propagation.db.dialect
         return not dialect.has_row_locks and (self.table in self.plan.failing or self._has_triggers())
 
     def _has_triggers(self) -> bool:
-        connection, dialect = self.propagation.connection(self.source), self.propagation.dialect
+        connection, dialect = self.propagation.db.connection(self.source), self.propagation.db.dialect
         return self.statements.keep(("has triggers", self.table), lambda: dialect.has_triggers(connection, self.table))
 
     def _invoke(self, statement: Any) -> Result[Any]:

@@ -17,6 +17,7 @@ from ..dialects import Lock
 from ..dialects.execution_options import ENGINE_OPTIONS
 from ..errors import DefinitionFault
 from ..schema.records import resolve_record
+from .agenda import run_agenda
 from .derived_check import ROW, DerivedDifference, check_derivation, repair_derivation
 from .memory import Memory
 from .mutations import start_propagation
@@ -174,15 +175,16 @@ def repair_values(
                 batch = keys[start : start + _BATCH]
                 for missing in _missing_row(propagation, group[0], batch):
                     row = insert(group[0].table).values(missing.expected)
-                    propagation.connection(source).execute(row, execution_options=ENGINE_OPTIONS)
-                parameters = propagation.dialect.pack("ids", source.key_shape, batch)
-                propagation.execute(source, statements.lock_rows(source, Lock.NO_KEY_UPDATE), parameters)
+                    propagation.db.connection(source).execute(row, execution_options=ENGINE_OPTIONS)
+                parameters = propagation.db.dialect.pack("ids", source.key_shape, batch)
+                propagation.db.execute(source, statements.lock_rows(source, Lock.NO_KEY_UPDATE), parameters)
                 restore(propagation, group, batch)
+                run_agenda(propagation)
 
 
 def _missing_row(propagation: Propagation, value: ComputedValue, keys: Sequence[Any] | None) -> list[Difference]:
     """Return the difference that the only row of a dictionary makes when it is gone."""
-    host = propagation.statements.plan.hosts.get(value.table)
+    host = propagation.db.statements.plan.hosts.get(value.table)
     if host is None or host.constant is None:
         return []
     asked = keys is None or host.constant in keys or host.constant[0] in keys
@@ -205,7 +207,7 @@ def _batches(propagation: Propagation, value: ComputedValue, keys: Iterable[Any]
         listed = [key if isinstance(key, tuple) else (key,) for key in keys]
         yield from (listed[i : i + _BATCH] for i in range(0, len(listed), _BATCH))
         return
-    source = propagation.statements.plan.sources[value.table]
+    source = propagation.db.statements.plan.sources[value.table]
     columns: tuple[Column[Any], ...] = tuple(source.key_in(value.table))
     after: Key | None = None
     while batch := next_keys(propagation, source, columns, after, _BATCH, lock=False):
@@ -216,7 +218,7 @@ def _batches(propagation: Propagation, value: ComputedValue, keys: Iterable[Any]
 def _fresh(
     propagation: Propagation, group: Sequence[ComputedValue], keys: Sequence[Key]
 ) -> Iterator[tuple[list[ComputedValue], Fresh]]:
-    host = propagation.statements.plan.hosts.get(group[0].table)
+    host = propagation.db.statements.plan.hosts.get(group[0].table)
     aggregates = [value for value in group if value.is_aggregate]
     if aggregates and host is not None:
         yield from ((aggregates, fresh) for fresh in Recompute(propagation, host, aggregates).read(keys))

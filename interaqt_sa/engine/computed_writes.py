@@ -125,9 +125,9 @@ class GivenComputedValues:
         if not self._values or not keys:
             return
         columns = list(self._values)
-        statement = propagation.statements.read_rows(source, columns, self._dml.mapper)
-        packed = propagation.dialect.pack("ids", source.key_shape, list(keys))
-        for row in propagation.execute(source, statement, packed):
+        statement = propagation.db.statements.read_rows(source, columns, self._dml.mapper)
+        packed = propagation.db.dialect.pack("ids", source.key_shape, list(keys))
+        for row in propagation.db.execute(source, statement, packed):
             key, stored = tuple(row[: -len(columns)]), row[-len(columns) :]
             for given in self._given_to(key, keys):
                 for column, now in zip(columns, stored, strict=True):

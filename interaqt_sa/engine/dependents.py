@@ -97,8 +97,8 @@ class Dependents:
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
-        self._statements = propagation.statements
-        self._plan: Plan = propagation.statements.plan
+        self._statements = propagation.db.statements
+        self._plan: Plan = propagation.db.statements.plan
         mutations = propagation.mutations
         self._everywhere = mutations is not None and mutations.hears_all
         self.rows: dict[Source, Rows] = {}
@@ -116,7 +116,7 @@ class Dependents:
         :param touched: gets the rows that are watched; what they contribute is still to be read.
         """
         held: dict[Source, Touched] = {}
-        if self._propagation.dialect.has_row_locks:
+        if self._propagation.db.dialect.has_row_locks:
             Dependents(self._propagation)._descend(written, held, None)
             for source in sorted(held, key=lambda s: s.rank):
                 self._lock(source, held[source].keys)
@@ -188,16 +188,16 @@ class Dependents:
             self._lock(source, {key: lock for key, lock in locks.items() if key not in locked})
 
     def _lock(self, source: Source, keys: Mapping[Key, Lock | None]) -> None:
-        if keys and self._propagation.dialect.has_row_locks:
+        if keys and self._propagation.db.dialect.has_row_locks:
             lock = max(lock for lock in keys.values() if lock is not None)
             statement = self._statements.lock_rows(source, lock)
-            packed = self._propagation.dialect.pack("ids", source.key_shape, list(keys))
-            self._propagation.execute(source, statement, packed)
+            packed = self._propagation.db.dialect.pack("ids", source.key_shape, list(keys))
+            self._propagation.db.execute(source, statement, packed)
 
     def _children(self, effect: Effect, keys: Sequence[Key]) -> list[Key]:
         """Return the rows that refer to rows ``keys``."""
         constraint, changed = effect.constraint, effect.changes
-        statements, dialect = self._statements, self._propagation.dialect
+        statements, dialect = self._statements, self._propagation.db.dialect
         parent, child = constraint.referred_table, constraint.table
         parent_key = self.source(parent).key_in(parent)
         shape = tuple((f"p{i}", c.type) for i, c in enumerate(parent_key))
@@ -221,8 +221,8 @@ class Dependents:
 
         statement = statements.keep(("children", constraint, follows), make)
         what = "a change of keys" if changed is not None and effect.moves else "a delete"
-        self._propagation.require_latest_rows(source, f"{what} in {parent.name!r} reaches rows of {child.name!r}")
-        rows = self._propagation.execute(source, statement, dialect.pack("ids", shape, keys))
+        self._propagation.db.require_latest_rows(source, f"{what} in {parent.name!r} reaches rows of {child.name!r}")
+        rows = self._propagation.db.execute(source, statement, dialect.pack("ids", shape, keys))
         found = [tuple(row[: len(child_key)]) for row in rows]
         if follows:
             above = self.source(parent)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from ..definitions.events import RecordView
 from ..dialects import Lock, dialect_for
 from ..schema.keys import key_value
+from .agenda import run_agenda
 from .classes import read_instances
 from .memory import Memory
 from .mutations import start_propagation
@@ -51,7 +52,7 @@ def check_derivation(propagation: Propagation, derivation: Derivation, batch: in
     """Yield the derived rows that are not what their sources give; event-driven ones have nothing to compare with."""
     if derivation.origin is None or derivation.source_column is None:
         return
-    source = propagation.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
+    source = propagation.db.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
     after: Key | None = None
     columns: tuple[Column[Any], ...] = tuple(source.key)
     while keys := next_keys(propagation, source, columns, after, batch, lock=False):
@@ -64,14 +65,14 @@ def check_derivation(propagation: Propagation, derivation: Derivation, batch: in
 def repair_derivation(propagation: Propagation, derivation: Derivation, tokens: Sequence[str]) -> None:
     """Derive the rows of some source rows anew, under the lock of each source row."""
     assert derivation.origin is not None
-    source = propagation.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
+    source = propagation.db.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
     keys = [key for token in tokens if (key := source_key(derivation, token)) is not None]
-    packed = propagation.dialect.pack("ids", source.key_shape, keys)
-    propagation.execute(source, propagation.statements.lock_rows(source, Lock.NO_KEY_UPDATE), packed)
+    packed = propagation.db.dialect.pack("ids", source.key_shape, keys)
+    propagation.db.execute(source, propagation.db.statements.lock_rows(source, Lock.NO_KEY_UPDATE), packed)
     fresh = _expected(propagation, derivation, keys)
     for token in tokens:
         store_derived(propagation, derivation, token, fresh.get(token, []), is_new=False)
-    propagation.run()
+    run_agenda(propagation)
 
 
 def backfill_derivation(derivation: Derivation, connection: Connection, after: Key | None, limit: int) -> Key | None:
@@ -104,7 +105,7 @@ def backfill_derivation(derivation: Derivation, connection: Connection, after: K
             for token in fresh:
                 if token in wrong:
                     store_derived(propagation, derivation, token, fresh[token], is_new=token not in there)
-            propagation.run()
+            run_agenda(propagation)
         session.expunge_all()
         return keys[-1] if keys else None
 
@@ -124,8 +125,8 @@ def _expected(
     propagation: Propagation, derivation: Derivation, keys: Sequence[Key]
 ) -> dict[str, list[Mapping[str, Any] | None]]:
     assert derivation.origin is not None
-    source = propagation.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
-    rows = read_instances(propagation, source, derivation.origin, keys)
+    source = propagation.db.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
+    rows = read_instances(propagation.db, source, derivation.origin, keys)
     return {
         source_token(derivation, row): derive(derivation, RecordView({n: row[n] for n in derivation.attributes}))
         for row in rows.values()
@@ -140,13 +141,13 @@ def _stored(
     assert index is not None
     columns = list(derivation.mapper.columns)
     shape = (("p0", source.type),)
-    statement = propagation.statements.keep(
+    statement = propagation.db.statements.keep(
         ("stored derived", derivation),
-        lambda: select(source, index, *columns).where(propagation.dialect.contains([source], "ids", shape)),
+        lambda: select(source, index, *columns).where(propagation.db.dialect.contains([source], "ids", shape)),
     )
-    packed = propagation.dialect.pack("ids", shape, [(token,) for token in tokens])
+    packed = propagation.db.dialect.pack("ids", shape, [(token,) for token in tokens])
     found: dict[tuple[str, int], tuple[Key, Row]] = {}
-    for row in propagation.execute(derivation.target, statement, packed):
+    for row in propagation.db.execute(derivation.target, statement, packed):
         values = {str(c.key): value for c, value in zip(columns, row[2:], strict=True)}
         found[row[0], row[1]] = (tuple(values[str(c.key)] for c in derivation.target.key), values)
     return found
@@ -179,7 +180,7 @@ def _is_held(propagation: Propagation, derivation: Derivation, held: Row, expect
         return True
     known = {str(column.key): column for column in derivation.mapper.columns}
     columns = [known[name] for name in names]
-    (stored,) = as_stored(propagation, derivation.target, columns, [tuple(expected[name] for name in names)])
+    (stored,) = as_stored(propagation.db, derivation.target, columns, [tuple(expected[name] for name in names)])
     return all(same_value(held[name], value) for name, value in zip(names, stored, strict=True))
 
 
@@ -188,15 +189,15 @@ def _left_over(propagation: Propagation, derivation: Derivation, batch: int) -> 
     source_column, target = derivation.source_column, derivation.target
     assert source_column is not None
     assert derivation.origin is not None
-    source = propagation.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
+    source = propagation.db.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
     after: Key | None = None
     while keys := next_keys(propagation, target, tuple(target.key), after, batch, lock=False):
         after = keys[-1]
-        packed = propagation.dialect.pack("ids", target.key_shape, keys)
-        rows = propagation.execute(target, propagation.statements.read_rows(target, [source_column]), packed)
+        packed = propagation.db.dialect.pack("ids", target.key_shape, keys)
+        rows = propagation.db.execute(target, propagation.db.statements.read_rows(target, [source_column]), packed)
         tokens = {row[-1] for row in rows if row[-1] is not None}
         readable = [key for token in tokens if (key := source_key(derivation, token)) is not None]
-        there = read_instances(propagation, source, derivation.origin, readable)
+        there = read_instances(propagation.db, source, derivation.origin, readable)
         gone = tokens - {source_token(derivation, row) for row in there.values()}
         for row in rows:
             if row[-1] in gone:

@@ -11,6 +11,7 @@ from sqlalchemy.orm.attributes import get_history, instance_dict, instance_state
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 
 from ..dialects import Lock
+from .agenda import run_agenda
 from .classes import read_by_class
 from .computed_writes import refuse_computed_write
 from .dependents import Rows
@@ -25,7 +26,6 @@ from .mutations import Mutations
 from .others import Others
 from .plan import Edge, Plan, Source, Watch, watch_of
 from .propagation import Propagation
-from .rekeyed import recount
 from .row_switches import RowSwitches
 from .same_row import SameRowValues, refresh_same_row
 from .statements import Statements
@@ -47,7 +47,7 @@ class Flush:
         self.written = WrittenRows(self.propagation)
         self.events = FlushEvents(self.propagation, mutations, self.written)
         self.foretold = ForetoldRows(self.propagation, self.written)
-        self.same_row = SameRowValues(self.propagation)
+        self.same_row = SameRowValues(self.propagation.db)
         self.switches = RowSwitches(self.propagation)
         self._touched: dict[Source, Touched] = {}
         self._classes: dict[tuple[Source, Key], Mapper[Any]] = {}
@@ -99,7 +99,7 @@ class Flush:
                 self._changed.append((instance, watch))  # unless it has found another parent
         self.switches.before_flush(self._new)
         for source in {watch.source for _, watch in self._new if watch.source is not None}:
-            self.propagation.connection(source)  # refuses what cannot be kept true before anything is written
+            self.propagation.db.connection(source)  # refuses what cannot be kept true before anything is written
         if self._referred:
             self.written.find_dependents(self._referred, self._touched)
             for table, referred in self._referred.items():
@@ -109,7 +109,7 @@ class Flush:
             self._others.refers_still(instance)
         others = self._others if self._touched or self._hosts or edges or any(self._others.watched) else None
         locks = LockPass(
-            self.propagation,
+            self.propagation.reader,
             self._touched,
             written=(*self._hosts, *others.written) if others else self._hosts,
             referred=others.referred if others else (),
@@ -154,7 +154,7 @@ class Flush:
                 if read is not None and None not in read:
                     locks.add_neighbour(neighbour.reference.target, read, neighbour.lock, checked=False)
         known = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys if edge.hops}
-        self.propagation.settled = (known & self.propagation.statements.locked_ahead) - unsettled
+        self.propagation.settled = (known & self.propagation.db.statements.locked_ahead) - unsettled
 
     def _collect_new(self, instance: object) -> None:
         self._others.refers(instance)
@@ -203,7 +203,7 @@ class Flush:
             source = watch.source or self.written.source(watch.mapper.base_mapper.local_table)
             self._renamed.append((instance, watch.mapper, source))
         if watch.source is not None and not watch.found_by.isdisjoint(changed):
-            lock_rekeyed(self.propagation, watch.source)
+            lock_rekeyed(self.propagation.db, watch.source)
             self._rekeyed.append((instance, watch, watch.source))
         self._collect_members(instance, watch, changed)
 
@@ -341,9 +341,9 @@ class Flush:
         unknown = [key for key in fresh if key not in mine and key not in again]
         if unknown and not source.may_repeat:
             propagation = self.propagation
-            statement = propagation.statements.read_rows(source, source.key)
-            packed = propagation.dialect.pack("ids", source.key_shape, unknown)
-            found = [tuple(row[: len(source.key)]) for row in propagation.execute(source, statement, packed)]
+            statement = propagation.db.statements.read_rows(source, source.key)
+            packed = propagation.db.dialect.pack("ids", source.key_shape, unknown)
+            found = [tuple(row[: len(source.key)]) for row in propagation.db.execute(source, statement, packed)]
             self.late(source, found, None, Lock.UPDATE)
         self._inserted.setdefault(source, {}).update(fresh)
 
@@ -364,7 +364,7 @@ class Flush:
     def _apply_links(self) -> None:
         for source, columns, rows in self._links:
             keys = find_links(
-                self.propagation, source, columns, [tuple(row.get(c.key) for c in columns) for row in rows]
+                self.propagation.db, source, columns, [tuple(row.get(c.key) for c in columns) for row in rows]
             )
             for key, row in zip(keys, rows, strict=False):
                 hosts = {edge: tuple(row.get(str(getattr(c, "key", c))) for c in edge.key) for edge in source.edges}
@@ -379,7 +379,7 @@ class Flush:
         if not self._is_sure:
             propagation.settled = set()
         placed = [i for i, watch in (*self._new, *self._changed) if watch.computed]
-        propagation.memory = Memory(self.session, self.plan, placed)
+        propagation.db.memory = Memory(self.session, self.plan, placed)
         loose: dict[Source, dict[Key, Mapping[Any, Any]]] = {}
         for instance, watch in self._new:
             if watch.source is None:
@@ -408,15 +408,15 @@ class Flush:
         if self._is_sure and not (self._late or self._inserted or self._replaced):
             self.foretold.tell(running.context)
         self.events.after(running.context, trusts_memory=self._is_sure)
-        propagation.run()
         for source, keys in self._replaced.items():
-            recount(propagation, source, keys)
+            propagation.count_again(source, keys)
         for instance, watch, source in self._rekeyed:
-            recount(propagation, source, [tuple(watch.mapper.primary_key_from_instance(instance))])
+            propagation.count_again(source, [tuple(watch.mapper.primary_key_from_instance(instance))])
+        run_agenda(propagation)
 
     def _any_connection(self) -> Connection | None:
         source = next((w.source for _, w in (*self._new, *self._changed) if w.source is not None), None)
-        return None if source is None else self.propagation.connection(source)
+        return None if source is None else self.propagation.db.connection(source)
 
     def _changed_row(self, instance: Any, watch: Watch) -> None:
         state = inspect(instance)
@@ -437,18 +437,18 @@ class Flush:
                 keys = [key for key, changed in rows.items() if changed == columns]
                 self.propagation.moved(source, keys, columns)
                 if source.same_row:
-                    refresh_same_row(self.propagation, source, keys)
+                    refresh_same_row(self.propagation.db, source, keys)
 
     def _follow_inserted(self) -> None:
         for source, keys in self._inserted.items():
             for edge in source.edges:
                 self.propagation.new_rows(edge, keys, None)
             if source.same_row:
-                refresh_same_row(self.propagation, source, list(keys))
+                refresh_same_row(self.propagation.db, source, list(keys))
             mutations = self.propagation.mutations
             if source.mapper is not None and mutations is not None and self.hears(source):
                 fresh = [key for key in keys if not self.written.is_remembered(source, key)]
-                for mapper, rows in read_by_class(self.propagation, source, source.mapper, fresh).items():
+                for mapper, rows in read_by_class(self.propagation.db, source, source.mapper, fresh).items():
                     mutations.created(mapper, rows.values())
 
 

@@ -34,8 +34,8 @@ class FlushEvents:
         self._propagation = propagation
         self._mutations = mutations
         self._written = written
-        self._session = propagation.session
-        self._plan = propagation.statements.plan
+        self._session = propagation.db.session
+        self._plan = propagation.db.statements.plan
         #: the objects that the flush will insert; whatever listeners do about them meanwhile
         self.new: list[Any] = []
 
@@ -54,7 +54,7 @@ class FlushEvents:
         own = self._session.get_bind(mapper=self._plan.mapper or mapper).engine
         if self._session.get_bind(mapper=mapper).engine is not own:
             return None  # what is kept in another database is not followed
-        return self._plan.sources.get(table) or self._propagation.statements.unwatched(table, mapper.base_mapper)
+        return self._plan.sources.get(table) or self._propagation.db.statements.unwatched(table, mapper.base_mapper)
 
     def after(self, context: Any, *, trusts_memory: bool) -> None:
         """Say what happened.
@@ -99,7 +99,7 @@ class FlushEvents:
         if source is None:
             return rows
         keys = [self._key(mapper, instance) for instance in instances]
-        stored = read_attributes(self._propagation, source, mapper, keys)
+        stored = read_attributes(self._propagation.db, source, mapper, keys)
         return [stored[key] for key in keys if key in stored]
 
 

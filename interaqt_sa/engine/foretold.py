@@ -27,7 +27,7 @@ class ForetoldRows:
 
     def __init__(self, propagation: Propagation, written: WrittenRows) -> None:
         self._propagation = propagation
-        self._statements = propagation.statements
+        self._statements = propagation.db.statements
         self._written = written
         self._updated: list[tuple[Source, InstanceState[Any], set[str]]] = []
         self._deleted: list[tuple[Source, InstanceState[Any]]] = []
@@ -64,7 +64,7 @@ class ForetoldRows:
 
     def _is_plain(self, source: Source, mapper: Mapper[Any]) -> bool:
         plain = self._statements.keep(("plain rows", source, mapper), lambda: self._has_plain_rows(source, mapper))
-        return plain and not has_triggers(self._propagation, source, mapper)
+        return plain and not has_triggers(self._propagation.db, source, mapper)
 
     def _has_plain_rows(self, source: Source, mapper: Mapper[Any]) -> bool:
         """Whether nothing but an assignment to an attribute changes a row, as far as the mapping says."""

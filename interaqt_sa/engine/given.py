@@ -32,7 +32,7 @@ class Given:
     def __init__(self, dml: DMLStatement, propagation: Propagation, source: Source, mapper: Mapper[Any] | None) -> None:
         self._dml = dml
         self._propagation = propagation
-        self._plan = propagation.statements.plan
+        self._plan = propagation.db.statements.plan
         self._source = source
         self._mapper = mapper
         self._watch: Watch | None = watch_of(self._plan, mapper.class_) if mapper is not None else None
@@ -47,7 +47,7 @@ class Given:
         checked = references_of(plan, self._mapper.class_) if self._mapper is not None else ()
         found = {reference: keys for reference in checked if (keys := _keys(reference, rows))}
         referred = [reference.target for reference in found]
-        locks = LockPass(self._propagation, touched, referred=referred, edges=edges)
+        locks = LockPass(self._propagation.reader, touched, referred=referred, edges=edges)
         for reference, keys in found.items():
             for key in keys:
                 locks.add_referred(reference.target, key)
@@ -98,7 +98,7 @@ class Given:
         :param read: runs a SELECT made of parts of the statement.
         """
         dml = self._dml
-        if not keys or not self._propagation.dialect.has_row_locks:
+        if not keys or not self._propagation.db.dialect.has_row_locks:
             return []
         fixed, parameter_sets = self._by_attribute(dml.values()), dml.rows or [dml.parameters]
         rows = [fixed | self._by_attribute(dml.by_column(row, in_rows=True)) for row in parameter_sets]
@@ -148,7 +148,7 @@ class Given:
 
         :param in_rows: whether they are the parameter sets of the statement.
         """
-        has_locks = self._propagation.dialect.has_row_locks
+        has_locks = self._propagation.db.dialect.has_row_locks
         references = {name for r in self._references() for name in r.attributes} if has_locks else ()
         wanted: list[tuple[Any, str]] = []
         each = self._dml.each_name if in_rows else one_of_each(rows)

@@ -235,11 +235,11 @@ def _replaced_rows(
 ) -> None:
     """Read rows that SQLite deletes to make room for those of the unit of work."""
     propagation, plan = flush.propagation, flush.plan
-    targets = () if propagation.dialect.has_row_locks else replacing_targets(element, table, plan)
+    targets = () if propagation.db.dialect.has_row_locks else replacing_targets(element, table, plan)
     rows = rows_by_column(table, parameters)
     if isinstance(element, Update):
         targets = [target for target in targets if any(c in row for row in rows for c in target.columns)]
-    source = plan.sources.get(table) or propagation.statements.unwatched(table)
+    source = plan.sources.get(table) or propagation.db.statements.unwatched(table)
     find = find_replaced if isinstance(element, Insert) else find_displaced
     gone = find(propagation, source, targets, rows) if targets else []
     touched: dict[Source, Touched] = {}
@@ -261,7 +261,7 @@ def _link_rows(element: Any, parameters: Sequence[Mapping[str, Any]], source: So
     prefix = "old_" if isinstance(element, Update) else ""
     named = [c for c in table.columns if any(f"{prefix}{c.key}" in row for row in parameters)]
     values = [tuple(row[f"{prefix}{c.key}"] for c in named) for row in parameters]
-    keys = find_links(flush.propagation, source, named, values)
+    keys = find_links(flush.propagation.db, source, named, values)
     flush.late(source, keys, None, Lock.UPDATE)
     if isinstance(element, Update):
         flush.insert_links(source, columns, parameters)

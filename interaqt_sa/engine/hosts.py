@@ -32,8 +32,8 @@ class HostUpdates:
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
-        self._statements = HostStatements.of(propagation.statements)
-        self._dialect = propagation.dialect
+        self._statements = HostStatements.of(propagation.db.statements)
+        self._dialect = propagation.db.dialect
 
     def apply(self, host: Host, key: tuple[Column[Any], ...], batches: Mapping[Edge, Batch]) -> None:
         """Apply what is pending for hosts that the changes know by the same ``key`` columns."""
@@ -51,14 +51,14 @@ class HostUpdates:
             if batch.unlocked:
                 # the check of a foreign key has locked the first step of written rows just as well
                 hops = [hop for hop in edge.hops if not (hop.checked and edge.neighbour_lock(hop) is Lock.KEY_SHARE)]
-                propagation.lock_neighbours(edge, list(batch.unlocked), hops)
+                propagation.reader.lock_neighbours(edge, list(batch.unlocked), hops)
             for hop in edge.hops if batch.beyond else ():
                 if hop in batch.beyond:
-                    propagation.lock_neighbours(edge, list(batch.beyond[hop]), (hop,))
+                    propagation.reader.lock_neighbours(edge, list(batch.beyond[hop]), (hop,))
             if edge.python or batch.keys is None:
-                rows += [row for row in propagation.contributions(edge, ids) if None not in row[: len(key)]]
+                rows += [row for row in propagation.reader.contributions(edge, ids) if None not in row[: len(key)]]
             else:
-                lock_members(propagation, edge, batch.keys)
+                lock_members(propagation.db, edge, batch.keys)
                 inline[edge] = ids
                 targets |= batch.keys
         is_exact = is_exact_key(key)
@@ -101,7 +101,7 @@ class HostUpdates:
             parameters |= {named("first"): first, named("second"): second}
         above: tuple[Edge, ...] = ()
         # who listens sees one plain statement for each level
-        is_observed = propagation.is_observed(propagation.connection(host.source))
+        is_observed = propagation.db.is_observed(propagation.db.connection(host.source))
         if is_one and not reads_before and not propagation.pending and not is_observed:
             above = statements.above(host)
         heard_above = tuple(self._is_heard(edge.host) for edge in above)
@@ -117,7 +117,7 @@ class HostUpdates:
             above=above,
             old_above=heard_above,
         )
-        returned = propagation.execute(host.source, statement, parameters)
+        returned = propagation.db.execute(host.source, statement, parameters)
         if host.constant is not None and not returned:
             self._require_dictionary(host)
         for edge, mark in marks.items() if not returned else ():
@@ -143,7 +143,7 @@ class HostUpdates:
         propagation = self._propagation
         if self._dialect.has_row_locks and any(edge.beside(hop) or edge.comes_before(hop) for edge, hop in readers):
             self._lock_ahead(host, key, targets, readers)
-        keys = propagation.lock_targets(host, key, targets)
+        keys = propagation.reader.lock_targets(host, key, targets)
         for edge in edges:
             propagation.read_old(edge, keys, edge.hops)
         for edge, hop in readers:
@@ -155,16 +155,16 @@ class HostUpdates:
         """Lock hosts together with those of their readers, and on the way all hosts that are known to change."""
         propagation = self._propagation
         top = max([host.rank, *(edge.host.rank for edge, hop in readers if edge.beside(hop))])
-        locks = LockPass(propagation, {}, top=top)
+        locks = LockPass(propagation.reader, {}, top=top)
         if key != tuple(host.source.key):
-            targets = set(propagation.lock_targets(host, key, targets))
+            targets = set(propagation.reader.lock_targets(host, key, targets))
         for target in targets:
             locks.add_host(host.source, target)
         for other, batches in propagation.pending.items():
             for edge, batch in batches.items() if other.rank <= top else ():
                 found = {row[: len(edge.key)] for row in batch.rows} | (batch.keys or set())
                 if batch.keys is None and not edge.python:
-                    found |= {row[: len(edge.key)] for row in propagation.contributions(edge, list(batch.ids))}
+                    found |= {row[: len(edge.key)] for row in propagation.reader.contributions(edge, list(batch.ids))}
                 for target in found:
                     if None not in target:
                         locks.add_host_over(edge, target)
@@ -195,7 +195,7 @@ class HostUpdates:
         propagation, key = self._propagation, row[level.key]
         if level.names:
             fresh = dict(zip(level.names, row[level.values], strict=True))
-            propagation.memory.refresh_attributes(level.host.values[0].mapper, key, fresh)
+            propagation.db.memory.refresh_attributes(level.host.values[0].mapper, key, fresh)
         for edge, host_key, new, old in level.contributions if is_last else ():
             target = row[host_key]
             if None in target:
@@ -215,7 +215,7 @@ class HostUpdates:
         if source.same_row and rows:
             from .same_row import refresh_same_row  # it stands on the propagation
 
-            fresh = refresh_same_row(self._propagation, source, list(rows))
+            fresh = refresh_same_row(self._propagation.db, source, list(rows))
         if mutations is None or not found:
             return
         old: dict[Mapper[Any], dict[Key, dict[str, Any]]] = {}
@@ -236,12 +236,12 @@ class HostUpdates:
         if not self._statements.returns_whole_rows(host):
             from .classes import read_by_class  # it stands on the propagation
 
-            return read_by_class(self._propagation, host.source, host.mapper, list(rows))
+            return read_by_class(self._propagation.db, host.source, host.mapper, list(rows))
         return {host.mapper: {k: dict(zip(level.rest_names, row[level.rest], strict=True)) for k, row in rows.items()}}
 
     def _require_dictionary(self, host: Host) -> None:
         assert host.constant is not None
-        if not self._propagation.lock_targets(host, tuple(host.key), {host.constant}):
+        if not self._propagation.reader.lock_targets(host, tuple(host.key), {host.constant}):
             name = host.values[0].record
             raise ComputationError(
                 f"dictionary {name!r} has no row; create its table with MetaData.create_all() or "

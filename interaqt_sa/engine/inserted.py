@@ -24,7 +24,7 @@ def returned_columns(propagation: Propagation, source: Source, tables: Sequence[
     for edge in source.edges:
         own |= {c: None for c in edge.key if isinstance(c, Column) and c.table in tables}
     if propagation.has_loose_members(source):
-        own |= {c: None for edge in propagation.loose_edges() for c in edge.host_key if c.table in tables}
+        own |= {c: None for edge in propagation.db.statements.loose_edges for c in edge.host_key if c.table in tables}
     return list(own)
 
 
@@ -56,7 +56,7 @@ def count_inserted(
         rows = (dict(zip(columns, row, strict=True)) for row in returned)
         propagation.new_hosts(source, dict(zip(keys, rows, strict=True)))
     if source.same_row:
-        refresh_same_row(propagation, source, keys)
+        refresh_same_row(propagation.db, source, keys)
     return keys
 
 

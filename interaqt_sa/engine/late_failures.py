@@ -28,7 +28,7 @@ def may_fail_late(
 
     :param columns: what is updated; ``None`` if rows come or go.
     """
-    plan, statements = propagation.statements.plan, propagation.statements
+    plan, statements = propagation.db.statements.plan, propagation.db.statements
     reactions = not plan.reactions.keys().isdisjoint(plan.tables_of_row(table))
     if columns is not None:
         if any(edge.recursive and not columns.isdisjoint(_columns(edge.key)) for edge in source.edges):
@@ -41,7 +41,7 @@ def may_fail_late(
     reached = statements.keep(("reached", source, table), lambda: _reached(plan, source, table))
     if statements.keep(("python after", source, table), lambda: _runs_python(plan, reached)):
         return True
-    if propagation.dialect.has_row_locks:
+    if propagation.db.dialect.has_row_locks:
         return False  # an error of the database ends the transaction there
     return any(
         statements.keep(("may be refused", other.table), lambda other=other: _may_be_refused(propagation, other))  # type: ignore[misc]
@@ -93,5 +93,5 @@ def _may_be_refused(propagation: Propagation, source: Source) -> bool:
     unique += [index.columns for index in table.indexes if index.unique]
     if any(not written.isdisjoint(columns) for columns in unique):
         return True
-    connection, dialect = propagation.connection(source), propagation.dialect
-    return propagation.statements.keep(("has triggers", table), lambda: dialect.has_triggers(connection, table))
+    connection, dialect = propagation.db.connection(source), propagation.db.dialect
+    return propagation.db.statements.keep(("has triggers", table), lambda: dialect.has_triggers(connection, table))

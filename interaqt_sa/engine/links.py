@@ -11,12 +11,12 @@ from ..errors import ComputationError
 from .plan import Edge, Source
 
 if TYPE_CHECKING:
-    from .propagation import Propagation
+    from .database import Database
     from .touched import Key
 
 
 def find_links(
-    propagation: Propagation, source: Source, columns: Sequence[Column[Any]], values: Iterable[tuple[Any, ...]]
+    db: Database, source: Source, columns: Sequence[Column[Any]], values: Iterable[tuple[Any, ...]]
 ) -> list[Key]:
     """Return the keys of link rows by their foreign keys."""
     rows = list(values)
@@ -24,31 +24,31 @@ def find_links(
     if None not in places:
         return [tuple(row[i] for i in places if i is not None) for row in rows]
     shape = tuple((f"p{i}", c.type) for i, c in enumerate(columns))
-    statement = propagation.statements.keep(
+    statement = db.statements.keep(
         ("links", source, tuple(columns)),
-        lambda: select(*source.key).where(propagation.dialect.contains(list(columns), "ids", shape)),
+        lambda: select(*source.key).where(db.dialect.contains(list(columns), "ids", shape)),
     )
-    return [tuple(r) for r in propagation.execute(source, statement, propagation.dialect.pack("ids", shape, rows))]
+    return [tuple(r) for r in db.execute(source, statement, db.dialect.pack("ids", shape, rows))]
 
 
-def find_repeated(propagation: Propagation, edge: Edge, new: Mapping[Key, int]) -> list[Key]:
+def find_repeated(db: Database, edge: Edge, new: Mapping[Key, int]) -> list[Key]:
     """Return which of the ``new`` links of a table without a key were there before, so that they are there again.
 
     :param new: how many rows of each were inserted.
     :raises ComputationError: if there are such, and members know their host by other columns than its primary key.
     """
     source = edge.driver
-    statement = propagation.statements.keep(
+    statement = db.statements.keep(
         ("repeated", source),
         lambda: (
             select(*source.key, func.count())
-            .where(propagation.dialect.contains(list(source.key), "ids", source.key_shape))
+            .where(db.dialect.contains(list(source.key), "ids", source.key_shape))
             .group_by(*source.key)
             .having(func.count() > 1)
         ),
     )
-    packed = propagation.dialect.pack("ids", source.key_shape, list(new))
-    rows = [tuple(row) for row in propagation.execute(source, statement, packed)]
+    packed = db.dialect.pack("ids", source.key_shape, list(new))
+    rows = [tuple(row) for row in db.execute(source, statement, packed)]
     found = [row[:-1] for row in rows if row[-1] > new.get(row[:-1], 0)]
     if found and not (edge.refers_by_primary_key and set(edge.key) <= set(source.key)):
         raise ComputationError(

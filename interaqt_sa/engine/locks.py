@@ -9,7 +9,7 @@ contributions will reach.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..dialects import Lock
@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from sqlalchemy import Column
 
     from .plan import Edge, Hop, Source
-    from .propagation import Propagation
+    from .reader import Reader
     from .touched import Key, Touched
 
 
 _SAVEPOINT = "iq__locks"
 #: how often locks are given back and taken anew, until their order is right; the last time any order will do
 _MAX_ATTEMPTS = 10
+
+
+#: an edge, the rows of its driver that are written, locked rows, and the place of the edge's columns in these
+Subtract = Callable[["Edge", "Touched", Sequence[Any], int], int]
 
 
 class LockPass:
@@ -42,7 +46,7 @@ class LockPass:
 
     def __init__(
         self,
-        propagation: Propagation,
+        reader: Reader,
         touched: Mapping[Source, Touched],
         *,
         written: Iterable[Source] = (),
@@ -51,7 +55,8 @@ class LockPass:
         top: int | None = None,
         wanted: Mapping[Source, tuple[Column[Any], ...]] | None = None,
     ) -> None:
-        self._propagation = propagation
+        self._reader = reader
+        self._db = reader.db
         self._wanted = wanted or {}
         self.found: dict[Source, dict[Key, tuple[Any, ...]]] = {}
         self._touched = touched
@@ -61,6 +66,7 @@ class LockPass:
         self._waiting: dict[Source, dict[Key, Wanted]] = {}
         self._locked: dict[Source, dict[Key, Wanted]] = {}
         self._is_followed = False
+        self._subtract: Subtract | None = None
         self._late: dict[Source, dict[Key, Wanted]] | None = None
         self._loose: dict[Edge, set[Key]] = {}
         self._read: dict[tuple[Edge, Hop, bool], set[Key]] = {}
@@ -81,7 +87,7 @@ class LockPass:
         """Add a host by the columns that ``edge`` knows it by."""
         if edge.refers_by_primary_key:
             self.add_host(edge.host.source, key)
-        elif self._top is not None and edge.host.rank <= self._top and self._propagation.dialect.has_row_locks:
+        elif self._top is not None and edge.host.rank <= self._top and self._db.dialect.has_row_locks:
             self._loose.setdefault(edge, set()).add(key)
 
     def add_neighbour(self, source: Source, key: Key, lock: Lock, *, checked: bool) -> None:
@@ -114,18 +120,23 @@ class LockPass:
     def __bool__(self) -> bool:
         return bool(self._waiting or self._loose)
 
-    def run(self) -> None:
-        """Take the locks, and subtract what touched rows contribute over edges that read nothing else."""
+    def run(self, subtract: Subtract | None = None) -> None:
+        """Take the locks.
+
+        :param subtract: takes what touched rows contribute over edges that read nothing else: the locking statement
+            reads it; see :meth:`.Propagation.subtract_locked`.
+        """
+        self._subtract = subtract
         if self._is_single_host():
             return  # no order can be wrong
-        statements = self._propagation.statements
+        statements = self._db.statements
         in_order = not statements.has_hosts_below or not may_be_late(self._touched, self._waiting)
-        if in_order or not self._propagation.dialect.has_row_locks:
+        if in_order or not self._db.dialect.has_row_locks:
             self._run()
             return
         wanted = {source: dict(rows) for source, rows in self._waiting.items()}
         loose = {edge: set(keys) for edge, keys in self._loose.items()}
-        connection = self._propagation.connection(next(iter(wanted)))
+        connection = self._db.connection(next(iter(wanted)))
         connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
         for again in reversed(range(_MAX_ATTEMPTS)):
             self._late = {} if again else None
@@ -149,7 +160,7 @@ class LockPass:
         return list(self._found[edge, hop]) if known is not None and known == set(keys) else None
 
     def _run(self) -> None:
-        has_below = self._propagation.statements.has_hosts_below
+        has_below = self._db.statements.has_hosts_below
         while has_below and any(
             self._want_hosts_of_readers(s, rows, below=True) for s, rows in [*self._waiting.items()]
         ):
@@ -157,7 +168,7 @@ class LockPass:
         while waiting := [*self._waiting, *(edge.host.source for edge in self._loose)]:
             source = min(waiting, key=lambda s: s.rank)
             for edge in [e for e in self._loose if e.host.source is source]:
-                found = self._propagation.lock_targets(edge.host, tuple(edge.host_key), self._loose.pop(edge))
+                found = self._reader.lock_targets(edge.host, tuple(edge.host_key), self._loose.pop(edge))
                 for key in found if self._climbs_from(source) else ():
                     self.add_host(source, key)
             if source not in self._waiting:
@@ -180,7 +191,7 @@ class LockPass:
         :param below: only hosts that come before the changed rows, which they refer to. Another transaction may add
             to them until the changed rows are locked; so they are looked for again then.
         """
-        if self._top is None or not self._propagation.dialect.has_row_locks:
+        if self._top is None or not self._db.dialect.has_row_locks:
             return False
         touched, found = self._touched.get(source), False
         for edge, hop in source.readers:
@@ -196,7 +207,7 @@ class LockPass:
             if not keys:
                 continue
             known |= keys
-            drivers, hosts = self._propagation.find_readers(edge, hop, list(keys))
+            drivers, hosts = self._reader.find_readers(edge, hop, list(keys))
             found = found or bool(hosts)
             if not below:
                 self._found.setdefault((edge, hop), {}).update(dict.fromkeys(drivers))
@@ -210,10 +221,10 @@ class LockPass:
         return found
 
     def _lock(self, source: Source, rows: dict[Key, Wanted]) -> None:
-        propagation, dialect = self._propagation, self._propagation.dialect
+        db, dialect = self._db, self._db.dialect
         touched = self._touched.get(source)
         own = [e for e in source.edges if touched is not None and e.own and touched.reaches(e.inputs)]
-        own = own if self._late is None else []  # the lock may be given back
+        own = own if self._late is None and self._subtract is not None else []  # the lock may be given back
         locks = [wanted.lock for wanted in rows.values() if wanted.lock is not None] if dialect.has_row_locks else []
         leading = references(source, touched, rows.values(), self._top) if locks else []
         # what the write locks by itself comes after all of the pass, and in the order of the foreign keys
@@ -225,12 +236,13 @@ class LockPass:
         columns = (*(reference.columns for reference in leading), *([wanted] if wanted else ()))
         keys = [key for key in rows if all(part is not None for part in key)]
         one, lock = len(keys) == 1, max(locks, default=Lock.NO_KEY_UPDATE)
-        statement = propagation.statements.lock_rows(source, lock, own, columns, one=one)
-        found = propagation.execute(source, statement, dialect.pack_some("ids", source.key_shape, keys, one=one))
+        statement = db.statements.lock_rows(source, lock, own, columns, one=one)
+        found = db.execute(source, statement, dialect.pack_some("ids", source.key_shape, keys, one=one))
         place = len(source.key)
         for edge in own:
             assert touched is not None
-            place = propagation.subtract_locked(edge, touched, found, place)
+            assert self._subtract is not None
+            place = self._subtract(edge, touched, found, place)
         for reference in leading:
             self._follow(source, rows, reference, found, place)
             place += len(reference.columns)

@@ -14,37 +14,37 @@ from sqlalchemy import Column, Enum, Integer, String, Uuid
 from .advisory import lock_names, place_of
 
 if TYPE_CHECKING:
+    from .database import Database
     from .plan import Edge, Source
-    from .propagation import Propagation
     from .touched import Key
 
 #: A database keeps locks in memory of fixed size; two keys that share one cost a wait, no more.
 _LOCKS_PER_EDGE = 16
 
 
-def lock_members(propagation: Propagation, edge: Edge, keys: Iterable[Key] | None) -> None:
+def lock_members(db: Database, edge: Edge, keys: Iterable[Key] | None) -> None:
     """Let no host with one of ``keys`` appear before the transaction ends; ``None``: no host at all."""
     if not edge.has_foreign_key:
-        _lock(propagation, edge, range(_LOCKS_PER_EDGE) if keys is None else _places(edge, keys), shared=True)
+        _lock(db, edge, range(_LOCKS_PER_EDGE) if keys is None else _places(edge, keys), shared=True)
 
 
-def lock_hosts(propagation: Propagation, edge: Edge, keys: Iterable[Key]) -> None:
+def lock_hosts(db: Database, edge: Edge, keys: Iterable[Key]) -> None:
     """Wait for writers of members of hosts with ``keys``, and let no others begin."""
-    _lock(propagation, edge, _places(edge, keys), shared=False)
+    _lock(db, edge, _places(edge, keys), shared=False)
 
 
-def lock_rekeyed(propagation: Propagation, source: Source) -> None:
+def lock_rekeyed(db: Database, source: Source) -> None:
     """Do the same for hosts in ``source`` that are about to get other keys, whichever."""
-    for edge in propagation.loose_edges():
+    for edge in db.statements.loose_edges:
         if edge.host.source is source and not edge.has_foreign_key:
-            _lock(propagation, edge, range(_LOCKS_PER_EDGE), shared=False)
+            _lock(db, edge, range(_LOCKS_PER_EDGE), shared=False)
 
 
-def _lock(propagation: Propagation, edge: Edge, places: Iterable[int], *, shared: bool) -> None:
+def _lock(db: Database, edge: Edge, places: Iterable[int], *, shared: bool) -> None:
     names = [f"host of {edge.name} {place}" for place in places]
-    if names and propagation.dialect.has_row_locks:
-        propagation.require_latest_rows(edge.driver, f"{edge.name}: without a foreign key, either side may come first")
-        lock_names(propagation, edge.driver, names, shared=shared)
+    if names and db.dialect.has_row_locks:
+        db.require_latest_rows(edge.driver, f"{edge.name}: without a foreign key, either side may come first")
+        lock_names(db, edge.driver, names, shared=shared)
 
 
 def _places(edge: Edge, keys: Iterable[Key]) -> Sequence[int]:

@@ -38,8 +38,8 @@ class Mutations:
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
-        self._plan = propagation.statements.plan
-        self._state = SessionState.of(propagation.session)
+        self._plan = propagation.db.statements.plan
+        self._state = SessionState.of(propagation.db.session)
         self._queue: deque[tuple[Mapper[Any], MutationEvent, int, int]] = deque()
         self._depth = self._deepest = 0
         self._generation = self._last_generation = 0

@@ -26,8 +26,8 @@ class Others:
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
-        self._plan: Plan = propagation.statements.plan
-        self._is_idle = not propagation.dialect.has_row_locks
+        self._plan: Plan = propagation.db.statements.plan
+        self._is_idle = not propagation.db.dialect.has_row_locks
         self._rows: dict[Source, dict[Key, Lock]] = {}
         self._references: dict[RowReference, dict[Key, None]] = {}
 
@@ -60,7 +60,7 @@ class Others:
         mapper: Mapper[Any] = state.mapper.base_mapper
         table = mapper.local_table
         if isinstance(table, Table) and table in self._plan.places and state.key is not None:
-            source = self._plan.sources.get(table) or self._propagation.statements.unwatched(table, mapper)
+            source = self._plan.sources.get(table) or self._propagation.db.statements.unwatched(table, mapper)
             self._rows.setdefault(source, {})[identity_of(state)] = lock
 
     @property
@@ -83,7 +83,7 @@ class Others:
         for reference, keys in self._references.items():
             for key in keys:
                 locks.add_referred(reference.target, key)
-        session = self._propagation.session
+        session = self._propagation.db.session
         for source, rows in self._rows.items():
             if session.get_bind(mapper=source.mapper).engine is session.get_bind(mapper=self._plan.mapper).engine:
                 locks.add_written(source, rows)

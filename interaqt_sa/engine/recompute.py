@@ -62,8 +62,8 @@ def next_keys(
         left, right = (columns[0], last[0]) if len(columns) == 1 else (tuple_(*columns), tuple_(*last))
         statement = statement.where(left > right)
     if lock:
-        statement = propagation.dialect.lock(statement, Lock.NO_KEY_UPDATE, columns[0].table)
-    return [tuple(row) for row in propagation.execute(source, statement, {})]
+        statement = propagation.db.dialect.lock(statement, Lock.NO_KEY_UPDATE, columns[0].table)
+    return [tuple(row) for row in propagation.db.execute(source, statement, {})]
 
 
 class Recompute:
@@ -71,9 +71,9 @@ class Recompute:
 
     def __init__(self, propagation: Propagation, host: Host, values: Sequence[ComputedValue]) -> None:
         self._propagation = propagation
-        self._statements = propagation.statements
+        self._statements = propagation.db.statements
         self._host_statements = HostStatements.of(self._statements)
-        self._dialect = propagation.dialect
+        self._dialect = propagation.db.dialect
         self._host = host
         self._values = tuple(values)
         self._edges = [e for e in host.edges if any(part.value in self._values for part in e.parts)]
@@ -95,7 +95,7 @@ class Recompute:
 
         statement = self._statements.keep(("recompute", self._host, self._values, rows is not None), make)
         width, count = len(self._host.key), len(stored) + len(running)
-        for row in self._propagation.execute(self._host.source, statement, parameters):
+        for row in self._propagation.db.execute(self._host.source, statement, parameters):
             yield Fresh(tuple(row[:width]), tuple(row[width : width + count]), tuple(row[width + count :]))
 
     def write(self, keys: Sequence[Key]) -> None:
@@ -118,8 +118,8 @@ class Recompute:
 
         statement = self._statements.keep(("store fresh", self._host, self._values, rows is not None), make)
         width = len(self._host.key)
-        for row in self._propagation.execute(self._host.source, statement, parameters):
-            self._propagation.memory.refresh(self._values, tuple(row[:width]), tuple(row[width:]))
+        for row in self._propagation.db.execute(self._host.source, statement, parameters):
+            self._propagation.db.memory.refresh(self._values, tuple(row[:width]), tuple(row[width:]))
 
     def _running(self) -> list[Column[Any]]:
         own = {value.column for value in self._values}
@@ -235,7 +235,7 @@ class Recompute:
             return self._restricted(self._statements.members(edge), edge)
 
         statement = self._statements.keep(("members of hosts", edge), make)
-        rows = self._propagation.execute(edge.driver, statement, parameters)
+        rows = self._propagation.db.execute(edge.driver, statement, parameters)
         return [row for row in evaluate_members(edge, rows) if None not in row[: len(edge.key)]]
 
 
@@ -245,11 +245,11 @@ def is_ordered_alike(type_: TypeEngine[Any]) -> bool:
 
 
 def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Sequence[Key]) -> None:
-    """Store fresh values for locked rows of one table, and let what is computed from them follow.
+    """Store fresh values for locked rows of one table; what is computed from them is pending then.
 
     :param values: values of one table: aggregates or same-row ones.
     """
-    plan = propagation.statements.plan
+    plan = propagation.db.statements.plan
     host = plan.hosts.get(values[0].table)
     source = plan.sources[values[0].table]
     aggregates = [value for value in values if value.is_aggregate]
@@ -262,19 +262,18 @@ def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Seq
     if aggregates and host is not None:
         Recompute(propagation, host, aggregates).write(keys)
     if refreshes:
-        refresh_same_row(propagation, source, keys)
+        refresh_same_row(propagation.db, source, keys)
     written.tell()
-    propagation.run()
 
 
 def read_same_row(propagation: Propagation, value: ComputedValue, keys: Sequence[Key]) -> Iterator[Fresh]:
     """Yield rows with a same-row value as it is stored and as its function gives it."""
-    source = propagation.statements.plan.sources[value.table]
-    rows = read_attributes(propagation, source, value.mapper, keys)
+    source = propagation.db.statements.plan.sources[value.table]
+    rows = read_attributes(propagation.db, source, value.mapper, keys)
     expected = {key: (fresh_same_row(value, source, row),) for key, row in rows.items()}
     # a column may round: what differs is compared as it would be stored
     differing = [key for key, row in rows.items() if not same_value(row[value.attribute], expected[key][0])]
-    stored = as_stored(propagation, source, [value.column], [expected[key] for key in differing])
+    stored = as_stored(propagation.db, source, [value.column], [expected[key] for key in differing])
     expected |= zip(differing, stored, strict=True)
     for key, row in rows.items():
         yield Fresh(key, (row[value.attribute],), expected[key])

@@ -23,7 +23,7 @@ def recount(propagation: Propagation, source: Source, keys: Iterable[Key]) -> No
     """
     listed = list(keys)
     values: dict[Table, list[ComputedValue]] = {}
-    for host in propagation.statements.plan.hosts.values():
+    for host in propagation.db.statements.plan.hosts.values():
         if host.source is source and host.constant is None:
             values.setdefault(host.table, []).extend(part.value for edge in host.edges for part in edge.parts)
     for group in values.values() if listed else ():

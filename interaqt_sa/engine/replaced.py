@@ -55,9 +55,9 @@ def find_replaced(
     for target in targets:
         keys = {n: values for n, row in enumerate(rows) if not target.is_free(values := target.key_of(row))}
         if keys:
-            statement = target.find(propagation.dialect, key, widely=False)
-            parameters = target.packed(propagation.dialect, keys)
-            found |= dict.fromkeys(tuple(row)[1:] for row in propagation.execute(source, statement, parameters))
+            statement = target.find(propagation.db.dialect, key, widely=False)
+            parameters = target.packed(propagation.db.dialect, keys)
+            found |= dict.fromkeys(tuple(row)[1:] for row in propagation.db.execute(source, statement, parameters))
     return list(found)
 
 

@@ -13,16 +13,14 @@ from ..dialects.base import named
 from .plan.expressions import labelled
 
 if TYPE_CHECKING:
+    from .database import Database
     from .plan import Source
-    from .propagation import Propagation
     from .touched import Row
 
 
-def as_stored(
-    propagation: Propagation, source: Source, columns: Sequence[Column[Any]], rows: Sequence[Row]
-) -> list[Row]:
+def as_stored(db: Database, source: Source, columns: Sequence[Column[Any]], rows: Sequence[Row]) -> list[Row]:
     """Return rows of values as a read of ``columns`` would give them, without storing them."""
-    dialect = propagation.dialect
+    dialect = db.dialect
     if not dialect.rounds_values:
         return [
             tuple(_through_python(v, c, dialect.sqlalchemy_dialect) for v, c in zip(row, columns, strict=True))
@@ -39,13 +37,13 @@ def as_stored(
         fields = [bindparam(named(f"rows_{name}"), type_=type_) for name, type_ in shape]
         return select(*labelled(cast(field, type_) for field, (_, type_) in zip(fields, shape, strict=True)))
 
-    statement = propagation.statements.keep(("as stored", tuple(columns)), make)
+    statement = db.statements.keep(("as stored", tuple(columns)), make)
     numbered = [(n, *row) for n, row in enumerate(rows)]
     groups = [numbered] if is_packed else [[row] for row in numbered]
     found: list[Row] = []
     for group in groups if rows else ():
         packed = dialect.pack_some("rows", shape, group, one=not is_packed)
-        found += [tuple(row[1:]) for row in propagation.execute(source, statement, packed)]
+        found += [tuple(row[1:]) for row in db.execute(source, statement, packed)]
     return found
 
 

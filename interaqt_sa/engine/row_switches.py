@@ -24,8 +24,8 @@ class RowSwitches:
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
-        self._session = propagation.session
-        self._machines = propagation.statements.plan.machines
+        self._session = propagation.db.session
+        self._machines = propagation.db.statements.plan.machines
         self._instances: list[tuple[Any, Watch]] = []
         #: the states with which machines start again
         self.started: dict[Column[Any], list[Any]] = {}
@@ -57,10 +57,10 @@ class RowSwitches:
                 if watch.mapper.isa(machine.value.mapper) and machine.state is not machine.value.column:
                     start = {machine.state: machine.declaration.initial_state.name}
                     update_rows(propagation, machine.source, machine.value.mapper, {key: start})
-            stored = read_attributes(propagation, watch.source, watch.mapper, [key]).get(key, {})
+            stored = read_attributes(propagation.db, watch.source, watch.mapper, [key]).get(key, {})
             loaded = instance_dict(instance)
             fresh = {name: value for name, value in stored.items() if name in watch.computed or name not in loaded}
-            propagation.memory.refresh_attributes(watch.mapper, key, fresh)
+            propagation.db.memory.refresh_attributes(watch.mapper, key, fresh)
 
 
 def _leave_aggregates(instance: Any, watch: Watch) -> None:

@@ -48,11 +48,11 @@ def insert_rows(
     discriminator = mapper.polymorphic_on
     if isinstance(discriminator, Column) and mapper.polymorphic_identity is not None:
         values = [{discriminator.key: mapper.polymorphic_identity} | row for row in values]
-    for machine in propagation.statements.plan.machines:
+    for machine in propagation.db.statements.plan.machines:
         if mapper.isa(machine.value.mapper) and machine.declaration.initial_state.compute_value is not None:
             name = machine.value.column.key
             values = [{name: initial_value(machine, dict(row))} | row for row in values]
-    columns = list(dict.fromkeys(propagation.statements.stored(mapper).values()))
+    columns = list(dict.fromkeys(propagation.db.statements.stored(mapper).values()))
     for names in dict.fromkeys(frozenset(row) for row in values):
         # one statement inserts rows with the same columns; the others get their defaults
         alike = [row for row in values if frozenset(row) == names]
@@ -71,23 +71,23 @@ def _inserted(
 ) -> list[tuple[Any, ...]]:
     """Insert rows with the same columns; return ``columns`` of them."""
     names = tuple(rows[0])
-    if (key := propagation.statements.plan.sequences.get(table.key)) in rows[0]:
-        connection = propagation.connection(source)
-        move_sequence(propagation.session, connection, table, [row.get(key) for row in rows if key is not None])
+    if (key := propagation.db.statements.plan.sequences.get(table.key)) in rows[0]:
+        connection = propagation.db.connection(source)
+        move_sequence(propagation.db.session, connection, table, [row.get(key) for row in rows if key is not None])
     # functions that make defaults see the parameters of the statement by the names of the columns
     has_defaults = any(c.default is not None and c.key not in rows[0] for c in table.columns)
     if len(rows) > 1 or not names or has_defaults or any(isinstance(v, ClauseElement) for v in rows[0].values()):
         statement = insert(table).returning(*columns)
-        returned = propagation.connection(source).execute(statement, rows, execution_options=propagation.options)
+        returned = propagation.db.connection(source).execute(statement, rows, execution_options=propagation.db.options)
         return [tuple(row) for row in returned]
 
     def make() -> Insert:
         given = {name: bindparam(named(f"v{i}"), type_=table.c[name].type) for i, name in enumerate(names)}
         return insert(table).values(given).returning(*columns)
 
-    kept = propagation.statements.keep(("insert row", table, names, tuple(columns)), make)
+    kept = propagation.db.statements.keep(("insert row", table, names, tuple(columns)), make)
     values = {named(f"v{i}"): rows[0][name] for i, name in enumerate(names)}
-    return [tuple(row) for row in propagation.execute(source, kept, values)]
+    return [tuple(row) for row in propagation.db.execute(source, kept, values)]
 
 
 def _stored(
@@ -101,8 +101,8 @@ def _stored(
     places = {column: place for place, column in enumerate(columns)}
     if source.same_row:  # computed after the INSERT
         keys = [tuple(row[places[c]] for c in source.key) for row in rows]
-        return read_attributes(propagation, source, mapper, keys).values()
-    stored = propagation.statements.stored(mapper)
+        return read_attributes(propagation.db, source, mapper, keys).values()
+    stored = propagation.db.statements.stored(mapper)
     return [{name: row[places[column]] for name, column in stored.items()} for row in rows]
 
 
@@ -115,7 +115,7 @@ def lock_and_read(
     needed: Iterable[Column[Any]],
 ) -> dict[Key, Row]:
     """Lock rows and return what they hold: columns that are needed, and all attributes if somebody hears of changes."""
-    statements, dialect, mutations = propagation.statements, propagation.dialect, propagation.mutations
+    statements, dialect, mutations = propagation.db.statements, propagation.db.dialect, propagation.mutations
     columns = dict.fromkeys(needed)
     if mutations is not None and mutations.wanted(mapper):
         columns |= dict.fromkeys(statements.stored(mapper).values())
@@ -125,10 +125,10 @@ def lock_and_read(
         statement = statements.lock_and_read(source, lock, tuple(columns))
     else:
         if dialect.has_row_locks:
-            propagation.execute(source, statements.lock_rows(source, lock), packed)
+            propagation.db.execute(source, statements.lock_rows(source, lock), packed)
         statement = statements.read_rows(source, tuple(columns), mapper)
     width = len(source.key)
-    found = propagation.execute(source, statement, packed)
+    found = propagation.db.execute(source, statement, packed)
     return {tuple(row[:width]): dict(zip(columns, row[width:], strict=True)) for row in found}
 
 
@@ -166,26 +166,26 @@ def _update_alike(
     propagation.before({source: Touched(touched, written | source.following())})
     old: RowsByClass = {}
     if mutations is not None and mutations.wanted(mapper):
-        if locked is None or propagation.statements.plan.is_narrowed(mapper):
-            old = read_by_class(propagation, source, mapper, rows)
+        if locked is None or propagation.db.statements.plan.is_narrowed(mapper):
+            old = read_by_class(propagation.db, source, mapper, rows)
         else:
             old = {mapper: _attributes(mapper, rows, locked)}
     table = columns[0].table
     assert isinstance(table, Table)
     picked = [(*k, *(row[c] for c in columns)) for k, row in rows.items()]
-    stored = dict(store_values(propagation, source, table, columns, picked, fires_onupdate=True))
+    stored = dict(store_values(propagation.db, source, table, columns, picked, fires_onupdate=True))
     found = list(stored)
     propagation.moved(source, found)
     names = [mapper.get_property_by_column(c).key if c in mapper.columns.values() else None for c in columns]
     for k, values in stored.items():
         fresh = {name: value for name, value in zip(names, values, strict=True) if name is not None}
-        propagation.memory.refresh_attributes(mapper, k, fresh)
+        propagation.db.memory.refresh_attributes(mapper, k, fresh)
     if source.same_row and found:
-        refresh_same_row(propagation, source, found)
+        refresh_same_row(propagation.db, source, found)
     if mutations is not None and any(old.values()):
         whole = mutations.has_reactions(mapper) or source.same_row or any(c.onupdate is not None for c in table.columns)
         if whole:
-            new = read_by_class(propagation, source, mapper, [key for alike in old.values() for key in alike])
+            new = read_by_class(propagation.db, source, mapper, [key for alike in old.values() for key in alike])
         else:  # nobody computes from these events: what was written will do
             before = old[mapper]
             now = {k: dict(zip(columns, values, strict=True)) for k, values in stored.items()}
@@ -211,14 +211,14 @@ def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], k
     written.remember(touched)
     for table in reversed([t for t in mapper.tables if isinstance(t, Table)]):
         key = source.key_in(table)
-        statement = propagation.statements.keep(
+        statement = propagation.db.statements.keep(
             ("delete rows", table),
             lambda table=table, key=key: delete(table).where(
-                propagation.dialect.contains(key, "ids", source.key_shape)
+                propagation.db.dialect.contains(key, "ids", source.key_shape)
             ),  # type: ignore[misc]
         )
-        packed = propagation.dialect.pack("ids", source.key_shape, list(wanted))
-        propagation.connection(source).execute(statement, packed, execution_options=propagation.options)
+        packed = propagation.db.dialect.pack("ids", source.key_shape, list(wanted))
+        propagation.db.connection(source).execute(statement, packed, execution_options=propagation.db.options)
     written.follow()
     written.tell()
 

@@ -11,9 +11,9 @@ from sqlalchemy.orm.attributes import instance_dict, set_committed_value
 
 from ..definitions.same_row import SameRow
 from ..errors import ComputationError
+from .database import Database
 from .memory_rows import UNKNOWN, FunctionRow, UnknownValueError, changed_row, new_row, stored_form, stored_row
 from .plan import ComputedValue, Source, Watch
-from .propagation import Propagation
 from .python_parts import call
 from .round_trip import as_stored, same_value
 from .stored_values import store_values
@@ -28,8 +28,8 @@ class SameRowValues:
     database will store (rounding, defaults, SQL expressions) they are computed after it, from the row itself.
     """
 
-    def __init__(self, propagation: Propagation) -> None:
-        self._propagation = propagation
+    def __init__(self, db: Database) -> None:
+        self._db = db
         # by id: classes may define equality, and objects that are equal are different rows all the same
         self._later: dict[Source, dict[Mapper[Any], dict[int, Any]]] = {}
         #: what was assigned, with what there was before
@@ -64,7 +64,7 @@ class SameRowValues:
             table of versions does, gets the value that it will have unless that code changes something.
         """
         assert watch.source is not None
-        may_change = may_change or has_triggers(self._propagation, watch.source, watch.mapper)
+        may_change = may_change or has_triggers(self._db, watch.source, watch.mapper)
         try:
             is_told = self._assign(instance, watch, row)
         except ComputationError:
@@ -96,7 +96,7 @@ class SameRowValues:
         for source, by_mapper in self._later.items():
             for mapper, instances in by_mapper.items():
                 keys = [tuple(mapper.primary_key_from_instance(i)) for i in instances.values()]
-                refresh_same_row(self._propagation, source, keys)
+                refresh_same_row(self._db, source, keys)
         self._later.clear()
 
     def _defer(self, instance: Any, watch: Watch) -> None:
@@ -111,7 +111,7 @@ class SameRowValues:
         found: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
         for mapper, (watch, keys) in by_mapper.items():
             assert watch.source is not None
-            for key, row in read_attributes(self._propagation, watch.source, mapper, keys).items():
+            for key, row in read_attributes(self._db, watch.source, mapper, keys).items():
                 found[mapper, key] = row
         return found
 
@@ -138,7 +138,7 @@ class SameRowValues:
         return is_told
 
 
-def refresh_same_row(propagation: Propagation, source: Source, keys: Sequence[Key]) -> Mapping[Key, Mapping[str, Any]]:
+def refresh_same_row(db: Database, source: Source, keys: Sequence[Key]) -> Mapping[Key, Mapping[str, Any]]:
     """Compute the same-row values of stored rows, and write those that differ; return what is stored of these now.
 
     What the rows contribute must have been read before: see :meth:`.Propagation.before`.
@@ -149,23 +149,23 @@ def refresh_same_row(propagation: Propagation, source: Source, keys: Sequence[Ke
         by_mapper.setdefault(value.mapper, []).append(value)
     for mapper, values in by_mapper.items():
         ordered = _in_order(values)
-        rows = read_attributes(propagation, source, mapper, keys)
+        rows = read_attributes(db, source, mapper, keys)
         views = {key: stored_row(mapper, row, (v.attribute for v in ordered)) for key, row in rows.items()}
         for value in ordered:
-            _compute(propagation, source, value, list(views.values()), is_read=value is not ordered[-1])
+            _compute(db, source, value, list(views.values()), is_read=value is not ordered[-1])
         changes = [
             (*key, *(view[value.attribute] for value in ordered))
             for key, view in views.items()
             if not all(same_value(view[value.attribute], rows[key][value.attribute]) for value in ordered)
         ]
         if changes:
-            for key, fresh in _write(propagation, source, mapper, ordered, changes):
+            for key, fresh in _write(db, source, mapper, ordered, changes):
                 written.setdefault(key, {}).update(fresh)
     return written
 
 
 def _compute(
-    propagation: Propagation, source: Source, value: ComputedValue, views: Sequence[FunctionRow], *, is_read: bool
+    db: Database, source: Source, value: ComputedValue, views: Sequence[FunctionRow], *, is_read: bool
 ) -> None:
     """Compute one value of each row into its view.
 
@@ -179,21 +179,21 @@ def _compute(
         view[value.attribute] = answer if stored is UNKNOWN else stored
         if is_read and stored is UNKNOWN:
             rounded.append((view, answer))
-    found = as_stored(propagation, source, [value.column], [(answer,) for _, answer in rounded])
+    found = as_stored(db, source, [value.column], [(answer,) for _, answer in rounded])
     for (view, _), (stored,) in zip(rounded, found, strict=True):
         view[value.attribute] = stored
 
 
 def _write(
-    propagation: Propagation, source: Source, mapper: Mapper[Any], values: Sequence[ComputedValue], rows: Sequence[Any]
+    db: Database, source: Source, mapper: Mapper[Any], values: Sequence[ComputedValue], rows: Sequence[Any]
 ) -> Iterator[tuple[Key, dict[str, Any]]]:
     width = len(source.key)
     for table in dict.fromkeys(value.table for value in values):
         mine = [v for v in values if v.table is table]
         picked = [(*row[:width], *(row[width + values.index(v)] for v in mine)) for row in rows]
         columns = [value.column for value in mine]
-        for key, stored in store_values(propagation, source, table, columns, picked, fires_onupdate=False):
-            propagation.memory.refresh(mine, key, stored)
+        for key, stored in store_values(db, source, table, columns, picked, fires_onupdate=False):
+            db.memory.refresh(mine, key, stored)
             yield key, dict(zip((v.attribute for v in mine), stored, strict=True))
 
 
@@ -207,16 +207,16 @@ def fresh_same_row(value: ComputedValue, source: Source, row: Mapping[str, Any])
 
 
 def read_attributes(
-    propagation: Propagation, source: Source, mapper: Mapper[Any], keys: Iterable[Key]
+    db: Database, source: Source, mapper: Mapper[Any], keys: Iterable[Key]
 ) -> dict[Key, dict[str, Any]]:
     """Return the stored column attributes of rows."""
-    stored = propagation.statements.stored(mapper)
-    statement = propagation.statements.keep(
-        ("read whole", source, mapper), lambda: propagation.statements.read_rows(source, [*stored.values()], mapper)
+    stored = db.statements.stored(mapper)
+    statement = db.statements.keep(
+        ("read whole", source, mapper), lambda: db.statements.read_rows(source, [*stored.values()], mapper)
     )
-    parameters = propagation.dialect.pack("ids", source.key_shape, list(keys))
+    parameters = db.dialect.pack("ids", source.key_shape, list(keys))
     width = len(source.key)
-    rows = propagation.execute(source, statement, parameters)
+    rows = db.execute(source, statement, parameters)
     return {tuple(row[:width]): dict(zip(stored, row[width:], strict=True)) for row in rows}
 
 

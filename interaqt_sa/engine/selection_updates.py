@@ -41,25 +41,25 @@ class SelectionUpdates:
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
-        self._statements = propagation.statements
-        self._dialect = propagation.dialect
+        self._statements = propagation.db.statements
+        self._dialect = propagation.db.dialect
 
     def apply(self, edge: Edge, batch: Batch) -> None:
         """Apply what is pending over an edge that is not additive."""
         propagation, width = self._propagation, len(edge.key)
         if batch.unlocked:
-            propagation.lock_neighbours(edge, list(batch.unlocked), edge.hops)
+            propagation.reader.lock_neighbours(edge, list(batch.unlocked), edge.hops)
         for hop, keys in batch.beyond.items():
-            propagation.lock_neighbours(edge, list(keys), (hop,))
+            propagation.reader.lock_neighbours(edge, list(keys), (hop,))
         ids = list(batch.ids)
-        come = [row for row in propagation.contributions(edge, ids) if None not in row[:width]] if ids else []
+        come = [row for row in propagation.reader.contributions(edge, ids) if None not in row[:width]] if ids else []
         left, joined = _differing(batch.rows, come, width)
         if not left and not joined:
             return
         targets = {row[:width] for row in (*left, *joined)}
         grows = not left and all(self._grows(value) for value in _values(edge))
         if left:
-            propagation.require_latest_rows(edge.driver, f"{edge.name}: whether another member takes its place")
+            propagation.db.require_latest_rows(edge.driver, f"{edge.name}: whether another member takes its place")
         values = _values(edge)
         is_seen = not grows or self._is_seen(edge)
         written = self._prepare(edge, targets) if is_seen else None
@@ -68,11 +68,11 @@ class SelectionUpdates:
         rows = [(*row, *nothing) for row in left]
         rows += [(*row[:width], *nothing, *row[width:]) for row in joined]
         parameters = self._dialect.pack("rows", self._shape(edge), rows)
-        found = propagation.execute(edge.host.source, statement, parameters)
+        found = propagation.db.execute(edge.host.source, statement, parameters)
         size = len(edge.host.key)
         changed = [tuple(row[:size]) for row in found]
         for key, row in zip(changed, found, strict=True):
-            propagation.memory.refresh(values, key, tuple(row[size:]))
+            propagation.db.memory.refresh(values, key, tuple(row[size:]))
         propagation.changed(edge.host, changed)
         if written is not None:
             self._finish(edge, written, changed)
@@ -102,7 +102,7 @@ class SelectionUpdates:
 
         propagation, host = self._propagation, edge.host
         key = tuple(edge.host_key)
-        keys = list(targets) if key == tuple(host.source.key) else propagation.lock_targets(host, key, targets)
+        keys = list(targets) if key == tuple(host.source.key) else propagation.reader.lock_targets(host, key, targets)
         written = WrittenRows(propagation)
         columns = host.written_over([edge])
         lock = host.source.lock_to_change(columns)
@@ -115,7 +115,7 @@ class SelectionUpdates:
 
         source = edge.host.source
         if source.same_row and changed:
-            refresh_same_row(self._propagation, source, changed)
+            refresh_same_row(self._propagation.db, source, changed)
         written.tell()
 
     # -- statements --------------------------------------------------------------------------------------------

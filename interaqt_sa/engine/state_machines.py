@@ -37,7 +37,7 @@ def run_machine(
     :raises ComputationError: if transfers to different states leave a row's state.
     """
     targets: dict[Key, list[StateTransfer]] = {}
-    dialect = propagation.connection(machine.source).dialect
+    dialect = propagation.db.connection(machine.source).dialect
     for transfer in transfers:
         for key in _targets(machine, transfer, event, ctx, dialect):
             targets.setdefault(key, []).append(transfer)
@@ -88,7 +88,7 @@ def _take_step(propagation: Propagation, machine: Machine, key: Key, steps: Mapp
     """Move one row, wherever it stands: a single row needs no lock before its UPDATE."""
     source, value, mutations = machine.source, machine.value, propagation.mutations
     heard = mutations is not None and mutations.wanted(value.mapper)
-    stored = propagation.statements.stored(value.mapper)
+    stored = propagation.db.statements.stored(value.mapper)
     attributes = [*stored.items()] if heard else [(value.attribute, value.column)]
 
     def make() -> Update:
@@ -99,11 +99,11 @@ def _take_step(propagation: Propagation, machine: Machine, key: Key, steps: Mapp
         values = {value.column.key: case(dict(steps), value=state)}
         return statement.values(values).returning(*labelled(column for _, column in attributes))
 
-    statement = propagation.statements.keep(("step", machine, tuple(steps.items()), heard), make)
-    parameters = propagation.dialect.pack_some("row", source.key_shape, [key], one=True)
-    for row in propagation.execute(source, statement, parameters):
+    statement = propagation.db.statements.keep(("step", machine, tuple(steps.items()), heard), make)
+    parameters = propagation.db.dialect.pack_some("row", source.key_shape, [key], one=True)
+    for row in propagation.db.execute(source, statement, parameters):
         new = dict(zip((name for name, _ in attributes), row, strict=True))
-        propagation.memory.refresh_attributes(value.mapper, key, {value.attribute: new[value.attribute]})
+        propagation.db.memory.refresh_attributes(value.mapper, key, {value.attribute: new[value.attribute]})
         if heard and mutations is not None:
             left = next(current for current, entered in steps.items() if entered == new[value.attribute])
             mutations.updated(value.mapper, [({**new, value.attribute: left}, new)])

@@ -136,6 +136,12 @@ class Statements:
         readers = (pair for source in self.plan.sources.values() for pair in source.readers)
         return self.keep("has hosts below", lambda: any(edge.comes_before(hop) for edge, hop in readers))
 
+    @property
+    def loose_edges(self) -> list[Edge]:
+        """The edges without a foreign key, or with one that is checked later: members may precede their host."""
+        hosts = self.plan.hosts.values()
+        return self.keep("loose", lambda: [e for h in hosts for e in h.edges if not e.has_foreign_key or e.is_deferred])
+
     def lock_and_read(self, source: Source, lock: Lock, columns: Sequence[Column[Any]]) -> Executable:
         """Lock rows by key, in key order; returns keys, then columns of their own table."""
 

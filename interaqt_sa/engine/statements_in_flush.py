@@ -64,7 +64,7 @@ def follow_statement(
     given: Any = SimpleNamespace(parameters=rows or {}, execution_options=BY_COLUMN)
     dml = DMLStatement(given, element, table)
     if isinstance(element, Delete):
-        return _follow_delete(element, table, rows, source or flush.propagation.statements.unwatched(table), flush)
+        return _follow_delete(element, table, rows, source or flush.propagation.db.statements.unwatched(table), flush)
     if source is None or may_replace(element, table, flush.plan):
         return None
     written = set(dml.written)
@@ -111,7 +111,7 @@ def _follow_delete(
 
 def _restriction(table: Table, source: Source, keys: Sequence[Key], flush: Flush) -> Restriction:
     """Return the criterion that keeps a statement to the locked rows: others may have come to match since."""
-    key, dialect = source.key_in(table), flush.propagation.dialect
+    key, dialect = source.key_in(table), flush.propagation.db.dialect
     shape = tuple((f"p{i}", column.type) for i, column in enumerate(key))
     return Restriction(dialect.contains(key, "locked", shape, dialect.pack("locked", shape, keys)))
 
@@ -149,8 +149,8 @@ def _matching(
     statement = select(*labelled(key)).where(one.in_(matching.correlate(None))).order_by(*key)
     if {*matching.get_final_froms()} == {table}:
         statement = select(*labelled(key)).where(*element._where_criteria).order_by(*key)
-    locking = flush.propagation.dialect.lock(statement, lock, table)
-    connection = flush.propagation.connection(source)
+    locking = flush.propagation.db.dialect.lock(statement, lock, table)
+    connection = flush.propagation.db.connection(source)
     found: dict[Key, None] = {}
     for parameters in rows or [{}]:
         result = connection.execute(locking, parameters, execution_options=ENGINE_OPTIONS)

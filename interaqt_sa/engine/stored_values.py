@@ -11,13 +11,13 @@ from ..dialects.base import is_row, named
 from .plan.expressions import labelled
 
 if TYPE_CHECKING:
+    from .database import Database
     from .plan import Source
-    from .propagation import Propagation
     from .touched import Key, Row
 
 
 def store_values(
-    propagation: Propagation,
+    db: Database,
     source: Source,
     table: Table,
     columns: Sequence[Column[Any]],
@@ -30,7 +30,7 @@ def store_values(
     :param rows: the key of a row, then its values for ``columns``.
     :param fires_onupdate: whether columns with ``onupdate=`` change too, as in an UPDATE of the application.
     """
-    dialect = propagation.dialect
+    dialect = db.dialect
     key = source.key_in(table)
     shape = (*source.key_shape, *((f"v{i}", column.type) for i, column in enumerate(columns)))
     is_packed = all(dialect.packs(type_) for _, type_ in shape)
@@ -49,11 +49,11 @@ def store_values(
         return statement.values(stored).returning(*labelled([*key, *map(dialect.returned, columns)]))
 
     name = ("store values", table, tuple(columns), fires_onupdate)
-    statement = propagation.statements.keep(name, make)
+    statement = db.statements.keep(name, make)
     groups = [rows] if is_packed else [[row] for row in rows]
     found: list[tuple[Key, Row]] = []
     for group in groups if rows else ():
         packed = dialect.pack_some("rows", shape, group, one=not is_packed)
-        answer = propagation.execute(source, statement, packed)
+        answer = db.execute(source, statement, packed)
         found += [(tuple(row[: len(key)]), tuple(row[len(key) :])) for row in answer]
     return found

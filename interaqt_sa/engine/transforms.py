@@ -92,11 +92,11 @@ def _mapped_rows(propagation: Propagation, derivation: Derivation, token: str) -
     shape = (("p0", source.type),)
 
     def make() -> Select[Any]:
-        statement = select(index, *target.key).where(propagation.dialect.contains([source], "ids", shape))
-        return propagation.dialect.lock(statement.order_by(*target.key), Lock.UPDATE, target.table)
+        statement = select(index, *target.key).where(propagation.db.dialect.contains([source], "ids", shape))
+        return propagation.db.dialect.lock(statement.order_by(*target.key), Lock.UPDATE, target.table)
 
-    statement = propagation.statements.keep(("derived", derivation), make)
-    rows = propagation.execute(target, statement, propagation.dialect.pack("ids", shape, [(token,)]))
+    statement = propagation.db.statements.keep(("derived", derivation), make)
+    rows = propagation.db.execute(target, statement, propagation.db.dialect.pack("ids", shape, [(token,)]))
     return {row[0]: tuple(row[1:]) for row in rows}
 
 

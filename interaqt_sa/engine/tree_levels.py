@@ -146,7 +146,7 @@ class _Levels:
         while any(len(seen) < len(reached) for seen in asked.values()):
             for edge, seen in asked.items():
                 missing = [key for key in reached if key not in seen]
-                found = ancestors(self._propagation, edge, missing) if missing else {}
+                found = ancestors(self._propagation.db, edge, missing) if missing else {}
                 seen.update(missing)
                 for row, hosts in found.items():
                     seen.update((row, *hosts))

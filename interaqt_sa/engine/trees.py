@@ -12,25 +12,25 @@ from ..errors import ComputationError
 from .advisory import lock_names
 
 if TYPE_CHECKING:
+    from .database import Database
     from .plan import Edge
-    from .propagation import Propagation
     from .touched import Key
 
 
-def lock_structure(propagation: Propagation, edge: Edge) -> None:
+def lock_structure(db: Database, edge: Edge) -> None:
     """Let one transaction at a time move rows within the tree of ``edge``.
 
     Two moves, each of which leaves a tree, can make a cycle together; neither sees the other's.
     """
-    lock_names(propagation, edge.driver, [f"tree {edge.driver.table.fullname}"])
+    lock_names(db, edge.driver, [f"tree {edge.driver.table.fullname}"])
 
 
-def refuse_cycles(propagation: Propagation, edge: Edge, moved: Sequence[Key]) -> None:
+def refuse_cycles(db: Database, edge: Edge, moved: Sequence[Key]) -> None:
     """Refuse a move below one's own descendant: its values would follow from themselves.
 
     :raises ComputationError: with the keys of rows on a cycle.
     """
-    cycle = _cycle(ancestors(propagation, edge, moved))
+    cycle = _cycle(ancestors(db, edge, moved))
     found = [key for key in moved if key in cycle] or cycle
     if found:
         keys = ", ".join(str(key[0] if len(key) == 1 else key) for key in found)
@@ -42,7 +42,7 @@ def refuse_cycles(propagation: Propagation, edge: Edge, moved: Sequence[Key]) ->
         )
 
 
-def ancestors(propagation: Propagation, edge: Edge, keys: Sequence[Key]) -> dict[Key, list[Key]]:
+def ancestors(db: Database, edge: Edge, keys: Sequence[Key]) -> dict[Key, list[Key]]:
     """Return the rows above rows ``keys``: of each row, also of these, those that it contributes to."""
     width = len(edge.driver.key)
 
@@ -59,17 +59,17 @@ def ancestors(propagation: Propagation, edge: Edge, keys: Sequence[Key]) -> dict
         def pairs(table: FromClause) -> Any:
             return select(*list(row.c)[:width], *list(host.c)[:width]).select_from(table.join(host, on))
 
-        start = pairs(row).where(propagation.dialect.contains(list(row.c)[:width], "ids", edge.driver.key_shape))
+        start = pairs(row).where(db.dialect.contains(list(row.c)[:width], "ids", edge.driver.key_shape))
         upwards = start.cte("upwards", recursive=True)
         again = and_(*(a == b for a, b in zip(list(row.c)[:width], list(upwards.c)[width:], strict=True)))
         # UNION, not UNION ALL: each row is reached once, whatever leads to it, and on a cycle the search ends
         upwards = upwards.union(pairs(upwards.join(row, again)))
         return select(*upwards.c)
 
-    statement = propagation.statements.keep(("ancestors", edge), make)
-    packed = propagation.dialect.pack("ids", edge.driver.key_shape, keys)
+    statement = db.statements.keep(("ancestors", edge), make)
+    packed = db.dialect.pack("ids", edge.driver.key_shape, keys)
     found: dict[Key, list[Key]] = {}
-    for pair in propagation.execute(edge.driver, statement, packed):
+    for pair in db.execute(edge.driver, statement, packed):
         found.setdefault(tuple(pair[:width]), []).append(tuple(pair[width:]))
     return found
 

@@ -8,15 +8,15 @@ from sqlalchemy import Table
 from sqlalchemy.orm import Mapper
 
 if TYPE_CHECKING:
+    from .database import Database
     from .plan import Source
-    from .propagation import Propagation
 
 
-def has_triggers(propagation: Propagation, source: Source, mapper: Mapper[Any]) -> bool:
+def has_triggers(db: Database, source: Source, mapper: Mapper[Any]) -> bool:
     """Whether triggers of the application run when rows of ``mapper`` are written; looked up once for each table."""
-    keep, dialect = propagation.statements.keep, propagation.dialect
+    keep, dialect = db.statements.keep, db.dialect
 
     def of(table: Table) -> bool:
-        return keep(("has triggers", table), lambda: dialect.has_triggers(propagation.connection(source), table))
+        return keep(("has triggers", table), lambda: dialect.has_triggers(db.connection(source), table))
 
     return any(of(table) for table in mapper.tables if isinstance(table, Table))

@@ -43,7 +43,7 @@ class Upsert:
 
     def __init__(self, bulk: Bulk) -> None:
         self._bulk = bulk
-        self._dialect = bulk.propagation.dialect
+        self._dialect = bulk.propagation.db.dialect
         self._targets: Sequence[ConflictTarget] = tuple(conflict_targets(bulk.dml))
         self._answers: list[FrozenResult[Any]] = []
         self._updated: dict[Key, None] = {}
@@ -78,8 +78,8 @@ class Upsert:
         for numbers in self._batches(keys):
             self._run_distinct({n: rows[n] for n in numbers}, keys, statement)
         bulk.moved(self._gone, set())
-        bulk.run()
         bulk.rekeyed(list(self._updated), {column for column, _ in bulk.dml.set_on_conflict()})
+        bulk.run()
         if bulk.statement._returning:
             return WriteResult.of(self._answers, None, bulk.statement, self._written)
         return WriteResult.without_rows(None, bulk.statement, self._written)
@@ -113,7 +113,7 @@ class Upsert:
         return dict(self._execute_own(target.group(self._dialect), target.packed(self._dialect, keys)))
 
     def _execute_own(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        found = self._bulk.propagation.execute(self._bulk.source, statement, parameters)
+        found = self._bulk.propagation.db.execute(self._bulk.source, statement, parameters)
         return [tuple(row) for row in found]
 
     # -- rounds ------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class Upsert:
         bulk = self._bulk
         texts = (repr(key if len(key) > 1 else key[0]).casefold() for key in keys)
         names = (f"upsert {bulk.table.fullname} {place_of(text, _TURNS)}" for text in texts)
-        lock_names(bulk.propagation, bulk.source, names)
+        lock_names(bulk.propagation.db, bulk.source, names)
 
     def _lock(self, rows: Rows, keys: Mapping[int, Sequence[Key]], *, widely: bool) -> dict[int, list[Key]]:
         """Lock the rows that are there, and what all of them refer to; return their keys by the number of the row."""

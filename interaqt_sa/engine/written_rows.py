@@ -61,7 +61,7 @@ class WrittenRows:
 
     def _of_one_table(self, source: Source, mapper: Mapper[Any]) -> tuple[Column[Any], ...]:
         """Return the columns of the rows of a class whose events are waited for, if its table has all of them."""
-        mutations, statements = self._propagation.mutations, self._propagation.statements
+        mutations, statements = self._propagation.mutations, self._propagation.db.statements
         if mutations is None or not mutations.wanted(mapper) or statements.plan.is_narrowed(mapper):
             return ()
 
@@ -102,13 +102,13 @@ class WrittenRows:
         listed, old = self._old.setdefault((source, mapper), ({}, {}))
         listed.update(dict.fromkeys(fresh))
         if found:
-            names = self._propagation.statements.stored(mapper)
+            names = self._propagation.db.statements.stored(mapper)
             read = {key: dict(zip(names, found[key], strict=True)) for key in fresh if key in found}
             old.setdefault(mapper, {}).update(read)
             fresh = [key for key in fresh if key not in read]
             if not fresh:
                 return
-        for own, rows in read_by_class(self._propagation, source, mapper, fresh).items():
+        for own, rows in read_by_class(self._propagation.db, source, mapper, fresh).items():
             old.setdefault(own, {}).update(rows)
 
     def remembered(self, source: Source, mapper: Mapper[Any], key: Key) -> Mapping[str, Any] | None:
@@ -137,13 +137,13 @@ class WrittenRows:
 
     def _host_columns(self, source: Source) -> Sequence[Column[Any]]:
         """Return the columns by which members find their hosts."""
-        return sorted(self._propagation.statements.plan.found_by(source), key=lambda c: c.name)
+        return sorted(self._propagation.db.statements.plan.found_by(source), key=lambda c: c.name)
 
     def _read(self, source: Source, columns: Sequence[Column[Any]], keys: Iterable[Key]) -> dict[Key, tuple[Any, ...]]:
         propagation, width = self._propagation, len(source.key)
-        statement = propagation.statements.read_rows(source, columns)
-        packed = propagation.dialect.pack("ids", source.key_shape, list(keys))
-        return {tuple(row[:width]): tuple(row[width:]) for row in propagation.execute(source, statement, packed)}
+        statement = propagation.db.statements.read_rows(source, columns)
+        packed = propagation.db.dialect.pack("ids", source.key_shape, list(keys))
+        return {tuple(row[:width]): tuple(row[width:]) for row in propagation.db.execute(source, statement, packed)}
 
     # -- after -------------------------------------------------------------------------------------------------
 
@@ -167,13 +167,13 @@ class WrittenRows:
         for source, rows in self._dependents.rows.items():
             changed = [key for key, changes in rows.items() if changes is not None]
             if source.same_row and changed:
-                refresh_same_row(propagation, source, self._now(source, changed))
+                refresh_same_row(propagation.db, source, self._now(source, changed))
             self._refresh_loaded(source, rows)
         self._rename_hosts()
 
     def _refresh_loaded(self, source: Source, rows: Rows) -> None:
         """Put into loaded objects what the database has changed in their rows."""
-        memory, mapper = self._propagation.memory, self._propagation.statements.plan.mapper_of(source.table)
+        memory, mapper = self._propagation.db.memory, self._propagation.db.statements.plan.mapper_of(source.table)
         if mapper is None:
             return
         changed = {key: c for key, c in rows.items() if c is not None and any(True for _ in memory.find(mapper, key))}
@@ -182,7 +182,7 @@ class WrittenRows:
         for key, row in (self._read(source, read, changed) if changed else {}).items():
             for instance in memory.find(mapper, key):
                 # a flush has written what was pending; SQLAlchemy takes every action on update for a cascade
-                pending = () if self._propagation.session._flushing else instance_state(instance).committed_state
+                pending = () if self._propagation.db.session._flushing else instance_state(instance).committed_state
                 names = {c: instance_state(instance).mapper.get_property_by_column(c).key for c in read}
                 fresh = {c: value for c, value in zip(read, row, strict=True) if names[c] not in pending}
                 memory.put_columns(instance, fresh)
@@ -242,7 +242,7 @@ class WrittenRows:
         renamed = self._renamed.get(source, {})
         foretold = self._foretold.get((source, mapper), {})
         now = {renamed.get(key, key): key for key in keys if key not in foretold}
-        found = read_by_class(self._propagation, source, mapper, now) if now else {}
+        found = read_by_class(self._propagation.db, source, mapper, now) if now else {}
         new = {own: {now[key]: row for key, row in rows.items()} for own, rows in found.items()}
         told = {key: dict(row) for key in keys if (row := foretold.get(key)) is not None}
         if told:
