@@ -291,7 +291,7 @@ def counted(engine: Engine) -> Iterator[list[str]]:
 def test_deleting_all_extremes_costs_a_constant_number_of_statements(keep: Keep) -> None:
     kept = keep(Base)
     counts = []
-    for size in (10, 1000):
+    for size in (5, 10, 1000):  # the first time more is asked about the tables
         with kept.begin() as session:
             first = 100_000 * size
             session.execute(insert(Product), [{"id": first + n} for n in range(size)])
@@ -305,7 +305,7 @@ def test_deleting_all_extremes_costs_a_constant_number_of_statements(keep: Keep)
         with kept.begin() as session:
             assert set(session.scalars(select(Product.least).where(Product.id >= first))) == {Decimal(2)}
         kept.run(delete(Offer))
-    assert counts[0] == counts[1]
+    assert counts[1] == counts[2]
     kept.verify()
 
 
