@@ -73,7 +73,7 @@ def _span(type_: Any, value: Any, dialect: Dialect) -> str | None:
 
 
 def _texts_by_text(type_: Any, value: Any, dialect: Dialect) -> str | None:
-    if not isinstance(value, Mapping):
+    if not _is(value, Mapping):
         return "give a mapping"
     pairs: Mapping[Any, Any] = value
     if not all(isinstance(k, str) and (v is None or isinstance(v, str)) for k, v in pairs.items()):
@@ -87,12 +87,16 @@ def _range(type_: Any, value: Any, dialect: Dialect) -> str | None:
 
 def _ranges(type_: Any, value: Any, dialect: Dialect) -> str | None:
     found: Any = value
-    is_list = isinstance(found, list | tuple) and all(isinstance(part, Range) for part in found)
+    is_list = _is(found, list, tuple) and all(isinstance(part, Range) for part in found)
     return None if is_list else "give a list of sqlalchemy.dialects.postgresql.Range"
 
 
 def _word(type_: Any, value: Any, dialect: Dialect) -> str | None:
     return None if isinstance(value, str) else "give a str"
+
+
+def _is(value: Any, *kinds: Any) -> bool:
+    return isinstance(value, kinds)
 
 
 _RANGES = ("INT4", "INT8", "NUM", "DATE", "TS", "TSTZ")
