@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Float, Integer, Numeric, text
@@ -58,6 +59,12 @@ def check_summed_field(name: str, declared: TypeEngine[Any], column: Column[Any]
             f"what is stored is added up: {name!r} ({declared!r}) and the computed column ({own!r}) must be of one "
             "type where either converts its values"
         )
+    for what, type_ in ((repr(name), declared), ("the computed column", own)):
+        if _differs(type_):
+            raise DefinitionFault(
+                f"{what} ({type_!r}) holds another kind of number on another database, by with_variant(), which cannot "
+                "be added up; give variants that are alike: all integers, all floats, or all decimals of one scale"
+            )
 
 
 def check_places(what: str, needed: int | None, declared: TypeEngine[Any], column: Column[Any]) -> None:
@@ -85,3 +92,14 @@ def converts(type_: TypeEngine[Any]) -> bool:
     return isinstance(type_, TypeDecorator) and any(
         getattr(type(type_), name) is not getattr(TypeDecorator, name) for name in _CONVERSIONS
     )
+
+
+def _differs(type_: TypeEngine[Any]) -> bool:
+    """Whether a type holds numbers of different kinds on different databases."""
+    return len({_kind(found) for found in (type_, *type_._variant_mapping.values())}) > 1
+
+
+def _kind(type_: TypeEngine[Any]) -> Hashable:
+    stored = stored_type(type_)
+    kind = next((kind for kind in (Integer, Float, Numeric) if isinstance(stored, kind)), type(stored))
+    return kind, places(stored) if kind is Numeric else None, type(type_) if converts(type_) else None

@@ -109,6 +109,7 @@ def fault_of(computation: Computation[Any], column_type: Any = Integer, *argumen
         status: Mapped[str]
         amount: Mapped[Decimal] = mapped_column(Numeric(10, 3))
         cents: Mapped[Decimal] = mapped_column(Cents())
+        varied: Mapped[Any] = mapped_column(Integer().with_variant(Numeric(10, 2), "postgresql"))
         length = column_property(func.length(literal_column("status")))
 
     (fault,) = faults_of(Base)
@@ -203,6 +204,14 @@ def test_quantifiers_over_one(quantifier: Any) -> None:
         (Summation("members", "amount"), (Integer,), {}, "would round the sum of 'amount'.*at least its scale"),
         (Summation("members", "cents"), (Integer,), {}, "must be of one type where either converts its values"),
         (Count("members"), (Cents(),), {}, "stores something else than Count gives"),
+        (Summation("members", "varied"), (Numeric(10, 2),), {}, "'varied' .* holds another kind of number on another"),
+        (Average("members", "varied"), (Float,), {}, "'varied' .* holds another kind of number on another database"),
+        (
+            Summation("members", "amount"),
+            (Numeric(10, 3).with_variant(Numeric(10, 2), "sqlite"),),
+            {},
+            "the computed column .* give variants that are alike",
+        ),
     ],
     ids=str,
 )

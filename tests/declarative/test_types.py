@@ -214,3 +214,28 @@ async def test_types_in_asynchronous_sessions(async_engine: AsyncEngine) -> None
         assert [tuple(row) for row in rows] == [(1, 0, 0.2, 0.2, 3, 2.0), (4, 0, 0.8, 0.2, 12, 8.0)]
     report = await system.check()
     assert report.ok, report.differences
+
+
+def test_variants_that_are_alike(keep: Keep) -> None:
+    """As keys and numbers are declared for SQLite, whose only serial type is INTEGER."""
+    number = BigInteger().with_variant(Integer, "sqlite")
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Host(Base):
+        __tablename__ = "host"
+        id: Mapped[int] = mapped_column(number, primary_key=True)
+        total: Mapped[int] = computed(Summation("members", "n"), number)
+        members: Mapped[list[Member]] = relationship()
+
+    class Member(Base):
+        __tablename__ = "member"
+        id: Mapped[int] = mapped_column(number, primary_key=True)
+        host_id: Mapped[int] = mapped_column(number, ForeignKey("host.id"))
+        n: Mapped[int] = mapped_column(number)
+
+    kept = keep(Base)
+    with kept.begin() as session:
+        session.add(Host(id=1, members=[Member(n=2), Member(n=2**40)]))
+    assert kept.stored(Host.id, Host.total) == [(1, 2 + 2**40)]
