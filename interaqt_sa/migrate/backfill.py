@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import Connection, MetaData, Table, func, select, text
+from sqlalchemy import Connection, MetaData, Table, func, literal, select, text
 
 from ..dialects.database_errors import is_retryable_transaction_error
 from .declared import Declared, missing_columns
@@ -19,7 +19,7 @@ from .key_codec import Key, KeyCodec
 from .operations import DEFAULT_BATCH
 from .progress import Progress
 from .state import DONE, RUNNING, WAITING, advance, has_state, metadatas, read_state, state_of, write_state
-from .work import Work, ensure_dictionary_row, works
+from .work import Work, ensure_dictionary_row, is_dictionary, works
 
 if TYPE_CHECKING:
     from alembic.runtime.environment import EnvironmentContext
@@ -188,10 +188,23 @@ def _run(transactions: Transactions, state: Table, todo: Sequence[Work], pace: P
         write_state(connection, state, fingerprints, RUNNING)
         return set()
 
+    if not transactions.are_own:
+        # most often in the revision that creates the tables: what has no rows is noted at once
+        with transactions.begin() as connection:
+            empty = [work for work in todo if _is_empty(connection, work.table) and not is_dictionary(work.table)]
+            write_state(connection, state, {n: said for work in empty for n, said in work.fingerprints.items()}, DONE)
+        todo = [work for work in todo if work not in empty]
+        fingerprints = {name: fingerprint for work in todo for name, fingerprint in work.fingerprints.items()}
+    if not todo:
+        return
     done = transactions.run(begin)
     for work in todo:
         if not done.issuperset(work.fingerprints):
             backfill(transactions, state, work, pace)
+
+
+def _is_empty(connection: Connection, table: Table) -> bool:
+    return connection.execute(select(literal(1)).select_from(table).limit(1)).first() is None
 
 
 def backfill(transactions: Transactions, state: Table, work: Work, pace: Pace) -> None:

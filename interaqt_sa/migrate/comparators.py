@@ -14,7 +14,7 @@ from ..definitions.computation import INFO_KEY
 from ..engine.plan import plan_of
 from ..schema.catalog import Catalog
 from ..schema.records import record_name
-from .declared import Declared
+from .declared import Declared, missing_columns
 from .defaults import DEFAULT, added_defaults
 from .dependencies import derivations, reads_any, with_dependents
 from .directives import hold_after_values
@@ -122,14 +122,16 @@ def _records(table: Table) -> list[str]:
 
 def _backfills(context: AutogenContext) -> Iterator[Backfill]:
     filled = _filled(context)
-    existing = _Columns(context)
     for one in Declared.all(metadatas(context.metadata)):
+        assert context.connection is not None
+        missing = set(missing_columns(context.connection, {one.table_of(name) for name in one.fingerprints}))
 
-        def is_filled(name: str, one: Declared = one) -> bool:
+        def is_filled(name: str, one: Declared = one, missing: set[str] = missing) -> bool:
             row = filled.get(name)
             is_done = row is not None and row.phase == DONE and row.fingerprint == one.fingerprints[name]
             # a column may have been dropped, and declared again
-            return is_done and one.column_of(name) in existing
+            column = one.column_of(name)
+            return is_done and f"{column.table}.{column.name}" not in missing
 
         pending = {n for n, v in one.values.items() if _wanted(context, v.table) and not is_filled(n)}
         values = with_dependents(one.plan, pending)
@@ -176,21 +178,3 @@ def _filled(context: AutogenContext) -> dict[str, Row]:
     if not context.inspector.has_table(STATE_TABLE, schema=state.schema):
         return {}
     return read_state(context.connection, state)
-
-
-class _Columns:
-    """The columns that the database has, of tables that are asked for."""
-
-    def __init__(self, context: AutogenContext) -> None:
-        self._inspector = context.inspector
-        self._known: dict[Table, set[str]] = {}
-
-    def __contains__(self, column: Column[Any]) -> bool:
-        table = column.table
-        assert isinstance(table, Table)
-        if table not in self._known:
-            # the inspector remembers what autogenerate has looked at
-            is_there = self._inspector.has_table(table.name, schema=table.schema)
-            listed = self._inspector.get_columns(table.name, schema=table.schema) if is_there else []
-            self._known[table] = {found["name"] for found in listed}
-        return column.name in self._known[table]

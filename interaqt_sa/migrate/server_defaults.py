@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Comparison = Callable[..., bool | None]
 
+_CAST = re.compile(r"::[\w ]+(\(\d+(,\d+)?\))?$")
 _NEXTVAL = re.compile(r"nextval\('(.+)'(::regclass)?\)")
 
 
@@ -91,6 +92,8 @@ def _differs(context: AutogenContext, conn_column: Column[Any], metadata_column:
         return False
     if not all(default is None or isinstance(default, DefaultClause) for default in (declared, found)):
         return True  # what the database generates by itself is not what we store
+    if declared is not None and found is not None and _bare(_rendered(context, declared)) == _bare(_text(found)):
+        return False  # the database need not be asked
     impl: Any = context.migration_context.impl
     return bool(impl.compare_server_default(conn_column, metadata_column, _rendered(context, declared), _text(found)))
 
@@ -107,6 +110,11 @@ def _rendered(context: AutogenContext, default: Any) -> str | None:
 
 def _text(default: Any) -> str | None:
     return None if default is None else str(default.arg.text)
+
+
+def _bare(default: str | None) -> str:
+    """Return a constant without the cast that PostgreSQL adds, and without quotes."""
+    return _CAST.sub("", default or "").strip("'")
 
 
 def _draws_from(sequence: Sequence, default: str | None) -> bool:

@@ -67,11 +67,11 @@ def read_state(connection: Connection, state: Table, names: Collection[str] | No
 
 def write_state(connection: Connection, state: Table, fingerprints: Mapping[str, str], phase: str) -> None:
     """Let values be in ``phase``, at the beginning of their rows."""
-    fresh = {"phase": phase, "cursor": None}
-    for name, fingerprint in fingerprints.items():
-        row = {"fingerprint": fingerprint, **fresh}
-        if connection.execute(update(state).where(state.c.name == name).values(row)).rowcount == 0:
-            connection.execute(insert(state).values(name=name, **row))
+    if not fingerprints:
+        return
+    forget(connection, state, fingerprints)
+    rows = [{"name": name, "fingerprint": said, "phase": phase} for name, said in fingerprints.items()]
+    connection.execute(insert(state), rows)
 
 
 def advance(connection: Connection, state: Table, names: Iterable[str], phase: str, cursor: str | None) -> None:

@@ -91,7 +91,12 @@ def _step(statements: Statements, group: Pass) -> Step:
     return step
 
 
+def is_dictionary(table: Table) -> bool:
+    """Whether ``table`` is that of a dictionary, which has one row from the beginning."""
+    return DICTIONARY_KEY in info_of(table)
+
+
 def ensure_dictionary_row(connection: Connection, table: Table) -> None:
     """Insert the one row of a dictionary; ``create_all`` does it by an event that a migration does not fire."""
-    if DICTIONARY_KEY in info_of(table) and connection.scalar(select(table.c.id)) is None:
+    if is_dictionary(table) and connection.scalar(select(table.c.id)) is None:
         connection.execute(insert(table).values(id=ROW_ID), execution_options=ENGINE_OPTIONS)
