@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -70,6 +72,22 @@ def fill(environment: Environment, *, key: str = "h", linked: bool = False) -> N
     )
 
 
+@contextmanager
+def listening(name: str, listener: Any) -> Iterator[None]:
+    """Listen to all connections, twice: by one listener alone the engine does not let itself be watched."""
+
+    def also(*args: Any, **kw: Any) -> None:
+        pass
+
+    for one in (listener, also):
+        event.listen(Engine, name, one)
+    try:
+        yield
+    finally:
+        for one in (listener, also):
+            event.remove(Engine, name, one)
+
+
 @pytest.mark.parametrize("shape", ["integer", "text", "linked"])
 def test_a_batch_reads_its_own_members_only(postgres_environment: Environment, shape: str) -> None:
     environment = postgres_environment
@@ -87,11 +105,8 @@ def test_a_batch_reads_its_own_members_only(postgres_environment: Environment, s
                 other.execute(f"EXPLAIN {statement}", parameters)
                 plans.append("\n".join(row[0] for row in other.fetchall()))
 
-    event.listen(Engine, "before_cursor_execute", explain)
-    try:
+    with listening("before_cursor_execute", explain):
         environment.upgrade("head", "batch=100")
-    finally:
-        event.remove(Engine, "before_cursor_execute", explain)
 
     assert len(plans) == HOSTS // 100  # all aggregates in one statement for each batch
     scanned = "Seq Scan on held" if linked else "Seq Scan on book"
@@ -125,11 +140,8 @@ def test_values_of_tables_that_a_revision_creates_are_not_computed(environment: 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         statements.append(statement)
 
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
+    with listening("before_cursor_execute", note):
         environment.upgrade()
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
     assert "op.interaqt_backfill({" in source
     assert not [statement for statement in statements if statement.startswith("UPDATE shelf")]
     environment.check()
