@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.orm import Mapper, Session
 
 from ..dialects import dialect_class
 from ..errors import TransactionCapabilityError
@@ -17,17 +19,38 @@ _SNAPSHOT = frozenset({"REPEATABLE READ", "SERIALIZABLE", "SNAPSHOT"})
 
 
 def bind_of(session: Session, plan: Plan) -> Engine | Connection:
-    """Return where ``session`` writes the tables that ``plan`` watches."""
+    """Return where ``session`` writes the tables that ``plan`` watches.
+
+    :raises UnboundExecutionError: if it is bound to nothing that any of them could be in.
+    """
     if (given := SessionState.of(session).bind) is not None:
         return given
     source = plan.bound
     if source is None:
         return session.get_bind()
+    try:
+        return _bind_of_source(session, source)
+    except UnboundExecutionError:
+        for other in (other for other in plan.sources.values() if other.mapper is not None):
+            with suppress(UnboundExecutionError):
+                return _bind_of_source(session, other)  # all of them are in one database
+        raise
+
+
+def _bind_of_source(session: Session, source: Source) -> Engine | Connection:
     # the clause says that it is about a write, which some sessions send elsewhere
     return session.get_bind(mapper=source.mapper, clause=source.write)
 
 
-def connection_of(session: Session, source: Source) -> Connection:
+def is_kept_with(session: Session, plan: Plan, mapper: Mapper[Any]) -> bool:
+    """Return whether ``session`` keeps the rows of a class where those are that ``plan`` watches."""
+    try:
+        return session.get_bind(mapper=mapper).engine is bind_of(session, plan).engine
+    except UnboundExecutionError:
+        return True
+
+
+def connection_of(session: Session, source: Source, plan: Plan) -> Connection:
     """Return the connection on which ``source`` is written.
 
     :raises TransactionCapabilityError: if it is in AUTOCOMMIT, where no lock holds.
@@ -40,7 +63,10 @@ def connection_of(session: Session, source: Source) -> Connection:
     if state.bind is not None:
         bind_arguments["bind"] = state.bind
     transaction = state.transaction
-    bind = session.get_bind(**bind_arguments)
+    try:
+        bind = session.get_bind(**bind_arguments)
+    except UnboundExecutionError:
+        bind = bind_arguments["bind"] = bind_of(session, plan)
     # a savepoint of the session begins when it is asked for its connection
     within = session.get_nested_transaction() or session.get_transaction()
     if transaction.connection is not None and transaction.asked == (bind, within) and session.is_active:

@@ -53,7 +53,7 @@ class Database:
     def connection(self, source: Source) -> Connection:
         found = self._connections.get(source)
         if found is None:
-            found = self._connections[source] = connection_of(self.session, source)
+            found = self._connections[source] = connection_of(self.session, source, self.statements.plan)
             self.dialect.prepare(found)
         return found
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm.attributes import instance_dict, instance_state
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
+from .connection import is_kept_with
 from .memory_rows import UNKNOWN, stored_form
 from .same_row import read_attributes
 
@@ -51,8 +52,7 @@ class FlushEvents:
         table = mapper.base_mapper.local_table
         if not isinstance(table, Table) or not self._is_ours(mapper):
             return None
-        own = self._session.get_bind(mapper=self._plan.mapper or mapper).engine
-        if self._session.get_bind(mapper=mapper).engine is not own:
+        if not is_kept_with(self._session, self._plan, mapper):
             return None  # what is kept in another database is not followed
         return self._plan.sources.get(table) or self._propagation.db.statements.unwatched(table, mapper.base_mapper)
 

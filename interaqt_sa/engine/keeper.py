@@ -7,6 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
 from sqlalchemy import Connection, Engine, MetaData, Table, TableClause, event
+from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.attributes import instance_dict
 
@@ -342,7 +343,10 @@ class Keeper:
         plan = plan_if_ready(self.metadata)
         if plan is None:
             return None  # heard of when it gets to the connection
-        table = find_table(element.table, plan, lambda t: self._names_for(execution, t))
+        try:
+            table = find_table(element.table, plan, lambda t: self._names_for(execution, t))
+        except UnboundExecutionError:
+            return None  # the session has no place for the models; it is heard on the connection
         if table is None or not (is_watched(element, table, plan) or told_class(session, plan, table)):
             return None
         running = SessionState.of(session).flushes.get(self)
@@ -359,6 +363,14 @@ class Keeper:
         session = execution.session
         connection = session.connection(bind_arguments=execution.bind_arguments)
         return self._names_on(session, connection, options_of(execution), target)
+
+    def _has_place(self, session: Session) -> bool:
+        """Whether the session is bound to something that the models may be in."""
+        try:
+            bind_of(session, self.plan)
+        except UnboundExecutionError:
+            return False
+        return True
 
     def _names_on(
         self, session: Session, connection: Connection, options: Mapping[str, Any], target: TableClause | None = None
@@ -391,7 +403,11 @@ class Keeper:
             note_given_ids(session, connection, plan, element, parameters)
         if state.is_managed:
             return element
-        table = written_table(element, options, plan, lambda t: self._names_on(session, connection, options, t))
+        try:
+            table = written_table(element, options, plan, lambda t: self._names_on(session, connection, options, t))
+        except UnboundExecutionError:  # the session has no place for the models
+            self._unattached.hear(connection, element, options)
+            return element
         if table is None:
             return element
         running = state.flushes.get(self)
@@ -406,6 +422,9 @@ class Keeper:
             self._unattached.hear_inner(connection, context, text)
             return
         options = context.execution_options
+        if not self._has_place(session):
+            self._unattached.hear_inner(connection, context, text)
+            return
         if is_text(context):
             names = self._names_on(session, connection, options)
             for table, verb in () if names is None else textual_writes(text, plan, names):
@@ -419,7 +438,7 @@ class Keeper:
         """Refuse a statement that a listener has put in the place of ``seen``, if values would have to follow it."""
         session, plan, options = self._session_of(connection), plan_if_ready(self.metadata), context.execution_options
         final = getattr(context.invoked_statement, "statement", context.invoked_statement)
-        if not attended or session is None or plan is None:
+        if not attended or session is None or plan is None or not self._has_place(session):
             if getattr(final, "is_dml", False):
                 self._unattached.hear(connection, final, options)
             return
@@ -442,7 +461,7 @@ class Keeper:
     def changed_text(self, connection: Connection, context: Any, text: str) -> None:
         """Refuse a write of which a listener has changed the text, if values would have to follow it."""
         session, plan = self._session_of(connection), plan_if_ready(self.metadata)
-        if session is None or plan is None:
+        if session is None or plan is None or not self._has_place(session):
             return
         options = context.execution_options
         names = self._names_on(session, connection, options)

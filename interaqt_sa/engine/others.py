@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_state
 
 from ..dialects import Lock
+from .connection import is_kept_with
 from .locks import LockPass
 from .memory import identity_of
 from .plan import Plan, RowReference, Source, references_of
@@ -85,5 +86,5 @@ class Others:
                 locks.add_referred(reference.target, key)
         session = self._propagation.db.session
         for source, rows in self._rows.items():
-            if session.get_bind(mapper=source.mapper).engine is session.get_bind(mapper=self._plan.mapper).engine:
+            if source.mapper is None or is_kept_with(session, self._plan, source.mapper):
                 locks.add_written(source, rows)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapper, Session
 
 from ..schema.catalog import Catalog
 from ..session.state import SessionState
+from .connection import is_kept_with
 from .plan import Plan
 
 
@@ -22,5 +23,4 @@ def told_class(session: Session, plan: Plan, table: Table) -> Mapper[Any] | None
         found = next((m.base_mapper for m in mappers if m.local_table is table and not m.concrete), None)
     if found is None or not isinstance(found.local_table, Table) or found.local_table.metadata is not plan.metadata:
         return None
-    own = session.get_bind(mapper=plan.mapper or found).engine
-    return found if session.get_bind(mapper=found).engine is own else None  # other databases are not followed
+    return found if is_kept_with(session, plan, found) else None  # other databases are not followed
