@@ -74,3 +74,13 @@ def _encode_bound(value: Any) -> int | str | None:
 
 def _decode_result(stored: Any) -> Decimal | None:
     return None if stored is None else decode_sum(stored)
+
+
+def add_exactly(a: Any, b: Any) -> Any:
+    """Return ``a + b`` with all digits, whatever the program's decimal context is."""
+    return ALL_DIGITS.add(a, b) if isinstance(a, Decimal) or isinstance(b, Decimal) else a + b
+
+
+def negate_exactly(a: Any) -> Any:
+    """Return ``-a`` with all digits."""
+    return ALL_DIGITS.minus(a) if isinstance(a, Decimal) else -a

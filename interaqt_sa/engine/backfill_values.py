@@ -9,12 +9,11 @@ from sqlalchemy.orm import Session
 
 from .agenda import run_agenda
 from .memory import Memory
-from .plan import ComputedValue
+from .plan import ComputedValue, Key
 from .propagation import Propagation
 from .recompute import Recompute, next_keys, restore
 from .same_row import refresh_same_row
 from .statements import Statements
-from .touched import Key
 
 
 def backfill_values(

@@ -29,7 +29,7 @@ from .lock_paths import has_hosts_below
 from .loose import lock_rekeyed
 from .memory import Memory
 from .mutations import start_propagation
-from .plan import Source
+from .plan import Key, Source
 from .plan.expressions import labelled
 from .replaced import find_displaced, find_replaced, may_replace, replacing_targets
 from .restriction import Restriction
@@ -38,7 +38,7 @@ from .rows import update_rows
 from .same_row import read_attributes, refresh_same_row
 from .statements import Statements
 from .told import told_class
-from .touched import Key, Touched
+from .touched import Touched
 from .written_rows import WrittenRows
 
 _MANAGED = {MANAGED_OPTION: True}

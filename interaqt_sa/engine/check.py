@@ -21,12 +21,11 @@ from .agenda import run_agenda
 from .derived_check import ROW, DerivedDifference, check_derivation, repair_derivation
 from .memory import Memory
 from .mutations import start_propagation
-from .plan import ComputedValue, Derivation, Plan
+from .plan import ComputedValue, Derivation, Key, Plan
 from .propagation import Propagation
 from .recompute import Fresh, Recompute, next_keys, read_same_row, restore
 from .round_trip import same_value
 from .statements import Statements
-from .touched import Key
 
 _BATCH = 1000
 #: So many values and differences are shown.

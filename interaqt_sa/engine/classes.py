@@ -8,9 +8,8 @@ from typing import Any
 from sqlalchemy.orm import Mapper
 
 from .database import Database
-from .plan import Source
+from .plan import Key, Source
 from .same_row import read_attributes
-from .touched import Key
 
 
 def classes_of(db: Database, source: Source, mapper: Mapper[Any], keys: Iterable[Key]) -> dict[Key, Mapper[Any]]:

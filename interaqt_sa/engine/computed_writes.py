@@ -19,8 +19,8 @@ from .plan import ComputedValue, Plan, Source, Watch
 from .round_trip import same_value
 
 if TYPE_CHECKING:
+    from .plan import Key
     from .propagation import Propagation
-    from .touched import Key
 
 _UNSET: Any = object()
 

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import Column, ForeignKeyConstraint, Select, Table, and_, select, tuple_
 
 from ..dialects import Lock
-from .plan import Plan, Source
+from .plan import Key, Plan, Source
 from .plan.expressions import labelled
 from .plan.plan import KEY_ACTIONS
 from .propagation import Propagation
-from .touched import Key, Touched
+from .touched import Touched
 
 #: columns of a row that change; ``None`` if the row is deleted
 Changes: TypeAlias = frozenset[Column[Any]] | None

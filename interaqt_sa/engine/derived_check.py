@@ -17,14 +17,13 @@ from .agenda import run_agenda
 from .classes import read_instances
 from .memory import Memory
 from .mutations import start_propagation
-from .plan import Derivation, plan_of
+from .plan import Derivation, Key, plan_of
 from .propagation import Propagation
 from .recompute import next_keys
 from .round_trip import as_stored, same_value
 from .rows import column_values
 from .state_machines import converted
 from .statements import Statements
-from .touched import Key
 from .transforms import derive, source_token, store_derived
 
 #: what a difference of a whole row is filed under

@@ -24,12 +24,12 @@ from .loose import lock_rekeyed
 from .memory import Memory, changed_attributes, identity_of
 from .mutations import Mutations
 from .others import Others
-from .plan import Edge, Plan, Source, Watch, watch_of
+from .plan import Edge, Key, Plan, Source, Watch, watch_of
 from .propagation import Propagation
 from .row_switches import RowSwitches
 from .same_row import SameRowValues, refresh_same_row
 from .statements import Statements
-from .touched import Key, Touched
+from .touched import Touched
 from .written_rows import WrittenRows
 
 if TYPE_CHECKING:

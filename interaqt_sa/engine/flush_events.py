@@ -17,9 +17,8 @@ from .same_row import read_attributes
 
 if TYPE_CHECKING:
     from .mutations import Mutations
-    from .plan import Source
+    from .plan import Key, Source
     from .propagation import Propagation
-    from .touched import Key
     from .written_rows import WrittenRows
 
 Row = dict[str, Any]

@@ -18,9 +18,9 @@ from sqlalchemy.sql.elements import ColumnClause
 
 from .dml_statement import DMLStatement, known_value, one_of_each
 from .locks import LockPass
-from .plan import RowReference, Source, Watch, references_of, watch_of
+from .plan import Key, RowReference, Source, Watch, references_of, watch_of
 from .propagation import Propagation
-from .touched import Key, Touched
+from .touched import Touched
 
 #: values of one row by attribute; a ClauseElement stands for what only the database knows
 Values = Mapping[str, Any]

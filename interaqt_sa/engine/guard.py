@@ -17,13 +17,13 @@ from .dependents import leads_on
 from .dml_statement import dml_of
 from .flush import Flush
 from .links import find_links
-from .plan import Plan, Source
+from .plan import Key, Plan, Source
 from .replaced import find_displaced, find_replaced, may_replace, replacing_targets, rows_by_column
 from .running_flush import RunningFlush
 from .statements_in_flush import follow_statement, writes_links_of_objects
 from .table_identity import FindNames, find_table
 from .textual_writes import may_write
-from .touched import Key, Touched
+from .touched import Touched
 
 if TYPE_CHECKING:
     from collections.abc import Callable

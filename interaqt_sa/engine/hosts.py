@@ -10,12 +10,13 @@ from sqlalchemy.orm import Mapper
 
 from ..dialects import Lock
 from ..dialects.base import is_exact_key, named
+from ..dialects.running_sum import add_exactly, negate_exactly
 from ..errors import ComputationError
-from .computations.numbers import add_exactly, negate_exactly
 from .host_statements import HostStatements
 from .locks import LockPass
 from .loose import lock_members
-from .touched import Batch, Key, Row, folded
+from .plan import Key
+from .touched import Batch, Row, folded
 
 if TYPE_CHECKING:
     from .listener import RowsByClass

@@ -8,10 +8,9 @@ from typing import Any
 
 from sqlalchemy import Column, Table
 
-from .plan import Source
+from .plan import Key, Source
 from .propagation import Propagation
 from .same_row import refresh_same_row
-from .touched import Key
 
 
 def returned_columns(propagation: Propagation, source: Source, tables: Sequence[Table]) -> list[Column[Any]]:

@@ -12,7 +12,7 @@ from .plan import Edge, Source
 
 if TYPE_CHECKING:
     from .database import Database
-    from .touched import Key
+    from .plan import Key
 
 
 def find_links(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sqlalchemy.orm import Mapper
 
 if TYPE_CHECKING:
-    from .touched import Key
+    from .plan import Key
 
 
 #: rows of several classes, by their keys

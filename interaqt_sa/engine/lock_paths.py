@@ -161,21 +161,3 @@ def _add(
         return  # a row of a lower table of joined inheritance refers to it: it is locked after the write
     known = found.get((target, columns))
     found[target, columns] = Reference(target, columns, max(lock, known.lock) if known else lock)
-
-
-def edges_locked_ahead(edges: Iterable[Edge]) -> set[Edge]:
-    """Return the edges all of whose neighbours a pass finds from the keys of written rows."""
-    return {
-        edge
-        for edge in edges
-        if all(
-            hop.same_row
-            or (
-                tuple(hop.remote) == tuple(hop.source.key)
-                and all(getattr(c, "table", None) is edge.driver.table for c in hop.local)
-                if hop.parent is None
-                else hop.parent.table is hop.parent.source.table
-            )
-            for hop in edge.hops
-        )
-    }

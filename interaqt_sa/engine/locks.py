@@ -18,9 +18,9 @@ from .lock_paths import Reference, Wanted, is_read, may_be_late, ranks_ahead, re
 if TYPE_CHECKING:
     from sqlalchemy import Column
 
-    from .plan import Edge, Hop, Source
+    from .plan import Edge, Hop, Key, Source
     from .reader import Reader
-    from .touched import Key, Touched
+    from .touched import Touched
 
 
 _SAVEPOINT = "iq__locks"

@@ -15,8 +15,7 @@ from .advisory import lock_names, place_of
 
 if TYPE_CHECKING:
     from .database import Database
-    from .plan import Edge, Source
-    from .touched import Key
+    from .plan import Edge, Key, Source
 
 #: A database keeps locks in memory of fixed size; two keys that share one cost a wait, no more.
 _LOCKS_PER_EDGE = 16

@@ -17,9 +17,8 @@ from ..dialects import Lock
 from .connection import is_kept_with
 from .locks import LockPass
 from .memory import identity_of
-from .plan import Plan, RowReference, Source, references_of
+from .plan import Key, Plan, RowReference, Source, references_of
 from .propagation import Propagation
-from .touched import Key
 
 
 class Others:

@@ -10,17 +10,17 @@ from typing import Any
 from sqlalchemy import Column
 from sqlalchemy.orm import Session
 
+from ..dialects.running_sum import negate_exactly
 from ..errors import SchedulerError
-from .computations.numbers import negate_exactly
 from .database import Database
 from .listener import Listener
 from .locks import LockPass
 from .loose import lock_hosts
 from .memory import Memory
-from .plan import Edge, Hop, Host, Source
+from .plan import Edge, Hop, Host, Key, Source
 from .reader import Reader
 from .statements import Statements
-from .touched import Batch, Key, Row, Touched
+from .touched import Batch, Row, Touched
 from .trees import lock_structure
 
 #: after so many steps it is counted how often each row changes: a long chain of rows changes each of them once or twice

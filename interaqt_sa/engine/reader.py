@@ -11,9 +11,9 @@ from ..dialects.base import is_exact_key
 from .database import Database
 from .host_statements import HostStatements
 from .loose import lock_members
-from .plan import Edge, Hop, Host
+from .plan import Edge, Hop, Host, Key
 from .python_parts import evaluate_members
-from .touched import Key, Row
+from .touched import Row
 
 
 class Reader:

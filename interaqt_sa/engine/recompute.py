@@ -30,14 +30,14 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from ..dialects import Lock
 from ..dialects.base import named
 from .host_statements import HostStatements
-from .plan import ComputedValue, Edge, Host, Source
+from .plan import ComputedValue, Edge, Host, Key, Source
 from .plan.expressions import labelled
 from .propagation import Propagation
 from .python_parts import evaluate_members
 from .round_trip import as_stored, same_value
 from .same_row import fresh_same_row, read_attributes, refresh_same_row
 from .selection_updates import selection_of
-from .touched import Key, Touched
+from .touched import Touched
 from .written_rows import WrittenRows
 
 _ZERO: ColumnElement[Any] = literal_column("0")

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 from sqlalchemy import Table
 
-from .plan import ComputedValue, Source
+from .plan import ComputedValue, Key, Source
 from .propagation import Propagation
 from .recompute import restore
-from .touched import Key
 
 
 def recount(propagation: Propagation, source: Source, keys: Iterable[Key]) -> None:

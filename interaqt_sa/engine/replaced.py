@@ -11,9 +11,8 @@ from sqlalchemy import Table
 from ..dialects.indexes import SQLITE, conflict_resolution
 from ..errors import UnmanagedWriteError
 from .conflict_targets import ConflictTarget, Values, unique_keys
-from .plan import Plan, Source
+from .plan import Key, Plan, Source
 from .propagation import Propagation
-from .touched import Key
 
 #: as some put before statements to find them again in logs
 _COMMENT = re.compile(r"\s*/\*((?!\*/).)*\*/\s*", re.DOTALL)

@@ -19,11 +19,11 @@ from .explicit_ids import move_sequence
 from .initial_values import initial_value
 from .inserted import count_inserted
 from .listener import RowsByClass
-from .plan import Source
+from .plan import Key, Source
 from .propagation import Propagation
 from .same_row import read_attributes, refresh_same_row
 from .stored_values import store_values
-from .touched import Key, Touched
+from .touched import Touched
 from .written_rows import WrittenRows
 
 Values = Mapping[str, Any]

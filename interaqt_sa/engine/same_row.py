@@ -13,11 +13,10 @@ from ..definitions.same_row import SameRow
 from ..errors import ComputationError
 from .database import Database
 from .memory_rows import UNKNOWN, FunctionRow, UnknownValueError, changed_row, new_row, stored_form, stored_row
-from .plan import ComputedValue, Source, Watch
+from .plan import ComputedValue, Key, Source, Watch
 from .python_parts import call
 from .round_trip import as_stored, same_value
 from .stored_values import store_values
-from .touched import Key
 from .triggers import has_triggers
 
 

@@ -24,8 +24,9 @@ from ..dialects import Lock
 from ..dialects.base import RowShape, named
 from .computations import Selection
 from .host_statements import HostStatements
+from .plan import Key
 from .plan.expressions import labelled
-from .touched import Batch, Key, Row, Touched
+from .touched import Batch, Row, Touched
 
 if TYPE_CHECKING:
     from .plan import ComputedValue, Edge

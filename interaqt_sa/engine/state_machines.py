@@ -23,9 +23,8 @@ from .plan.expressions import labelled
 from .rows import lock_and_read, update_rows
 
 if TYPE_CHECKING:
-    from .plan import Machine
+    from .plan import Key, Machine
     from .propagation import Propagation
-    from .touched import Key
 
 
 def run_machine(

@@ -29,10 +29,10 @@ from sqlalchemy.orm import Mapper
 from ..dialects import DatabaseDialect, Lock
 from ..dialects.base import is_row
 from ..schema.records import stored_attributes
-from .execution import KeptText
-from .lock_paths import edges_locked_ahead
 from .plan import Edge, Hop, Plan, Source
 from .plan.expressions import labelled
+from .plan.model import edges_locked_ahead
+from .statement_text import KeptText
 
 T = TypeVar("T")
 

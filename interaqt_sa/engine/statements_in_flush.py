@@ -16,11 +16,11 @@ from ..errors import UnmanagedWriteError
 from ..schema.computed import state_of
 from .dml_statement import BY_COLUMN, DMLStatement, conflict_clauses
 from .flush import Flush
-from .plan import Plan, Source
+from .plan import Key, Plan, Source
 from .plan.expressions import labelled
 from .replaced import may_replace
 from .restriction import Restriction
-from .touched import Key, Touched
+from .touched import Touched
 
 
 def writes_links_of_objects(element: Any, table: Table, parameters: Sequence[Mapping[str, Any]], plan: Plan) -> bool:

@@ -12,8 +12,8 @@ from .plan.expressions import labelled
 
 if TYPE_CHECKING:
     from .database import Database
-    from .plan import Source
-    from .touched import Key, Row
+    from .plan import Key, Source
+    from .touched import Row
 
 
 def store_values(

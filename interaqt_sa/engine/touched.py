@@ -9,10 +9,9 @@ from typing import Any
 from sqlalchemy import Column
 
 from ..dialects import Lock
-from .computations.numbers import add_exactly
-from .plan import Hop
+from ..dialects.running_sum import add_exactly
+from .plan import Hop, Key
 
-Key = tuple[Any, ...]
 #: host key followed by one number for each running column
 Row = tuple[Any, ...]
 

@@ -15,9 +15,8 @@ from .python_parts import call
 from .rows import column_values, delete_rows, insert_rows, update_rows
 
 if TYPE_CHECKING:
-    from .plan import Derivation
+    from .plan import Derivation, Key
     from .propagation import Propagation
-    from .touched import Key
 
 
 def run_derivation(propagation: Propagation, derivation: Derivation, event: MutationEvent) -> None:

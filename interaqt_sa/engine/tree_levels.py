@@ -13,9 +13,9 @@ from .touched import Batch
 from .trees import ancestors
 
 if TYPE_CHECKING:
-    from .plan import Edge, Host
+    from .plan import Edge, Host, Key
     from .propagation import Propagation
-    from .touched import Key, Row
+    from .touched import Row
 
 #: fewer changes are applied at once, whatever their levels
 _FEW = 50

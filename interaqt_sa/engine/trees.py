@@ -13,8 +13,7 @@ from .advisory import lock_names
 
 if TYPE_CHECKING:
     from .database import Database
-    from .plan import Edge
-    from .touched import Key
+    from .plan import Edge, Key
 
 
 def lock_structure(db: Database, edge: Edge) -> None:

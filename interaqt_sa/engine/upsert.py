@@ -15,8 +15,8 @@ from .conflict_targets import ConflictTarget, Values, conflict_targets
 from .dml_statement import conflict_clauses
 from .guard import MANAGED_OPTION
 from .inserted import returned_columns
+from .plan import Key
 from .results import WriteResult
-from .touched import Key
 
 if TYPE_CHECKING:
     from .bulk import Bulk

@@ -11,10 +11,10 @@ from sqlalchemy.orm.attributes import instance_state
 
 from .classes import read_by_class
 from .dependents import Dependents, Rows
-from .plan import Source
+from .plan import Key, Source
 from .propagation import Propagation
 from .same_row import refresh_same_row
-from .touched import Key, Touched
+from .touched import Touched
 
 Row = Mapping[str, Any]
 Classes = Mapping[tuple[Source, Key], Mapper[Any]]

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Float, Integer, case, literal_column
 
 from ...dialects.functions import exact, finite
-from ...dialects.running_sum import ALL_DIGITS
 from ...dialects.stored_types import stored_type
-
-
-def add_exactly(a: Any, b: Any) -> Any:
-    """Return ``a + b`` with all digits, whatever the program's decimal context is."""
-    return ALL_DIGITS.add(a, b) if isinstance(a, Decimal) or isinstance(b, Decimal) else a + b
-
-
-def negate_exactly(a: Any) -> Any:
-    """Return ``-a`` with all digits."""
-    return ALL_DIGITS.minus(a) if isinstance(a, Decimal) else -a
 
 
 def is_number(value: ColumnElement[Any]) -> ColumnElement[bool]:

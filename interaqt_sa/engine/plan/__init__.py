@@ -1,7 +1,7 @@
 """Declarations, compiled: which rows contribute where, and in which order rows are locked."""
 
 from .build import plan_if_ready, plan_of
-from .model import ComputedValue, Edge, Hop, Host, Part, Source
+from .model import ComputedValue, Edge, Hop, Host, Key, Part, Source
 from .nodes import Derivation, Machine, Reaction
 from .plan import Plan
 from .watch import RowReference, Watch, references_of, watch_of
@@ -12,6 +12,7 @@ __all__ = [
     "Edge",
     "Hop",
     "Host",
+    "Key",
     "Machine",
     "Part",
     "Plan",

@@ -25,7 +25,7 @@ from ...schema.match import compile_where
 from ...schema.outlines import Outlines
 from ...schema.readiness import can_be_configured
 from ...schema.records import record_name, resolve_record
-from ..computations import accumulator_for
+from ..computations.accumulator import accumulator_for
 from .edges import EdgeBuilder, flatten_attributes
 from .model import ComputedValue, Host, Part
 from .order import assign_ranks

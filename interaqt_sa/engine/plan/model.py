@@ -15,7 +15,7 @@ from sqlalchemy.types import TypeEngine
 from ...definitions.computation import Computation
 from ...dialects import Lock
 from ...dialects.indexes import POSTGRESQL, index_predicate
-from ..computations import Accumulator
+from ..computations.accumulator import Accumulator
 
 Key = tuple[Any, ...]
 
@@ -342,3 +342,21 @@ class Host:
 
     def __repr__(self) -> str:
         return f"<Host {self.table.fullname}>"
+
+
+def edges_locked_ahead(edges: Iterable[Edge]) -> set[Edge]:
+    """Return the edges all of whose neighbours a pass finds from the keys of written rows."""
+    return {
+        edge
+        for edge in edges
+        if all(
+            hop.same_row
+            or (
+                tuple(hop.remote) == tuple(hop.source.key)
+                and all(getattr(c, "table", None) is edge.driver.table for c in hop.local)
+                if hop.parent is None
+                else hop.parent.table is hop.parent.source.table
+            )
+            for hop in edge.hops
+        )
+    }
