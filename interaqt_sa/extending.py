@@ -35,9 +35,9 @@ from .definitions.extremes import check_ordered_field
 from .definitions.references import References
 from .definitions.value_columns import check_summed_field, counter, exact_sum, require_type
 from .engine.computations import Accumulator, Contribution, Selection, accumulates
-from .engine.computations.accumulator import Resolve, Test
 from .engine.computations.extremes import greater, lesser
-from .engine.computations.numbers import as_number, is_number
+from .engine.plan.accumulator import Resolve, Test
+from .engine.sql.exact_numbers import as_number, is_number
 
 __all__ = [
     "Accumulator",

@@ -19,10 +19,10 @@ from ..definitions.validation import check_name
 from ..dialects.column_types import to_milliseconds
 from ..errors import DefinitionFault, InteractionGuardError
 from ..runtime.context import Context
-from ..runtime.plain import is_array, is_mapping
+from ..runtime.plain_data import is_array, is_mapping
 from ..schema.given_values import may_be_stored
-from ..schema.keys import NoKeyError, key_value
-from ..schema.records import record_name
+from ..schema.key_coercion import NoKeyError, key_value
+from ..schema.record_lookup import record_name
 
 CHECK = "payload"
 _SCALARS = (str, int, float, Decimal, UUID, date, bytes)

@@ -12,8 +12,8 @@ from sqlalchemy.schema import SchemaItem
 
 from ..definitions.computation import INFO_KEY
 from ..engine.plan import plan_of
-from ..schema.catalog import Catalog
-from ..schema.records import record_name
+from ..schema.metadata_state import Catalog
+from ..schema.record_lookup import record_name
 from .declared import Declared, missing_columns
 from .defaults import DEFAULT, added_defaults
 from .dependencies import derivations, reads_any, with_dependents

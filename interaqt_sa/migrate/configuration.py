@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.runtime.plugins import Plugin
 from sqlalchemy import MetaData, inspect, update
 
-from ..schema.catalog import metadata_of
+from ..schema.metadata_state import metadata_of
 from . import _plugin
 from .adoption import adopt_true_values
 from .backfill import Pace, in_revision, run_waiting

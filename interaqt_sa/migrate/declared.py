@@ -9,7 +9,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, inspect
 
 from ..definitions.computation import info_of
 from ..engine.plan import ComputedValue, Derivation, plan_of
-from ..schema.dictionaries import DICTIONARY_KEY
+from ..schema.compile.dictionaries import DICTIONARY_KEY
 from .defaults import DEFAULT, defaulted_column
 from .dependencies import derivations
 from .fingerprints import rows_fingerprint, value_fingerprint

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapper
 
 from ..dialects.execution_options import ENGINE_OPTIONS
-from ..schema.catalog import Catalog
+from ..schema.metadata_state import Catalog
 
 #: Stands for the fingerprint where a back-fill writes the default of a property.
 DEFAULT = "default"

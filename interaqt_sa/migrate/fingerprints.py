@@ -24,7 +24,7 @@ from ..definitions.computation import Computation
 from ..definitions.match import And, Atom, MatchExp, Not, Or
 from ..engine.plan import ComputedValue, Derivation
 from ..schema.computed import declared_rows
-from ..schema.records import record_name, resolve_record
+from ..schema.record_lookup import record_name, resolve_record
 
 #: Stands in front of each fingerprint. It is raised when the engine stores something else for the same declaration;
 #: values of another format are filled again.

@@ -12,10 +12,10 @@ from sqlalchemy import MetaData, Table
 
 from ..definitions.records import Relation
 from ..errors import DefinitionFault
-from ..schema.catalog import Catalog
+from ..schema.compile.tables import table_name
+from ..schema.metadata_state import Catalog
 from ..schema.naming import fit_identifier, snake_case
-from ..schema.records import resolve_record
-from ..schema.tables import table_name
+from ..schema.record_lookup import resolve_record
 from .operations import CheckUnique, MoveLinks
 from .state import metadatas
 

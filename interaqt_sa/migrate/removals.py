@@ -11,7 +11,7 @@ from alembic.util import DispatchPriority, PriorityDispatchResult
 from sqlalchemy import Column, Connection, MetaData, Table, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from ..schema.catalog import Catalog
+from ..schema.metadata_state import Catalog
 from .defaults import defined_tables
 from .legacy_ids import LEGACY_TABLE
 

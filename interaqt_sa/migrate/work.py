@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Table, insert, select
 from ..definitions.computation import info_of
 from ..dialects import dialect_for
 from ..dialects.execution_options import ENGINE_OPTIONS
-from ..engine.backfill_values import backfill_values
-from ..engine.derived_check import backfill_derivation
-from ..engine.statements import Statements
-from ..schema.dictionaries import DICTIONARY_KEY, ROW_ID
+from ..engine.maintenance.backfill import backfill_values
+from ..engine.maintenance.derived_rows import backfill_derivation
+from ..engine.sql.statement_cache import Statements
+from ..schema.compile.dictionaries import DICTIONARY_KEY, ROW_ID
 from .declared import Declared
 from .defaults import DEFAULT, fill_column, fill_default
 from .dependencies import Pass, passes, reads_any

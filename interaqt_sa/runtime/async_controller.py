@@ -14,10 +14,10 @@ from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.records import Entity, Relation
 from ..definitions.representation import shorten
 from ..session.retry import async_sleep
-from .assembly import assemble
 from .context import Context
+from .database_setup import set_up
+from .dispatcher_factory import assemble
 from .result import DispatchResult
-from .setup import set_up
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session

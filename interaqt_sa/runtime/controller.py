@@ -13,10 +13,10 @@ from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.records import Entity, Relation
 from ..definitions.representation import shorten
 from ..definitions.validation import refuse_awaitable
-from .assembly import assemble
 from .context import Context
+from .database_setup import set_up
+from .dispatcher_factory import assemble
 from .result import DispatchResult
-from .setup import set_up
 
 if TYPE_CHECKING:
     from ..storage import Storage

@@ -30,17 +30,17 @@ from ..errors import (
     TransactionOutcomeUnknownError,
 )
 from ..schema.given_values import checked_value
-from ..schema.records import record_name, resolve_record
+from ..schema.record_lookup import record_name, resolve_record
 from ..session.after_commit import run_after_commit
 from ..session.commit import commit
 from ..session.retry import READ_COMMITTED, SERIALIZABLE, Attempt, run_attempts, set_isolation
 from ..session.state import SessionState
 from ..session.violations import with_constraint_violation
-from .aftermath import Aftermath, OpenContext, mapping_or_none
 from .context import Context
-from .plain import is_mapping, plain_copy
+from .current_dispatch import running, running_context
+from .plain_data import is_mapping, plain_copy
+from .post_commit import Aftermath, OpenContext, mapping_or_none
 from .result import DispatchResult
-from .running import running, running_context
 
 #: Errors that a result holds; all others are faults of a program and are raised.
 HELD_ERRORS = (FrameworkError, DBAPIError, PoolTimeoutError, StaleDataError)

@@ -13,7 +13,8 @@ from ..definitions.computation import computation_of
 from ..definitions.representation import shorten
 from ..dialects import dialect_class
 from ..dialects.sqlite_transactions import SQLiteTransactions
-from ..engine.check import (
+from ..engine.capture.session_listeners import Keeper
+from ..engine.maintenance.check import (
     CheckReport,
     check_derivations,
     check_values,
@@ -22,12 +23,11 @@ from ..engine.check import (
     select_derivations,
     select_values,
 )
-from ..engine.keeper import Keeper
-from ..schema.catalog import metadata_of
+from ..schema.metadata_state import metadata_of
 from ..schema.schema import Schema
 from ..session.factory_advice import wrong_factory
 from ..storage import Storage
-from .running import running_session
+from .current_dispatch import running_session
 from .verification import check_computations, connection_of, verify
 
 #: Rows derived from rows that are derived …: so long a chain is mended by one call of ``repair``.

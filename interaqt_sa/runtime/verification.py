@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from ..definitions.event_source import EventSource
 from ..engine.plan import plan_of
 from ..errors import ConstraintSetupError, DefinitionError, DefinitionFault
-from ..schema.catalog import Catalog
+from ..schema.metadata_state import Catalog
 from ..schema.schema import ConstraintInfo, Schema
 
 log = logging.getLogger(__name__)

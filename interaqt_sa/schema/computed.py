@@ -33,10 +33,9 @@ from ..dialects.placeholders import Placeholder, has_placeholder
 from ..dialects.running_sum import RunningSum
 from ..dialects.stored_types import stored_type
 from ..errors import DefinitionFault
-from . import merging as merging  # noqa: PLC0414  its listener goes with this module's
-from .catalog import Catalog
+from .metadata_state import Catalog
 from .naming import fit_identifier
-from .records import mapper_of
+from .record_lookup import mapper_of
 
 T = TypeVar("T")
 

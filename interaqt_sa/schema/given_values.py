@@ -41,7 +41,7 @@ from ..definitions.representation import shorten
 from ..dialects import dialect_class
 from ..dialects.special_types import other_check
 from ..errors import InvalidValueError
-from .keys import NoKeyError, key_value
+from .key_coercion import NoKeyError, key_value
 
 #: Levels of nesting that every step of a write bears.
 MAX_DEPTH = 460

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Mapper, RelationshipProperty, clsregistry, registry
 
-from .catalog import mappers_in
+from .metadata_state import mappers_in
 
 #: arguments of a relationship that may name classes and tables which are still to be imported
 _NAMES = ("secondary", "primaryjoin", "secondaryjoin", "order_by", "foreign_keys", "remote_side")

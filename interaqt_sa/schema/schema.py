@@ -16,11 +16,11 @@ from ..definitions.constraints import NonNullConstraint, UniqueConstraint
 from ..definitions.records import Relation
 from ..dialects import dialect_class, knows
 from ..dialects.indexes import index_predicate
-from .catalog import Catalog
+from .compile.constraints import VIOLATION_CODE
+from .compile.dictionaries import DICTIONARY_KEY
 from .computed import TRANSFORM_KEY, state_of
-from .constraints import VIOLATION_CODE
-from .dictionaries import DICTIONARY_KEY
-from .records import record_name, resolve_record
+from .metadata_state import Catalog
+from .record_lookup import record_name, resolve_record
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from ..definitions.constraints import NonNullConstraint, UniqueConstraint
 from ..dialects.constraint_names import Constraint, physical_name, quoted_name
 from ..dialects.database_errors import NormalizedDatabaseError, error_chain, normalize_database_error
 from ..errors import ConstraintViolationError
-from ..schema.catalog import Catalog
-from ..schema.constraints import VIOLATION_CODE
-from ..schema.records import record_name
+from ..schema.compile.constraints import VIOLATION_CODE
+from ..schema.metadata_state import Catalog
+from ..schema.record_lookup import record_name
 
 
 def find_constraint_violation_error(error: BaseException) -> ConstraintViolationError | None:

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 from ..definitions.arguments import AttributeQuery, Where
 from ..definitions.representation import shorten
 from ..errors import DefinitionFault, InvalidValueError
-from ..schema.catalog import Catalog
-from ..schema.mapping import RELATION_KEY
-from ..schema.records import record_name
+from ..schema.compile.mapping import RELATION_KEY
+from ..schema.metadata_state import Catalog
+from ..schema.record_lookup import record_name
 
 LINK = "&"
 #: More than any program asks for, fewer than Python's stack.

@@ -12,7 +12,7 @@ from ..definitions.computation import computation_of
 from ..definitions.representation import shorten
 from ..errors import InvalidValueError
 from ..schema.given_values import checked_value
-from ..schema.records import record_name
+from ..schema.record_lookup import record_name
 from .attributes import LINK, link_of
 from .references import column_key
 

@@ -14,12 +14,12 @@ from ..definitions.match import And, Atom, MatchExp, Not, Or
 from ..definitions.records import Relation, ref_name
 from ..definitions.representation import shorten
 from ..errors import DefinitionFault, InvalidValueError
-from ..schema.catalog import Catalog
-from ..schema.records import resolve_record
-from ..schema.relations import holding_side
+from ..schema.compile.relations import holding_side
+from ..schema.metadata_state import Catalog
+from ..schema.record_lookup import resolve_record
 from .attributes import key_attributes
+from .orphans import refuse_orphans
 from .read import Record, matching
-from .reliance import refuse_orphans
 from .unit import flush_last
 from .write import create, delete, update
 

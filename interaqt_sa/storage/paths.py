@@ -10,8 +10,8 @@ from sqlalchemy.orm import MANYTOONE, Mapper, RelationshipProperty, aliased
 from ..definitions.match import MatchExp
 from ..errors import DefinitionFault
 from ..schema.given_values import checked_operand
-from ..schema.match import compile_match
-from ..schema.records import record_name
+from ..schema.predicates.match import compile_match
+from ..schema.record_lookup import record_name
 from .attributes import key_attributes, relationship_of, unknown_attribute
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Dialect, Select, func, select, tuple_
 from sqlalchemy.orm import Mapper, Session, aliased
 
 from ..definitions.arguments import Where
-from ..schema.match import compile_where
+from ..schema.predicates.match import compile_where
 from .attributes import LINK, Modifier, Nested, Selection, key_attributes
 from .paths import Paths
 

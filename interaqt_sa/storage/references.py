@@ -9,8 +9,8 @@ from sqlalchemy.orm import Mapper
 
 from ..definitions.representation import shorten
 from ..errors import InvalidValueError
-from ..schema.keys import NoKeyError, key_value
-from ..schema.records import record_name
+from ..schema.key_coercion import NoKeyError, key_value
+from ..schema.record_lookup import record_name
 from .attributes import LINK, key_attributes
 
 

@@ -13,8 +13,8 @@ from ..definitions.arguments import AttributeQuery, RecordRef, Where
 from ..definitions.dictionary import Dictionary
 from ..dialects import dialect_class
 from ..dialects.database_errors import is_require_serializable_retry
-from ..schema.dictionaries import ROW_ID, dictionary_mapper
-from ..schema.records import resolve_record
+from ..schema.compile.dictionaries import ROW_ID, dictionary_mapper
+from ..schema.record_lookup import resolve_record
 from ..schema.schema import Schema
 from ..session.invalid_values import invalid_value
 from ..session.isolation import READ_COMMITTED, require_isolation

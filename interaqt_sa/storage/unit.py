@@ -8,7 +8,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.orm import Session
 
-from ..schema.catalog import Catalog
+from ..schema.metadata_state import Catalog
 from ..session.all_or_nothing import UnitOfFlushes, all_or_nothing, is_flushing
 from ..session.state import SessionState
 

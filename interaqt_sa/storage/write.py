@@ -10,16 +10,16 @@ from sqlalchemy.orm import Mapper, RelationshipProperty, Session
 from ..definitions.arguments import Where
 from ..definitions.representation import shorten
 from ..errors import DefinitionFault, InvalidValueError
-from ..schema.records import record_name
+from ..schema.record_lookup import record_name
 from .attributes import LINK, key_attributes, link_of, unknown_attribute
+from .circular_references import break_loops, is_loop, relate_back
 from .data import checked_data
 from .exclusive import end_old_relations, let_go
-from .ids import move_sequence_past
-from .loops import break_loops, is_loop, relate_back
+from .orphans import refuse_orphan_by_column, refuse_orphans
 from .paths import foreign_key_pairs
 from .read import Record, dialect_of, matching
 from .references import column_key, has_key, is_reference, key_of, without_link
-from .reliance import refuse_orphan_by_column, refuse_orphans
+from .sequence_sync import move_sequence_past
 from .unit import flush_last
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, ForeignKey, Integer, Numeric, delete, insert, sel
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 import interaqt_sa as iq
-from interaqt_sa.engine import keeper
+from interaqt_sa.engine.capture import session_listeners as keeper
 from tests.engine.conftest import MakeSystem
 from tests.engine.schedules import assert_true, engine_of
 from tests.support.statements import count_at_the_driver, count_statements

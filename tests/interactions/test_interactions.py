@@ -35,7 +35,7 @@ from interaqt_sa.runtime.async_controller import AsyncController
 from interaqt_sa.runtime.async_system import AsyncSystem
 from interaqt_sa.runtime.controller import Controller
 from interaqt_sa.runtime.system import System
-from interaqt_sa.schema.records import resolve_record
+from interaqt_sa.schema.record_lookup import resolve_record
 from tests.runtime.test_dispatch import conflict
 
 NONE = object()

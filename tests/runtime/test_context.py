@@ -14,7 +14,7 @@ from interaqt_sa.definitions.event_source import RecordMutationSideEffect
 from interaqt_sa.runtime.async_controller import AsyncController
 from interaqt_sa.runtime.async_system import AsyncSystem
 from interaqt_sa.runtime.controller import Controller
-from interaqt_sa.runtime.running import running_session
+from interaqt_sa.runtime.current_dispatch import running_session
 from tests.runtime.models import Base, Customer, PlaceOrder
 from tests.runtime.test_dispatch import ARGS, Refused, source, stored
 

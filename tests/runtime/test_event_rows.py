@@ -24,7 +24,7 @@ from sqlalchemy.orm import (
 )
 
 import interaqt_sa as iq
-from interaqt_sa.engine import added
+from interaqt_sa.engine.capture import insert_row as added
 from tests.support.statements import count_statements
 
 

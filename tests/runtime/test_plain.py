@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import pytest
 
-from interaqt_sa.runtime import plain
-from interaqt_sa.runtime.plain import plain_copy
+from interaqt_sa.runtime import plain_data as plain
+from interaqt_sa.runtime.plain_data import plain_copy
 from tests.runtime.models import Customer
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from interaqt_sa.schema.compile.compile.compile import compile_schema
 from sqlalchemy import (
     CheckConstraint,
     Engine,
@@ -28,7 +29,6 @@ from sqlalchemy.orm import (
 )
 
 from interaqt_sa.definitions.records import Entity, Property, Relation
-from interaqt_sa.schema.compile import compile_schema
 
 
 def declared() -> tuple[type[DeclarativeBase], type[Any], type[Any]]:

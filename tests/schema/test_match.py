@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_col
 
 from interaqt_sa.definitions.match import MatchExp
 from interaqt_sa.errors import DefinitionFault
-from interaqt_sa.schema.match import apply_operator, compile_match, compile_where
+from interaqt_sa.schema.predicates.match import apply_operator, compile_match, compile_where
 
 
 class Base(DeclarativeBase):

@@ -20,7 +20,7 @@ from interaqt_sa import (
     System,
     compile_schema,
 )
-from interaqt_sa.schema.catalog import Catalog
+from interaqt_sa.schema.metadata_state import Catalog
 
 
 def rel(source: Any, one: str, target: Any, other: str, type: Any = "n:1", **kw: Any) -> Relation:

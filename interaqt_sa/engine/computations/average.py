@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, case, literal, literal_column, null
 
 from ...definitions.aggregates import Average
 from ...dialects.functions import trimmed
-from .accumulator import Accumulator, Resolve, Test, accumulates
-from .numbers import as_number, is_number
+from ..plan.accumulator import Accumulator, Resolve, Test, accumulates
+from ..sql.exact_numbers import as_number, is_number
 
 
 @accumulates(Average)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, literal_column
 
 from ...definitions.aggregates import Count
-from .accumulator import Accumulator, Contribution, Resolve, Test, accumulates
+from ..plan.accumulator import Accumulator, Contribution, Resolve, Test, accumulates
 
 
 @accumulates(Count)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, case, func
 
 from ...definitions.extremes import Max, Min
 from ...dialects.functions import without_nan
-from .accumulator import Resolve, Selection, Test, accumulates
+from ..plan.accumulator import Resolve, Selection, Test, accumulates
 
 
 class ExtremeSelection(Selection):

@@ -8,7 +8,7 @@ from typing import Any as _Any
 from sqlalchemy import ColumnElement, and_, case, literal_column
 
 from ...definitions.aggregates import Any, Every
-from .accumulator import Accumulator, Contribution, Resolve, Test, accumulates
+from ..plan.accumulator import Accumulator, Contribution, Resolve, Test, accumulates
 
 _ONE: ColumnElement[_Any] = literal_column("1")
 _ZERO: ColumnElement[_Any] = literal_column("0")

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement
 
 from ...definitions.aggregates import Summation
-from .accumulator import Accumulator, Resolve, Test, accumulates
-from .numbers import as_number
+from ..plan.accumulator import Accumulator, Resolve, Test, accumulates
+from ..sql.exact_numbers import as_number
 
 
 @accumulates(Summation)

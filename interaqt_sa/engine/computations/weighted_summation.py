@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement
 
 from ...definitions.weighted_summation import WeightedSummation
 from ...dialects.running_sum import ALL_DIGITS
-from .accumulator import Accumulator, Contribution, Resolve, Test, accumulates
-from .numbers import as_number
+from ..plan.accumulator import Accumulator, Contribution, Resolve, Test, accumulates
+from ..sql.exact_numbers import as_number
 
 
 @accumulates(WeightedSummation)

@@ -11,14 +11,14 @@ from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
 from ...dialects.functions import NextId
 from ...dialects.indexes import declared_resolutions, may_stop_halfway
-from ...schema.catalog import Catalog
-from ...schema.records import relationships_of
-from .by_mapper import ByMapper
-from .model import ComputedValue, Host, Source
+from ...schema.metadata_state import Catalog
+from ...schema.record_lookup import relationships_of
+from .contributions import ComputedValue, Host, Source
+from .mapper_cache import ByMapper
 
 if TYPE_CHECKING:
-    from .nodes import Derivation, Machine, Reaction
-    from .sources import Sources
+    from .event_nodes import Derivation, Machine, Reaction
+    from .watched_tables import Sources
 
 #: by which the database changes rows that refer to others
 KEY_ACTIONS = ("CASCADE", "SET NULL", "SET DEFAULT")

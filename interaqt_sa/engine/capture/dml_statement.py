@@ -1,0 +1,331 @@
+"""A DML statement in the terms of the plan: its table, the columns that it writes, the rows that it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import (
+    BinaryExpression,
+    BindParameter,
+    Cast,
+    Column,
+    ColumnClause,
+    ColumnElement,
+    Label,
+    Table,
+    Tuple,
+    TypeCoerce,
+    column,
+)
+from sqlalchemy.orm import FromStatement, Mapper, ORMExecuteState
+from sqlalchemy.sql import operators, visitors
+from sqlalchemy.sql.dml import Delete, Insert, Update
+from sqlalchemy.sql.elements import Grouping
+from sqlalchemy.sql.lambdas import LambdaElement
+
+from ...dialects.base import named
+from ...errors import UnmanagedWriteError
+
+_RAW = SimpleNamespace(_dml_strategy="raw")
+#: options of statements as they go to the connection: rows are known by columns, not by attributes
+BY_COLUMN = {"_sa_orm_insert_options": _RAW, "_sa_orm_update_options": _RAW}
+#: elements around what is assigned to in ``SET``
+_AROUND = (Grouping, Label, Cast, TypeCoerce)
+#: value of a column of which a part is assigned to
+_UNTOLD = object()
+
+# The parts of a DML statement have no public accessors: _values, _ordered_values, _multi_values, _select_names,
+# _post_values_clause; nor have annotations: _propagate_attrs.
+
+
+def dml_of(statement: Any) -> Insert | Update | Delete | None:
+    """Return the INSERT, UPDATE or DELETE that is executed as ``statement``, which may be a lambda.
+
+    ``select(Class).from_statement(insert(Class)…)`` loads what the DML returns, as does the DML itself that returns
+    the same entities.
+    """
+    if isinstance(statement, LambdaElement):
+        statement = statement._resolved
+    elif isinstance(statement, FromStatement):
+        statement = _returning_entities(statement)
+    return statement if isinstance(statement, (Insert, Update, Delete)) else None
+
+
+def _returning_entities(statement: FromStatement[Any]) -> Any:
+    inner: Any = dml_of(statement.element)
+    entities = [e._annotations.get("parententity") for e in statement._raw_columns]
+    if inner is None or mapper_of(inner) is None or {*entities} != {mapper_of(inner)}:
+        return None
+    inner = inner._generate()
+    inner._returning = ()
+    return inner.returning(*statement._raw_columns).options(*statement._with_options)
+
+
+def mapper_of(statement: Any) -> Mapper[Any] | None:
+    """Return the mapper of the class that a statement writes, ``None`` if it names a table."""
+    # not those of the statement: criteria on a class make no statement on a class of one on a table
+    subject = statement.table._propagate_attrs.get("plugin_subject")
+    return getattr(subject, "mapper", None)
+
+
+def options_of(execution: ORMExecuteState) -> dict[str, Any]:
+    """Return the execution options of a statement, with what other listeners have changed so far."""
+    return {**execution.execution_options, **execution.local_execution_options}
+
+
+class DMLStatement:
+    """One DML statement of a session.
+
+    :param table: the table of the plan that it writes.
+    :ivar statement: as SQLAlchemy will run it.
+    :ivar target: what it calls the table: ``table`` itself, an alias, another object for it.
+    :ivar mapper: whose attributes it may name; ``None`` for a statement on a table.
+    :ivar rows: the parameter sets, if there are several.
+    :ivar parameters: the parameter set, if there is one.
+    """
+
+    def __init__(self, execution: ORMExecuteState, statement: Insert | Update | Delete, table: Table) -> None:
+        self.execution = execution
+        self.statement: Any = statement
+        self.table = table
+        # joins and locks compare it with the FROM of the statement's own criteria
+        is_own = isinstance(statement.table, Table) and statement.table.metadata is table.metadata
+        self.target: Any = table if is_own else statement.table
+        self.mapper = mapper_of(statement)
+        given = execution.parameters
+        self.rows: list[Mapping[str, Any]] = list(given) if isinstance(given, (list, tuple)) else []
+        self.parameters: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+        self._refuse_foreign_class()
+
+    def _refuse_foreign_class(self) -> None:
+        if self.mapper is not None and self.table not in self.mapper.tables:
+            raise UnmanagedWriteError(
+                f"{self.mapper.class_.__name__} maps the table {self.table.fullname!r} a second time, so that computed "
+                f"values cannot follow this statement; use the class, or the Table, that the System knows",
+                table=self.table.fullname,
+            )
+
+    @property
+    def verb(self) -> str:
+        """``"insert"``, ``"update"`` or ``"delete"``."""
+        return str(self.statement.__visit_name__)
+
+    @cached_property
+    def rows_by_attribute(self) -> bool:
+        """Whether parameter sets name attributes of the class, and not columns."""
+        return self.mapper is not None and self.strategy == "bulk"
+
+    @cached_property
+    def strategy(self) -> str:
+        """SQLAlchemy's name for the way in which the ORM runs the statement."""
+        options = options_of(self.execution)
+        kind = "insert" if isinstance(self.statement, Insert) else "update"
+        chosen = getattr(options.get(f"_sa_orm_{kind}_options"), "_dml_strategy", "auto")
+        # nothing was chosen yet for a statement inside select(…).from_statement()
+        return ("bulk" if self.rows else "orm") if chosen == "auto" else str(chosen)
+
+    # -- columns -----------------------------------------------------------------------------------------------
+
+    def expression(self, wanted: Column[Any]) -> ColumnElement[Any]:
+        """Return ``wanted`` as a column of what the statement calls the table."""
+        if self.target is self.table or wanted.table is not self.table:
+            return wanted
+        # another object may lack the column, or know another type
+        found: ColumnClause[Any] = column(wanted.name, wanted.type)
+        found.table = self.target
+        return found
+
+    def expressions(self, wanted: Iterable[Column[Any]]) -> list[ColumnElement[Any]]:
+        """Return several columns; see :meth:`expression`."""
+        return [self.expression(one) for one in wanted]
+
+    def returned(self, wanted: Iterable[Column[Any]]) -> list[ColumnElement[Any]]:
+        """Return columns for a RETURNING, such that the application finds its own in the rows."""
+        found = self.expressions(wanted)
+        if not self.statement._returning:
+            return found
+        return [one.label(named(f"c{i}")) for i, one in enumerate(found)]
+
+    def name_in_rows(self, wanted: Column[Any]) -> str | None:
+        """Return the name by which parameter sets give ``wanted``; ``None`` for a column that has none."""
+        if self.rows_by_attribute:
+            mapper = self.mapper
+            assert mapper is not None
+            return mapper.get_property_by_column(wanted).key if mapper.columns.contains_column(wanted) else None
+        if self.target is self.table:
+            return wanted.key
+        return next((key for key, one in self.statement.table.c.items() if one.name == wanted.name), None)
+
+    @cached_property
+    def each_name(self) -> Mapping[Any, Any]:
+        """Every name in the parameter sets, with the value that one of them gives it."""
+        return one_of_each(self.rows or [self.parameters])
+
+    @cached_property
+    def written(self) -> frozenset[Column[Any]]:
+        """The columns that it writes by its values, its parameters or its conflict clause.
+
+        :raises UnmanagedWriteError: if it assigns to something of which no column can be told.
+        """
+        found = {one for key, value in self._assignments() for one, _ in self.assigned(key, value)}
+        found.update(one for one, _ in self.set_on_conflict())
+        for name, value in self.each_name.items():
+            found.update(one for one, _ in self.assigned(name, value, in_rows=True))
+        return frozenset(found)
+
+    @cached_property
+    def untold(self) -> frozenset[Column[Any]]:
+        """Those of :attr:`written` of which it does not say the value as such: a part of a column is assigned to."""
+        pairs = (pair for key, value in self._assignments() for pair in self.assigned(key, value))
+        return frozenset(column for column, value in pairs if value is _UNTOLD)
+
+    def _assignments(self) -> Iterator[tuple[Any, Any]]:
+        yield from self._pairs()
+        yield from one_of_each(self.rows_of_values()).items()
+        for name in getattr(self.statement, "_select_names", None) or ():
+            yield name, None
+
+    def _pairs(self) -> Iterable[tuple[Any, Any]]:
+        ordered = getattr(self.statement, "_ordered_values", None) or ()
+        return [*ordered, *(getattr(self.statement, "_values", None) or {}).items()]
+
+    def set_on_conflict(self) -> Iterator[tuple[Column[Any], Any]]:
+        """Yield what ``ON CONFLICT DO UPDATE`` assigns to columns, which it names by their keys or names."""
+        for clause in conflict_clauses(self.statement):
+            for key, value in dict(getattr(clause, "update_values_to_set", ())).items():
+                yield from self._of_name(key, value) if isinstance(key, str) else self.assigned(key, value)
+
+    def rows_of_values(self) -> list[Mapping[Any, Any]]:
+        """Return the rows of ``insert(…).values([…])``; those without names give the columns in order."""
+        rows = [row for rows in getattr(self.statement, "_multi_values", ()) for row in rows]
+        columns = self.statement.table.columns
+        return [row if isinstance(row, Mapping) else dict(zip(columns, row, strict=False)) for row in rows]
+
+    def values(self) -> dict[Column[Any], Any]:
+        """Return what the statement gives to all of its rows."""
+        return _told((pair for key, given in self._pairs() for pair in self.assigned(key, given)))
+
+    def given_rows(self) -> list[dict[Column[Any], Any]]:
+        """Return what each row of an INSERT gives, as far as that is told; of ``INSERT … SELECT`` nothing is."""
+        fixed, listed = self.values(), self.rows_of_values()
+        rows = [self.by_column(row, in_rows=not listed) for row in listed or self.rows or [self.parameters]]
+        if not self.rows_by_attribute:  # the first one says which columns are written
+            rows = [{column: row[column] for column in rows[0] if column in row} for row in rows]
+        return [{c: known_value(v) for c, v in {**fixed, **row}.items()} for row in rows]
+
+    def by_column(self, row: Mapping[Any, Any], *, in_rows: bool) -> dict[Column[Any], Any]:
+        """Return what ``row`` gives to columns.
+
+        :param in_rows: whether it is a parameter set, and no row of :meth:`rows_of_values`.
+        """
+        return _told(pair for key, value in row.items() for pair in self.assigned(key, value, in_rows=in_rows))
+
+    def assigned(self, key: Any, value: Any, *, in_rows: bool = False) -> Iterator[tuple[Column[Any], Any]]:
+        """Yield the columns, with their values, to which ``key`` assigns ``value``; none for another parameter."""
+        if hasattr(key, "__clause_element__"):
+            key = key.__clause_element__()
+        if isinstance(key, str):
+            by_attribute = self.rows_by_attribute if in_rows else self.mapper is not None
+            yield from self._of_attribute(key, value, in_rows=in_rows) if by_attribute else self._of_name(key, value)
+        elif isinstance(key, ColumnClause):
+            if (found := self._column(key)) is not None:
+                yield found, value
+        else:
+            parts = [found for part in _assigned_parts(key) if (found := self._column(part)) is not None]
+            if not parts:
+                raise UnmanagedWriteError(
+                    f"this {self.verb} of {self.table.fullname!r} assigns to {key}, of which it cannot be told what "
+                    "column that is; assign to the column",
+                    table=self.table.fullname,
+                )
+            yield from ((part, _UNTOLD) for part in parts)
+
+    def _of_attribute(self, name: str, value: Any, *, in_rows: bool) -> Iterator[tuple[Column[Any], Any]]:
+        mapper = self.mapper
+        assert mapper is not None
+        if name in mapper.column_attrs:
+            held = mapper.column_attrs[name].columns[0]
+            if isinstance(held, Column):
+                yield held, value
+            return
+        # a composite, a synonym or a hybrid stands for other attributes
+        attribute: Any = getattr(mapper.class_, name, None)
+        setter = attribute._bulk_dml_setter(name) if in_rows and hasattr(attribute, "_bulk_dml_setter") else None
+        if setter is not None:
+            row = {name: value}
+            setter(row)
+            for other in row.keys() - {name}:
+                yield from self._of_attribute(other, row[other], in_rows=True)
+        elif hasattr(attribute, "_bulk_update_tuples"):
+            for key, given in attribute._bulk_update_tuples(value):
+                if not isinstance(key, str):
+                    yield from self.assigned(key, given)
+        else:
+            yield from self._of_name(name, value)
+
+    def _of_name(self, name: str, value: Any) -> Iterator[tuple[Column[Any], Any]]:
+        found = self.statement.table.c.get(name)
+        if found is None:
+            found = next((c for c in self.table.columns if c.name == name), None)
+        if found is not None and (own := self._column(found)) is not None:
+            yield own, value
+
+    def _column(self, found: ColumnClause[Any]) -> Column[Any] | None:
+        """Return the column of the plan that ``found`` is."""
+        table: Any = found.table
+        if isinstance(table, Table) and table.metadata is self.table.metadata:
+            # of a class with joined inheritance the column may lie in another table
+            own = self.table.metadata.tables[table.key].c.get(found.key)
+            if own is not None:
+                return own
+        known = self.statement.table.c.get(found.key) if table is None or table is not self.statement.table else found
+        name = known.name if known is not None else found.name
+        return next((c for c in self.table.columns if c.name == name), None)
+
+
+def conflict_clauses(statement: Any) -> Sequence[Any]:
+    """Return the ON CONFLICT clauses of an INSERT, of which SQLite takes several."""
+    found = getattr(statement, "_post_values_clause", None)
+    parts = () if found is None else getattr(found, "clauses", (found,))
+    return [part for part in parts if hasattr(part, "inferred_target_elements")]
+
+
+def known_value(value: Any) -> Any:
+    """Return a value that a statement holds as a parameter as such."""
+    if hasattr(value, "__clause_element__"):
+        value = value.__clause_element__()
+    if isinstance(value, BindParameter) and value.callable is None and not value.required:
+        return value.value
+    return value
+
+
+def one_of_each(rows: Sequence[Mapping[Any, Any]]) -> Mapping[Any, Any]:
+    """Return every name that ``rows`` give, with the value of one of them."""
+    merged: dict[Any, Any] = {}
+    for row in rows:
+        merged.update(row)
+    return merged
+
+
+def _told(pairs: Iterable[tuple[Column[Any], Any]]) -> dict[Column[Any], Any]:
+    return {one: value for one, value in pairs if value is not _UNTOLD}
+
+
+def _assigned_parts(target: Any) -> Iterator[ColumnClause[Any]]:
+    """Yield the columns that ``SET target = …`` changes: ``column[1]``, ``(a, b)``, ``type_coerce(column, …)``."""
+    if isinstance(target, ColumnClause):
+        yield target
+    elif isinstance(target, _AROUND):
+        inner: Any = target.element if hasattr(target, "element") else target.clause
+        yield from _assigned_parts(inner)
+    elif isinstance(target, Tuple):
+        for part in target.clauses:
+            yield from _assigned_parts(part)
+    elif isinstance(target, BinaryExpression) and target.operator in (operators.getitem, operators.json_getitem_op):
+        yield from _assigned_parts(target.left)
+    else:
+        # attributes of composite types, and what others have made up
+        yield from (part for part in visitors.iterate(target) if isinstance(part, ColumnClause))

@@ -1,0 +1,135 @@
+"""The mutation events of a flush."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import CHAR, JSON, Column, Float, Integer, Numeric, Table, TypeDecorator
+from sqlalchemy.orm import InstanceState, Mapper
+from sqlalchemy.orm.attributes import instance_dict, instance_state
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
+
+from ..database.row_functions import read_attributes
+from ..database.rows_in_memory import UNKNOWN, stored_form
+from ..database.session_connection import is_kept_with
+
+if TYPE_CHECKING:
+    from ..computations.event_log import Mutations
+    from ..plan import Key, Source
+    from ..propagation.propagation import Propagation
+    from ..propagation.written_rows import WrittenRows
+
+Row = dict[str, Any]
+
+#: types that round, pad or convert
+_CHANGED_BY_STORING = (Numeric, Float, CHAR, TypeDecorator)
+
+
+class FlushEvents:
+    """Tells what a flush has changed, to those who wait for it; all of it as the database has it."""
+
+    def __init__(self, propagation: Propagation, mutations: Mutations, written: WrittenRows) -> None:
+        self._propagation = propagation
+        self._mutations = mutations
+        self._written = written
+        self._session = propagation.db.session
+        self._plan = propagation.db.statements.plan
+        #: the objects that the flush will insert; whatever listeners do about them meanwhile
+        self.new: list[Any] = []
+
+    def class_of(self, state: InstanceState[Any]) -> Mapper[Any]:
+        """Return the class by which a row is looked for before and after the flush."""
+        base = state.mapper.base_mapper
+        if _changes_class(state.mapper, state.committed_state) and self._mutations.has_reactions(base):
+            return base
+        return state.mapper
+
+    def source_to_tell(self, mapper: Mapper[Any]) -> Source | None:
+        """Return the source of a class whose events are waited for, ``None`` if they are not."""
+        table = mapper.base_mapper.local_table
+        if not isinstance(table, Table) or not self._is_ours(mapper):
+            return None
+        if not is_kept_with(self._session, self._plan, mapper):
+            return None  # what is kept in another database is not followed
+        return self._plan.sources.get(table) or self._propagation.db.statements.unwatched(table, mapper.base_mapper)
+
+    def after(self, context: Any, *, trusts_memory: bool) -> None:
+        """Say what happened.
+
+        :param context: SQLAlchemy's unit of work.
+        :param trusts_memory: whether new objects hold what was written.
+        """
+        self._written.tell_rekeyed()  # new rows may have the keys that others had
+        for mapper, instances in self._inserted(context).items():
+            self._mutations.created(mapper, self._created_rows(mapper, instances, trusts_memory=trusts_memory))
+        self._written.tell()
+
+    def _inserted(self, context: Any) -> dict[Mapper[Any], list[Any]]:
+        found: dict[Mapper[Any], list[Any]] = {}
+        for instance in self.new:
+            state = instance_state(instance)
+            is_written = state in context.states and not any(context.states[state])
+            if is_written and self._is_ours(state.mapper) and not self._replaces(state.mapper, instance):
+                found.setdefault(state.mapper, []).append(instance)
+        return found
+
+    def _replaces(self, mapper: Mapper[Any], instance: object) -> bool:
+        """Whether an object took the place of a deleted one: the unit of work has made one UPDATE of it."""
+        if self._written.is_empty:
+            return False
+        source = self.source_to_tell(mapper)
+        return source is not None and self._written.is_remembered(source, self._key(mapper, instance))
+
+    @staticmethod
+    def _key(mapper: Mapper[Any], instance: object) -> Key:
+        return tuple(mapper.primary_key_from_instance(instance))
+
+    def _is_ours(self, mapper: Mapper[Any]) -> bool:
+        table = mapper.local_table
+        return isinstance(table, Table) and table.metadata is self._plan.metadata and self._mutations.wanted(mapper)
+
+    def _created_rows(self, mapper: Mapper[Any], instances: list[Any], *, trusts_memory: bool) -> list[Row]:
+        rows = [_loaded(mapper, instance_dict(instance)) for instance in instances]
+        if trusts_memory and all(_is_whole(mapper, row) for row in rows):
+            return rows
+        source = self.source_to_tell(mapper)
+        if source is None:
+            return rows
+        keys = [self._key(mapper, instance) for instance in instances]
+        stored = read_attributes(self._propagation.db, source, mapper, keys)
+        return [stored[key] for key in keys if key in stored]
+
+
+def _changes_class(mapper: Mapper[Any], changed: Mapping[str, Any]) -> bool:
+    discriminator = mapper.polymorphic_on
+    if not isinstance(discriminator, Column) or discriminator not in mapper.columns.values():
+        return False
+    return mapper.get_property_by_column(discriminator).key in changed
+
+
+def _loaded(mapper: Mapper[Any], values: Mapping[str, Any]) -> Row:
+    return {prop.key: values[prop.key] for prop in mapper.column_attrs if prop.key in values}
+
+
+def _is_whole(mapper: Mapper[Any], row: Row) -> bool:
+    """Whether memory has all of a new row, as it is stored."""
+    for prop in mapper.column_attrs:
+        column = prop.columns[0]
+        if not isinstance(column, Column):
+            continue
+        if prop.key not in row or isinstance(row[prop.key], ClauseElement):
+            return False
+        if _may_be_changed(column.type) and stored_form(row[prop.key], column) is UNKNOWN:
+            return False
+    return True
+
+
+def _may_be_changed(type_: TypeEngine[Any]) -> bool:
+    """Whether the database may store something else than Python holds."""
+    kinds = (type_, *type_._variant_mapping.values())
+    if not all(type(kind).__module__.startswith("sqlalchemy.") for kind in kinds):
+        return True
+    alike = len(kinds) == 1 or any(all(isinstance(kind, family) for kind in kinds) for family in (Integer, JSON))
+    return not alike or isinstance(type_, _CHANGED_BY_STORING)

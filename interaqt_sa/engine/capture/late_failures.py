@@ -1,0 +1,97 @@
+"""Which writes may fail after their rows are in the database, so that they need a savepoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from sqlalchemy import CheckConstraint, Column, Table, UniqueConstraint
+
+from ..propagation.dependents import Changes, leads_on
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+    from typing import Any
+
+    from ..plan import Plan, Source
+    from ..propagation.propagation import Propagation
+
+
+def may_fail_late(
+    propagation: Propagation, source: Source, table: Table, columns: AbstractSet[Column[Any]] | None
+) -> bool:
+    """Whether what follows from a write may fail, so that an error would leave its rows without what follows.
+
+    Python of the application may: functions of the row, callbacks, Transforms, targets of state machines; and rows that
+    are moved in a tree may turn out to stand on a cycle. Errors of the database count only where they leave the
+    transaction alone, as on SQLite.
+
+    :param columns: what is updated; ``None`` if rows come or go.
+    """
+    plan, statements = propagation.db.statements.plan, propagation.db.statements
+    reactions = not plan.reactions.keys().isdisjoint(plan.tables_of_row(table))
+    if columns is not None:
+        if any(edge.recursive and not columns.isdisjoint(_columns(edge.key)) for edge in source.edges):
+            return True
+        felt = source.inputs | plan.followed([table])
+        if columns.isdisjoint(felt) and not source.same_row and not reactions:
+            return False
+    if reactions or source.same_row:
+        return True
+    reached = statements.keep(("reached", source, table), lambda: _reached(plan, source, table))
+    if statements.keep(("python after", source, table), lambda: _runs_python(plan, reached)):
+        return True
+    if propagation.db.dialect.has_row_locks:
+        return False  # an error of the database ends the transaction there
+    return any(
+        statements.keep(("may be refused", other.table), lambda other=other: _may_be_refused(propagation, other))  # type: ignore[misc]
+        for other in reached
+        if other.host is not None
+    )
+
+
+def _columns(expressions: Iterable[Any]) -> set[Column[Any]]:
+    return {column for column in expressions if isinstance(column, Column)}
+
+
+def _reached(plan: Plan, source: Source, table: Table) -> list[Source]:
+    """Return the tables in which something may follow from a write to ``table``."""
+    tables: list[tuple[Table, Changes]] = [(table, None)]
+    for below in tables:  # it grows
+        effects = ((effect.constraint.table, effect.changes) for effect in leads_on(plan, *below))
+        tables += [effect for effect in dict.fromkeys(effects) if effect not in tables]
+    found = [source, *(plan.sources[t] for t in dict.fromkeys(t for t, _ in tables[1:]) if t in plan.sources)]
+    for each in found:  # it grows
+        for host in _hosts_above(each):
+            if host not in found:
+                found.append(host)
+    return found
+
+
+def _hosts_above(source: Source) -> Iterator[Source]:
+    yield from (edge.host.source for edge in source.edges)
+    yield from (edge.host.source for edge, _ in source.readers)
+
+
+def _runs_python(plan: Plan, reached: Iterable[Source]) -> bool:
+    return any(
+        source.same_row
+        or not plan.reactions.keys().isdisjoint(plan.tables_of_row(source.table))
+        or any(edge.python for edge in source.edges)
+        or any(edge.python for edge, _ in source.readers)
+        for source in reached
+    )
+
+
+def _may_be_refused(propagation: Propagation, source: Source) -> bool:
+    """Whether the database may refuse new values of a host: a CHECK, something unique, a trigger."""
+    assert source.host is not None
+    table, written = source.host.table, source.host.written
+    if any(isinstance(c, CheckConstraint) and not getattr(c, "_type_bound", False) for c in table.constraints):
+        return True
+    unique = [c.columns for c in table.constraints if isinstance(c, UniqueConstraint)]
+    unique += [index.columns for index in table.indexes if index.unique]
+    if any(not written.isdisjoint(columns) for columns in unique):
+        return True
+    connection, dialect = propagation.db.connection(source), propagation.db.dialect
+    return propagation.db.statements.keep(("has triggers", table), lambda: dialect.has_triggers(connection, table))

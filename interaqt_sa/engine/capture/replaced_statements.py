@@ -1,0 +1,140 @@
+"""Statements that listeners of the application replace on their way to the database.
+
+A listener to ``before_execute`` may return another statement, and one that comes after the engine's own does so unseen.
+What was prepared for, locked and read holds for the statement as it was. So the one that gets to the database has to
+be like it: a hint, a prefix, a comment or another value do no harm.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.dml import Delete, Insert, Update
+
+from ...dialects.execution_options import STATEMENT_OPTION
+from ...errors import UnmanagedWriteError
+from ..sql.row_restriction import Restriction
+from .dml_statement import BY_COLUMN, DMLStatement, conflict_clauses, dml_of
+
+#: SQLAlchemy wraps listeners to statements by functions of these names, unless they may replace what they are given
+_ONLY_LISTENING = ("wrap_before_execute", "wrap_before_cursor_execute")
+#: parts of a statement that change nothing in what it does
+_HARMLESS = frozenset({"_prefixes", "_suffixes", "_hints", "_statement_hints", "_annotations", "_compile_state_funcs"})
+
+
+def replaces_statements(connection: Connection) -> bool:
+    """Whether a listener of the application may replace statements, or their parameters or text, on their way."""
+    heard: Any = connection.dispatch
+    if len(heard.before_execute) < 2 and len(heard.before_cursor_execute) < 2:
+        return False  # the engine's own
+    return any(_may_replace(fn) for fn in (*heard.before_execute, *heard.before_cursor_execute))
+
+
+def _may_replace(listener: Any) -> bool:
+    owner = type(getattr(listener, "__self__", None))
+    return getattr(listener, "__name__", "") not in _ONLY_LISTENING and not owner.__module__.startswith("interaqt_sa.")
+
+
+#: a statement and its parameters
+Seen: TypeAlias = tuple[Any, Sequence[Mapping[str, Any]]]
+
+
+class SeenStatements:
+    """The statements of one connection that were taken part in, and have not got to the database yet."""
+
+    def __init__(self) -> None:
+        # one that fails on its way never gets there
+        self._seen: deque[Seen] = deque(maxlen=16)
+
+    def add(self, element: Any, parameters: Sequence[Mapping[str, Any]]) -> None:
+        """Note a statement, with its parameters."""
+        self._seen.append((element, parameters))
+
+    def take(self, final: Any) -> Seen | None:
+        """Return what has become ``final``: itself, or else what was seen last."""
+        for seen in reversed(self._seen):
+            if seen[0] is final:
+                self._seen.remove(seen)
+                return seen
+        return self._seen.pop() if self._seen else None
+
+
+def is_like(seen: Any, parameters: Sequence[Mapping[str, Any]], context: Any) -> bool:
+    """Whether the statement of ``context`` writes what ``seen`` was prepared for, with whatever values."""
+    final = context.invoked_statement
+    now, before = dml_of(getattr(final, "statement", final)), dml_of(getattr(seen, "statement", seen))
+    if now is None or before is None:
+        return now is before
+    is_of_one_kind = any(isinstance(now, kind) and isinstance(before, kind) for kind in (Insert, Update, Delete))
+    if not is_of_one_kind or _name(now.table) != _name(before.table):
+        return False
+    if isinstance(now, Insert) and isinstance(before, Insert):
+        return now.select is before.select and len(conflict_clauses(now)) == len(conflict_clauses(before))
+    return _keeps_to_rows(now, before) and (isinstance(now, Delete) or _written(context) <= _given(before, parameters))
+
+
+def _name(table: Any) -> tuple[Any, Any]:
+    return getattr(table, "schema", None), getattr(table, "name", None)
+
+
+def _keeps_to_rows(now: Any, before: Any) -> bool:
+    """Whether it has the criterion of the locked rows; the unit of work names its rows one by one."""
+    if any(_is_restricted(criterion) for criterion in before._where_criteria):
+        return any(_is_restricted(criterion) for criterion in now._where_criteria)
+    return len(now._where_criteria) >= len(before._where_criteria)
+
+
+def _is_restricted(criterion: Any) -> bool:
+    return any(isinstance(part, Restriction) for part in visitors.iterate(criterion))
+
+
+def _written(context: Any) -> set[str]:
+    found = getattr(context.compiled.compile_state, "_dict_parameters", None) or {}
+    return {getattr(column, "name", str(column)) for column in found}
+
+
+def _given(before: Any, parameters: Sequence[Mapping[str, Any]]) -> set[str]:
+    if not isinstance(before.table, Table):
+        return set()
+    given: Any = SimpleNamespace(parameters=[row for row in parameters if row] or {}, execution_options=BY_COLUMN)
+    columns = DMLStatement(given, before, before.table).written
+    return {column.name for column in columns} | {c.name for c in before.table.columns if c.onupdate is not None}
+
+
+def is_untouched(context: Any) -> bool:
+    """Whether a statement of the engine itself has got no more than a hint, a prefix or an option."""
+    own = context.execution_options.get(STATEMENT_OPTION)
+    now = context.invoked_statement
+    if own is None or now is own:
+        return True
+    parts: Any = getattr(own, "_traverse_internals", ())
+    names = {name for name, _ in parts} - _HARMLESS
+    return type(now) is type(own) and all(_is_same(getattr(own, n, None), getattr(now, n, None)) for n in names)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(_is_same(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, Mapping) and isinstance(other, Mapping) and not one and not other:
+        return True  # SQLAlchemy makes some of them when they are first asked for
+    return one is other
+
+
+def replaced_write(table: Table | None) -> UnmanagedWriteError:
+    """Return the error for a statement in the place of another one.
+
+    :param table: what one of them writes; ``None`` if the engine's own statement was replaced.
+    """
+    which = "an own statement of the System" if table is None else f"a statement that writes {table.fullname!r}"
+    return UnmanagedWriteError(
+        f"a listener to before_execute or before_cursor_execute has made another statement of {which}, so that "
+        "computed values cannot follow it; listeners to before_flush and do_orm_execute may change what is written, "
+        "those of an engine may add hints and comments. Or give System(unmanaged_dml='allow') and run "
+        "system.repair() afterwards",
+        table=None if table is None else table.fullname,
+    )

@@ -1,0 +1,46 @@
+"""DML statements of a session: to what runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Result
+from sqlalchemy.sql.dml import Delete, Insert, Update
+
+from ...session.all_or_nothing import WriteUnit, all_or_nothing
+from ...session.state import SessionState
+from ..sql.statement_cache import Statements
+from .computed_writes import GivenComputedValues
+from .dml_statement import DMLStatement, conflict_clauses
+from .orm_dml import Bulk
+from .upsert import Upsert
+
+
+def run_dml(dml: DMLStatement, find_statements: Callable[[], Statements]) -> Result[Any]:
+    """Run a DML statement on a watched table, with everything that follows from it.
+
+    :param find_statements: returns those for the database in which it runs.
+
+    :raises ComputedWriteError: if it writes a computed column.
+    :raises UnmanagedWriteError: if it is of a form that cannot be followed.
+    """
+    session = dml.execution.session
+    with SessionState.of(session).managed(dml.execution.bind_arguments.get("bind")):
+        statements = find_statements()
+        given = GivenComputedValues(statements.plan, dml)
+        unit = WriteUnit(session)
+        with all_or_nothing(unit):
+            return _run(Bulk(dml, statements, given, unit))
+
+
+def _run(bulk: Bulk) -> Result[Any]:
+    statement = bulk.statement
+    if isinstance(statement, Insert):
+        # DO NOTHING returns just the rows that it has inserted
+        updates = any(hasattr(clause, "update_values_to_set") for clause in conflict_clauses(statement))
+        return Upsert(bulk).run() if updates else bulk.insert()
+    if isinstance(statement, Update):
+        return bulk.update()
+    assert isinstance(statement, Delete)
+    return bulk.delete()

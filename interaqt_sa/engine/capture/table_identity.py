@@ -1,0 +1,62 @@
+"""Recognise a table by what it is in the database, whatever object a statement names it by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Alias, Dialect, Table, TableClause
+
+from ...dialects import dialect_for
+
+if TYPE_CHECKING:
+    from ..plan import Plan
+
+
+class TableNames:
+    """The names by which one database knows tables.
+
+    :param schemas: the ``schema_translate_map`` in force.
+    """
+
+    def __init__(self, dialect: Dialect, schemas: Mapping[str | None, str | None] | None = None) -> None:
+        self._schemas = schemas or {}
+        self._default = dialect.default_schema_name or ""
+        self._fold = dialect_for(dialect).fold_name
+
+    def of(self, table: TableClause) -> tuple[str, str]:
+        """Return schema and name of a table; two objects that stand for one table have the same."""
+        # the map is about tables of a MetaData
+        schema = self._schemas.get(table.schema, table.schema) if isinstance(table, Table) else table.schema
+        return self.spelled(schema, table.name)
+
+    def spelled(self, schema: str | None, name: str) -> tuple[str, str]:
+        """Return the same for names as SQL text spells them, as :class:`~sqlalchemy.sql.quoted_name`."""
+        return self._fold(schema or self._default), self._fold(name)
+
+
+#: returns the names of the database in which a table lies, ``None`` if it is not the one of the plan
+FindNames = Callable[[TableClause], "TableNames | None"]
+
+
+def find_table(target: Any, plan: Plan, names: FindNames) -> Table | None:
+    """Return the table of the plan's MetaData that ``target`` is in the database.
+
+    :param target: the table of a DML statement: a Table of this or of another MetaData, a ``table()``, an alias.
+    :param names: called only if ``target`` is not of this MetaData, and a name looks alike.
+    """
+    if type(target) is Table and target in plan.sources:
+        return target
+    while isinstance(target, Alias):
+        target = target.element
+    if isinstance(target, Table) and target.metadata is plan.metadata:
+        # the statement of a mapped class holds an annotated copy
+        return plan.metadata.tables.get(target.key)
+    if not isinstance(target, TableClause):
+        return None
+    alike = plan.tables_named(target.name)
+    known = names(target) if alike else None
+    if known is None:
+        return None
+    wanted = known.of(target)
+    return next((table for table in alike if known.of(table) == wanted), None)

@@ -1,0 +1,105 @@
+"""Writes in SQL text: the simple forms, in which table and columns can be read, are known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from sqlalchemy import Table
+from sqlalchemy.sql import quoted_name
+
+from ..plan import Plan
+from ..propagation.dependents import leads_on
+from .table_identity import TableNames
+
+_NAME = r'(?:"(?:[^"]|"")+"|`[^`]+`|\[[^\]]+\]|\w+)'
+_TABLE = rf"(?P<table>{_NAME}(?:\s*\.\s*{_NAME})?)"
+#: whether a statement may write at all; asked about every text
+_BEGINS = re.compile(
+    r"\s*(?:/\*.*?\*/\s*|--[^\n]*\n\s*)*(?:insert|update|delete|replace|merge|truncate|with)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_WRITES = re.compile(
+    rf"""\b(?:
+        (?P<insert>(?:insert|replace)(?:\s+or\s+\w+)?\s+into)\s+{_TABLE.replace("table", "inserted")}
+      | (?P<update>update)(?:\s+or\s+\w+)?\s+(?:only\s+)?{_TABLE.replace("table", "updated")}
+            (?:\s*\*)?(?:\s+(?:as\s+)?(?!set\b){_NAME})?\s+set\b(?P<set>.*)
+      | (?P<delete>delete\s+from)\s+(?:only\s+)?{_TABLE.replace("table", "deleted")}
+      | (?P<merge>merge\s+into)\s+(?:only\s+)?{_TABLE.replace("table", "merged")}
+      | (?P<truncate>truncate)\s+(?:table\s+)?(?:only\s+)?{_TABLE.replace("table", "truncated")}
+    )""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+_LITERALS_AND_COMMENTS = re.compile(r"(?P<literal>'(?:[^']|'')*')|/\*.*?\*/|--[^\n]*", re.DOTALL)
+_COMMENTS = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
+_TABLES = ("inserted", "updated", "deleted", "merged", "truncated")
+
+
+def same_text(text: str) -> str:
+    """Return SQL text without comments and superfluous spaces, to be compared."""
+    return " ".join(_COMMENTS.sub(" ", text).split()).rstrip(" ;")
+
+
+def may_write(text: str) -> bool:
+    """Whether SQL text begins like a statement that writes."""
+    return _BEGINS.match(text) is not None
+
+
+def textual_writes(text: str, plan: Plan, names: TableNames) -> Iterator[tuple[Table, str]]:
+    """Yield the tables that computed values would have to follow, with the verb of the write.
+
+    :param text: of which :func:`may_write` is true.
+    """
+    for found in _WRITES.finditer(_without_literals(text)):
+        spelled = next(found[name] for name in _TABLES if found[name])
+        parts = [_unquoted(part) for part in re.findall(_NAME, spelled)]
+        wanted = names.spelled(parts[0] if len(parts) > 1 else None, parts[-1])
+        for table in plan.tables_named(parts[-1]):
+            if names.of(table) == wanted and _matters(found, table, plan):
+                verb = next(name for name in ("insert", "update", "delete", "merge", "truncate") if found[name])
+                yield table, verb
+
+
+def _without_literals(text: str) -> str:
+    return _LITERALS_AND_COMMENTS.sub(lambda found: "''" if found["literal"] else " ", text)
+
+
+def _unquoted(name: str) -> quoted_name:
+    is_quoted = not re.fullmatch(r"\w+", name)
+    return quoted_name(name[1:-1].replace('""', '"') if is_quoted else name, quote=is_quoted)
+
+
+def _matters(found: re.Match[str], table: Table, plan: Plan) -> bool:
+    source = plan.sources.get(table)
+    if (found["delete"] or found["truncate"] or found["merge"]) and leads_on(plan, table):
+        return True
+    if source is None:
+        return False
+    if source.same_row or table in plan.reactions or any(edge.python for edge in source.edges):
+        return True
+    if not found["update"]:
+        is_host = source.host is not None and any(not edge.has_foreign_key for edge in source.host.edges)
+        return bool(source.edges) or is_host or (bool(found["insert"]) and _gives_computed(found, table, plan))
+    inputs = {*source.inputs, *plan.found_by(source), *(c for c in table.columns if c in plan.columns)}
+    inputs |= set(source.host.vector) if source.host is not None else set()
+    changed = found["set"].partition(";")[0]
+    return any(re.search(rf"(?<!\w){re.escape(column.name)}(?!\w)", changed, re.IGNORECASE) for column in inputs)
+
+
+def _gives_computed(found: re.Match[str], table: Table, plan: Plan) -> bool:
+    """Whether an INSERT gives values for computed columns: by their names, or for all columns."""
+    computed = {column.name.casefold() for column in table.columns if column in plan.columns}
+    listed = re.match(r"\s*\(([^()]*)\)", found.string[found.end() :])
+    if listed is None:
+        rest = found.string[found.end() :].lstrip().casefold()
+        return bool(computed) and not rest.startswith("default")
+    return any(_unquoted(name).casefold() in computed for name in re.findall(_NAME, listed[1]))
+
+
+def textual_write(table: Table, verb: str) -> str:
+    """Return what to say of a write in SQL text by an attached session."""
+    return (
+        f"this SQL text writes {table.fullname!r} ({verb}), so that computed values cannot follow it; use "
+        "session.execute() with insert(), update() or delete(), or give System(unmanaged_dml='allow') and run "
+        "system.repair() afterwards"
+    )

@@ -1,0 +1,86 @@
+"""Apply what a write has left pending, level by level, until nothing changes."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import object_mapper
+
+from ..database.database import Database
+from ..database.link_rows import find_repeated
+from ..database.touched_rows import Batch
+from ..locking.recursion import refuse_cycles
+from ..plan import Edge, Host
+from ..propagation.propagation import Propagation
+from .delta_application import HostUpdates
+from .recount import recount
+from .recursion_levels import TreeLevels
+from .selection_application import SelectionUpdates
+
+
+class Agenda:
+    """The work that one write sets off: reactions to events, changes of hosts from the bottom up, recounts."""
+
+    def __init__(self, propagation: Propagation) -> None:
+        self._propagation = propagation
+        self._hosts = HostUpdates(propagation)
+        self._selections = SelectionUpdates(propagation)
+        self._levels = TreeLevels(propagation)
+
+    def run(self) -> None:
+        """Work until nothing is left."""
+        propagation = self._propagation
+        while True:
+            self._look_at_new_rows()
+            self._follow()
+            if not propagation.uncounted:
+                break
+            recount(propagation, *propagation.uncounted.popitem())
+        _refresh_kept_by_database(propagation.db)
+
+    def _look_at_new_rows(self) -> None:
+        """Refuse trees that have become circles, and count hosts of links that were there already."""
+        propagation = self._propagation
+        for edge, keys in propagation.moved_in_trees.items():
+            refuse_cycles(propagation.db, edge, list(keys))
+        propagation.moved_in_trees.clear()
+        for edge, links in propagation.new_links.items():
+            for key in find_repeated(propagation.db, edge, links):
+                propagation.recount_over(edge, key)
+        propagation.new_links.clear()
+
+    def _follow(self) -> None:
+        """Let reactions run, and hosts take what is pending for them, those that come first in the lock order first."""
+        pending, mutations = self._propagation.pending, self._propagation.mutations
+        while (mutations is not None and mutations.react()) or pending:
+            if not pending:
+                continue
+            host = min(pending, key=lambda h: h.rank)
+            self._apply(host, self._levels.take(host, pending.pop(host)))
+
+    def _apply(self, host: Host, batches: dict[Edge, Batch]) -> None:
+        self._propagation.begin_step(host)
+        for key in dict.fromkeys(tuple(edge.host_key) for edge in batches):
+            alike = {e: b for e, b in batches.items() if tuple(e.host_key) == key}
+            self._hosts.apply(host, key, {e: b for e, b in alike.items() if e.is_additive})
+            for edge, batch in alike.items():
+                if not edge.is_additive:
+                    self._selections.apply(edge, batch)
+
+
+def run_agenda(propagation: Propagation) -> None:
+    """Apply everything that is pending, level by level, until nothing changes."""
+    Agenda(propagation).run()
+
+
+def _refresh_kept_by_database(db: Database) -> None:
+    """Read what the database has changed by itself in rows that were updated here, and the session has loaded."""
+    plan = db.statements.plan
+    for mapper, keys in db.memory.take_behind():
+        source = plan.sources[mapper.local_table]  # type: ignore[index]  # the engine writes to watched tables
+        loaded = [instance for key in keys for instance in db.memory.find(mapper, key)]
+        columns = list(dict.fromkeys(c for i in loaded for c in plan.kept_by_database(object_mapper(i))))
+        statement = db.statements.read_rows(source, columns, mapper)
+        rows = db.execute(source, statement, db.dialect.pack("ids", source.key_shape, keys))
+        for row in rows:
+            fresh = dict(zip(columns, row[len(source.key) :], strict=True))
+            for instance in db.memory.find(mapper, tuple(row[: len(source.key)])):
+                db.memory.put_columns(instance, fresh)

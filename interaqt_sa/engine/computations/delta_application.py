@@ -1,0 +1,256 @@
+"""Hosts take the changes that are pending for them, and pass on what they contribute in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column
+from sqlalchemy.orm import Mapper
+
+from ...dialects import Lock
+from ...dialects.base import is_exact_key, named
+from ...dialects.running_sum import add_exactly, negate_exactly
+from ...errors import ComputationError
+from ..database.members_without_foreign_key import lock_members
+from ..database.touched_rows import Batch, Row, folded
+from ..locking.lock_pass import LockPass
+from ..plan import Key
+from ..sql.host_statements import HostStatements
+
+if TYPE_CHECKING:
+    from ..plan import Edge, Hop, Host
+    from ..propagation.event_listener import RowsByClass
+    from ..propagation.propagation import Propagation
+    from ..sql.returning_layout import Returned
+
+#: up to this many hosts a database whose RETURNING knows no joins may look each change up again
+_FEW_TARGETS = 4
+
+
+class HostUpdates:
+    """The UPDATEs of hosts in one propagation."""
+
+    def __init__(self, propagation: Propagation) -> None:
+        self._propagation = propagation
+        self._statements = HostStatements.of(propagation.db.statements)
+        self._dialect = propagation.db.dialect
+
+    def apply(self, host: Host, key: tuple[Column[Any], ...], batches: Mapping[Edge, Batch]) -> None:
+        """Apply what is pending for hosts that the changes know by the same ``key`` columns."""
+        propagation = self._propagation
+        if not batches:
+            return
+        rows: list[Row] = []
+        inline: dict[Edge, list[Key]] = {}
+        targets: set[Key] = set()
+        for edge, batch in batches.items():
+            rows += batch.rows
+            if not batch.ids:
+                continue
+            ids = list(batch.ids)
+            if batch.unlocked:
+                # the check of a foreign key has locked the first step of written rows just as well
+                hops = [hop for hop in edge.hops if not (hop.checked and edge.neighbour_lock(hop) is Lock.KEY_SHARE)]
+                propagation.reader.lock_neighbours(edge, list(batch.unlocked), hops)
+            for hop in edge.hops if batch.beyond else ():
+                if hop in batch.beyond:
+                    propagation.reader.lock_neighbours(edge, list(batch.beyond[hop]), (hop,))
+            if edge.python or batch.keys is None:
+                rows += [row for row in propagation.reader.contributions(edge, ids) if None not in row[: len(key)]]
+            else:
+                lock_members(propagation.db, edge, batch.keys)
+                inline[edge] = ids
+                targets |= batch.keys
+        is_exact = is_exact_key(key)
+        if is_exact:
+            rows = folded(rows, len(key), keep_zero=bool(inline))
+        targets.update(row[: len(key)] for row in rows)
+        if targets:
+            self._write(host, key, is_exact, frozenset(batches), inline, rows, targets)
+
+    def _write(
+        self,
+        host: Host,
+        key: tuple[Column[Any], ...],
+        is_exact: bool,
+        applied: frozenset[Edge],
+        inline: Mapping[Edge, list[Key]],
+        rows: list[Row],
+        targets: set[Key],
+    ) -> None:
+        propagation, statements, dialect = self._propagation, self._statements, self._dialect
+        fused = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and _may_be_read_again(host, inline))
+        heard = self._is_heard(host)
+        edges, readers = statements.read_before(host, applied, fused)
+        reads_before = bool(edges or readers)
+        marks = {edge: propagation.batch(edge).mark() for edge in (*edges, *(edge for edge, _ in readers))}
+        pair = len(targets) == 2 and is_exact and key == tuple(host.key) and dialect.chains_updates and not reads_before
+        is_one = len(targets) == 1 and host.is_known_by(key)
+        if reads_before or (not is_one and not pair and dialect.has_row_locks):
+            self._lock_and_read(host, key, targets, edges, readers)
+        parameters: dict[str, Any] = {}
+        one = (not rows or (len(rows) == 1 and is_exact)) and all(
+            len(ids) == 1 and not edge.driver.may_repeat for edge, ids in inline.items()
+        )
+        for n, (edge, ids) in enumerate(inline.items()):
+            parameters |= dialect.pack_some(f"ids_{n}", edge.driver.key_shape, ids, one=one)
+        if rows:
+            parameters |= dialect.pack_some("rows", statements.row_shape(host, key), rows, one=one)
+        if pair:
+            (first,), (second,) = sorted(targets)
+            parameters |= {named("first"): first, named("second"): second}
+        above: tuple[Edge, ...] = ()
+        # who listens sees one plain statement for each level
+        is_observed = propagation.db.is_observed(propagation.db.connection(host.source))
+        if is_one and not reads_before and not propagation.pending and not is_observed:
+            above = statements.above(host)
+        heard_above = tuple(self._is_heard(edge.host) for edge in above)
+        statement = statements.apply(
+            host,
+            key,
+            tuple(inline),
+            rows=bool(rows),
+            one=one,
+            old=heard,
+            fused=fused,
+            pair=pair,
+            above=above,
+            old_above=heard_above,
+        )
+        returned = propagation.db.execute(host.source, statement, parameters)
+        if host.constant is not None and not returned:
+            self._require_dictionary(host)
+        for edge, mark in marks.items() if not returned else ():
+            propagation.batch(edge).back_to(mark)  # nothing changed: else values of one row that read others never end
+        levels = [(host, heard), *((edge.host, told) for edge, told in zip(above, heard_above, strict=True))]
+        self._take([statements.returned(level, told, fused) for level, told in levels], returned)
+
+    def _is_heard(self, host: Host) -> bool:
+        mutations = self._propagation.mutations
+        return mutations is not None and mutations.wanted(host.mapper)
+
+    # -- before ------------------------------------------------------------------------------------------------
+
+    def _lock_and_read(
+        self,
+        host: Host,
+        key: tuple[Column[Any], ...],
+        targets: set[Key],
+        edges: Iterable[Edge],
+        readers: Sequence[tuple[Edge, Hop]],
+    ) -> None:
+        """Lock hosts, and read what contributions that read them are before the change."""
+        propagation = self._propagation
+        if self._dialect.has_row_locks and any(edge.beside(hop) or edge.comes_before(hop) for edge, hop in readers):
+            self._lock_ahead(host, key, targets, readers)
+        keys = propagation.reader.lock_targets(host, key, targets)
+        for edge in edges:
+            propagation.read_old(edge, keys, edge.hops)
+        for edge, hop in readers:
+            propagation.read_readers(edge, hop, keys, edge.beyond(hop))
+
+    def _lock_ahead(
+        self, host: Host, key: tuple[Column[Any], ...], targets: set[Key], readers: Sequence[tuple[Edge, Hop]]
+    ) -> None:
+        """Lock hosts together with those of their readers, and on the way all hosts that are known to change."""
+        propagation = self._propagation
+        top = max([host.rank, *(edge.host.rank for edge, hop in readers if edge.beside(hop))])
+        locks = LockPass(propagation.reader, {}, top=top)
+        if key != tuple(host.source.key):
+            targets = set(propagation.reader.lock_targets(host, key, targets))
+        for target in targets:
+            locks.add_host(host.source, target)
+        for other, batches in propagation.pending.items():
+            for edge, batch in batches.items() if other.rank <= top else ():
+                found = {row[: len(edge.key)] for row in batch.rows} | (batch.keys or set())
+                if batch.keys is None and not edge.python:
+                    found |= {row[: len(edge.key)] for row in propagation.reader.contributions(edge, list(batch.ids))}
+                for target in found:
+                    if None not in target:
+                        locks.add_host_over(edge, target)
+        locks.run()
+
+    # -- after -------------------------------------------------------------------------------------------------
+
+    def _take(self, levels: Sequence[Returned], rows: Sequence[Row | None]) -> None:
+        """Take what one statement returned, level by level from below."""
+        for n, level in enumerate(levels):
+            above: list[Row | None] = [None if row is None else row[level.width :] for row in rows]
+            if n + 1 < len(levels):  # a level that was not reached has no key
+                above = [None if row is None or row[0] is None else row for row in above]
+            else:
+                above = [None] * len(above)
+            own: dict[Key, Row] = {}
+            for row, reached in zip(rows, above, strict=True):
+                if row is None or row[level.key] in own:
+                    continue
+                own[row[level.key]] = row
+                self._go_on(level, row, reached is None)
+            self._propagation.changed(level.host, own)
+            self._tell(level, own)
+            rows = above
+
+    def _go_on(self, level: Returned, row: Row, is_last: bool) -> None:
+        """Take one row: into memory, and on to the next level, unless the statement has gone there by itself."""
+        propagation, key = self._propagation, row[level.key]
+        if level.names:
+            fresh = dict(zip(level.names, row[level.values], strict=True))
+            propagation.db.memory.refresh_attributes(level.host.values[0].mapper, key, fresh)
+        for edge, host_key, new, old in level.contributions if is_last else ():
+            target = row[host_key]
+            if None in target:
+                continue
+            batch = propagation.batch(edge)
+            if key in batch.ids:
+                continue  # its new contribution is still to be read, and holds this change
+            change = tuple(add_exactly(n, negate_exactly(o)) for n, o in zip(row[new], row[old], strict=True))
+            if any(change):
+                batch.rows.append((*target, *change))
+
+    def _tell(self, level: Returned, rows: Mapping[Key, Row]) -> None:
+        """Let same-row values of hosts follow, and tell of both changes as one."""
+        source, mutations = level.host.source, self._propagation.mutations
+        found = self._whole_rows(level, rows) if level.has_old and rows else {}
+        fresh: Mapping[Key, Mapping[str, Any]] = {}
+        if source.same_row and rows:
+            from ..database.row_functions import refresh_same_row  # it stands on the propagation
+
+            fresh = refresh_same_row(self._propagation.db, source, list(rows))
+        if mutations is None or not found:
+            return
+        old: dict[Mapper[Any], dict[Key, dict[str, Any]]] = {}
+        new: dict[Mapper[Any], dict[Key, dict[str, Any]]] = {}
+        for mapper, whole in found.items():
+            for key, row in whole.items():
+                returned = rows[key]
+                before, now = dict(row), dict(row)
+                before.update(zip(level.names, returned[level.old], strict=True))
+                now.update(zip(level.names, returned[level.values], strict=True))
+                now.update(fresh.get(key, {}))
+                old.setdefault(mapper, {})[key], new.setdefault(mapper, {})[key] = before, now
+        mutations.changed(old, new)
+
+    def _whole_rows(self, level: Returned, rows: Mapping[Key, Row]) -> RowsByClass:
+        """Return hosts whole, with same-row values as they are before they follow."""
+        host = level.host
+        if not self._statements.returns_whole_rows(host):
+            from ..database.polymorphic_rows import read_by_class  # it stands on the propagation
+
+            return read_by_class(self._propagation.db, host.source, host.mapper, list(rows))
+        return {host.mapper: {k: dict(zip(level.rest_names, row[level.rest], strict=True)) for k, row in rows.items()}}
+
+    def _require_dictionary(self, host: Host) -> None:
+        assert host.constant is not None
+        if not self._propagation.reader.lock_targets(host, tuple(host.key), {host.constant}):
+            name = host.values[0].record
+            raise ComputationError(
+                f"dictionary {name!r} has no row; create its table with MetaData.create_all() or "
+                "controller.setup(install=True), or run the pending migrations",
+                record=name,
+            )
+
+
+def _may_be_read_again(host: Host, inline: Iterable[Edge]) -> bool:
+    """Whether a subquery in RETURNING may read the new contributions: there columns go without their table's name."""
+    return all(edge.own and edge.driver is not host.source for edge in inline)

@@ -1,0 +1,160 @@
+"""Mutation events: what happened to rows, for those who wait for it."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.orm import Mapper, Session
+
+from ...definitions.events import MutationEvent, RecordView
+from ...errors import SchedulerError
+from ...schema.record_lookup import record_name
+from ...session.state import SessionState
+from ..database.round_trip import same_value
+from ..propagation.propagation import Propagation
+from .state_machine import run_machine
+from .transform import run_derivation
+
+if TYPE_CHECKING:
+    from ..database.loaded_objects import Memory
+    from ..plan import Derivation, Machine, Reaction
+    from ..propagation.event_listener import RowsByClass
+    from ..sql.statement_cache import Statements
+
+#: from so many events that follow from one another on it is counted how often each row has one
+_UNCOUNTED_DEPTH = 50
+#: a row that has this many events then is on a cycle
+_MAX_EVENTS = 1000
+#: where each event is of another row, as when derived rows give rise to further ones, a chain of them ends here
+_MAX_DEPTH = 20_000
+#: and one of rows that are derived from derived rows, each of which has to be made, here
+_MAX_GENERATIONS = 2000
+
+
+class Mutations:
+    """The mutation events of one write and of what follows from it."""
+
+    def __init__(self, propagation: Propagation) -> None:
+        self._propagation = propagation
+        self._plan = propagation.db.statements.plan
+        self._state = SessionState.of(propagation.db.session)
+        self._queue: deque[tuple[Mapper[Any], MutationEvent, int, int]] = deque()
+        self._depth = self._deepest = 0
+        self._generation = self._last_generation = 0
+        self._is_deriving = False
+        self._events: dict[tuple[Any, ...], int] = defaultdict(int)
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether events of all records are collected."""
+        return self._state.collect_events
+
+    def wanted(self, mapper: Mapper[Any]) -> bool:
+        """Whether somebody waits for events of ``mapper`` or of a subclass."""
+        return self._state.collect_events or self.has_reactions(mapper)
+
+    def has_reactions(self, mapper: Mapper[Any]) -> bool:
+        """Whether events of ``mapper`` or of a subclass may set something off, so that they must hold whole rows."""
+        return self._plan.is_narrowed(mapper) or bool(self._plan.reactions_to(mapper))
+
+    # -- what happened -----------------------------------------------------------------------------------------
+
+    def created(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None:
+        """Note new rows."""
+        for row in rows:
+            self._add(mapper, MutationEvent("create", record_name(mapper), RecordView(row)))
+
+    def updated(self, mapper: Mapper[Any], pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+        """Note rows as they were and as they are; where nothing differs nothing happened."""
+        for old, new in pairs:
+            moved = ((name, old[name], now) for name, now in new.items() if name in old and old[name] is not now)
+            keys = frozenset(name for name, before, now in moved if not same_value(before, now))
+            if keys:
+                self._add(mapper, MutationEvent("update", record_name(mapper), RecordView(new), RecordView(old), keys))
+
+    def deleted(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None:
+        """Note rows that are gone."""
+        for row in rows:
+            self._add(mapper, MutationEvent("delete", record_name(mapper), RecordView(row)))
+
+    def changed(self, old: RowsByClass, new: RowsByClass) -> None:
+        """Note what became of rows: those that are not in ``new`` are gone, or are now of another class."""
+        for mapper, rows in old.items():
+            now = new.get(mapper, {})
+            self.updated(mapper, [(row, now[key]) for key, row in rows.items() if key in now])
+            if not now.keys() >= rows.keys():
+                self.deleted(mapper, [row for key, row in rows.items() if key not in now])
+        for mapper, rows in new.items():
+            before = old.get(mapper, {})
+            if not before.keys() >= rows.keys():
+                self.created(mapper, [row for key, row in rows.items() if key not in before])
+
+    def _add(self, mapper: Mapper[Any], event: MutationEvent) -> None:
+        self._state.transaction.events.append(event)
+        if self._plan.reactions_to(mapper):
+            is_derived = self._is_deriving and event.type == "create"
+            self._queue.append((mapper, event, self._depth + 1, self._generation + is_derived))
+
+    # -- what it sets off --------------------------------------------------------------------------------------
+
+    def react(self) -> bool:
+        """Run what the events so far set off; return whether there were any."""
+        found = bool(self._queue)
+        while self._queue:
+            mapper, event, self._depth, self._generation = self._queue.popleft()
+            self._refuse_cycle(mapper, event)
+            for effect, reactions in self._fired(mapper, event).items():
+                self._run(effect, reactions, event)
+        # what values make of these events, and tell, follows from them
+        self._depth, self._generation = self._deepest, self._last_generation
+        return found
+
+    def _refuse_cycle(self, mapper: Mapper[Any], event: MutationEvent) -> None:
+        self._deepest = max(self._deepest, self._depth)
+        self._last_generation = max(self._last_generation, self._generation)
+        if self._depth <= _UNCOUNTED_DEPTH:
+            return
+        names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+        row = (mapper.base_mapper, *(event.record[name] for name in names))
+        self._events[row] += 1
+        is_endless = self._depth > _MAX_DEPTH or self._generation > _MAX_GENERATIONS
+        if self._events[row] > _MAX_EVENTS or is_endless:
+            shown = ", ".join(map(repr, row[1:]))
+            raise SchedulerError(
+                f"events keep setting each other off, at last the {event.type} of {event.record_name} {shown}; break "
+                "the cycle of transforms and state machines",
+                record=event.record_name,
+                path=[event.record_name],
+            )
+
+    def _fired(self, mapper: Mapper[Any], event: MutationEvent) -> dict[Machine | Derivation, list[Reaction]]:
+        """Return each effect once, with the reactions that call for it."""
+        fired: dict[Machine | Derivation, list[Reaction]] = {}
+        for reaction in self._plan.reactions_to(mapper):
+            if reaction.fires(event):
+                fired.setdefault(reaction.effect, []).append(reaction)
+        return fired
+
+    def _run(self, effect: Machine | Derivation, reactions: Sequence[Reaction], event: MutationEvent) -> None:
+        from ..plan import Machine
+
+        if isinstance(effect, Machine):
+            transfers = [reaction.transfer for reaction in reactions if reaction.transfer is not None]
+            run_machine(self._propagation, effect, transfers, event, self._state.context)
+        else:
+            self._is_deriving = True
+            try:
+                run_derivation(self._propagation, effect, event)
+            finally:
+                self._is_deriving = False
+
+
+def start_propagation(
+    session: Session, statements: Statements, memory: Memory, options: Mapping[str, Any] | None = None
+) -> Propagation:
+    """Return a propagation whose writes are heard; ``options`` are those of its statements."""
+    propagation = Propagation(session, statements, memory, options)
+    propagation.mutations = Mutations(propagation)
+    return propagation

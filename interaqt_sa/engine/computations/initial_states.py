@@ -1,0 +1,37 @@
+"""Values of new rows that a state machine computes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...definitions.events import MutationEvent
+from ...definitions.state_machine import StateNode
+from ...definitions.stored_states import state_in_column
+from ...definitions.validation import refuse_awaitable
+from ...errors import ComputationError, FrameworkError
+
+if TYPE_CHECKING:
+    from ..plan import Machine
+
+
+def value_on_entering(machine: Machine, node: StateNode, last: Any, event: MutationEvent) -> Any:
+    """Return the value that a row gets when its machine enters ``node``.
+
+    :raises ComputationError: if ``compute_value`` fails; the failure is the cause.
+    """
+    value = machine.value
+    if node.compute_value is None:
+        return node.name if machine.declaration.computes_values else state_in_column(node.name, value.column.type)
+    where = f"{value.name}: compute_value of {node.name!r}"
+    try:
+        return refuse_awaitable(node.compute_value(last, event), where)
+    except FrameworkError:
+        raise
+    except Exception as error:
+        raise ComputationError(f"{where} failed: {error}", record=value.record, property=value.attribute) from error
+
+
+def initial_value(machine: Machine, row: dict[str, Any]) -> Any:
+    """Return the value of a new row; ``compute_value`` gets its create event, with what is given so far."""
+    event = MutationEvent("create", machine.value.record, row)
+    return value_on_entering(machine, machine.declaration.initial_state, None, event)

@@ -1,0 +1,279 @@
+"""The naive way: values computed anew from all members; the oracle of the engine, and its back-fill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Subquery,
+    Uuid,
+    and_,
+    bindparam,
+    func,
+    literal,
+    literal_column,
+    select,
+    tuple_,
+    type_coerce,
+    union_all,
+    update,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from ...dialects import Lock
+from ...dialects.base import named
+from ..database.python_contributions import evaluate_members
+from ..database.round_trip import as_stored, same_value
+from ..database.row_functions import fresh_same_row, read_attributes, refresh_same_row
+from ..database.touched_rows import Touched
+from ..plan import ComputedValue, Edge, Host, Key, Source
+from ..plan.column_replacement import labelled
+from ..propagation.propagation import Propagation
+from ..propagation.written_rows import WrittenRows
+from ..sql.host_statements import HostStatements
+from .selection_application import selection_of
+
+_ZERO: ColumnElement[Any] = literal_column("0")
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """One row with its values as they are stored and as they should be."""
+
+    key: Key
+    stored: tuple[Any, ...]
+    expected: tuple[Any, ...]
+
+
+def next_keys(
+    propagation: Propagation, source: Source, columns: Sequence[Column[Any]], after: Key | None, limit: int, lock: bool
+) -> list[Key]:
+    """Return up to ``limit`` primary keys after ``after``, in order; locked if asked."""
+    statement = select(*columns).order_by(*columns).limit(limit)
+    if after is not None:
+        last = [literal(value, column.type) for value, column in zip(after, columns, strict=True)]
+        left, right = (columns[0], last[0]) if len(columns) == 1 else (tuple_(*columns), tuple_(*last))
+        statement = statement.where(left > right)
+    if lock:
+        statement = propagation.db.dialect.lock(statement, Lock.NO_KEY_UPDATE, columns[0].table)
+    return [tuple(row) for row in propagation.db.execute(source, statement, {})]
+
+
+class Recompute:
+    """Fresh values of some aggregates of one host table."""
+
+    def __init__(self, propagation: Propagation, host: Host, values: Sequence[ComputedValue]) -> None:
+        self._propagation = propagation
+        self._statements = propagation.db.statements
+        self._host_statements = HostStatements.of(self._statements)
+        self._dialect = propagation.db.dialect
+        self._host = host
+        self._values = tuple(values)
+        self._edges = [e for e in host.edges if any(part.value in self._values for part in e.parts)]
+
+    def read(self, keys: Sequence[Key]) -> Iterator[Fresh]:
+        """Yield the rows of ``keys``, fresh beside stored."""
+        stored = [value.column for value in self._values]
+        running = self._running()
+        rows, parameters = self._python_rows(keys)
+
+        def make() -> Select[Any]:
+            joined, states, results = self._fresh(rows is not None)
+            # hidden columns are read as the engine adds them, whatever the database makes of decimals
+            added = {c for value in self._values if value.is_additive for c in value.running}
+            held = [type_coerce(c, self._dialect.number_type(c)) if c in added else c for c in running]
+            columns = [*self._host.key, *stored, *held, *results, *(states[c] for c in running)]
+            statement = select(*labelled(columns)).select_from(joined)
+            return statement.where(self._dialect.contains(self._host.key, "ids", self._shape(self._host.key)))
+
+        statement = self._statements.keep(("recompute", self._host, self._values, rows is not None), make)
+        width, count = len(self._host.key), len(stored) + len(running)
+        for row in self._propagation.db.execute(self._host.source, statement, parameters):
+            yield Fresh(tuple(row[:width]), tuple(row[width : width + count]), tuple(row[width + count :]))
+
+    def write(self, keys: Sequence[Key]) -> None:
+        """Store fresh values for rows that are locked already."""
+        rows, parameters = self._python_rows(keys)
+
+        def make() -> Any:
+            joined, states, results = self._fresh(rows is not None)
+            running = self._running()
+            fresh = select(*labelled([*self._host.key, *results, *(states[c] for c in running)])).select_from(joined)
+            fresh = fresh.where(self._dialect.contains(self._host.key, "ids", self._shape(self._host.key)))
+            found = fresh.subquery("fresh")
+            width = len(self._host.key)
+            targets = [*(value.column for value in self._values), *running]
+            stored: dict[str, Any] = {c.key: c for c in self._host.table.columns if c.onupdate is not None}
+            stored |= {c.key: found.c[f"c{width + i}"] for i, c in enumerate(targets)}
+            statement = update(self._host.table).values(stored)
+            statement = statement.where(*(c == found.c[f"c{i}"] for i, c in enumerate(self._host.key)))
+            return statement.returning(*self._host.key, *(value.column for value in self._values))
+
+        statement = self._statements.keep(("store fresh", self._host, self._values, rows is not None), make)
+        width = len(self._host.key)
+        for row in self._propagation.db.execute(self._host.source, statement, parameters):
+            self._propagation.db.memory.refresh(self._values, tuple(row[:width]), tuple(row[width:]))
+
+    def _running(self) -> list[Column[Any]]:
+        own = {value.column for value in self._values}
+        return [c for value in self._values for c in value.running if c not in own]
+
+    def _shape(self, key: Sequence[Any]) -> Any:
+        return self._host_statements.host_shape(key)
+
+    def _fresh(
+        self, python: bool
+    ) -> tuple[FromClause, dict[Column[Any], ColumnElement[Any]], list[ColumnElement[Any]]]:
+        """Return hosts joined with their members' sums, the running columns over them, and the values that follow."""
+        host = self._host
+        joined: FromClause = host.table
+        states: dict[Column[Any], ColumnElement[Any]] = {}
+        added = [edge for edge in self._edges if edge.is_additive]
+        for n, key in enumerate(dict.fromkeys(tuple(e.host_key) for e in added)):
+            sums = self._sums(key, [e for e in added if tuple(e.host_key) == key], n, python)
+            on = [c == sums.c[f"k{i}"] for i, c in enumerate(key)]
+            joined = joined.outerjoin(sums, on[0] if len(on) == 1 else on[0] & tuple_(*on[1:]))
+            for edge in added:
+                if tuple(edge.host_key) == key:
+                    for part in edge.parts:
+                        for position in part.positions:
+                            column = host.vector[position]
+                            total = func.coalesce(sums.c[f"d{position}"], _ZERO)
+                            states[column] = self._dialect.stored(column, total)
+        for edge in [edge for edge in self._edges if not edge.is_additive]:
+            selected, totals = self._selected(edge)
+            keys = zip(edge.host_key, list(selected.c), strict=False)
+            joined = joined.outerjoin(selected, and_(*(own == key for own, key in keys)))
+            states |= {column: selected.c[label] for column, label in totals.items()}
+        results: list[ColumnElement[Any]] = []
+        for value in self._values:
+            result = self._host_statements.result(value, states)
+            results.append(self._dialect.as_stored(states[value.column] if result is None else result, value.column))
+        return joined, states, results
+
+    def _selected(self, edge: Edge) -> tuple[Subquery, dict[Column[Any], str]]:
+        """Return what is selected among the members of each host, with the names of the running columns."""
+        members = self._restricted(self._statements.contributions(edge), edge).subquery()
+        keys = [members.c[f"k{i}"] for i in range(len(edge.key))]
+        totals: dict[Column[Any], ColumnElement[Any]] = {}
+        for value in (part.value for part in edge.parts if part.value in self._values):
+            shown = [type_coerce(members.c[f"d{edge.vector.index(c)}"], c.type) for c in value.running]
+            totals |= zip(value.running, selection_of(value).total(shown), strict=True)
+        labels = {column: f"d{i}" for i, column in enumerate(totals)}
+        selected = select(*keys, *(total.label(labels[column]) for column, total in totals.items()))
+        return selected.group_by(*keys).subquery(), labels
+
+    def _sums(self, key: Sequence[Any], edges: Sequence[Edge], n: int, python: bool) -> Subquery:
+        host, width = self._host, len(key)
+        parts: list[Select[Any]] = []
+        for edge in edges:
+            if edge.python:
+                continue
+            parts.append(self._restricted(self._statements.contributions(edge), edge))
+        if python and any(edge.python for edge in edges):
+            parts.append(select(*self._dialect.row_set(f"rows{n}", self._host_statements.row_shape(host, key)).c))
+        each = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery(named(f"each{n}"))
+        keys = [each.c[f"k{i}"] for i in range(width)]
+        sums = [self._dialect.total(c, each.c[f"d{i}"]).label(f"d{i}") for i, c in enumerate(host.vector)]
+        return select(*keys, *sums).group_by(*keys).subquery(named(f"sums{n}"))
+
+    def _restricted(self, statement: Select[Any], edge: Edge) -> Select[Any]:
+        """Return ``statement`` for members of the wanted hosts: a large table is not summed up for a few of them."""
+        host = self._host
+        if host.constant is not None:
+            return statement
+        wanted = self._dialect.contains(host.key, "ids", self._shape(host.key))
+        if tuple(edge.host_key) != tuple(host.key):
+            left = edge.key[0] if len(edge.key) == 1 else tuple_(*edge.key)
+            return statement.where(left.in_(select(*edge.host_key).where(wanted)))
+        # keys of the members themselves, and a range of them: joined with a set, all members would be scanned
+        statement = statement.where(self._dialect.contains(edge.key, "ids", self._shape(host.key)))
+        if self._has_range:
+            first, last = (
+                [bindparam(named(f"{name}_{field}"), type_=type_) for field, type_ in self._shape(host.key)]
+                for name in ("first", "last")
+            )
+            key = edge.key[0] if len(edge.key) == 1 else tuple_(*edge.key)
+            low, high = (first[0], last[0]) if len(first) == 1 else (tuple_(*first), tuple_(*last))
+            statement = statement.where(key >= low, key <= high)
+        return statement
+
+    @property
+    def _has_range(self) -> bool:
+        """Whether Python orders keys of the host as the database does."""
+        return self._host.constant is None and all(is_ordered_alike(column.type) for column in self._host.key)
+
+    def _parameters(self, keys: Sequence[Key]) -> dict[str, Any]:
+        shape = self._shape(self._host.key)
+        parameters = self._dialect.pack("ids", shape, keys)
+        if self._has_range and keys:
+            for name, key in (("first", min(keys)), ("last", max(keys))):
+                fields = zip(shape, key, strict=True)
+                parameters |= {named(f"{name}_{field}"): part for (field, _), part in fields}
+        return parameters
+
+    def _python_rows(self, keys: Sequence[Key]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """Evaluate callbacks for the members of ``keys``; return their rows as parameters."""
+        parameters = self._parameters(keys)
+        found: dict[str, Any] = {}
+        for n, key in enumerate(dict.fromkeys(tuple(e.host_key) for e in self._edges)):
+            edges = [e for e in self._edges if e.python and tuple(e.host_key) == key]
+            if edges:
+                rows = [row for edge in edges for row in self._members(edge, parameters)]
+                found |= self._dialect.pack(f"rows{n}", self._host_statements.row_shape(self._host, key), rows)
+        return (found or None), parameters | found
+
+    def _members(self, edge: Edge, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        def make() -> Select[Any]:
+            return self._restricted(self._statements.members(edge), edge)
+
+        statement = self._statements.keep(("members of hosts", edge), make)
+        rows = self._propagation.db.execute(edge.driver, statement, parameters)
+        return [row for row in evaluate_members(edge, rows) if None not in row[: len(edge.key)]]
+
+
+def is_ordered_alike(type_: TypeEngine[Any]) -> bool:
+    """Whether values of ``type_`` have one order in Python and in every database: text has not."""
+    return isinstance(type_, (Integer, Uuid)) and not isinstance(type_, TypeDecorator)
+
+
+def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Sequence[Key]) -> None:
+    """Store fresh values for locked rows of one table; what is computed from them is pending then.
+
+    :param values: values of one table: aggregates or same-row ones.
+    """
+    plan = propagation.db.statements.plan
+    host = plan.hosts.get(values[0].table)
+    source = plan.sources[values[0].table]
+    aggregates = [value for value in values if value.is_aggregate]
+    refreshes = bool(source.same_row) and (len(aggregates) > 0 or any(v in source.same_row for v in values))
+    # functions of the row are all called again, so other rows may read something new of each of their columns
+    columns = {c for v in (*values, *(source.same_row if refreshes else ())) for c in (v.column, *v.running)}
+    propagation.before({source: Touched(dict.fromkeys(keys), columns)})
+    written = WrittenRows(propagation)
+    written.remember_rows(source, values[0].mapper, keys)
+    if aggregates and host is not None:
+        Recompute(propagation, host, aggregates).write(keys)
+    if refreshes:
+        refresh_same_row(propagation.db, source, keys)
+    written.tell()
+
+
+def read_same_row(propagation: Propagation, value: ComputedValue, keys: Sequence[Key]) -> Iterator[Fresh]:
+    """Yield rows with a same-row value as it is stored and as its function gives it."""
+    source = propagation.db.statements.plan.sources[value.table]
+    rows = read_attributes(propagation.db, source, value.mapper, keys)
+    expected = {key: (fresh_same_row(value, source, row),) for key, row in rows.items()}
+    # a column may round: what differs is compared as it would be stored
+    differing = [key for key, row in rows.items() if not same_value(row[value.attribute], expected[key][0])]
+    stored = as_stored(propagation.db, source, [value.column], [expected[key] for key in differing])
+    expected |= zip(differing, stored, strict=True)
+    for key, row in rows.items():
+        yield Fresh(key, (row[value.attribute],), expected[key])

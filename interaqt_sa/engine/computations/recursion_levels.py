@@ -1,0 +1,171 @@
+"""Many changes in one tree, applied from its deepest level up: so a row changes once, not once for each row below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column
+
+from ...dialects.base import is_exact_key
+from ..database.touched_rows import Batch
+from ..locking.recursion import ancestors
+
+if TYPE_CHECKING:
+    from ..database.touched_rows import Row
+    from ..plan import Edge, Host, Key
+    from ..propagation.propagation import Propagation
+
+#: fewer changes are applied at once, whatever their levels
+_FEW = 50
+
+
+class TreeLevels:
+    """What is pending in the trees of one propagation."""
+
+    def __init__(self, propagation: Propagation) -> None:
+        self._propagation = propagation
+        self._levels: dict[Host, _Levels] = {}
+
+    def take(self, host: Host, batches: dict[Edge, Batch]) -> dict[Edge, Batch]:
+        """Return what of ``batches`` is to be applied now; the rest is pending again."""
+        trees = {edge: batch for edge, batch in batches.items() if edge.recursive}
+        edges = [edge for edge in host.edges if edge.recursive]
+        if not trees or not all(map(_is_followed, edges)):
+            return batches
+        few = all(len(batch.ids) + len(batch.rows) <= _FEW for batch in trees.values())
+        if host not in self._levels and few:
+            return batches
+        self._propagation.pending[host] = trees
+        if len(batches) > len(trees):
+            return {edge: batch for edge, batch in batches.items() if edge not in trees}
+        levels = self._levels.setdefault(host, _Levels(self._propagation, edges))
+        now = levels.take(trees)
+        if levels.is_empty:
+            del self._levels[host], self._propagation.pending[host]
+        return now
+
+
+def _is_followed(edge: Edge) -> bool:
+    by_key = edge.refers_by_primary_key and all(isinstance(column, Column) for column in edge.key)
+    return by_key and is_exact_key(tuple(edge.host_key))
+
+
+class _Waiting:
+    """What is pending over one edge, by the level of the rows that it goes to."""
+
+    def __init__(self) -> None:
+        self.ids: dict[int, list[Key]] = {}
+        self.placed: set[Key] = set()
+        self.rows: dict[int, list[Row]] = {}
+
+
+class _Levels:
+    """What is pending over the recursive edges of one host, by level: the longest way up to a row without a host.
+
+    A row may have a host over each edge, so that a level is complete when all deeper ones are.
+    """
+
+    def __init__(self, propagation: Propagation, edges: Sequence[Edge]) -> None:
+        self._propagation = propagation
+        self._waiting = {edge: _Waiting() for edge in edges}
+        self._above: dict[Key, dict[Edge, Key]] = {}
+        self._depths: dict[Key, int] = {}
+        self._ordered: list[int] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(waiting.ids or waiting.rows for waiting in self._waiting.values())
+
+    def take(self, batches: Mapping[Edge, Batch]) -> dict[Edge, Batch]:
+        """Take the deepest level out of ``batches``, of which what is known in numbers is kept here."""
+        self._learn(batches)
+        for edge, batch in batches.items():
+            self._place(edge, batch)
+        while self._ordered and not self._holds(-self._ordered[0]):
+            heappop(self._ordered)
+        depth = -heappop(self._ordered) if self._ordered else 0
+        taken: dict[Edge, Batch] = {}
+        for edge, batch in batches.items():
+            now = self._taken(edge, batch, depth)
+            if now.ids or now.rows:
+                taken[edge] = now
+        return taken
+
+    def _holds(self, depth: int) -> bool:
+        return any(depth in waiting.ids or depth in waiting.rows for waiting in self._waiting.values())
+
+    def _taken(self, edge: Edge, batch: Batch, depth: int) -> Batch:
+        waiting = self._waiting[edge]
+        ids = [key for key in waiting.ids.pop(depth, []) if key in batch.ids]
+        now = Batch(ids=dict.fromkeys(ids), rows=waiting.rows.pop(depth, []), keys=set())
+        for key in ids:
+            del batch.ids[key]
+            waiting.placed.discard(key)
+            if key in batch.unlocked:
+                now.unlocked[key] = batch.unlocked.pop(key)
+            host = self._above.get(key, {}).get(edge)
+            if batch.keys is None:
+                now.expect(None)
+            elif host is not None:
+                now.expect(host)
+        for hop, keys in batch.beyond.items():
+            now.beyond[hop] = {key: None for key in ids if key in keys}
+        return now
+
+    def _place(self, edge: Edge, batch: Batch) -> None:
+        waiting, width = self._waiting[edge], len(edge.key)
+        for key in self._new(edge, batch):
+            host = self._above.get(key, {}).get(edge)
+            self._add(waiting.ids, -1 if host is None else self._depths[host], key)
+            waiting.placed.add(key)
+        for row in batch.rows:
+            self._add(waiting.rows, self._depths[row[:width]], row)
+        batch.rows.clear()
+
+    def _new(self, edge: Edge, batch: Batch) -> list[Key]:
+        placed = self._waiting[edge].placed
+        return [key for key in batch.ids if key not in placed] if len(batch.ids) > len(placed) else []
+
+    def _add(self, levels: dict[int, list[Any]], depth: int, item: Any) -> None:
+        if depth not in levels:
+            levels[depth] = []
+            heappush(self._ordered, -depth)
+        levels[depth].append(item)
+
+    def _learn(self, batches: Mapping[Edge, Batch]) -> None:
+        """Find the rows above what is pending, over all edges, and their levels."""
+        keys: dict[Key, None] = {}
+        for edge, batch in batches.items():
+            keys |= dict.fromkeys(self._new(edge, batch))
+            keys |= dict.fromkeys(row[: len(edge.key)] for row in batch.rows)
+        unknown = [key for key in keys if key not in self._depths]
+        asked: dict[Edge, set[Key]] = {edge: set() for edge in self._waiting}
+        reached = dict.fromkeys(unknown)
+        while any(len(seen) < len(reached) for seen in asked.values()):
+            for edge, seen in asked.items():
+                missing = [key for key in reached if key not in seen]
+                found = ancestors(self._propagation.db, edge, missing) if missing else {}
+                seen.update(missing)
+                for row, hosts in found.items():
+                    seen.update((row, *hosts))
+                    reached |= dict.fromkeys((row, *hosts[:1]))
+                    self._above.setdefault(row, {})[edge] = hosts[0]
+        for key in reached:
+            self._find_depth(key)
+
+    def _find_depth(self, key: Key) -> None:
+        """Set the level of a row once those above it have theirs; without recursion, and on a cycle somehow."""
+        waiting = [key]
+        entered: set[Key] = set()
+        while waiting:
+            row = waiting[-1]
+            above = list(self._above.get(row, {}).values())
+            if row not in entered and row not in self._depths:
+                entered.add(row)
+                waiting += [host for host in above if host not in self._depths and host not in entered]
+                continue
+            waiting.pop()
+            if row not in self._depths:
+                self._depths[row] = 1 + max((self._depths.get(host, -1) for host in above), default=-1)

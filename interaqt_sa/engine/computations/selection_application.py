@@ -1,0 +1,207 @@
+"""Apply pending changes of aggregates that are compared instead of added up, such as the least of several values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Executable,
+    Select,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
+
+from ...dialects import Lock
+from ...dialects.base import RowShape, named
+from ..database.touched_rows import Batch, Row, Touched
+from ..plan import Key
+from ..plan.column_replacement import labelled
+from ..sql.host_statements import HostStatements
+from . import Selection
+
+if TYPE_CHECKING:
+    from ..plan import ComputedValue, Edge
+    from ..propagation.propagation import Propagation
+
+
+class SelectionUpdates:
+    """The UPDATEs of such values in one propagation.
+
+    A host is locked before it is decided whether a member that leaves may have been the one that was selected; only
+    then are the members of this host read again. Members that come are compared with what is stored.
+    """
+
+    def __init__(self, propagation: Propagation) -> None:
+        self._propagation = propagation
+        self._statements = propagation.db.statements
+        self._dialect = propagation.db.dialect
+
+    def apply(self, edge: Edge, batch: Batch) -> None:
+        """Apply what is pending over an edge that is not additive."""
+        propagation, width = self._propagation, len(edge.key)
+        if batch.unlocked:
+            propagation.reader.lock_neighbours(edge, list(batch.unlocked), edge.hops)
+        for hop, keys in batch.beyond.items():
+            propagation.reader.lock_neighbours(edge, list(keys), (hop,))
+        ids = list(batch.ids)
+        come = [row for row in propagation.reader.contributions(edge, ids) if None not in row[:width]] if ids else []
+        left, joined = _differing(batch.rows, come, width)
+        if not left and not joined:
+            return
+        targets = {row[:width] for row in (*left, *joined)}
+        grows = not left and all(self._grows(value) for value in _values(edge))
+        if left:
+            propagation.db.require_latest_rows(edge.driver, f"{edge.name}: whether another member takes its place")
+        values = _values(edge)
+        is_seen = not grows or self._is_seen(edge)
+        written = self._prepare(edge, targets) if is_seen else None
+        statement = self._statements.keep(("select", edge, grows), lambda: self._update(edge, grows=grows))
+        nothing = (None,) * len(edge.vector)
+        rows = [(*row, *nothing) for row in left]
+        rows += [(*row[:width], *nothing, *row[width:]) for row in joined]
+        parameters = self._dialect.pack("rows", self._shape(edge), rows)
+        found = propagation.db.execute(edge.host.source, statement, parameters)
+        size = len(edge.host.key)
+        changed = [tuple(row[:size]) for row in found]
+        for key, row in zip(changed, found, strict=True):
+            propagation.db.memory.refresh(values, key, tuple(row[size:]))
+        propagation.changed(edge.host, changed)
+        if written is not None:
+            self._finish(edge, written, changed)
+
+    def _grows(self, value: ComputedValue) -> bool:
+        """Whether new members are compared with what is stored."""
+        selection = selection_of(value)
+        return selection.joined(value.running, value.running) is not None
+
+    def _is_seen(self, edge: Edge) -> bool:
+        """Whether something besides the host's own row follows from a change."""
+        host = edge.host
+        written = host.written_over([edge])
+        mutations = self._propagation.mutations
+        return (
+            any(other.inputs & written for other in host.source.edges)
+            or any(hop.inputs & written for _, hop in host.source.readers)
+            or bool(host.source.same_row)
+            or (mutations is not None and mutations.wanted(host.mapper))
+        )
+
+    # -- before and after --------------------------------------------------------------------------------------
+
+    def _prepare(self, edge: Edge, targets: set[Key]) -> Any:
+        """Lock hosts, and read what they contribute in turn and what their rows are."""
+        from ..propagation.written_rows import WrittenRows  # it stands on the propagation
+
+        propagation, host = self._propagation, edge.host
+        key = tuple(edge.host_key)
+        keys = list(targets) if key == tuple(host.source.key) else propagation.reader.lock_targets(host, key, targets)
+        written = WrittenRows(propagation)
+        columns = host.written_over([edge])
+        lock = host.source.lock_to_change(columns)
+        propagation.before({host.source: Touched(dict.fromkeys(keys, max(lock, Lock.NO_KEY_UPDATE)), columns)})
+        written.remember_rows(host.source, host.mapper, keys)
+        return written
+
+    def _finish(self, edge: Edge, written: Any, changed: Sequence[Key]) -> None:
+        from ..database.row_functions import refresh_same_row  # it stands on the propagation
+
+        source = edge.host.source
+        if source.same_row and changed:
+            refresh_same_row(self._propagation.db, source, changed)
+        written.tell()
+
+    # -- statements --------------------------------------------------------------------------------------------
+
+    def _shape(self, edge: Edge) -> RowShape:
+        """Return the shape of a change: host key, what a member showed that left, what one shows that came."""
+        types = [self._dialect.transport_type(column.type) for column in edge.vector]
+        keys = HostStatements.of(self._statements).host_shape(edge.host_key)
+        return (
+            *keys,
+            *((f"l{i}", type_) for i, type_ in enumerate(types)),
+            *((f"c{i}", type_) for i, type_ in enumerate(types)),
+        )
+
+    def _update(self, edge: Edge, *, grows: bool) -> Executable:
+        host, width = edge.host, len(edge.key)
+        rows = self._dialect.row_set("rows", self._shape(edge))
+        keys = [rows.c[f"k{i}"] for i in range(width)]
+        totals: list[ColumnElement[Any]] = []
+        for value in _values(edge):
+            places = [edge.vector.index(column) for column in value.running]
+            for side in ("l", "c"):
+                shown = [type_coerce(rows.c[f"{side}{i}"], edge.vector[i].type) for i in places]
+                found = selection_of(value).total(shown)
+                totals += [total.label(f"{side}{i}") for i, total in zip(places, found, strict=True)]
+        changes = select(*keys, *totals).group_by(*keys).subquery(named("changes"))
+        assigned: dict[str, Any] = {c.key: c for c in host.table.columns if c.onupdate is not None}
+        returned: list[ColumnElement[Any]] = [*host.key]
+        for value in _values(edge):
+            states = self._states(edge, value, changes, grows=grows)
+            assigned |= {column.key: state for column, state in states.items()}
+            result = value.result([states[column] for column in value.running])
+            if result is not None:
+                assigned[value.column.key] = self._dialect.as_stored(result, value.column)
+            returned.append(self._dialect.returned(value.column))
+        statement = update(host.table).where(*(c == changes.c[f"k{i}"] for i, c in enumerate(edge.host_key)))
+        return statement.values(assigned).returning(*labelled(returned))
+
+    def _states(
+        self, edge: Edge, value: ComputedValue, changes: Any, *, grows: bool
+    ) -> dict[Column[Any], ColumnElement[Any]]:
+        """Return the running columns of a value after the changes."""
+        selection = selection_of(value)
+        places = [edge.vector.index(column) for column in value.running]
+        left = [type_coerce(changes.c[f"l{i}"], edge.vector[i].type) for i in places]
+        come = [type_coerce(changes.c[f"c{i}"], edge.vector[i].type) for i in places]
+        joined = selection.joined(value.running, come)
+        if joined is not None and grows:
+            return dict(zip(value.running, joined, strict=True))
+        again = self._selected(edge, value)
+        if joined is None:
+            return dict(zip(value.running, again, strict=True))
+        has_left = or_(*(part.is_not(None) for part in left))
+        reads = and_(has_left, func.coalesce(selection.may_change(value.running, left), True))
+        return {
+            column: case((reads, fresh), else_=kept)
+            for column, fresh, kept in zip(value.running, again, joined, strict=True)
+        }
+
+    def _selected(self, edge: Edge, value: ComputedValue) -> list[ColumnElement[Any]]:
+        """Return the running columns of a value over all members of the host that the statement is about."""
+        members = self._statements.contributions(edge).subquery(named("members"))
+        shown = [type_coerce(members.c[f"d{edge.vector.index(c)}"], c.type) for c in value.running]
+        found: list[ColumnElement[Any]] = []
+        for total in selection_of(value).total(shown):
+            statement: Select[Any] = select(total).select_from(members)
+            if edge.host.constant is None:
+                matches = (c == members.c[f"k{i}"] for i, c in enumerate(edge.host_key))
+                statement = statement.where(*matches).correlate(edge.host.table)
+            found.append(statement.scalar_subquery())
+        return found
+
+
+def _differing(left: Sequence[Row], come: Sequence[Row], width: int) -> tuple[list[Row], list[Row]]:
+    """Return what left and what came, without members that show the same as before or do not count."""
+    before = Counter(row for row in left if any(part is not None for part in row[width:]))
+    after = Counter(row for row in come if any(part is not None for part in row[width:]))
+    return list(before - after), list(after - before)
+
+
+def _values(edge: Edge) -> list[ComputedValue]:
+    return [part.value for part in edge.parts]
+
+
+def selection_of(value: ComputedValue) -> Selection:
+    """Return how a value that is not added up is selected."""
+    assert isinstance(value.accumulator, Selection)
+    return value.accumulator

@@ -1,0 +1,115 @@
+"""Transforms at work: derived rows follow their source, or come with events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Select, select
+
+from ...definitions.events import MutationEvent, RecordView
+from ...dialects import Lock
+from ...errors import ComputationError
+from ..database.python_contributions import call
+from .row_writes import column_values, delete_rows, insert_rows, update_rows
+
+if TYPE_CHECKING:
+    from ..plan import Derivation, Key
+    from ..propagation.propagation import Propagation
+
+
+def run_derivation(propagation: Propagation, derivation: Derivation, event: MutationEvent) -> None:
+    """Let derived rows follow an event."""
+    if derivation.origin is None:
+        rows = [row for row in derive(derivation, event) if row is not None]
+        insert_rows(propagation, derivation.target, derivation.mapper, rows, [{}] * len(rows))
+        return
+    token = source_token(derivation, event.record)
+    if event.old_record is not None and (old := source_token(derivation, event.old_record)) != token:
+        _move(propagation, derivation, old, token)
+    if event.type == "update" and event.keys is not None and event.keys.isdisjoint(derivation.attributes):
+        return
+    fresh: list[Mapping[str, Any] | None] = []
+    if event.type != "delete":
+        fresh = derive(derivation, RecordView({name: event.record[name] for name in derivation.attributes}))
+    store_derived(propagation, derivation, token, fresh, is_new=event.type == "create")
+
+
+def source_token(derivation: Derivation, record: Mapping[str, Any]) -> str:
+    """Return the key of a source row as it is stored beside derived rows."""
+    assert derivation.origin is not None
+    mapper = derivation.origin
+    key = [record[mapper.get_property_by_column(column).key] for column in mapper.primary_key]
+    return str(key[0]) if len(key) == 1 else json.dumps(key, default=str)
+
+
+def store_derived(
+    propagation: Propagation,
+    derivation: Derivation,
+    token: str,
+    fresh: Sequence[Mapping[str, Any] | None],
+    *,
+    is_new: bool,
+) -> None:
+    """Make the rows derived from one source row those of ``fresh``; place by place, so that they keep their keys."""
+    assert derivation.source_column is not None
+    assert derivation.index_column is not None
+    there = {} if is_new else _mapped_rows(propagation, derivation, token)
+    updates: dict[Key, dict[Any, Any]] = {}
+    inserts: list[Mapping[str, Any]] = []
+    hidden: list[dict[str, Any]] = []
+    keys = {column.key for column in derivation.target.key}
+    for index, row in enumerate(fresh):
+        if row is None:
+            continue
+        if index in there:
+            values = column_values(derivation.mapper, row)
+            table = derivation.source_column.table
+            updates[there.pop(index)] = {table.c[k]: v for k, v in values.items() if k not in keys}
+        else:
+            inserts.append(row)
+            hidden.append({derivation.source_column.key: token, derivation.index_column.key: index})
+    delete_rows(propagation, derivation.target, derivation.mapper, there.values())
+    update_rows(propagation, derivation.target, derivation.mapper, updates)
+    insert_rows(propagation, derivation.target, derivation.mapper, inserts, hidden)
+
+
+def _move(propagation: Propagation, derivation: Derivation, old: str, new: str) -> None:
+    """Let rows follow their source row, which has another key."""
+    source = derivation.source_column
+    assert source is not None
+    rows = _mapped_rows(propagation, derivation, old)
+    update_rows(propagation, derivation.target, derivation.mapper, {key: {source: new} for key in rows.values()})
+
+
+def _mapped_rows(propagation: Propagation, derivation: Derivation, token: str) -> dict[int, Key]:
+    """Lock the rows derived from a source row; return their keys by place."""
+    target, source, index = derivation.target, derivation.source_column, derivation.index_column
+    assert source is not None
+    assert index is not None
+    shape = (("p0", source.type),)
+
+    def make() -> Select[Any]:
+        statement = select(index, *target.key).where(propagation.db.dialect.contains([source], "ids", shape))
+        return propagation.db.dialect.lock(statement.order_by(*target.key), Lock.UPDATE, target.table)
+
+    statement = propagation.db.statements.keep(("derived", derivation), make)
+    rows = propagation.db.execute(target, statement, propagation.db.dialect.pack("ids", shape, [(token,)]))
+    return {row[0]: tuple(row[1:]) for row in rows}
+
+
+def derive(derivation: Derivation, argument: Any) -> list[Mapping[str, Any] | None]:
+    """Return the rows that the callback gives for a source row or an event.
+
+    :raises ComputationError: if it fails, or returns something else.
+    """
+    answer = call(derivation.transform.callback, argument, derivation.name, None)
+    rows = [answer] if answer is None or isinstance(answer, Mapping) else answer
+    if not isinstance(rows, (list, tuple)) or not all(row is None or isinstance(row, Mapping) for row in rows):
+        raise ComputationError(
+            f"the Transform of {derivation.name} returned {answer!r}; it may return a mapping, a list of mappings and "
+            "None, or None",
+            record=derivation.name,
+        )
+    return list(rows)

@@ -1,0 +1,99 @@
+"""Kept statements run by the driver's cursor.
+
+SQLAlchemy's own execution costs more time than the driver's for statements as short as the engine's. What it does for
+them is done here once for each statement: compile it, and find out how parameters and columns are converted. The
+cursor is one of SQLAlchemy's connection, inside its transaction, and errors are SQLAlchemy's.
+
+Where somebody listens, everything goes through SQLAlchemy, so that logs, traces and tests see each statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Executable
+
+from ...dialects.execution_options import STATEMENT_OPTION
+from ..sql.statement_text import KeptText, Row
+
+
+def is_observed(connection: Connection, options: Mapping[str, Any]) -> bool:
+    """Whether SQLAlchemy must run the engine's statements itself: somebody listens, or the text is not constant."""
+    heard: Any = connection.dispatch
+    return bool(
+        connection._echo
+        or len(heard.before_cursor_execute) > 1  # one is the engine's own
+        or len(heard.after_cursor_execute) > 1
+        or heard.after_execute
+        or len(heard.before_execute) > 1
+        or "schema_translate_map" in connection.get_execution_options()
+        or "schema_translate_map" in options
+        or _changes_execution(connection.dialect)
+    )
+
+
+def _changes_execution(dialect: Any) -> bool:
+    return bool(dialect._has_events and (dialect.dispatch.do_execute or dialect.dispatch.do_execute_no_params))
+
+
+def run_kept(connection: Connection, kept: KeptText, given: Mapping[str, Any]) -> list[Row]:
+    """Run a kept statement on the transaction of ``connection``.
+
+    :raises StatementError: as :meth:`sqlalchemy.Connection.execute` does.
+    """
+    dialect, raw = connection.dialect, connection.connection
+    execution: Any = dialect.execution_ctx_cls
+    context = cursor = parameters = None
+    try:
+        parameters = kept.parameters(given)
+        # dialects hang on it what they do about errors and about schemas that change, as asyncpg's does
+        context = execution._init_statement(dialect, connection, raw, {}, kept.text, [parameters])
+        context.pre_exec()
+        cursor = context.cursor
+        dialect.do_execute(cursor, kept.text, parameters, context)
+        rows = kept.fetch(cursor, dialect)
+        cursor.close()
+    except BaseException as error:
+        connection._handle_dbapi_exception(error, kept.text, parameters, cursor, context)
+        raise
+    return rows
+
+
+def run_statement(
+    connection: Connection, statement: Executable, given: Mapping[str, Any], options: Mapping[str, Any]
+) -> Sequence[Any]:
+    """Run a statement of the engine through SQLAlchemy."""
+    own = {**options, STATEMENT_OPTION: statement}
+    return connection.execute(statement, given, execution_options=own).all()
+
+
+def shared_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the execution options of a statement that hold for what follows from it too.
+
+    What says how its own rows are fetched or synchronised, or is SQLAlchemy's own, does not.
+    """
+    return {name: value for name, value in options.items() if name not in _OF_ONE_STATEMENT and name[0] != "_"}
+
+
+_OF_ONE_STATEMENT = frozenset(
+    {
+        "autoflush",
+        "compiled_cache",
+        "dml_strategy",
+        "identity_token",
+        "insertmanyvalues_page_size",
+        "interaqt_sa_managed",
+        "interaqt_sa_statement",
+        "is_delete_using",
+        "is_update_from",
+        "max_row_buffer",
+        "populate_existing",
+        "prebuffer_rows",
+        "preserve_rowcount",
+        "render_nulls",
+        "stream_results",
+        "synchronize_session",
+        "yield_per",
+    }
+)

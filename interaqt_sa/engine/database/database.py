@@ -1,0 +1,62 @@
+"""One session at one database: where the engine's statements are run, and for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Executable
+from sqlalchemy.orm import Session
+
+from ...dialects.execution_options import ENGINE_OPTIONS
+from ..plan import Source
+from ..sql.statement_cache import Statements
+from . import cursor_execution as execution
+from .loaded_objects import Memory
+from .session_connection import connection_of, require_latest_rows
+
+
+class Database:
+    """Runs the engine's statements for one write of one session.
+
+    :param options: execution options of the application's own statement, if the write is one.
+    :ivar memory: the loaded objects of the session.
+    """
+
+    def __init__(
+        self, session: Session, statements: Statements, memory: Memory, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self.session = session
+        self.options: Mapping[str, Any] = {**(options or {}), **ENGINE_OPTIONS}
+        self.statements = statements
+        self.dialect = statements.dialect
+        self.memory = memory
+        # one write stays on one connection; the session looks for it again each time it is asked
+        self._connections: dict[Source, Connection] = {}
+        self._observed: dict[Connection, bool] = {}
+
+    def execute(self, source: Source, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        """Run one of the engine's statements."""
+        connection = self.connection(source)
+        kept = None if self.is_observed(connection) else self.statements.text_of(statement, connection.dialect)
+        if kept is None:
+            return execution.run_statement(connection, statement, parameters, self.options)
+        return execution.run_kept(connection, kept, parameters)
+
+    def is_observed(self, connection: Connection) -> bool:
+        """Whether somebody listens to the statements of ``connection``."""
+        found = self._observed.get(connection)
+        if found is None:
+            found = self._observed[connection] = execution.is_observed(connection, self.options)
+        return found
+
+    def connection(self, source: Source) -> Connection:
+        found = self._connections.get(source)
+        if found is None:
+            found = self._connections[source] = connection_of(self.session, source, self.statements.plan)
+            self.dialect.prepare(found)
+        return found
+
+    def require_latest_rows(self, source: Source, why: str) -> None:
+        """Refuse to look for rows where some may not be seen; see :func:`.require_latest_rows`."""
+        require_latest_rows(self.connection(source), why, all_serializable=self.statements.all_serializable)

@@ -1,0 +1,74 @@
+"""Contributions that a Python callback computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ...definitions.events import RecordView
+from ...definitions.validation import refuse_awaitable
+from ...errors import ComputationError, FrameworkError
+from ..plan import Edge, Part
+
+
+def evaluate_members(edge: Edge, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """Return host key and contribution of each member row that :meth:`.Statements.read_members` has read."""
+    evaluated = []
+    for row in rows:
+        width = len(edge.key)
+        numbers: list[Any] = [0] * len(edge.vector)
+        for part in edge.parts:
+            if part.callback is None:
+                found: Sequence[Any] = row[width : width + len(part.sql)]
+                width += len(part.sql)
+            else:
+                end = width + 1 + len(part.attributes)
+                found = _evaluate(part, row[width], row[width + 1 : end])
+                width = end
+            for position, number in zip(part.positions, found, strict=True):
+                numbers[position] = number or 0
+        evaluated.append((*row[: len(edge.key)], *numbers))
+    return evaluated
+
+
+def _evaluate(part: Part, counts: Any, values: Sequence[Any]) -> Sequence[Any]:
+    assert part.callback is not None
+    if not counts:
+        return [0] * len(part.positions)
+    view = record_view(dict(zip(part.attributes, values, strict=True)))
+    value = part.value
+    assert value.accumulator is not None
+    answer = call(part.callback, view, value.record, value.attribute)
+    try:
+        return value.accumulator.python(answer)
+    except ValueError as error:
+        raise ComputationError(
+            f"{value.name}: its callback {part.callback!r}: {error}", record=value.record, property=value.attribute
+        ) from error
+
+
+def record_view(paths: Mapping[str, Any]) -> RecordView:
+    """Return values by dotted path as a record with nested records."""
+    view = RecordView()
+    for path, value in paths.items():
+        *steps, last = path.split(".")
+        target = view
+        for step in steps:
+            target = target.setdefault(step, RecordView())
+        dict.__setitem__(target, last, value)
+    return view
+
+
+def call(function: Any, argument: Any, record: str, name: str | None) -> Any:
+    """Call a user's pure function and return its answer.
+
+    :raises ComputationError: if it fails; the failure is the cause.
+    """
+    where = record if name is None else f"{record}.{name}"
+    try:
+        answer = function(argument)
+    except FrameworkError:
+        raise
+    except Exception as error:
+        raise ComputationError(f"{where}: {function!r} failed: {error}", record=record, property=name) from error
+    return refuse_awaitable(answer, where)

@@ -1,0 +1,69 @@
+"""Read and lock the rows along the paths of a plan: what contributes where, and who reads what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Column
+
+from ...dialects.base import is_exact_key
+from ..plan import Edge, Hop, Host, Key
+from ..sql.host_statements import HostStatements
+from .database import Database
+from .members_without_foreign_key import lock_members
+from .python_contributions import evaluate_members
+from .touched_rows import Row
+
+
+class Reader:
+    """Reads for one write."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = self._db = db
+
+    def contributions(self, edge: Edge, ids: Sequence[Key]) -> list[Row]:
+        """Return what rows contribute over an edge, the hosts' keys first."""
+        lock_members(self.db, edge, None)
+        parameters = self.db.dialect.pack("ids", edge.driver.key_shape, ids)
+        if edge.python:
+            rows = self.db.execute(edge.driver, self.db.statements.read_members(edge), parameters)
+            return evaluate_members(edge, rows)
+        return [tuple(r) for r in self.db.execute(edge.driver, self.db.statements.read_contributions(edge), parameters)]
+
+    def find_readers(self, edge: Edge, hop: Hop, keys: Sequence[Key]) -> tuple[list[Key], set[Key]]:
+        """Return the driver rows that read rows ``keys`` along ``hop``, and the keys of their hosts."""
+        self.db.require_latest_rows(
+            edge.driver, f"{edge.name}: a change of {hop.source.table.name!r} reaches its readers"
+        )
+        return self.readers_of(edge, hop, keys)
+
+    def readers_of(self, edge: Edge, hop: Hop, keys: Sequence[Key]) -> tuple[list[Key], set[Key]]:
+        """Return the same of rows of this transaction, which it sees in any case."""
+        parameters = self.db.dialect.pack("ids", hop.source.key_shape, keys)
+        found = [tuple(r) for r in self.db.execute(edge.driver, self.db.statements.find_readers(edge, hop), parameters)]
+        width = len(edge.driver.key)
+        constant = edge.host.constant
+        hosts = {row[width:] if constant is None else constant for row in found}
+        return [row[:width] for row in found], {host for host in hosts if None not in host}
+
+    def lock_neighbours(self, edge: Edge, ids: Sequence[Key], hops: Iterable[Hop]) -> None:
+        """Keep rows still that contributions read along paths."""
+        if not self.db.dialect.has_row_locks:
+            return
+        parameters = self.db.dialect.pack("ids", edge.driver.key_shape, ids)
+        for hop in hops:
+            if not hop.same_row:
+                statement = self.db.statements.lock_neighbours(edge, hop, edge.neighbour_lock(hop))
+                self.db.execute(hop.source, statement, parameters)
+
+    def lock_targets(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> list[Key]:
+        """Lock hosts by the columns that their members name; return their primary keys."""
+        ordered = sorted(targets) if is_exact_key(key) else list(targets)
+        parameters = self.db.dialect.pack("ids", HostStatements.of(self.db.statements).host_shape(key), ordered)
+        return [
+            tuple(row)
+            for row in self.db.execute(
+                host.source, HostStatements.of(self.db.statements).lock_hosts(host, key), parameters
+            )
+        ]

@@ -1,0 +1,225 @@
+"""Values that a function computes from other columns of their row."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import inspect
+from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.attributes import instance_dict, set_committed_value
+
+from ...definitions.same_row import SameRow
+from ...errors import ComputationError
+from ..plan import ComputedValue, Key, Source, Watch
+from .database import Database
+from .python_contributions import call
+from .round_trip import as_stored, same_value
+from .rows_in_memory import UNKNOWN, FunctionRow, UnknownValueError, changed_row, new_row, stored_form, stored_row
+from .stored_values import store_values
+from .triggers import has_triggers
+
+
+class SameRowValues:
+    """The same-row values of one flush.
+
+    Most are computed before the flush, so that the unit of work writes them along. Where memory cannot tell what the
+    database will store (rounding, defaults, SQL expressions) they are computed after it, from the row itself.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        # by id: classes may define equality, and objects that are equal are different rows all the same
+        self._later: dict[Source, dict[Mapper[Any], dict[int, Any]]] = {}
+        #: what was assigned, with what there was before
+        self._assigned: list[tuple[Any, str, Any]] = []
+
+    def before_flush(
+        self, new: Iterable[tuple[Any, Watch]], changed: Iterable[tuple[Any, Watch]], carried: Container[int]
+    ) -> None:
+        """Assign the values that can be told from memory.
+
+        :param carried: objects, by id, that get foreign keys only while the flush runs.
+        """
+        for instance, watch in new:
+            if watch.same_row:
+                may_change = id(instance) in carried or bool(watch.mapper.dispatch.before_insert)
+                self._tell(instance, watch, new_row(instance, watch), may_change=may_change)
+        olds = self._stored_rows([(i, w) for i, w in changed if w.same_row])
+        for instance, watch in changed:
+            if not watch.same_row:
+                continue
+            stored = olds.get((watch.mapper, inspect(instance).identity))
+            if stored is None:
+                self._defer(instance, watch)
+            else:
+                may_change = id(instance) in carried or bool(watch.mapper.dispatch.before_update)
+                self._tell(instance, watch, changed_row(instance, watch, stored), may_change=may_change)
+
+    def _tell(self, instance: Any, watch: Watch, row: FunctionRow, *, may_change: bool) -> None:
+        """Assign what memory can tell; what is not certain is computed once more from the stored row.
+
+        :param may_change: whether code of the application is still to come. What looks at the object meanwhile, as a
+            table of versions does, gets the value that it will have unless that code changes something.
+        """
+        assert watch.source is not None
+        may_change = may_change or has_triggers(self._db, watch.source, watch.mapper)
+        try:
+            is_told = self._assign(instance, watch, row)
+        except ComputationError:
+            if not may_change:
+                raise
+            is_told = False
+        if may_change or not is_told:
+            self._defer(instance, watch)
+
+    def take_back(self) -> None:
+        """Undo the assignments: the flush will not begin, and the next one must not take them for the application's."""
+        for instance, name, before in reversed(self._assigned):
+            state, loaded = inspect(instance), instance_dict(instance)
+            if before is UNKNOWN:
+                loaded.pop(name, None)
+                state.committed_state.pop(name, None)
+            else:
+                set_committed_value(instance, name, before)
+        self._assigned.clear()
+
+    def after_flush(self, unsure: Iterable[tuple[Any, Watch]]) -> None:
+        """Compute the rest from the rows as they are stored.
+
+        :param unsure: objects of which memory may differ from what was written.
+        """
+        for instance, watch in unsure:
+            if watch.same_row:
+                self._defer(instance, watch)
+        for source, by_mapper in self._later.items():
+            for mapper, instances in by_mapper.items():
+                keys = [tuple(mapper.primary_key_from_instance(i)) for i in instances.values()]
+                refresh_same_row(self._db, source, keys)
+        self._later.clear()
+
+    def _defer(self, instance: Any, watch: Watch) -> None:
+        assert watch.source is not None
+        self._later.setdefault(watch.source, {}).setdefault(watch.mapper, {})[id(instance)] = instance
+
+    def _stored_rows(self, changed: Sequence[tuple[Any, Watch]]) -> dict[tuple[Mapper[Any], Key], Mapping[str, Any]]:
+        """Read the locked rows as they are before the flush: memory may be stale."""
+        by_mapper: dict[Mapper[Any], tuple[Watch, list[Key]]] = {}
+        for instance, watch in changed:
+            by_mapper.setdefault(watch.mapper, (watch, []))[1].append(inspect(instance).identity)
+        found: dict[tuple[Mapper[Any], Key], Mapping[str, Any]] = {}
+        for mapper, (watch, keys) in by_mapper.items():
+            assert watch.source is not None
+            for key, row in read_attributes(self._db, watch.source, mapper, keys).items():
+                found[mapper, key] = row
+        return found
+
+    def _assign(self, instance: Any, watch: Watch, row: FunctionRow) -> bool:
+        """Assign what memory can tell; return whether that was all."""
+        is_told = True
+        for value in _in_order(watch.same_row):
+            assert isinstance(value.computation, SameRow)
+            try:
+                answer = call(value.computation.function, row, value.record, value.attribute)
+            except UnknownValueError:
+                return False
+            stored = stored_form(answer, value.column)
+            if stored is UNKNOWN:
+                return False
+            dict.__setitem__(row, value.attribute, stored)
+            loaded = instance_dict(instance)
+            before = loaded.get(value.attribute, UNKNOWN)
+            if not same_value(before, stored) or inspect(instance).key is None:
+                self._assigned.append((instance, value.attribute, before))
+                setattr(instance, value.attribute, stored)
+                # a validator of the application may have made something else of it
+                is_told = is_told and same_value(instance_dict(instance).get(value.attribute, UNKNOWN), stored)
+        return is_told
+
+
+def refresh_same_row(db: Database, source: Source, keys: Sequence[Key]) -> Mapping[Key, Mapping[str, Any]]:
+    """Compute the same-row values of stored rows, and write those that differ; return what is stored of these now.
+
+    What the rows contribute must have been read before: see :meth:`.Propagation.before`.
+    """
+    written: dict[Key, dict[str, Any]] = {}
+    by_mapper: dict[Mapper[Any], list[ComputedValue]] = {}
+    for value in source.same_row:
+        by_mapper.setdefault(value.mapper, []).append(value)
+    for mapper, values in by_mapper.items():
+        ordered = _in_order(values)
+        rows = read_attributes(db, source, mapper, keys)
+        views = {key: stored_row(mapper, row, (v.attribute for v in ordered)) for key, row in rows.items()}
+        for value in ordered:
+            _compute(db, source, value, list(views.values()), is_read=value is not ordered[-1])
+        changes = [
+            (*key, *(view[value.attribute] for value in ordered))
+            for key, view in views.items()
+            if not all(same_value(view[value.attribute], rows[key][value.attribute]) for value in ordered)
+        ]
+        if changes:
+            for key, fresh in _write(db, source, mapper, ordered, changes):
+                written.setdefault(key, {}).update(fresh)
+    return written
+
+
+def _compute(
+    db: Database, source: Source, value: ComputedValue, views: Sequence[FunctionRow], *, is_read: bool
+) -> None:
+    """Compute one value of each row into its view.
+
+    :param is_read: whether functions of other values may read it: they see it as it will be stored.
+    """
+    assert isinstance(value.computation, SameRow)
+    rounded: list[tuple[FunctionRow, Any]] = []
+    for view in views:
+        answer = call(value.computation.function, view, value.record, value.attribute)
+        stored = stored_form(answer, value.column)
+        view[value.attribute] = answer if stored is UNKNOWN else stored
+        if is_read and stored is UNKNOWN:
+            rounded.append((view, answer))
+    found = as_stored(db, source, [value.column], [(answer,) for _, answer in rounded])
+    for (view, _), (stored,) in zip(rounded, found, strict=True):
+        view[value.attribute] = stored
+
+
+def _write(
+    db: Database, source: Source, mapper: Mapper[Any], values: Sequence[ComputedValue], rows: Sequence[Any]
+) -> Iterator[tuple[Key, dict[str, Any]]]:
+    width = len(source.key)
+    for table in dict.fromkeys(value.table for value in values):
+        mine = [v for v in values if v.table is table]
+        picked = [(*row[:width], *(row[width + values.index(v)] for v in mine)) for row in rows]
+        columns = [value.column for value in mine]
+        for key, stored in store_values(db, source, table, columns, picked, fires_onupdate=False):
+            db.memory.refresh(mine, key, stored)
+            yield key, dict(zip((v.attribute for v in mine), stored, strict=True))
+
+
+def fresh_same_row(value: ComputedValue, source: Source, row: Mapping[str, Any]) -> Any:
+    """Return what the function of ``value`` gives for the stored attributes of a row."""
+    assert isinstance(value.computation, SameRow)
+    ordered = _in_order(other for other in source.same_row if other.mapper is value.mapper)
+    later = ordered[ordered.index(value) :]
+    view = stored_row(value.mapper, row, (other.attribute for other in later))
+    return call(value.computation.function, view, value.record, value.attribute)
+
+
+def read_attributes(
+    db: Database, source: Source, mapper: Mapper[Any], keys: Iterable[Key]
+) -> dict[Key, dict[str, Any]]:
+    """Return the stored column attributes of rows."""
+    stored = db.statements.stored(mapper)
+    statement = db.statements.keep(
+        ("read whole", source, mapper), lambda: db.statements.read_rows(source, [*stored.values()], mapper)
+    )
+    parameters = db.dialect.pack("ids", source.key_shape, list(keys))
+    width = len(source.key)
+    rows = db.execute(source, statement, parameters)
+    return {tuple(row[:width]): dict(zip(stored, row[width:], strict=True)) for row in rows}
+
+
+def _in_order(values: Iterable[ComputedValue]) -> list[ComputedValue]:
+    """Return values in the order of their columns, so that one may read those declared before it."""
+    ordered = list(values)
+    return sorted(ordered, key=lambda v: list(v.mapper.column_attrs.keys()).index(v.attribute))

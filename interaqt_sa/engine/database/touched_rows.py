@@ -1,0 +1,88 @@
+"""Rows that a write touches, and what is still to be applied because of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Column
+
+from ...dialects import Lock
+from ...dialects.running_sum import add_exactly
+from ..plan import Hop, Key
+
+#: host key followed by one number for each running column
+Row = tuple[Any, ...]
+
+
+@dataclass
+class Touched:
+    """Rows of one table that are about to be written.
+
+    :ivar keys: rows, and how they are to be locked; ``None``: not at all.
+    :ivar columns: what may change; ``None`` if the rows go.
+    """
+
+    keys: dict[Key, Lock | None] = field(default_factory=dict)
+    columns: set[Column[Any]] | None = field(default_factory=set)
+
+    def add(self, key: Key, lock: Lock | None, columns: Iterable[Column[Any]] | None) -> None:
+        self.keys[key] = max(lock or Lock.KEY_SHARE, self.keys.get(key) or Lock.KEY_SHARE) if lock else None
+        if columns is None or self.columns is None:
+            self.columns = None
+        else:
+            self.columns.update(columns)
+
+    def reaches(self, inputs: set[Column[Any]]) -> bool:
+        """Whether something that reads ``inputs`` may change."""
+        return self.columns is None or bool(self.columns & inputs)
+
+
+@dataclass
+class Batch:
+    """What is still to be applied over one edge: NEW(ids) - OLD(ids), where OLD is in ``rows`` already.
+
+    :ivar ids: driver rows whose new contribution is read when the hosts are written.
+    :ivar rows: changes that are known in numbers.
+    :ivar keys: hosts that ``ids`` will contribute to, as far as memory knows; ``None``: not known.
+    :ivar unlocked: those of ``ids`` that were written, and may refer to neighbours that nobody has locked.
+    :ivar beyond: steps behind a row that was written, and those of ``ids`` that go this way.
+    """
+
+    ids: dict[Key, None] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    keys: set[Key] | None = field(default_factory=set)
+    unlocked: dict[Key, None] = field(default_factory=dict)
+    beyond: dict[Hop, dict[Key, None]] = field(default_factory=dict)
+
+    def expect(self, key: Key | None) -> None:
+        """Note that some of ``ids`` will contribute to host ``key``, or that nobody knows where."""
+        if key is None:
+            self.keys = None
+        elif self.keys is not None and None not in key:
+            self.keys.add(key)
+
+    def mark(self) -> tuple[int, int]:
+        """Return how much there is now; see :meth:`back_to`."""
+        return len(self.ids), len(self.rows)
+
+    def back_to(self, mark: tuple[int, int]) -> None:
+        """Forget the rows, and what they contributed, that were added since :meth:`mark`."""
+        ids, rows = mark
+        for key in list(self.ids)[ids:]:
+            del self.ids[key]
+        del self.rows[rows:]
+
+
+def folded(rows: list[Row], width: int, *, keep_zero: bool) -> list[Row]:
+    """Sum up changes of the same host; changes of nothing are dropped, unless others are still to come."""
+    sums: dict[Key, list[Any]] = {}
+    for row in rows:
+        found = sums.get(row[:width])
+        if found is None:
+            sums[row[:width]] = list(row[width:])
+        else:
+            for i, number in enumerate(row[width:]):
+                found[i] = add_exactly(found[i], number)
+    return [(*key, *numbers) for key, numbers in sums.items() if keep_zero or any(numbers)]

@@ -1,0 +1,97 @@
+"""Rows that contribute to rows of their own table, level by level: trees."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Executable, FromClause, and_, select
+
+from ...errors import ComputationError
+from ..database.advisory_locks import lock_names
+
+if TYPE_CHECKING:
+    from ..database.database import Database
+    from ..plan import Edge, Key
+
+
+def lock_structure(db: Database, edge: Edge) -> None:
+    """Let one transaction at a time move rows within the tree of ``edge``.
+
+    Two moves, each of which leaves a tree, can make a cycle together; neither sees the other's.
+    """
+    lock_names(db, edge.driver, [f"tree {edge.driver.table.fullname}"])
+
+
+def refuse_cycles(db: Database, edge: Edge, moved: Sequence[Key]) -> None:
+    """Refuse a move below one's own descendant: its values would follow from themselves.
+
+    :raises ComputationError: with the keys of rows on a cycle.
+    """
+    cycle = _cycle(ancestors(db, edge, moved))
+    found = [key for key in moved if key in cycle] or cycle
+    if found:
+        keys = ", ".join(str(key[0] if len(key) == 1 else key) for key in found)
+        raise ComputationError(
+            f"{edge.name}: {edge.driver.table.name} {keys} would become its own ancestor, and its values follow from "
+            "themselves",
+            record=edge.host.mapper.class_.__name__,
+            keys=found,
+        )
+
+
+def ancestors(db: Database, edge: Edge, keys: Sequence[Key]) -> dict[Key, list[Key]]:
+    """Return the rows above rows ``keys``: of each row, also of these, those that it contributes to."""
+    width = len(edge.driver.key)
+
+    def make() -> Executable:
+        # its rows by their key, with that of their host; and the hosts by what rows know them by
+        own = [c.label(f"own_{n}") for n, c in enumerate(edge.driver_key)]
+        named = [c.label(f"named_{n}") for n, c in enumerate(edge.key)]
+        row = select(*own, *named).select_from(edge.table_join).subquery("row")
+        keys = [c.label(f"above_{n}") for n, c in enumerate(edge.host.key)]
+        names = [c.label(f"name_{n}") for n, c in enumerate(edge.host_key)]
+        host = select(*keys, *names).select_from(edge.host.table).subquery("host")
+        on = and_(*(a == b for a, b in zip(list(host.c)[width:], list(row.c)[width:], strict=True)))
+
+        def pairs(table: FromClause) -> Any:
+            return select(*list(row.c)[:width], *list(host.c)[:width]).select_from(table.join(host, on))
+
+        start = pairs(row).where(db.dialect.contains(list(row.c)[:width], "ids", edge.driver.key_shape))
+        upwards = start.cte("upwards", recursive=True)
+        again = and_(*(a == b for a, b in zip(list(row.c)[:width], list(upwards.c)[width:], strict=True)))
+        # UNION, not UNION ALL: each row is reached once, whatever leads to it, and on a cycle the search ends
+        upwards = upwards.union(pairs(upwards.join(row, again)))
+        return select(*upwards.c)
+
+    statement = db.statements.keep(("ancestors", edge), make)
+    packed = db.dialect.pack("ids", edge.driver.key_shape, keys)
+    found: dict[Key, list[Key]] = {}
+    for pair in db.execute(edge.driver, statement, packed):
+        found.setdefault(tuple(pair[:width]), []).append(tuple(pair[width:]))
+    return found
+
+
+def from_below(above: Mapping[Key, Sequence[Key]]) -> list[Key]:
+    """Sort rows such that each comes after all below it; those on a cycle, and above one, are left out."""
+    below = Counter(host for hosts in above.values() for host in hosts)
+    found = [key for key in above if not below[key]]
+    for key in found:  # it grows
+        for host in above.get(key, ()):
+            below[host] -= 1
+            if not below[host]:
+                found.append(host)
+    return found
+
+
+def _cycle(above: Mapping[Key, Sequence[Key]]) -> list[Key]:
+    """Return the rows of a cycle, if there is one."""
+    sorted_ = set(from_below(above))
+    below = {host: key for key, hosts in above.items() if key not in sorted_ for host in hosts}
+    way: dict[Key, int] = {}
+    key = next(iter(below), None)
+    while key is not None and key not in way:  # below each of these is another one, so the way down ends on a cycle
+        way[key] = len(way)
+        key = below[key]
+    return [] if key is None else list(way)[way[key] :]

@@ -1,0 +1,54 @@
+"""The values of one table for rows that exist, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from ..computations.agenda import run_agenda
+from ..computations.recompute import Recompute, next_keys, restore
+from ..database.loaded_objects import Memory
+from ..database.row_functions import refresh_same_row
+from ..plan import ComputedValue, Key
+from ..propagation.propagation import Propagation
+from ..sql.statement_cache import Statements
+
+
+def backfill_values(
+    statements: Statements,
+    values: Sequence[ComputedValue],
+    connection: Connection,
+    after: Key | None,
+    limit: int,
+    *,
+    follow: bool,
+) -> Key | None:
+    """Compute and store ``values`` for the next rows of their table, in the order of its primary key.
+
+    :param values: values of one table.
+    :param connection: with a running transaction.
+    :param after: the last key that is done, ``None`` at the start.
+    :param limit: how many rows at the most.
+    :param follow: whether what is computed from these values, in this table or another one, follows at once. It has
+        to where values of other rows of this table depend on each other; else it is filled afterwards, at less cost.
+    :return: the last key of this batch, ``None`` if there was nothing left to do.
+    """
+    with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
+        propagation = Propagation(session, statements, Memory(session, statements.plan))
+        table = values[0].table
+        source = statements.plan.sources[table]
+        keys = next_keys(propagation, source, tuple(source.key_in(table)), after, limit, lock=True)
+        computed = [value for value in values if value.can_be_recomputed]
+        if keys and computed and follow:
+            restore(propagation, computed, keys)
+            run_agenda(propagation)
+        elif keys and computed:
+            aggregates = [value for value in computed if value.is_aggregate]
+            if aggregates:
+                Recompute(propagation, statements.plan.hosts[table], aggregates).write(keys)
+            if source.same_row:
+                refresh_same_row(propagation.db, source, keys)
+        session.expunge_all()
+        return keys[-1] if keys else None

@@ -1,0 +1,246 @@
+"""Check and repair: stored values against values computed anew."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Column, insert
+from sqlalchemy.orm import Session
+
+from ...definitions.arguments import RecordRef
+from ...definitions.representation import shorten
+from ...dialects import Lock
+from ...dialects.execution_options import ENGINE_OPTIONS
+from ...errors import DefinitionFault
+from ...schema.record_lookup import resolve_record
+from ..computations.agenda import run_agenda
+from ..computations.event_log import start_propagation
+from ..computations.recompute import Fresh, Recompute, next_keys, read_same_row, restore
+from ..database.loaded_objects import Memory
+from ..database.round_trip import same_value
+from ..plan import ComputedValue, Derivation, Key, Plan
+from ..propagation.propagation import Propagation
+from ..sql.statement_cache import Statements
+from .derived_rows import ROW, DerivedDifference, check_derivation, repair_derivation
+
+_BATCH = 1000
+#: So many values and differences are shown.
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A stored value that is not what its computation gives.
+
+    :ivar id: primary key, a tuple if it is composite.
+    :ivar property: name of the property; for hidden running state, that of the column; for a row that should be there
+        or should not, ``"(row)"``.
+    """
+
+    record: str
+    id: Any
+    property: str
+    stored: Any
+    expected: Any
+    derived: DerivedDifference | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, repr=False)
+class CheckReport:
+    """What :meth:`.System.check` found; true if that is nothing, so that ``assert system.check()`` means what it says.
+
+    :ivar checked: how many values were compared.
+    """
+
+    differences: Sequence[Difference]
+    checked: int = 0
+
+    def __add__(self, other: CheckReport) -> CheckReport:
+        return CheckReport((*self.differences, *other.differences), self.checked + other.checked)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every value is what its computation gives."""
+        return not self.differences
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __repr__(self) -> str:
+        if self.ok:
+            return f"CheckReport(ok, checked={self.checked})"
+        counts = Counter(f"{d.record}.{d.property}" for d in self.differences)
+        listed = [f"{name} {count}" for name, count in counts.most_common(_SHOWN)]
+        listed += ["…"] if len(counts) > _SHOWN else []
+        first = [
+            f"{d.record} {shorten(d.id)}: {d.property} is {shorten(d.stored)}, computed {shorten(d.expected)}"
+            for d in self.differences[:_SHOWN]
+        ]
+        first += ["…"] if len(self.differences) > _SHOWN else []
+        found = f"{len(self.differences)} differences, checked={self.checked}, {', '.join(listed)}"
+        return f"CheckReport({found}; {'; '.join(first)})"
+
+
+def select_values(plan: Plan, record: RecordRef | None, name: str | None) -> list[ComputedValue]:
+    """Return the values to look at, lower levels first.
+
+    :raises DefinitionFault: if there is no such record, or it has no such computed value.
+    """
+    values = list(plan.computed.values())
+    derived = name is None and bool(record is not None and select_derivations(plan, record))
+    if record is not None:
+        mapper = resolve_record(plan.metadata, record)
+        values = [v for v in values if mapper.isa(v.mapper) or v.mapper.isa(mapper)]
+    if name is not None:
+        values = [v for v in values if v.attribute == name]
+    if not values and not derived and (record is not None or name is not None):
+        what = getattr(record, "__name__", record)
+        raise DefinitionFault(f"{what!r} has no computed value{f' {name!r}' if name else 's'}")
+    return sorted(values, key=lambda v: (plan.sources[v.table].rank, v.table.name))
+
+
+def select_derivations(plan: Plan, record: RecordRef | None) -> list[Derivation]:
+    """Return the record-driven transforms to look at."""
+    found = [derivation for derivation in plan.derivations if derivation.origin is not None]
+    if record is None:
+        return found
+    mapper = resolve_record(plan.metadata, record)
+    return [derivation for derivation in found if derivation.mapper.isa(mapper)]
+
+
+def check_derivations(session: Session, statements: Statements, derivations: Sequence[Derivation]) -> CheckReport:
+    """Compare derived rows with what their sources give."""
+    propagation = Propagation(session, statements, Memory(session, statements.plan))
+    differences = tuple(
+        Difference(d.derivation.name, d.id, ROW, d.stored, d.expected, d)
+        for derivation in derivations
+        for d in check_derivation(propagation, derivation, _BATCH)
+    )
+    return CheckReport(differences, len(derivations))
+
+
+def repair_derivations(session_factory: Callable[[], Session], statements: Statements, report: CheckReport) -> None:
+    """Derive rows anew where ``report`` has differences."""
+    wrong: dict[Derivation, dict[str, None]] = {}
+    for difference in report.differences:
+        if difference.derived is not None:
+            wrong.setdefault(difference.derived.derivation, {})[difference.derived.token] = None
+    for derivation, tokens in wrong.items():
+        listed = sorted(tokens)
+        for start in range(0, len(listed), _BATCH):
+            with session_factory() as session, session.begin():
+                propagation = start_propagation(session, statements, Memory(session, statements.plan))
+                repair_derivation(propagation, derivation, listed[start : start + _BATCH])
+
+
+def check_values(
+    session: Session, statements: Statements, values: Sequence[ComputedValue], keys: Iterable[Any] | None
+) -> CheckReport:
+    """Compare ``values`` with their recompute."""
+    differences: list[Difference] = []
+    checked = 0
+    propagation = Propagation(session, statements, Memory(session, statements.plan))
+    listed = None if keys is None else list(keys)
+    for group in _by_table(values):
+        differences += _missing_row(propagation, group[0], listed)
+        for batch in _batches(propagation, group[0], listed):
+            for members, fresh in _fresh(propagation, group, batch):
+                checked += len(members)
+                differences += _compare(members, fresh)
+    return CheckReport(tuple(differences), checked)
+
+
+def repair_values(
+    session_factory: Callable[[], Session],
+    statements: Statements,
+    values: Sequence[ComputedValue],
+    report: CheckReport,
+) -> None:
+    """Store fresh values for the rows that ``report`` names, a short transaction for each batch."""
+    wrong: dict[str, dict[Key, None]] = {}
+    for difference in report.differences:
+        key = difference.id if isinstance(difference.id, tuple) else (difference.id,)
+        wrong.setdefault(difference.record, {})[key] = None
+    for group in _by_table(values):
+        keys = list(dict.fromkeys(key for value in group for key in wrong.get(value.record, ())))
+        for start in range(0, len(keys), _BATCH):
+            with session_factory() as session, session.begin():
+                propagation = Propagation(session, statements, Memory(session, statements.plan))
+                source = statements.plan.sources[group[0].table]
+                batch = keys[start : start + _BATCH]
+                for missing in _missing_row(propagation, group[0], batch):
+                    row = insert(group[0].table).values(missing.expected)
+                    propagation.db.connection(source).execute(row, execution_options=ENGINE_OPTIONS)
+                parameters = propagation.db.dialect.pack("ids", source.key_shape, batch)
+                propagation.db.execute(source, statements.lock_rows(source, Lock.NO_KEY_UPDATE), parameters)
+                restore(propagation, group, batch)
+                run_agenda(propagation)
+
+
+def _missing_row(propagation: Propagation, value: ComputedValue, keys: Sequence[Any] | None) -> list[Difference]:
+    """Return the difference that the only row of a dictionary makes when it is gone."""
+    host = propagation.db.statements.plan.hosts.get(value.table)
+    if host is None or host.constant is None:
+        return []
+    asked = keys is None or host.constant in keys or host.constant[0] in keys
+    if not asked or any(host.constant in batch for batch in _batches(propagation, value, None)):
+        return []
+    row = {column.key: part for column, part in zip(host.key, host.constant, strict=True)}
+    return [Difference(value.record, host.constant[0], ROW, None, row)]
+
+
+def _by_table(values: Sequence[ComputedValue]) -> list[list[ComputedValue]]:
+    groups: dict[Any, list[ComputedValue]] = {}
+    for value in values:
+        if value.can_be_recomputed:
+            groups.setdefault(value.table, []).append(value)
+    return list(groups.values())
+
+
+def _batches(propagation: Propagation, value: ComputedValue, keys: Iterable[Any] | None) -> Iterator[list[Key]]:
+    if keys is not None:
+        listed = [key if isinstance(key, tuple) else (key,) for key in keys]
+        yield from (listed[i : i + _BATCH] for i in range(0, len(listed), _BATCH))
+        return
+    source = propagation.db.statements.plan.sources[value.table]
+    columns: tuple[Column[Any], ...] = tuple(source.key_in(value.table))
+    after: Key | None = None
+    while batch := next_keys(propagation, source, columns, after, _BATCH, lock=False):
+        yield batch
+        after = batch[-1]
+
+
+def _fresh(
+    propagation: Propagation, group: Sequence[ComputedValue], keys: Sequence[Key]
+) -> Iterator[tuple[list[ComputedValue], Fresh]]:
+    host = propagation.db.statements.plan.hosts.get(group[0].table)
+    aggregates = [value for value in group if value.is_aggregate]
+    if aggregates and host is not None:
+        yield from ((aggregates, fresh) for fresh in Recompute(propagation, host, aggregates).read(keys))
+    for value in group:
+        if value.is_same_row:
+            yield from (([value], fresh) for fresh in read_same_row(propagation, value, keys))
+
+
+def _compare(values: Sequence[ComputedValue], fresh: Fresh) -> Iterator[Difference]:
+    own = {value.column for value in values}
+    names = [value.attribute for value in values]
+    names += [c.name for value in values for c in value.running if c not in own]
+    records = [value.record for value in values]
+    records += [value.record for value in values for c in value.running if c not in own]
+    key = fresh.key[0] if len(fresh.key) == 1 else fresh.key
+    for record, name, stored, expected in zip(records, names, fresh.stored, fresh.expected, strict=True):
+        if not _same(stored, expected):
+            yield Difference(record, key, name, stored, expected)
+
+
+def _same(stored: Any, expected: Any) -> bool:
+    if isinstance(stored, float) or isinstance(expected, float):
+        if stored is None or expected is None:
+            return stored is expected
+        return same_value(stored, expected) or math.isclose(stored, expected, rel_tol=1e-9, abs_tol=1e-9)
+    return same_value(stored, expected)

@@ -1,0 +1,362 @@
+"""What a plan is made of: which rows contribute where. Values without session and without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, FromClause, Table, UniqueConstraint, Update, update
+from sqlalchemy.orm import Mapper
+from sqlalchemy.types import TypeEngine
+
+from ...definitions.computation import Computation
+from ...dialects import Lock
+from ...dialects.indexes import POSTGRESQL, index_predicate
+from .accumulator import Accumulator
+
+Key = tuple[Any, ...]
+
+
+@dataclass(eq=False)
+class Source:
+    """A table whose rows the engine watches: they contribute, are read by contributions, or hold computed values.
+
+    With joined inheritance it is the base table; a row is known by its key there.
+
+    :ivar rank: place in the lock order; a table comes before the tables that its rows contribute or refer to.
+    :ivar edges: contributions of this table's rows.
+    :ivar readers: contributions of other tables' rows that read this table along an x:1 path.
+    :ivar inputs: columns that any contribution reads, or that say where one goes.
+    :ivar shared_inputs: those that rows of other tables read.
+    :ivar same_row: columns that are computed from their own row.
+    """
+
+    table: Table
+    mapper: Mapper[Any] | None
+    rank: int = 0
+    edges: list[Edge] = field(default_factory=list)
+    readers: list[tuple[Edge, Hop]] = field(default_factory=list)
+    inputs: set[Column[Any]] = field(default_factory=set)
+    shared_inputs: set[Column[Any]] = field(default_factory=set)
+    same_row: list[ComputedValue] = field(default_factory=list)
+    host: Host | None = None
+
+    @cached_property
+    def key(self) -> Sequence[Column[Any]]:
+        """The columns by which a row is known."""
+        if self.mapper is not None:
+            return tuple(column for column in self.mapper.primary_key if isinstance(column, Column))
+        return tuple(self.table.primary_key.columns) or tuple(c for c in self.table.columns if c.foreign_keys)
+
+    def key_in(self, table: Table) -> Sequence[Column[Any]]:
+        """Return the columns of ``table``, one of those that hold its rows, by which a row is known there.
+
+        That of a mapped class may be another one than the table's primary key, which there may not be at all.
+        """
+        return self.key if table is self.table else tuple(table.primary_key.columns)
+
+    @cached_property
+    def unique_keys(self) -> Sequence[frozenset[Column[Any]]]:
+        """The sets of columns by which there is one row at most."""
+        table = self.table
+        constraints = [c for c in table.constraints if isinstance(c, UniqueConstraint) and not c.deferrable]
+        whole = [i for i in table.indexes if i.unique and index_predicate(i, POSTGRESQL) is None]
+        keys: list[Sequence[Any]] = [tuple(c.columns) for c in (table.primary_key, *constraints)]
+        keys += [tuple(index.expressions) for index in whole]
+        return [frozenset(key) for key in keys if all(isinstance(c, Column) for c in key)]
+
+    @cached_property
+    def may_repeat(self) -> bool:
+        """Whether several rows may have the same key: a link table to which nobody gave one."""
+        return not any(unique and unique <= set(self.key) for unique in self.unique_keys) and self.mapper is None
+
+    @cached_property
+    def referable(self) -> frozenset[Column[Any]]:
+        """The columns that foreign keys could refer to: changing one takes a lock that their checks wait for."""
+        return frozenset(c for key in self.unique_keys for c in key)
+
+    def lock_to_change(self, columns: AbstractSet[Column[Any]]) -> Lock:
+        """Return the lock for rows of which ``columns`` will change."""
+        is_shared = not (columns.isdisjoint(self.shared_inputs) and columns.isdisjoint(self.referable))
+        return Lock.UPDATE if is_shared else Lock.NO_KEY_UPDATE
+
+    def following(self) -> set[Column[Any]]:
+        """Return the columns that change without being named in an UPDATE."""
+        tables = [self.table, *(self.mapper.tables if self.mapper is not None else ())]
+        columns = (c for table in tables if isinstance(table, Table) for c in table.columns)
+        found = {c for c in columns if c.onupdate is not None or c.server_onupdate is not None}
+        versions = (m.version_id_col for m in self.mapper.self_and_descendants) if self.mapper is not None else ()
+        found |= {column for column in versions if isinstance(column, Column)}
+        return found | {value.column for value in self.same_row}
+
+    @cached_property
+    def write(self) -> Update:
+        """Some write to the table, for a session that chooses the database by it."""
+        return update(self.table)
+
+    @cached_property
+    def key_shape(self) -> Sequence[tuple[str, TypeEngine[Any]]]:
+        return tuple((f"p{i}", column.type) for i, column in enumerate(self.key))
+
+    def __repr__(self) -> str:
+        return f"<Source {self.table.fullname}>"
+
+
+@dataclass(eq=False)
+class Hop:
+    """One step of an x:1 path: from the driver, or from the hop before it, to the row that it refers to.
+
+    :ivar table: the table, and ``alias``, as which it stands in the contribution's FROM.
+    :ivar on: join condition.
+    :ivar local: referring columns, as expressions of the FROM.
+    :ivar remote: the columns they refer to, on the source's table.
+    :ivar checked: whether writing a driver row locks the neighbour, because the database checks a foreign key at once.
+    :ivar same_row: whether it is only the rest of the row before it, in a lower table of joined inheritance.
+    :ivar is_deferred: whether the row may come after those that refer to it, for its foreign key is checked later.
+    :ivar required: whether members without the row are no members (the far end of a secondary table).
+    """
+
+    source: Source
+    table: Table
+    alias: FromClause
+    on: ColumnElement[bool]
+    local: Sequence[ColumnElement[Any]]
+    remote: Sequence[Column[Any]]
+    parent: Hop | None = None
+    required: bool = False
+    checked: bool = False
+    same_row: bool = False
+    is_deferred: bool = False
+    inputs: set[Column[Any]] = field(default_factory=set)
+
+
+@dataclass(eq=False)
+class Edge:
+    """How the rows of one table contribute to the rows of another: one edge for each relationship.
+
+    :ivar driver: whose rows contribute.
+    :ivar key: expressions over a driver row that say to which host it contributes.
+    :ivar host_key: the host columns they equal.
+    :ivar criteria: what a driver row must fulfil to be a member at all.
+    :ivar parts: what it contributes, one for each aggregate.
+    :ivar inputs: columns of the driver's tables that are read.
+    :ivar vector: running columns of the host that it changes; a contribution is a tuple in this order.
+    :ivar is_additive: whether contributions are numbers that are added up; else they are compared.
+    """
+
+    name: str
+    driver: Source
+    host: Host
+    key: Sequence[ColumnElement[Any]]
+    host_key: Sequence[Column[Any]]
+    tables: Sequence[Table]
+    table_join: FromClause
+    driver_key: Sequence[ColumnElement[Any]]
+    criteria: list[ColumnElement[bool]] = field(default_factory=list)
+    hops: list[Hop] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    inputs: set[Column[Any]] = field(default_factory=set)
+    vector: list[Column[Any]] = field(default_factory=list)
+    is_additive: bool = True
+    has_foreign_key: bool = True
+    is_deferred: bool = False  # a member may come before its host, for the foreign key is checked later
+
+    @property
+    def own(self) -> bool:
+        """Whether a contribution reads nothing but its row in the driver's base table."""
+        is_plain = self.is_additive and not self.hops and not self.python
+        return is_plain and tuple(self.tables) == (self.driver.table,) and self.has_foreign_key
+
+    @property
+    def contributes_always(self) -> bool:
+        """Whether every row with a key to a host has a contribution, if only of zeros."""
+        return self.has_foreign_key and not any(hop.required for hop in self.hops)
+
+    @property
+    def holds_key(self) -> bool:
+        """Whether the driver's base table holds the columns by which it knows the host."""
+        return all(isinstance(key, Column) and key.table is self.driver.table for key in self.key)
+
+    @property
+    def refers_by_primary_key(self) -> bool:
+        """Whether these are the primary key of the host."""
+        return tuple(self.host_key) == tuple(self.host.source.key)
+
+    @property
+    def recursive(self) -> bool:
+        """Whether rows contribute to values of their own table that they contribute in turn."""
+        return self.driver is self.host.source and bool(self.inputs & self.host.written)
+
+    @property
+    def python(self) -> bool:
+        """Whether some contribution is computed in Python."""
+        return any(part.callback is not None for part in self.parts)
+
+    def beyond(self, hop: Hop) -> list[Hop]:
+        """Return the steps that lead on from ``hop``."""
+        found: list[Hop] = []
+        for other in self.hops:  # a step stands behind the one before it
+            if other.parent is hop or other.parent in found:
+                found.append(other)
+        return found
+
+    def beside(self, hop: Hop) -> list[Hop]:
+        """Return the steps of other paths: neither on the way to ``hop`` nor beyond it."""
+        known, step = [hop, *self.beyond(hop)], hop.parent
+        while step is not None:
+            known.append(step)
+            step = step.parent
+        return [other for other in self.hops if other not in known]
+
+    def comes_before(self, hop: Hop) -> bool:
+        """Whether the host comes before what is read along ``hop``, or beside it, because it refers to it itself."""
+        return self.host.rank <= hop.source.rank
+
+    def neighbour_lock(self, hop: Hop) -> Lock:
+        """Return the weakest lock under which what is read along ``hop`` stays as it is."""
+        host = hop.source.host
+        if host is None or not hop.inputs & host.written:
+            return Lock.KEY_SHARE
+        if any(other.host.source is hop.source for other in self.driver.edges):
+            return Lock.NO_KEY_UPDATE  # the same write will update it: no stronger lock later
+        return Lock.SHARE
+
+    def __repr__(self) -> str:
+        return f"<Edge {self.name}>"
+
+
+@dataclass(eq=False)
+class Part:
+    """The contribution of one driver row to one aggregate.
+
+    :ivar positions: places of its numbers in the host's vector.
+    :ivar sql: the numbers in SQL; empty if there is a callback.
+    :ivar counts: with a callback, the SQL criterion of ``where``, if there is one.
+    :ivar attributes: with a callback, the paths that it reads and their columns.
+    """
+
+    value: ComputedValue
+    positions: Sequence[int]
+    sql: Sequence[ColumnElement[Any]] = ()
+    callback: Callable[[Any], Any] | None = None
+    counts: ColumnElement[bool] | None = None
+    attributes: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class ComputedValue:
+    """One computed column.
+
+    :ivar name: ``"Record.property"``.
+    :ivar running: the columns that hold its running state.
+    """
+
+    record: str
+    attribute: str
+    mapper: Mapper[Any]
+    column: Column[Any]
+    computation: Computation[Any]
+    accumulator: Accumulator | None = None
+    running: Sequence[Column[Any]] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.record}.{self.attribute}"
+
+    @property
+    def is_aggregate(self) -> bool:
+        """Whether it is computed from members."""
+        return self.accumulator is not None
+
+    @property
+    def is_same_row(self) -> bool:
+        """Whether it is computed from other columns of its row."""
+        return self.computation.reads_own_row
+
+    @property
+    def can_be_recomputed(self) -> bool:
+        """Whether it follows from what is stored; else from what has happened."""
+        return self.is_aggregate or self.is_same_row
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether it is an aggregate that is added up."""
+        return self.accumulator is not None and self.accumulator.is_additive
+
+    @property
+    def table(self) -> Table:
+        table = self.column.table
+        assert isinstance(table, Table)
+        return table
+
+    def result(self, running: Sequence[ColumnElement[Any]]) -> ColumnElement[Any] | None:
+        """Return the value over expressions for its running columns, ``None`` if it is one of them."""
+        assert self.accumulator is not None
+        return None if tuple(self.running) == (self.column,) else self.accumulator.result(running)
+
+
+@dataclass(eq=False)
+class Host:
+    """A table with aggregates.
+
+    :ivar vector: running columns that are added to; a change of them is a tuple of numbers in this order.
+    :ivar constant: the key of the only row, if it is a dictionary.
+    """
+
+    source: Source
+    table: Table
+    mapper: Mapper[Any]
+    values: list[ComputedValue] = field(default_factory=list)
+    vector: list[Column[Any]] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    constant: Key | None = None
+
+    @property
+    def rank(self) -> int:
+        return self.source.rank
+
+    @cached_property
+    def key(self) -> Sequence[Column[Any]]:
+        """Primary key."""
+        return self.source.key_in(self.table)
+
+    def is_known_by(self, key: Iterable[Column[Any]]) -> bool:
+        """Whether no two rows share values of these columns."""
+        columns = set(key)
+        return columns >= set(self.key) or any(unique <= columns for unique in self.source.unique_keys)
+
+    @property
+    def written(self) -> set[Column[Any]]:
+        """Columns that change when members do."""
+        columns = {*self.vector, *(value.column for value in self.values)}
+        return columns | {value.column for value in self.source.same_row}
+
+    def written_over(self, edges: Iterable[Edge]) -> set[Column[Any]]:
+        """Return the columns that change when members over ``edges`` do."""
+        values = [part.value for edge in edges for part in edge.parts]
+        columns = {column for value in values for column in (value.column, *value.running)}
+        return columns | {value.column for value in self.source.same_row}
+
+    def __repr__(self) -> str:
+        return f"<Host {self.table.fullname}>"
+
+
+def edges_locked_ahead(edges: Iterable[Edge]) -> set[Edge]:
+    """Return the edges all of whose neighbours a pass finds from the keys of written rows."""
+    return {
+        edge
+        for edge in edges
+        if all(
+            hop.same_row
+            or (
+                tuple(hop.remote) == tuple(hop.source.key)
+                and all(getattr(c, "table", None) is edge.driver.table for c in hop.local)
+                if hop.parent is None
+                else hop.parent.table is hop.parent.source.table
+            )
+            for hop in edge.hops
+        )
+    }

@@ -1,0 +1,62 @@
+"""What events set off: state machines, derived rows, and the triggers that lead to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column
+from sqlalchemy.orm import Mapper
+
+from ...definitions.events import MutationEvent, Trigger
+from ...definitions.state_machine import StateMachine, StateTransfer
+from ...definitions.transform import Transform
+from .contributions import ComputedValue, Source
+
+
+@dataclass(eq=False)
+class Machine:
+    """A state machine on a column.
+
+    :ivar state: the column with the name of the state, which is the value itself unless a node computes one.
+    """
+
+    value: ComputedValue
+    declaration: StateMachine
+    source: Source
+    state: Column[Any]
+
+
+@dataclass(eq=False)
+class Derivation:
+    """Rows of one record that come from rows, or events, of another.
+
+    :ivar origin: record-driven: the record whose rows are the source.
+    :ivar source_column: hidden column with the key of the source row; ``None`` if event-driven.
+    """
+
+    name: str
+    transform: Transform
+    target: Source
+    mapper: Mapper[Any]
+    origin: Mapper[Any] | None = None
+    attributes: tuple[str, ...] = ()
+    source_column: Column[Any] | None = None
+    index_column: Column[Any] | None = None
+
+
+@dataclass(eq=False)
+class Reaction:
+    """A trigger and what it sets off.
+
+    :ivar mapper: the record whose events are meant, subclasses included.
+    """
+
+    mapper: Mapper[Any]
+    trigger: Trigger | None
+    effect: Machine | Derivation
+    transfer: StateTransfer | None = None
+
+    def fires(self, event: MutationEvent) -> bool:
+        """Whether an event of the record, or of a subclass, is one that it waits for."""
+        return self.trigger is None or self.trigger.matches(event)

@@ -1,0 +1,208 @@
+"""From declarations to a plan; finds every fault before any SQL."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, MetaData, Table, case, literal_column, null
+from sqlalchemy.orm import Mapper, RelationshipProperty
+
+from ...definitions.aggregates import Aggregate
+from ...definitions.computation import info_of
+from ...definitions.match import MatchExp
+from ...definitions.same_row import SameRow
+from ...definitions.state_machine import StateMachine
+from ...definitions.transform import Transform
+from ...errors import DefinitionError, DefinitionFault
+from ...schema.checks.computation_checks import ComputationChecks
+from ...schema.checks.outlines import Outlines
+from ...schema.compile.dictionaries import DICTIONARY_KEY
+from ...schema.computed import computed_attributes, declared_rows, state_of
+from ...schema.faults import Faults
+from ...schema.metadata_state import Catalog
+from ...schema.predicates.match import compile_where
+from ...schema.readiness import can_be_configured
+from ...schema.record_lookup import record_name, resolve_record
+from .accumulator import accumulator_for
+from .contributions import ComputedValue, Host, Part
+from .edge_builder import EdgeBuilder, flatten_attributes
+from .event_reactions import add_state_machine, add_transform
+from .lock_order import assign_ranks
+from .plan import Plan
+from .watched_tables import Sources
+
+_ZERO: ColumnElement[Any] = literal_column("0")
+
+
+def plan_of(metadata: MetaData) -> Plan:
+    """Return the plan of ``metadata``, compiled again if something was declared since.
+
+    :raises DefinitionError: with every fault of the declarations.
+    """
+    catalog = Catalog.of(metadata)
+    found = catalog.plan
+    if not isinstance(found, Plan) or found.generation != catalog.generation:
+        found = catalog.plan = build_plan(metadata)
+    return found
+
+
+def plan_if_ready(metadata: MetaData) -> Plan | None:
+    """Return :func:`plan_of`, or ``None`` while classes that others refer to are still to be mapped.
+
+    :raises DefinitionError: with every fault of the declarations.
+    """
+    catalog = Catalog.of(metadata)
+    found = catalog.plan
+    if isinstance(found, Plan) and found.generation == catalog.generation:
+        return found
+    return plan_of(metadata) if can_be_configured(catalog.all_mappers()) else None
+
+
+def build_plan(metadata: MetaData) -> Plan:
+    """Compile everything that is declared on ``metadata``.
+
+    :raises DefinitionError: with every fault that was found.
+    """
+    catalog = Catalog.of(metadata)
+    for mapper in catalog.all_mappers():
+        mapper.registry.configure(cascade=True)
+    builder = _PlanBuilder(metadata, catalog.all_mappers())
+    generation = catalog.generation
+    for mapper in builder.mappers:
+        builder.add_mapper(mapper)
+    builder.checks.check_self_dependencies()
+    if builder.faults.found:
+        raise DefinitionError("the declarations cannot be compiled", builder.faults.found)
+    assign_ranks(metadata, builder.sources, builder.plan)
+    builder.plan.generation = generation
+    builder.plan.finish(builder.sources)
+    return builder.plan
+
+
+class _PlanBuilder:
+    def __init__(self, metadata: MetaData, mappers: list[Mapper[Any]]) -> None:
+        self.metadata = metadata
+        # parents first: a column of a base class belongs to the base
+        roots = Counter(m.local_table for m in mappers if m.inherits is None)
+        # of several classes of one table the one that declares it has what its computations name
+        again = {m for m in mappers if roots[m.local_table] > 1 and "__tablename__" not in vars(m.class_)}
+        self.mappers = sorted(mappers, key=lambda m: (len(list(m.iterate_to_root())), m in again))
+        self.sources = Sources(mappers)
+        self.plan = Plan(metadata)
+        self.faults = Faults()
+        self._outlines = Outlines(metadata)
+        self.checks = ComputationChecks(self._outlines, self.faults)
+        self._edges: dict[tuple[Host, Any, bool], EdgeBuilder] = {}
+
+    def add_mapper(self, mapper: Mapper[Any]) -> None:
+        table, outline = mapper.local_table, self._outlines.of(mapper)
+        if not isinstance(table, Table):
+            return
+        for attribute, column, computation in computed_attributes(mapper):
+            if column in self.plan.columns:
+                continue
+            value = ComputedValue(record_name(mapper), attribute, mapper, column, computation)
+            self.plan.columns[column] = value
+            host = info_of(table).get(DICTIONARY_KEY) or outline
+            if self.checks.check_value(computation, column, table.fullname, table.columns, host, attribute):
+                with self.faults.caught(value.name, record=value.record, property=value.attribute):
+                    self._add_value(value)
+        transform = declared_rows(mapper.class_)
+        is_sound = self.checks.check_rows(transform, table.fullname, table.columns, outline)
+        if is_sound and transform is not None:
+            with self.faults.caught(outline.name, record=outline.name):
+                self._add_transform(mapper, transform)
+
+    def _add_transform(self, mapper: Mapper[Any], transform: Transform) -> None:
+        add_transform(self.plan, self.sources, mapper, transform)
+
+    # -- values ------------------------------------------------------------------------------------------------
+
+    def _add_value(self, value: ComputedValue) -> None:
+        source = self.sources.mapper(value.mapper)
+        match value.computation:
+            case Aggregate():
+                self._add_aggregate(value)
+            case SameRow():
+                source.same_row.append(value)
+            case StateMachine():
+                add_state_machine(self.plan, self.sources, value)
+            case _:
+                raise DefinitionFault(f"{type(value.computation).__name__} cannot be kept on a property")
+        self.plan.computed[value.name] = value
+
+    def _add_aggregate(self, value: ComputedValue) -> None:
+        host = self._host(value)
+        accumulator = accumulator_for(value.computation)
+        if accumulator is None:
+            raise DefinitionFault(f"{type(value.computation).__name__} is not known; register it with accumulates()")
+        value.accumulator = accumulator
+        builder = self._edge(value, host)
+        vector = builder.edge.vector
+        states = [c for c in value.table.columns if (state_of(c) or (None,))[0] == value.column.name]
+        value.running = tuple(states) or (value.column,)
+        part = self._part(value, builder, range(len(vector), len(vector) + len(value.running)))
+        vector.extend(value.running)
+        host.values.append(value)
+        builder.edge.parts.append(part)
+
+    def _host(self, value: ComputedValue) -> Host:
+        table = value.table
+        if table not in self.plan.hosts:
+            source = self.sources.mapper(value.mapper)
+            host = Host(source, table, value.mapper)
+            if DICTIONARY_KEY in info_of(table):
+                host.constant = (1,)
+            self.plan.hosts[table] = host
+            source.host = source.host or host
+        return self.plan.hosts[table]
+
+    def _edge(self, value: ComputedValue, host: Host) -> EdgeBuilder:
+        computation = value.computation
+        assert isinstance(computation, Aggregate)
+        target: Mapper[Any] | RelationshipProperty[Any]
+        if host.constant is not None:
+            target = resolve_record(self.metadata, computation.source)
+        else:
+            target = value.mapper.relationships[computation.source]
+            if not isinstance(target.entity, Mapper):
+                raise DefinitionFault(f"{computation.source!r} leads to an alias; lead it to the class")
+            if getattr(target.mapper.local_table, "metadata", self.metadata) is not self.metadata:
+                raise DefinitionFault(f"{computation.source!r} leads to another MetaData; keep both on one")
+        place = (host, target, value.is_additive)
+        if place not in self._edges:
+            name = f"{value.record}.{computation.source}"
+            builder = EdgeBuilder(self.sources, host, name)
+            builder = builder.over_all(target) if isinstance(target, Mapper) else builder.over(target)
+            self._edges[place] = builder
+            builder.edge.is_additive = value.is_additive
+            if value.is_additive:
+                builder.edge.vector = host.vector  # one UPDATE adds what comes over all of them
+            builder.edge.driver.edges.append(builder.edge)
+            host.edges.append(builder.edge)
+        return self._edges[place]
+
+    def _part(self, value: ComputedValue, builder: EdgeBuilder, positions: range) -> Part:
+        computation = value.computation
+        assert isinstance(computation, Aggregate)
+        assert value.accumulator is not None
+
+        def test(where: Any) -> ColumnElement[bool]:
+            compiled = compile_where(where, builder.member.class_, builder.resolve)
+            # paths are resolved already; SQL speaks of the mapped class
+            return compiled if isinstance(where, (Mapping, MatchExp)) else builder.adapt(compiled)
+
+        counts = test(computation.where) if computation.where is not None else None
+        if computation.callback is not None:
+            if not value.is_additive:
+                raise DefinitionFault(f"{type(computation).__name__} compares values in SQL and takes no callback")
+            paths = flatten_attributes(computation.attribute_query or (), builder.member)
+            attributes = {path: builder.resolve(path) for path in dict.fromkeys(paths)}
+            return Part(value, positions, callback=computation.callback, counts=counts, attributes=attributes)
+        numbers = value.accumulator.sql(builder.resolve, test)
+        if counts is not None:
+            nothing = _ZERO if value.is_additive else null()
+            numbers = [case((counts, number), else_=nothing) for number in numbers]
+        return Part(value, positions, sql=numbers)

@@ -1,0 +1,293 @@
+"""What a write changes in the values of hosts: what rows contributed before it, and what they contribute after it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from sqlalchemy import Column
+from sqlalchemy.orm import Session
+
+from ...dialects.running_sum import negate_exactly
+from ...errors import SchedulerError
+from ..database.database import Database
+from ..database.loaded_objects import Memory
+from ..database.members_without_foreign_key import lock_hosts
+from ..database.reader import Reader
+from ..database.touched_rows import Batch, Row, Touched
+from ..locking.lock_pass import LockPass
+from ..locking.recursion import lock_structure
+from ..plan import Edge, Hop, Host, Key, Source
+from ..sql.statement_cache import Statements
+from .event_listener import Listener
+
+#: after so many steps it is counted how often each row changes: a long chain of rows changes each of them once or twice
+_UNCOUNTED_STEPS = 1000
+#: a row that changes this often then stands on a cycle of rows
+_MAX_CHANGES = 1000
+
+
+class Propagation:
+    """The pending changes of one write, and of what follows from it.
+
+    :ivar db: where its statements are run.
+    :ivar settled: edges whose new neighbours were locked before the write.
+    :ivar mutations: who hears of the writes; ``None``: nobody, as in a repair.
+    """
+
+    mutations: Listener | None = None
+
+    def __init__(
+        self, session: Session, statements: Statements, memory: Memory, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self.db = Database(session, statements, memory, options)
+        self.reader = Reader(self.db)
+        self.pending: dict[Host, dict[Edge, Batch]] = {}
+        self._steps = 0
+        self._last_steps: deque[Host] = deque(maxlen=8)
+        self._changes: dict[tuple[Host, Key], int] = defaultdict(int)
+        self.moved_in_trees: dict[Edge, dict[Key, None]] = {}
+        self.new_links: dict[Edge, Counter[Key]] = {}
+        self.uncounted: dict[Source, dict[Key, None]] = {}
+        self.settled: set[Edge] = set()
+
+    def batch(self, edge: Edge) -> Batch:
+        return self.pending.setdefault(edge.host, {}).setdefault(edge, Batch())
+
+    # -- before a write ----------------------------------------------------------------------------------------
+
+    def before(self, touched: Mapping[Source, Touched], locks: LockPass | None = None) -> None:
+        """Lock rows that are about to be written, and read what they, and the rows that read them, contribute.
+
+        :param locks: the locks of the write, if more is known than ``touched`` says.
+        """
+        for source, rows in touched.items():
+            for edge in source.edges if rows.columns is not None else ():  # a delete makes no cycle
+                if edge.recursive and rows.reaches({c for c in edge.key if isinstance(c, Column)}):
+                    lock_structure(self.db, edge)
+                    self.moved_in_trees.setdefault(edge, {}).update(dict.fromkeys(rows.keys))
+        locks = locks or LockPass(self.reader, touched)
+        locks.run(self.subtract_locked)
+        for source in sorted(touched, key=lambda s: s.rank):
+            rows = touched[source]
+            for edge in source.edges:
+                if rows.reaches(edge.inputs):
+                    ahead = edge in self.db.statements.locked_ahead
+                    self.read_old(edge, rows.keys, () if ahead else edge.hops)
+            for edge, hop in source.readers:
+                if rows.reaches(hop.inputs):
+                    # what lies beyond the changed rows was locked with them, and the hosts of their readers too
+                    self.read_readers(edge, hop, rows.keys, (), rows.columns, locks.readers(edge, hop, rows.keys))
+
+    def subtract_locked(self, edge: Edge, touched: Touched, found: Sequence[Any], place: int) -> int:
+        """Subtract what touched rows contribute over an edge; return where the next columns of ``found`` begin.
+
+        :param found: locked rows, keys first; at ``place`` the host's key and the contribution.
+        """
+        batch, width = self.batch(edge), len(edge.driver.key)
+        end = place + len(edge.key) + len(edge.vector)
+        for row in found:
+            key = tuple(row[:width])
+            if key in touched.keys and key not in batch.ids:
+                self._subtract(edge, batch, tuple(row[place:end]))
+        batch.ids.update(dict.fromkeys(touched.keys))
+        return end
+
+    @staticmethod
+    def _subtract(edge: Edge, batch: Batch, row: Row) -> None:
+        width = len(edge.key)
+        key = row[:width]
+        if None not in key:
+            # what is compared is kept as it is: there is nothing to subtract
+            batch.rows.append((*key, *map(negate_exactly, row[width:])) if edge.is_additive else row)
+
+    def read_old(self, edge: Edge, keys: Iterable[Key], unlocked: Sequence[Hop]) -> None:
+        """Subtract what rows contribute over an edge.
+
+        :param unlocked: steps of its paths whose rows nobody has locked yet.
+        """
+        batch = self.batch(edge)
+        ids = [key for key in keys if key not in batch.ids]
+        if not ids:
+            return
+        self.reader.lock_neighbours(edge, ids, unlocked)
+        for row in self.reader.contributions(edge, ids):
+            self._subtract(edge, batch, row)
+        batch.ids.update(dict.fromkeys(ids))
+
+    def read_readers(
+        self,
+        edge: Edge,
+        hop: Hop,
+        keys: Iterable[Key],
+        unlocked: Sequence[Hop],
+        columns: AbstractSet[Column[Any]] | None = frozenset(),
+        found: Sequence[Key] | None = None,
+    ) -> None:
+        """Subtract the contributions that read changed rows along ``hop``.
+
+        Rows beside them, on other paths, need no lock: who changes those holds the same hosts, as we do. Rows on the
+        way from a reader to the changed row need none either: whoever changes those locks what lies beyond them, the
+        changed row too, before it reads its own old contributions.
+
+        :param columns: what changed; a step that leads on from there may lead to another row after the write.
+        :param found: who reads them, if that is known.
+        """
+        if found is None:
+            keys = list(keys)
+            found = self.reader.find_readers(edge, hop, keys)[0] if keys else []
+        self.read_old(edge, found, unlocked)
+        if found and columns:
+            batch, names = self.batch(edge), {column.key for column in columns}
+            for further in edge.hops:
+                if further.parent is hop and any(getattr(c, "key", None) in names for c in further.local):
+                    for step in (further, *edge.beyond(further)):
+                        batch.beyond.setdefault(step, {}).update(dict.fromkeys(found))
+
+    # -- after a write -----------------------------------------------------------------------------------------
+
+    def contributes(self, source: Source, key: Key, host_key: Mapping[Edge, Key | None], fresh: bool) -> None:
+        """Note that a row was written: its new contributions will be read.
+
+        :param host_key: for each edge where its contribution will go, as far as memory knows.
+        :param fresh: whether the row is new; a row that is not must have gone through :meth:`before`.
+        """
+        for edge in source.edges:
+            batch = self.batch(edge) if fresh else self.pending.get(edge.host, {}).get(edge)
+            if batch is None or (not fresh and key not in batch.ids):
+                continue
+            if source.may_repeat and key not in batch.ids:
+                self.new_links.setdefault(edge, Counter())[key] += 1
+            batch.ids[key] = None
+            if edge.hops and edge not in self.settled:
+                batch.unlocked[key] = None
+            if edge.host.constant is not None:
+                batch.expect(edge.host.constant)
+            elif fresh or edge in host_key:
+                batch.expect(host_key.get(edge))
+
+    def rekeyed(self, source: Source, old: Key, new: Key) -> None:
+        """Note that a row has another key: what it has contributed under ``old`` is compared with what it does now."""
+        for batches in self.pending.values():
+            for edge, batch in batches.items():
+                if edge.driver is source and old in batch.ids:
+                    batch.ids[new] = None
+                    if old in batch.unlocked:
+                        batch.unlocked[new] = None
+
+    def rename_hosts(self, source: Source, columns: Sequence[Column[Any]], renamed: Iterable[tuple[Key, Key]]) -> None:
+        """Let what was subtracted from hosts in ``source`` go to them by the keys that they have now.
+
+        :param renamed: values of ``columns`` before and after the write, for each host.
+        """
+        pairs = list(renamed)
+        for host, batches in self.pending.items():
+            for edge, batch in batches.items() if pairs and host.source is source else ():
+                places = [columns.index(column) for column in edge.host_key]
+                names = {tuple(old[i] for i in places): tuple(new[i] for i in places) for old, new in pairs}
+                width = len(places)
+                batch.rows = [(*names.get(row[:width], row[:width]), *row[width:]) for row in batch.rows]
+
+    def moved(self, source: Source, keys: Iterable[Key], columns: AbstractSet[Column[Any]] | None = None) -> None:
+        """Note that rows were updated by a statement, so that only the database knows where they contribute now.
+
+        :param columns: what was written, if that is known: rows whose key to a host was not stay where they were.
+        """
+        written = set(keys)
+        for batches in self.pending.values():
+            for edge, batch in batches.items():
+                if edge.driver is not source or batch.ids.keys().isdisjoint(written):
+                    continue
+                if columns is None or not columns.isdisjoint(c for c in edge.key if isinstance(c, Column)):
+                    batch.expect(edge.host.constant)
+                steps = (c for hop in edge.hops if hop.parent is None for c in hop.local if isinstance(c, Column))
+                if edge.hops and (columns is None or not columns.isdisjoint(steps)):
+                    batch.unlocked.update(dict.fromkeys(written & batch.ids.keys()))
+
+    def new_rows(self, edge: Edge, keys: Iterable[Key], hosts: Iterable[Key] | None) -> None:
+        """Note that many rows were inserted that contribute over ``edge`` to ``hosts``; ``None``: not known."""
+        batch, listed = self.batch(edge), list(keys)
+        fresh = dict.fromkeys(listed)
+        if edge.driver.may_repeat:
+            self.new_links.setdefault(edge, Counter()).update(key for key in listed if key not in batch.ids)
+        batch.ids.update(fresh)
+        if edge.hops:
+            batch.unlocked.update(fresh)
+        if edge.host.constant is not None:
+            batch.expect(edge.host.constant)
+        elif hosts is None:
+            batch.expect(None)
+        else:
+            for host in hosts:
+                batch.expect(host)
+
+    def new_hosts(self, source: Source, rows: Mapping[Key, Mapping[Column[Any], Any]]) -> None:
+        """Note that hosts were inserted whose members, without a foreign key, may be there already.
+
+        They are counted once all else is done: what their members contribute goes to other hosts with the same key too.
+        """
+        for edge, hop in source.readers:
+            if hop.is_deferred:  # rows that refer to it came before it, and were read without it
+                for key in self.reader.readers_of(edge, hop, list(rows))[1]:  # of this transaction, which sees them
+                    self._count_later(edge, key)
+        for host in {e.host for e in self.db.statements.loose_edges if e.host.source is source}:
+            for edge in [e for e in host.edges if not e.has_foreign_key]:
+                lock_hosts(self.db, edge, [tuple(row.get(c) for c in edge.host_key) for row in rows.values()])
+        if source.host is not None:
+            self.uncounted.setdefault(source, {}).update(dict.fromkeys(rows))
+
+    def has_loose_members(self, source: Source) -> bool:
+        """Whether members of the hosts in ``source``, or rows that read those of ``source``, may exist before them."""
+        return self.db.statements.keep(
+            ("loose members", source),
+            lambda: (
+                any(edge.host.source is source for edge in self.db.statements.loose_edges)
+                or any(hop.is_deferred for _, hop in source.readers)
+            ),
+        )
+
+    def recount_over(self, edge: Edge, link: Key) -> None:
+        """Count the host of a link that was there before: what that has contributed nobody read."""
+        batch = self.batch(edge)
+        batch.ids.pop(link, None)
+        batch.unlocked.pop(link, None)
+        places = {column: i for i, column in enumerate(edge.driver.key)}
+        host = tuple(link[places[column]] for column in edge.key if isinstance(column, Column))
+        if None not in host:
+            self._count_later(edge, host)
+
+    def _count_later(self, edge: Edge, host: Key) -> None:
+        """Count a host once all else is done, given as members know it."""
+        keys = (
+            [host] if edge.refers_by_primary_key else self.reader.lock_targets(edge.host, tuple(edge.host_key), {host})
+        )
+        self.uncounted.setdefault(edge.host.source, {}).update(dict.fromkeys(keys))
+
+    def count_again(self, source: Source, keys: Iterable[Key]) -> None:
+        """Count the members of hosts in ``source`` again, once all else is done."""
+        self.uncounted.setdefault(source, {}).update(dict.fromkeys(keys))
+
+    def begin_step(self, host: Host) -> None:
+        """Note that what is pending for ``host`` is applied next."""
+        self._steps += 1
+        self._last_steps.append(host)
+
+    def changed(self, host: Host, keys: Iterable[Key]) -> None:
+        """Note that rows of ``host`` have changed in this step.
+
+        :raises SchedulerError: if one of them changes again and again.
+        """
+        if self._steps <= _UNCOUNTED_STEPS:
+            return
+        for key in keys:
+            self._changes[host, key] += 1
+            if self._changes[host, key] > _MAX_CHANGES:
+                path = [h.table.name for h in self._last_steps]
+                shown = key[0] if len(key) == 1 else key
+                raise SchedulerError(
+                    f"computed values keep changing each other, those of {host.table.name} {shown!r} for the "
+                    f"{_MAX_CHANGES}th time: … {' -> '.join(path)}; break the cycle of computations or of rows",
+                    path=path,
+                )

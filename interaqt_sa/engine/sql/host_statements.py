@@ -1,0 +1,337 @@
+"""Statements that add to the values of hosts, and what may be known of them beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    Column,
+    ColumnElement,
+    Executable,
+    FromClause,
+    Select,
+    Subquery,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.sql.dml import Update
+from sqlalchemy.types import TypeEngine
+
+from ...dialects import DatabaseDialect, Lock
+from ...dialects.base import named, one_row
+from ..plan import ComputedValue, Edge, Hop, Host
+from ..plan.column_replacement import labelled, replace_columns
+from .qualified_names import qualified
+from .returning_layout import Returned
+from .statement_cache import Statements
+
+_ZERO: ColumnElement[Any] = literal_column("0")
+
+
+class HostStatements:
+    """Statements about hosts.
+
+    :param statements: keeps them, and has those about the rows that contribute.
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+        self.plan = statements.plan
+        self.dialect: DatabaseDialect = statements.dialect
+
+    @classmethod
+    def of(cls, statements: Statements) -> HostStatements:
+        """Return those of a plan and a dialect."""
+        return statements.keep("host statements", lambda: cls(statements))
+
+    def host_shape(self, edge_key: Sequence[Any]) -> Sequence[tuple[str, TypeEngine[Any]]]:
+        return tuple((f"k{i}", column.type) for i, column in enumerate(edge_key))
+
+    def row_shape(self, host: Host, key: Sequence[Any]) -> Sequence[tuple[str, TypeEngine[Any]]]:
+        """Return the shape of rows of changes: host key, then one number for each running column."""
+        numbers = [(f"d{i}", self.dialect.number_type(c)) for i, c in enumerate(host.vector)]
+        return (*self.host_shape(key), *numbers)
+
+    def lock_hosts(self, host: Host, key: tuple[Any, ...]) -> Executable:
+        """Lock hosts by ``key`` columns, in primary key order."""
+
+        def make() -> Select[Any]:
+            statement = select(*labelled(list(host.key))).select_from(host.table)
+            statement = statement.where(self.dialect.contains(key, "ids", self.host_shape(key))).order_by(*host.key)
+            return self.dialect.lock(statement, Lock.NO_KEY_UPDATE, host.table)
+
+        return self._statements.keep(("lock hosts", host, key), make)
+
+    def apply(
+        self,
+        host: Host,
+        key: tuple[Any, ...],
+        inline: tuple[Edge, ...],
+        *,
+        rows: bool,
+        one: bool,
+        old: bool,
+        fused: bool,
+        pair: bool,
+        above: tuple[Edge, ...] = (),
+        old_above: tuple[bool, ...] = (),
+    ) -> Executable:
+        """Add to the running columns of hosts what changed, and let the computed values follow.
+
+        :param key: the host columns that the keys of the changes equal.
+        :param inline: edges whose new contributions the statement reads itself, for driver rows ``ids_<n>``.
+        :param rows: whether there are changes in parameter ``rows`` too.
+        :param one: whether each of these parameters holds a single row.
+        :param old: whether to return the computed values before the change as well.
+        :param fused: whether to return what :meth:`parents` need.
+        :param pair: for exactly two hosts, parameters ``first`` and ``second``: one UPDATE after the other.
+        :param above: for one host, the edges over which the statement goes on; see :func:`.fuse`.
+        :param old_above: ``old`` for the hosts above.
+
+        Returns primary key, computed values (old ones and the rest of the row too if asked), and per parent edge of the
+        host that reads its own row only: key, new contribution, old contribution.
+        """
+
+        def make() -> Executable:
+            changes: FromClause = self._changes(host, key, inline, rows, one)
+            again = None
+            if not self.dialect.returns_joined:
+                again = self._changes(host, key, inline, rows, one, name=named("changes_again"))
+            if above:
+                lowest = self.update_hosts(host, key, changes, again, old, fused)
+                return fuse(self, lowest, host, above, (old, *old_above))
+            if not pair:
+                return self.update_hosts(host, key, changes, again, old, fused)
+            changes = select(*changes.c).cte(named("changes"))
+            update_each = self.update_hosts(host, key, changes, again, old, fused)
+            first = update_each.where(key[0] == _param("first", key[0])).cte("u1")
+            after_first = select(func.count()).select_from(first).scalar_subquery() >= 0
+            second = update_each.where(key[0] == _param("second", key[0]), after_first).cte("u2")
+            return union_all(select(*first.c), select(*second.c))
+
+        return self._statements.keep(("apply", host, key, inline, rows, one, old, fused, pair, above, old_above), make)
+
+    def _changes(
+        self,
+        host: Host,
+        key: tuple[Any, ...],
+        inline: tuple[Edge, ...],
+        rows: bool,
+        one: bool,
+        name: str = named("changes"),
+    ) -> Subquery:
+        parts: list[Select[Any]] = [
+            self._statements.of_drivers(edge, self._statements.contributions(edge), f"ids_{n}", one=one)
+            for n, edge in enumerate(inline)
+        ]
+        if rows:
+            row_set = one_row if one else self.dialect.row_set
+            parts.append(select(*row_set("rows", self.row_shape(host, key)).c))
+        each = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("each_change")
+        keys = [each.c[f"k{i}"] for i in range(len(key))]
+        numbers = [each.c[f"d{i}"] for i in range(len(host.vector))]
+        if one and len(parts) == 1:
+            return select(*keys, *numbers).where(or_(*(number != _ZERO for number in numbers))).subquery(name)
+        sums = [self.dialect.total(column, number) for column, number in zip(host.vector, numbers, strict=True)]
+        grouped = select(*keys, *(total.label(f"d{i}") for i, total in enumerate(sums))).group_by(*keys)
+        return grouped.having(or_(*(total != _ZERO for total in sums))).subquery(name)
+
+    def update_hosts(
+        self,
+        host: Host,
+        key: tuple[Any, ...],
+        changes: FromClause,
+        again: FromClause | None,
+        old: bool,
+        fused: bool,
+    ) -> Update:
+        """Return the UPDATE of :meth:`apply` for ``changes``, columns ``k0`` … and ``d0`` …
+
+        :param again: the same once more, for a database whose RETURNING cannot name them.
+        """
+
+        def change(i: int) -> ColumnElement[Any]:
+            """Return the change as RETURNING may name it."""
+            if again is None:
+                return changes.c[f"d{i}"]
+            mine = (again.c[f"k{j}"] == column for j, column in enumerate(key))
+            return qualified(select(again.c[f"d{i}"]).where(*mine).scalar_subquery())
+
+        new_state = {c: self.dialect.plus(c, changes.c[f"d{i}"]) for i, c in enumerate(host.vector)}
+        values = dict(new_state)
+        old_values: dict[Any, ColumnElement[Any]] = {
+            c: self.dialect.minus(c, change(i)) for i, c in enumerate(host.vector)
+        }
+        for value in host.values:
+            if not value.is_additive:  # it stays as it is
+                old_values[value.column] = value.column
+                continue
+            result = self.result(value, new_state)
+            if result is not None:
+                values[value.column] = result
+                before = self.result(value, old_values)
+                assert before is not None
+                # as it was stored: that is what it contributed
+                old_values[value.column] = cast(before, value.column.type)
+        returned: list[ColumnElement[Any]] = [*host.key, *(self.dialect.returned(v.column) for v in host.values)]
+        if old:
+            returned += [old_values[value.column] for value in host.values]
+            returned += [self.dialect.returned(column) for _, column in self.rest(host)]
+        for edge in self.parents(host) if fused else ():
+            contribution = self._statements.contribution(edge)
+            returned += [*edge.key, *contribution]
+            returned += [replace_columns(c, old_values) for c in contribution]
+        # a column that is assigned to itself does not fire its onupdate: the row's owner has changed nothing
+        values |= {c: c for c in host.table.columns if c.onupdate is not None and c not in values}
+        statement = update(host.table).where(*(c == changes.c[f"k{i}"] for i, c in enumerate(key)))
+        return statement.values({c.key: v for c, v in values.items()}).returning(*labelled(returned))
+
+    def result(
+        self, value: ComputedValue, states: Mapping[Column[Any], ColumnElement[Any]]
+    ) -> ColumnElement[Any] | None:
+        """Return a computed value over its running columns as ``states`` has them; ``None`` if it is one of them."""
+        is_added = value.is_additive
+        return value.result([self.dialect.operand(c, states[c]) if is_added else states[c] for c in value.running])
+
+    def parents(self, host: Host) -> list[Edge]:
+        """Return the edges over which a change of the host's values goes on within the UPDATE's own RETURNING."""
+        return self._statements.keep(
+            ("parents", host), lambda: [e for e in self.affected(host) if e.own and self.reads(e, host)]
+        )
+
+    def returned(self, host: Host, has_old: bool, fused: bool) -> Returned:
+        """Return what :meth:`apply` returns of one host, column by column."""
+
+        def make() -> Returned:
+            parents = self.parents(host) if fused else ()
+            return Returned(host, parents, has_old, [name for name, _ in self.rest(host)])
+
+        return self._statements.keep(("returned", host, has_old, fused), make)
+
+    def rest(self, host: Host) -> list[tuple[str, Column[Any]]]:
+        """Return the attributes in the host's table that its UPDATE does not change."""
+        values = {value.attribute for value in host.values}
+        stored = self._statements.stored(host.mapper)
+        return [(n, c) for n, c in stored.items() if n not in values and c.table is host.table]
+
+    def returns_whole_rows(self, host: Host) -> bool:
+        """Whether :meth:`apply` can return all attributes of a host, of which it knows the class."""
+        statements = self._statements
+        return statements.keep(
+            ("returns whole rows", host),
+            lambda: (
+                not statements.plan.is_narrowed(host.mapper)
+                and all(column.table is host.table for column in statements.stored(host.mapper).values())
+            ),
+        )
+
+    def above(self, host: Host) -> tuple[Edge, ...]:
+        """Return the edges over which an UPDATE of one host may go on by itself."""
+        return self._statements.keep(
+            ("above", host), lambda: levels_above(self, host) if self.dialect.chains_updates else ()
+        )
+
+    def affected(self, host: Host) -> list[Edge]:
+        """Return the edges that the host's rows drive and that read what the engine writes there."""
+        return [edge for edge in host.source.edges if edge.inputs & host.written]
+
+    def reads(self, edge: Edge, host: Host) -> bool:
+        """Whether ``edge`` reads only columns that the UPDATE itself writes, and in the host's own table."""
+        same_row = {value.column for value in host.source.same_row}
+        return host.table is host.source.table and not edge.inputs & same_row
+
+    def read_before(
+        self, host: Host, applied: frozenset[Edge], fused: bool
+    ) -> tuple[list[Edge], list[tuple[Edge, Hop]]]:
+        """Return what must be read before the UPDATE of a host: edges over its rows, and edges of others that read it.
+
+        :param applied: over which edges the changes come; values over others stay as they are.
+        :param fused: whether the UPDATE returns what :meth:`parents` need.
+        """
+
+        def make() -> tuple[list[Edge], list[tuple[Edge, Hop]]]:
+            returned = self.parents(host) if fused else []
+            written = host.written_over(applied)
+            readers = [(edge, hop) for edge, hop in host.source.readers if hop.inputs & written]
+            return [e for e in host.source.edges if e.inputs & written and e not in returned], readers
+
+        return self._statements.keep(("read before", host, applied, fused), make)
+
+
+def _param(name: str, column: Column[Any]) -> ColumnElement[Any]:
+    return bindparam(named(name), type_=column.type)
+
+
+# -- several levels of hosts in one statement --------------------------------------------------------------------------
+#
+# Where each host has one host above it, an UPDATE can go on by itself: the next one stands beside it in the statement
+# and takes its changes from the RETURNING below. All of them see one snapshot. A host that has become visible only
+# while the statement waited for a lock is therefore missed; its columns come back as NULL, and the ordinary next
+# level serves it.
+
+
+def levels_above(statements: HostStatements, host: Host) -> tuple[Edge, ...]:
+    """Return the edges, from ``host`` upwards, over which one statement may go on by itself."""
+    found: list[Edge] = []
+    seen = {host.table}
+    # what computes from the events of a level comes before the next
+    while not host.source.same_row and statements.plan.reactions.keys().isdisjoint(host.mapper.tables):
+        parents = statements.parents(host)
+        if len(parents) != 1:
+            break
+        (edge,) = parents
+        host = edge.host
+        discovers = any(statements.read_before(host, frozenset(parents), fused=True))
+        if host.table in seen or discovers or tuple(edge.host_key) != tuple(host.key):
+            break
+        found.append(edge)
+        seen.add(host.table)
+    return tuple(found)
+
+
+def fuse(
+    statements: HostStatements, first: Update, host: Host, edges: Sequence[Edge], old: Sequence[bool]
+) -> Select[Any]:
+    """Return a statement that goes on from the UPDATE of ``host`` over ``edges``.
+
+    :param old: for each level, whether it returns values before the change.
+
+    Returns what each UPDATE alone would, side by side.
+    """
+    below = first.cte("level_0")
+    columns: list[ColumnElement[Any]] = list(below.c)
+    joined: FromClause = below
+    for n, edge in enumerate(edges, 1):
+        key, changes = _changes(statements, below, host, edge, old[n - 1], named(f"changes_{n}"))
+        host = edge.host
+        update = statements.update_hosts(host, tuple(host.key), changes, None, old[n], fused=True)
+        level = update.cte(f"level_{n}")
+        level_key = list(level.c)[: len(host.key)]
+        joined = joined.outerjoin(level, and_(*(k == m for k, m in zip(key, level_key, strict=True))))
+        columns += level.c
+        below = level
+    return select(*(column.label(f"c{i}") for i, column in enumerate(columns))).select_from(joined)
+
+
+def _changes(
+    statements: HostStatements, below: CTE, host: Host, edge: Edge, old: bool, name: str
+) -> tuple[Sequence[ColumnElement[Any]], FromClause]:
+    """Return the key over ``edge`` in what ``below`` returned, and the changes by that key."""
+    columns = list(below.c)
+    (contribution,) = statements.returned(host, old, fused=True).contributions
+    key, new, before = columns[contribution.key], columns[contribution.new], columns[contribution.old]
+    sums = [statements.dialect.total(column, n - b) for column, n, b in zip(edge.vector, new, before, strict=True)]
+    changes = select(
+        *(k.label(f"k{i}") for i, k in enumerate(key)),
+        *(total.label(f"d{i}") for i, total in enumerate(sums)),
+    ).group_by(*key)
+    return key, changes.having(or_(*(total != literal_column("0") for total in sums))).subquery(name)

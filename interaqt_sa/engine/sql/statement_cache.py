@@ -1,0 +1,305 @@
+"""The engine's statements: built once for a plan and a dialect, kept, and of constant text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import (
+    ClauseElement,
+    Column,
+    ColumnElement,
+    Dialect,
+    Executable,
+    FromClause,
+    Select,
+    Table,
+    and_,
+    case,
+    literal_column,
+    null,
+    select,
+    tuple_,
+    type_coerce,
+)
+from sqlalchemy import exists as sql_exists
+from sqlalchemy.orm import Mapper
+
+from ...dialects import DatabaseDialect, Lock
+from ...dialects.base import is_row
+from ...schema.record_lookup import stored_attributes
+from ..plan import Edge, Hop, Plan, Source
+from ..plan.column_replacement import labelled
+from ..plan.contributions import edges_locked_ahead
+from .statement_text import KeptText
+
+T = TypeVar("T")
+
+_ZERO: ColumnElement[Any] = literal_column("0")
+
+
+class Statements:
+    """Statements of one plan on one dialect.
+
+    :param all_serializable: whether every writer of the system is SERIALIZABLE.
+
+    Schema translation and drivers need no thought here: SQLAlchemy's own cache of compiled text knows both.
+    """
+
+    def __init__(self, plan: Plan, dialect: DatabaseDialect, *, all_serializable: bool = False) -> None:
+        self.plan = plan
+        self.all_serializable = all_serializable
+        self.dialect = dialect
+        self._kept: dict[Hashable, Any] = {}
+        self._executables: set[Executable] = set()
+        self._texts: WeakKeyDictionary[Dialect, dict[Executable, KeptText | None]] = WeakKeyDictionary()
+
+    def keep(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what ``make`` built when ``key`` was first asked for."""
+        if key not in self._kept:
+            made: Any = make()
+            if isinstance(made, ClauseElement):
+                _give_constant_cache_key(made)
+            if isinstance(made, Executable):
+                self._executables.add(made)
+            self._kept[key] = made
+        kept: T = self._kept[key]
+        return kept
+
+    def text_of(self, statement: Executable, dialect: Dialect) -> KeptText | None:
+        """Return ``statement`` as a driver takes it; ``None`` if it is not kept, or only SQLAlchemy can run it."""
+        texts = self._texts.get(dialect)
+        if texts is None:
+            texts = self._texts[dialect] = {}
+        if statement in texts:
+            return texts[statement]
+        if statement not in self._executables:
+            return None
+        text = texts[statement] = KeptText.of(statement, dialect)
+        return text
+
+    def unwatched(self, table: Table, mapper: Mapper[Any] | None = None) -> Source:
+        """Return a source for a table from which nothing is computed, but whose rows the engine writes or locks."""
+        rank = self.plan.places.get(table, len(self.plan.places))
+        return self.keep(("unwatched", table, mapper), lambda: Source(table, mapper, rank))
+
+    def stored(self, mapper: Mapper[Any]) -> Mapping[str, Column[Any]]:
+        """Return the attributes of a class that are columns, in their order."""
+        return self.keep(("stored", mapper), lambda: dict(stored_attributes(mapper)))
+
+    # -- rows of sources ---------------------------------------------------------------------------------------
+
+    def lock_rows(
+        self,
+        source: Source,
+        lock: Lock,
+        edges: Sequence[Edge] = (),
+        references: tuple[tuple[Column[Any], ...], ...] = (),
+        *,
+        one: bool = False,
+    ) -> Executable:
+        """Lock rows by key, in key order.
+
+        Returns keys, then key and contribution for each of ``edges``, then the columns of each of ``references``. All
+        of it reads nothing but the row itself: after a wait the database re-reads the locked row, and no other.
+
+        :param one: whether the parameter holds a single row.
+        """
+
+        def make() -> Select[Any]:
+            columns: list[ColumnElement[Any]] = list(source.key)
+            for edge in edges:
+                columns += [*edge.key, *self.contribution(edge)]
+            for reference in references:
+                columns += reference
+            contains = is_row if one else self.dialect.contains
+            statement = (
+                select(*labelled(columns))
+                .select_from(source.table)
+                .where(contains(source.key, "ids", source.key_shape))
+                .order_by(*source.key)
+            )
+            return self.dialect.lock(statement, lock, source.table)
+
+        return self.keep(("lock", source, lock, tuple(edges), references, one), make)
+
+    @property
+    def locked_ahead(self) -> set[Edge]:
+        """The edges all of whose neighbours are found, and locked, from the keys of the rows that drive them."""
+        sources = self.plan.sources.values()
+        return self.keep("locked ahead", lambda: edges_locked_ahead(e for s in sources for e in s.edges if e.hops))
+
+    @property
+    def has_hosts_below(self) -> bool:
+        """Whether some host comes before rows that its members read, because it refers to them."""
+        readers = (pair for source in self.plan.sources.values() for pair in source.readers)
+        return self.keep("has hosts below", lambda: any(edge.comes_before(hop) for edge, hop in readers))
+
+    @property
+    def loose_edges(self) -> list[Edge]:
+        """The edges without a foreign key, or with one that is checked later: members may precede their host."""
+        hosts = self.plan.hosts.values()
+        return self.keep("loose", lambda: [e for h in hosts for e in h.edges if not e.has_foreign_key or e.is_deferred])
+
+    def lock_and_read(self, source: Source, lock: Lock, columns: Sequence[Column[Any]]) -> Executable:
+        """Lock rows by key, in key order; returns keys, then columns of their own table."""
+
+        def make() -> Select[Any]:
+            statement = select(*labelled([*source.key, *columns])).select_from(source.table).order_by(*source.key)
+            statement = statement.where(self.dialect.contains(source.key, "ids", source.key_shape))
+            return self.dialect.lock(statement, lock, source.table)
+
+        return self.keep(("lock and read", source, lock, tuple(columns)), make)
+
+    def read_rows(
+        self, source: Source, columns: Sequence[ColumnElement[Any]], mapper: Mapper[Any] | None = None
+    ) -> Executable:
+        """Read columns of rows by key, keys first.
+
+        :param mapper: whose columns they are, if its class has more tables than the source's.
+        """
+        mapper = mapper or source.mapper
+
+        def make() -> Select[Any]:
+            rows = self._row(source, mapper, columns)
+            statement = select(*labelled([*source.key, *columns])).select_from(rows)
+            return statement.where(self.dialect.contains(source.key, "ids", source.key_shape))
+
+        return self.keep(("read", source, tuple(columns), mapper), make)
+
+    def _row(self, source: Source, mapper: Mapper[Any] | None, columns: Iterable[ColumnElement[Any]]) -> FromClause:
+        """Return the FROM of ``columns``: what lies in tables of subclasses only is NULL for rows of other classes."""
+        rows: FromClause = source.table if mapper is None else mapper.persist_selectable
+        known = [source.table] if mapper is None else mapper.tables
+        named = {column.table for column in columns if isinstance(column, Column)}
+        for table in self.plan.tables_of_row(source.table):
+            if table in named and table not in known:
+                same = zip(source.key, source.key_in(table), strict=True)
+                rows = rows.outerjoin(table, and_(*(a == b for a, b in same)))
+        return rows
+
+    # -- contributions -----------------------------------------------------------------------------------------
+
+    def contribution(self, edge: Edge) -> list[ColumnElement[Any]]:
+        """Return what a driver row adds to each running column of the host; NULL-free, in types that never round.
+
+        Over an edge that is not additive it is what the row shows, or NULL.
+        """
+        member = and_(*edge.criteria) if edge.criteria else None
+        if not edge.is_additive:
+            shown = [value for part in edge.parts for value in part.sql]
+            return [
+                type_coerce(
+                    value if member is None else case((member, value), else_=null()),
+                    self.dialect.transport_type(column.type),
+                )
+                for column, value in zip(edge.vector, shown, strict=True)
+            ]
+        numbers: list[ColumnElement[Any]] = [_ZERO] * len(edge.vector)
+        for part in edge.parts:
+            for position, number in zip(part.positions, part.sql, strict=False):
+                numbers[position] = number if member is None else _when(member, number)
+        changes = zip(edge.vector, numbers, strict=True)
+        return [number if number is _ZERO else self.dialect.change(column, number) for column, number in changes]
+
+    def joined(self, edge: Edge) -> FromClause:
+        """Return the FROM of an edge: the driver and the rows along its paths."""
+        joined: FromClause = edge.table_join
+        for hop in edge.hops:
+            joined = joined.join(hop.alias, hop.on, isouter=not hop.required)
+        return joined
+
+    def contributions(self, edge: Edge) -> Select[Any]:
+        """Return a SELECT of host key (``k0`` …) and contribution (``d0`` …) for every driver row."""
+        columns = [k.label(f"k{i}") for i, k in enumerate(edge.key)]
+        columns += [d.label(f"d{i}") for i, d in enumerate(self.contribution(edge))]
+        statement = select(*columns).select_from(self.joined(edge))
+        if edge.host.constant is None:
+            statement = statement.where(*(k.is_not(None) for k in edge.key))
+        if not edge.has_foreign_key:
+            # without a foreign key a member may precede its host: it contributes once the host is there
+            host = edge.host.table.alias("host")
+            matches = [host.c[h.key] == k for h, k in zip(edge.host_key, edge.key, strict=True)]
+            statement = statement.where(sql_exists().select_from(host).where(*matches))
+        return statement
+
+    def read_contributions(self, edge: Edge) -> Executable:
+        """Read the contributions of driver rows by key."""
+        return self.keep(("contributions", edge), lambda: self.of_drivers(edge, self.contributions(edge), "ids"))
+
+    def members(self, edge: Edge) -> Select[Any]:
+        """Return, for an edge computed in Python, a SELECT of what :func:`.evaluate_members` takes.
+
+        That is the host key, then for each part its criterion and the attributes that its callback sees.
+        """
+        columns: list[ColumnElement[Any]] = list(edge.key)
+        member = and_(*edge.criteria) if edge.criteria else literal_column("1") == literal_column("1")
+        for part in edge.parts:
+            if part.callback is None:
+                columns += [_when(member, number) for number in part.sql]
+            else:
+                counts = and_(member, part.counts) if part.counts is not None else member
+                columns += [counts, *part.attributes.values()]
+        return select(*labelled(columns)).select_from(self.joined(edge))
+
+    def read_members(self, edge: Edge) -> Executable:
+        """Read :meth:`members` of driver rows by key."""
+        return self.keep(("members", edge), lambda: self.of_drivers(edge, self.members(edge), "ids"))
+
+    def of_drivers(self, edge: Edge, statement: Select[Any], name: str, *, one: bool = False) -> Select[Any]:
+        contains = is_row if one else self.dialect.contains
+        return statement.where(contains(edge.driver_key, name, edge.driver.key_shape))
+
+    def lock_neighbours(self, edge: Edge, hop: Hop, lock: Lock) -> Executable:
+        """Lock the rows to which a hop leads from driver rows; the rows before it on the path are locked already.
+
+        Returns keys only: what the rows hold is read by a later statement, after a wait this one has stale joins.
+        """
+
+        def make() -> Select[Any]:
+            table = hop.table
+            path: FromClause = edge.table_join
+            for step in edge.hops[: edge.hops.index(hop)]:
+                path = path.join(step.alias, step.on, isouter=not step.required)
+            leading = self.of_drivers(edge, select(*hop.local).select_from(path), "ids").correlate(None)
+            left = hop.remote[0] if len(hop.remote) == 1 else tuple_(*hop.remote)
+            key = list(hop.source.key_in(table))
+            statement = select(*labelled(key)).where(left.in_(leading)).order_by(*key)
+            return self.dialect.lock(statement, lock, table)
+
+        return self.keep(("neighbours", edge, hop, lock), make)
+
+    def find_readers(self, edge: Edge, hop: Hop) -> Executable:
+        """Find the driver rows whose path ``hop`` leads to given rows, and the keys of their hosts."""
+
+        def make() -> Select[Any]:
+            keys = [hop.alias.c[c.key] for c in hop.source.key_in(hop.table)]
+            found = [*edge.driver_key, *(edge.key if edge.host.constant is None else ())]
+            statement = select(*labelled(found)).select_from(self.joined(edge)).distinct()
+            return statement.where(self.dialect.contains(keys, "ids", hop.source.key_shape))
+
+        return self.keep(("readers", edge, hop), make)
+
+
+def _give_constant_cache_key(statement: ClauseElement) -> None:
+    """Let SQLAlchemy find the compiled text of a kept statement without walking through the statement each time.
+
+    The key of a statement as large as these is long, and is otherwise made and hashed anew each time. SQLAlchemy
+    memoizes the same method for long-lived constructs of its own; like theirs, this key is left behind when a statement
+    is copied.
+    """
+    found = statement._generate_cache_key()
+    if found is not None:
+        constant = found._replace(key=(_KeptKey(),))
+        statement._set_memoized_attribute("_generate_cache_key", lambda: constant)
+
+
+class _KeptKey:
+    """Equal to itself only, as a kept statement is."""
+
+    __slots__ = ()
+
+
+def _when(condition: ColumnElement[bool], value: ColumnElement[Any]) -> ColumnElement[Any]:
+    return case((condition, value), else_=_ZERO)

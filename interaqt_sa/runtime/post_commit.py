@@ -1,0 +1,96 @@
+"""What follows the commit of a dispatch: ``post_commit``, then the side effects."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from sqlalchemy import MetaData
+
+from ..definitions.event_source import EventSource, RecordMutationSideEffect
+from ..definitions.events import MutationEvent
+from ..errors import SideEffectError
+from ..schema.record_lookup import record_name, resolve_record
+from .context import Context
+from .plain_data import is_mapping
+from .result import POST_COMMIT, DispatchResult, SideEffectOutcome
+
+_log = logging.getLogger(__name__)
+
+
+class OpenContext(Protocol):
+    """Makes a context, with a new session unless one is given."""
+
+    def __call__(self, source: EventSource, attempt: int, isolation: str, session: Any = None) -> Context: ...
+
+
+class Aftermath:
+    """Does what follows the commit, each piece with a session of its own; no failure reaches the dispatch."""
+
+    def __init__(
+        self, metadata: MetaData, side_effects: Iterable[RecordMutationSideEffect], open_context: OpenContext
+    ) -> None:
+        self._open = open_context
+        self._side_effects: dict[str, list[RecordMutationSideEffect]] = {}
+        for effect in side_effects:
+            name = record_name(resolve_record(metadata, effect.record))
+            self._side_effects.setdefault(name, []).append(effect)
+
+    def is_due(self, source: EventSource, effects: Sequence[MutationEvent]) -> bool:
+        """Whether anything follows."""
+        return source.post_commit is not None or any(event.record_name in self._side_effects for event in effects)
+
+    def follow(self, source: EventSource, args: Mapping[str, Any], result: DispatchResult) -> None:
+        """Run ``post_commit`` and the side effects of a committed dispatch; their outcomes go into ``result``."""
+        if source.post_commit is not None:
+            outcome = self._outcome(POST_COMMIT, source, result, partial(_post_commit, source, args, result))
+            if not outcome.ok:
+                result.side_effects[POST_COMMIT] = outcome
+        if not self._side_effects:
+            return
+        for event in result.effects:
+            for effect in self._side_effects.get(event.record_name, ()):
+                outcome = self._outcome(effect.name, source, result, partial(_side_effect, effect, event))
+                earlier = result.side_effects.get(effect.name)
+                if earlier is None or earlier.ok:
+                    result.side_effects[effect.name] = outcome
+
+    def _outcome(
+        self, name: str, source: EventSource, result: DispatchResult, work: Callable[[Context], Any]
+    ) -> SideEffectOutcome:
+        ctx = self._open(source, result.attempts, result.isolation)
+        try:
+            with ctx.sync_session:
+                return SideEffectOutcome(work(ctx))
+        except Exception as error:  # noqa: BLE001  whatever it is, the transaction stands
+            failure = SideEffectError(
+                f"{name} of {source.name!r} failed after the commit, which stands: {error!r}", name=name
+            )
+            failure.__cause__ = error
+            _log.error("%s", failure, exc_info=error)
+            return SideEffectOutcome(error=failure)
+
+
+def mapping_or_none(value: Any, where: str) -> dict[str, Any]:
+    """Return ``value`` as a dict, an empty one for ``None``.
+
+    :raises TypeError: if it is neither a mapping nor ``None``.
+    """
+    if value is None:
+        return {}
+    if not is_mapping(value):
+        raise TypeError(f"{where} must return a mapping or None, not {value!r}")
+    return dict(value)
+
+
+def _post_commit(source: EventSource, args: Mapping[str, Any], result: DispatchResult, ctx: Context) -> None:
+    assert source.post_commit is not None
+    where = f"post_commit of {source.name!r}"
+    found = ctx.settle(source.post_commit(ctx, args, result.data, dict(result.context)), where)
+    result.context.update(mapping_or_none(found, where))
+
+
+def _side_effect(effect: RecordMutationSideEffect, event: MutationEvent, ctx: Context) -> Any:
+    return ctx.settle(effect.content(ctx, event), f"side effect {effect.name!r}")

@@ -1,0 +1,233 @@
+"""Whether what computations name is there, and fits: one fault for each name that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement
+
+from ...definitions.computation import Computation
+from ...definitions.event_source import EventSource
+from ...definitions.events import Trigger
+from ...definitions.match import MatchExp
+from ...definitions.references import References
+from ...errors import DefinitionFault
+from ..computed import check_state
+from ..faults import Faults, NotYetKnown
+from ..predicates.expression_columns import check_columns
+from ..predicates.match import compile_where
+from ..predicates.predicate_checks import check_operands, parts_of
+from .column_checks import check_column
+from .outlines import Outline, Outlines
+from .self_dependencies import SelfDependencies
+
+
+class ComputationChecks:
+    """Checks computations against the records that there are.
+
+    :param faults: takes what is wrong.
+    """
+
+    def __init__(self, outlines: Outlines, faults: Faults) -> None:
+        self._outlines = outlines
+        self._faults = faults
+        self._self_dependencies = SelfDependencies()
+
+    def check_value(
+        self,
+        computation: Computation[Any],
+        column: Column[Any] | None,
+        table: str,
+        siblings: Iterable[Column[Any]],
+        host: Outline | str,
+        attribute: str,
+    ) -> bool:
+        """Note what is wrong with a computed column, and return whether nothing is.
+
+        :param column: ``None`` if something else is wrong with it.
+        :param table: name of its table, which has the columns ``siblings``.
+        :param host: its record; for the value of a dictionary, the dictionary's name.
+        """
+        place = _Place(self._faults, host, attribute)
+        if column is not None:
+            with place.caught():
+                check_column(computation, column)
+            with place.caught():
+                check_state(table, siblings, computation, column)
+        for fault in computation.faults():
+            place.add(fault)
+        named = computation.references()
+        for trigger in named.triggers:
+            with place.caught():
+                self._check_trigger(trigger)
+        if named.members is not None:
+            self._check_members(place, computation, named, column, host)
+        return place.is_sound
+
+    def check_rows(self, rows: Any, table: str, columns: Iterable[Column[Any]], target: Outline) -> bool:
+        """Note what is wrong with what gives the rows of a table, if something does; return whether nothing is."""
+        place = _Place(self._faults, target, None)
+        if not isinstance(rows, Computation) or rows.gives_value:
+            if rows is not None:
+                place.add(f"__computation__ derives whole rows: it must be a Transform, not {rows!r}")
+            return place.is_sound
+        named: References = rows.references()
+        if named.origin is not None:
+            with place.caught():
+                check_state(table, columns, rows, None)
+            with place.caught():
+                self._check_origin(named)
+        for trigger in named.triggers:
+            with place.caught():
+                self._check_trigger(trigger)
+        return place.is_sound
+
+    def _check_origin(self, named: References) -> None:
+        origin = self._outlines.find(named.origin)
+        given = named.origin_attributes
+        stored = {name for name, column in origin.columns.items() if column is None or isinstance(column, Column)}
+        unknown = [n for n in given if not isinstance(n, str) or n not in stored]
+        if unknown and not origin.is_open:
+            raise DefinitionFault(
+                f"attribute_query names {unknown}, which {origin.name} has not; it has {', '.join(sorted(stored))}"
+            )
+
+    def _check_trigger(self, trigger: Trigger) -> None:
+        ref = trigger.record_name
+        try:
+            record = self._outlines.find(ref)
+        except DefinitionFault as fault:
+            if isinstance(fault, NotYetKnown) or not isinstance(ref, EventSource):
+                raise
+            raise DefinitionFault(f"{fault}; give {ref!r} to event_sources of a controller") from fault
+        unknown = [key for key in trigger.keys or () if not record.has(key)]
+        if unknown:
+            raise DefinitionFault(f"the trigger's keys {unknown} are no attributes of {record.name}")
+
+    # -- members -----------------------------------------------------------------------------------------------
+
+    def _check_members(
+        self,
+        place: _Place,
+        computation: Computation[Any],
+        named: References,
+        column: Column[Any] | None,
+        host: Outline | str,
+    ) -> None:
+        with place.caught():
+            member = self._member(type(computation).__name__, named, host)
+            for where in named.conditions:
+                _check_where(place, where, member)
+            _check_attributes(place, named.attribute_query, member)
+            fields = {name: member.column(name).type for name in named.fields}
+            if column is not None:
+                computation.check_fields(column, fields)
+        if column is not None and isinstance(host, Outline):
+            with suppress(DefinitionFault):  # it has been noted
+                self._self_dependencies.add(host, place.attribute, column, named)
+
+    def check_self_dependencies(self) -> None:
+        """Note the values that are computed from themselves, among all that have been checked."""
+        self._faults.found += self._self_dependencies.faults()
+
+    def _member(self, kind: str, named: References, host: Outline | str) -> Outline:
+        if isinstance(host, str):
+            return self._outlines.find(named.members)
+        way = host.way(named.members)
+        if named.to_many and way.is_many is False:
+            raise DefinitionFault(f"{kind} needs a relationship to many, not {host.name}.{named.members}")
+        return way.target()
+
+
+class _Place:
+    """A declaration while it is checked: what is wrong is noted, and the next check follows."""
+
+    def __init__(self, faults: Faults, host: Outline | str, attribute: str | None) -> None:
+        self._faults = faults
+        if isinstance(host, str):
+            self._record, self._where, self._property = host, f"Dictionary {host!r}", None
+        else:
+            self._record, self._property = host.name, attribute
+            self._where = host.name if attribute is None else f"{host.name}.{attribute}"
+        self.attribute = attribute or ""
+        self._found: set[str] = set()
+
+    @property
+    def is_sound(self) -> bool:
+        return not self._found
+
+    @contextmanager
+    def caught(self) -> Generator[None]:
+        """Note a fault that is raised inside, and go on after the block."""
+        try:
+            yield
+        except NotYetKnown:
+            pass
+        except DefinitionFault as fault:
+            self.add(str(fault), fault.__cause__)
+
+    def add(self, message: str, cause: BaseException | None = None) -> None:
+        if message not in self._found:  # two transfers may wait for one unknown record
+            self._found.add(message)
+            self._faults.add(f"{self._where}: {message}", record=self._record, property=self._property)
+            self._faults.found[-1].__cause__ = cause
+
+
+def _check_where(place: _Place, where: Any, member: Outline) -> None:
+    for part in parts_of(where):
+        with place.caught():
+            if isinstance(part, (Mapping, MatchExp)):
+                check_operands(part, member.column)
+                compile_where(part, member.mapped_class, member.column)
+            elif member.mapped_class is not None:
+                compiled = compile_where(part, member.mapped_class, member.column)
+                check_columns(compiled, member.stored, member.name)
+            elif not member.is_open:
+                _try_where(part, member)
+
+
+def _try_where(where: Any, member: Outline) -> None:
+    try:
+        compiled = compile_where(where, _StandIn(member), member.column)
+        check_columns(compiled, member.stored, member.name)
+    except DefinitionFault as fault:
+        # what it does with a mapped class may be impossible with what stands for one
+        if isinstance(fault.__cause__, Exception):
+            raise NotYetKnown(str(fault)) from fault
+        raise
+
+
+class _StandIn:
+    """Stands for the class of a record that is not mapped yet, in functions that take it."""
+
+    def __init__(self, outline: Outline) -> None:
+        self._outline = outline
+
+    def __getattr__(self, name: str) -> ColumnElement[Any]:
+        if not name.startswith("_") and not self._outline.has(name):
+            raise DefinitionFault(f"type object {self._outline.name!r} has no attribute {name!r}")
+        found = self._outline.columns.get(name)
+        if found is None:
+            raise NotYetKnown(name)
+        return found  # type: ignore[no-any-return]
+
+
+def _check_attributes(place: _Place, query: Iterable[Any], member: Outline, prefix: str = "") -> None:
+    for item in query:
+        with place.caught():
+            match item:
+                case "*":
+                    pass
+                case str():
+                    member.column(f"{prefix}{item}")
+                case (str() as name, [*nested] | {"attribute_query": [*nested]}):
+                    path = f"{prefix}{name}."
+                    member.follow(path)
+                    _check_attributes(place, nested, member, path)
+                case _:
+                    raise DefinitionFault(
+                        f'attribute_query holds {item!r}; give names, "*", or a relationship with its own: '
+                        '("product", ["price"])'
+                    )

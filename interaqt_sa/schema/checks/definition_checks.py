@@ -1,0 +1,189 @@
+"""What a definition must fulfil on its own, whatever it is compiled beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeGuard, cast, get_args
+
+from ...definitions.computation import Computation
+from ...definitions.constraints import NonNullConstraint, UniqueConstraint
+from ...definitions.dictionary import Dictionary
+from ...definitions.records import Cardinality, Constraint, Entity, Property, Relation
+from ...definitions.validation import check_mapped_name, check_name
+from ...errors import DefinitionFault
+from ..faults import Faults
+
+_LATER = {
+    Entity: ("base_entity", "match_expression", "input_entities", "common_properties", "identity", "retention"),
+    Relation: ("base_relation", "match_expression", "input_relations"),
+}
+#: What a relation with rows of its own has besides its properties and its id.
+LINK_ATTRIBUTES = frozenset(("source", "target", "source_id", "target_id"))
+#: What every record has by itself.
+OWN_ATTRIBUTES: dict[type[Any], set[str]] = {Entity: {"id"}, Relation: {"id", *LINK_ATTRIBUTES}}
+
+
+def check_record(definition: Entity | Relation, faults: Faults) -> None:
+    """Note what is wrong with a record; its properties and constraints are checked when their columns are planned."""
+    name, kind = definition.name, type(definition)
+    with faults.caught(name, record=name):
+        check_mapped_name(kind.__name__, name)
+    for option in _LATER[kind]:
+        if _is_given(getattr(definition, option)):
+            faults.add(f"{name}: {option}= is not available yet; leave it out", record=name)
+    if definition.computation is not None and not _gives_rows(definition.computation):
+        faults.add(
+            f"{name}: computation={definition.computation!r} computes a value, not rows; "
+            "write it on a Property, or use a Transform here",
+            record=name,
+        )
+    seen: set[str] = set()
+    for prop in properties_of(definition):
+        if prop.name in seen:
+            faults.add(f"{name}.{prop.name} is declared twice; keep one", record=name, property=prop.name)
+        if prop.name in OWN_ATTRIBUTES[kind]:
+            faults.add(
+                f"{name}.{prop.name}: every record has this attribute by itself; remove or rename the property",
+                record=name,
+                property=prop.name,
+            )
+        seen.add(prop.name)
+    _check_members(name, "properties", definition.properties, (Property,), faults)
+    _check_members(name, "constraints", definition.constraints, (UniqueConstraint, NonNullConstraint), faults)
+    if isinstance(definition, Relation):
+        _check_relation(definition, faults)
+
+
+def _gives_rows(computation: object) -> bool:
+    return is_computation(computation) and not computation.gives_value
+
+
+def may_have_more(definition: Entity | Relation) -> bool:
+    """Whether the record is meant to have attributes besides its properties, which a fault keeps out."""
+    if len(properties_of(definition)) < len(definition.properties):
+        return True
+    return any(_is_given(getattr(definition, option)) for option in _LATER[type(definition)])
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and not (isinstance(value, tuple) and not value)
+
+
+def properties_of(definition: Entity | Relation) -> list[Property]:
+    """Return the properties; what is none has been noted by :func:`check_record`."""
+    return [prop for prop in _anything(definition.properties) if isinstance(prop, Property)]
+
+
+def constraints_of(definition: Entity | Relation) -> list[Constraint]:
+    """Return the constraints; what is none has been noted by :func:`check_record`."""
+    given = _anything(definition.constraints)
+    return [constraint for constraint in given if isinstance(constraint, (UniqueConstraint, NonNullConstraint))]
+
+
+def _anything(given: Any) -> Iterable[Any]:
+    """Return what type checkers believe to be right already."""
+    return cast("Iterable[Any]", given)
+
+
+def _check_members(record: str, where: str, given: Iterable[Any], kinds: tuple[type[Any], ...], faults: Faults) -> None:
+    for value in given:
+        if not isinstance(value, kinds):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            faults.add(f"{record}: {where}= holds {value!r}, which is no {wanted}", record=record)
+
+
+def is_text(given: Any) -> bool:
+    """Likewise for names."""
+    return isinstance(given, str)
+
+
+def is_computation(given: Any) -> TypeGuard[Computation[Any]]:
+    """Whether ``given`` is what type checkers believe it to be."""
+    return isinstance(given, Computation)
+
+
+def has_known_type(relation: Relation) -> bool:
+    """Whether it is said how many sources and targets belong together."""
+    return relation.type in get_args(Cardinality)
+
+
+def _check_relation(relation: Relation, faults: Faults) -> None:
+    name = relation.name
+    for attribute in (relation.source_property, relation.target_property):
+        with faults.caught(f"Relation {name!r}", record=name, property=attribute):
+            check_mapped_name("Relation property", attribute)
+    if not has_known_type(relation):
+        faults.add(f"Relation {name!r}: type {relation.type!r} is not one of '1:1', '1:n', 'n:1', 'n:n'", record=name)
+    elif relation.is_target_reliance and relation.type not in ("1:1", "1:n"):
+        faults.add(
+            f"Relation {name!r}: is_target_reliance needs one source per target, type '1:1' or '1:n', "
+            f"not {relation.type!r}",
+            record=name,
+        )
+
+
+def check_property(record: str, prop: Property, faults: Faults) -> None:
+    """Note what is wrong with a property, but for its type."""
+    where = f"{record}.{prop.name}"
+    with faults.caught(where, record=record, property=prop.name):
+        check_mapped_name("Property", prop.name)
+    found: list[str] = []
+    column_name: Any = prop.column_name
+    if column_name is not None and not isinstance(column_name, str):
+        found.append(f"{where}: column_name={column_name!r} is no string")
+    computation: Any = prop.computation
+    if computation is not None and not is_computation(computation):
+        way = (
+            "use computed= for a function of the row" if callable(computation) else "give one, such as Count('orders')"
+        )
+        found.append(f"{where}: computation={computation!r} is no computation; {way}")
+    if is_computation(computation) and not computation.gives_value:
+        kind = type(computation).__name__
+        found.append(f"{where}: a {kind} derives whole rows; give it as computation= of an Entity")
+    computed: Any = prop.computed
+    if isinstance(computed, Computation):
+        found.append(f"{where}: computed= takes a function of the row; write computation={computed!r}")
+    elif computed is not None and not callable(computed):
+        found.append(f"{where}: computed={computed!r} is no function of the row")
+    elif computed is not None and not _is_made_of(prop, computation):
+        found.append(f"{where} has both computed= and computation=; keep one")
+    if computation is not None and prop.default is not None:
+        found.append(f"{where} has a computation and a default; the computation says the first value, remove default=")
+    for message in found:
+        faults.add(message, record=record, property=prop.name)
+
+
+def _is_made_of(prop: Property, computation: Any) -> bool:
+    return getattr(computation, "function", None) is prop.computed  # pyright: ignore[reportUnknownMemberType]
+
+
+def check_constraint(declared: Constraint) -> None:
+    """Refuse a constraint that could not be one of any record.
+
+    :raises DefinitionFault: saying what is wrong with it.
+    """
+    check_name(type(declared).__name__, declared.name)
+    listed: tuple[Any, ...] = declared.properties if isinstance(declared, UniqueConstraint) else (declared.property,)
+    strangers = [name for name in listed if not isinstance(name, str)]
+    if strangers:
+        raise DefinitionFault(f"it covers properties by their names, not {strangers[0]!r}")
+    if not listed or len(set(listed)) != len(listed):
+        raise DefinitionFault(f"it needs at least one property, each once, not {listed!r}")
+
+
+def check_dictionary(dictionary: Dictionary, faults: Faults) -> None:
+    """Note what is wrong with a dictionary, but for its type."""
+    name = dictionary.name
+    computation: Any = dictionary.computation
+    where = f"Dictionary {name!r}"
+    with faults.caught(where, record=name):
+        check_name("Dictionary", name)
+    is_known = is_computation(computation)
+    if computation is not None and not (is_known and computation.is_global):
+        shown = type(computation).__name__ if is_known else repr(computation)
+        faults.add(
+            f"{where}: {shown} does not make one global value; use an aggregate over a record, such as Count('Order')",
+            record=name,
+        )
+    if computation is not None and dictionary.default is not None:
+        faults.add(f"{where} has a computation and a default; remove default=", record=name)

@@ -1,0 +1,295 @@
+"""Records as far as their definitions and classes tell, mapped or not yet: what computations may name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Column, MetaData
+from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty, class_mapper
+
+from ...definitions.arguments import RecordRef
+from ...definitions.records import Relation, ref_name
+from ...dialects.column_types import id_type
+from ...errors import DefinitionFault
+from ..compile.new_definitions import ends_of
+from ..compile.relations import holding_side
+from ..compile.tables import TablePlan
+from ..faults import NotYetKnown
+from ..metadata_state import Catalog
+from ..record_lookup import is_configured, no_rows, record_name, resolve_record
+from .definition_checks import has_known_type, may_have_more, properties_of
+from .other_attributes import describe, of_no_column
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A relationship of a record.
+
+    :ivar is_many: whether there may be several; ``None`` if SQLAlchemy has still to find out.
+    :ivar by_key: whether a key of the record itself leads there; ``None`` likewise.
+    :ivar is_declared: whether that key is a foreign key.
+    :ivar key: what it shares with its reverse alone; ``None`` if that is not known.
+    """
+
+    target: Callable[[], Outline]
+    is_many: bool | None
+    by_key: bool | None
+    is_declared: bool = True
+    key: Hashable = None
+
+
+@dataclass(eq=False, slots=True)
+class Outline:
+    """What a record has.
+
+    :ivar columns: by attribute; ``None`` where the column is not known.
+    :ivar ways: relationships; ``None`` where it is not known where one leads.
+    :ivar is_open: whether it may have more than is listed.
+    :ivar mapped_class: the class, once it is mapped.
+    """
+
+    name: str
+    columns: dict[str, Any]
+    ways: dict[str, Way | None] = field(default_factory=dict[str, Way | None])
+    is_open: bool = False
+    mapped_class: type[Any] | None = None
+
+    @property
+    def stored(self) -> set[Column[Any]]:
+        """Every column of the record's tables, where they are known."""
+        mapper: Mapper[Any] | None = None if self.mapped_class is None else class_mapper(self.mapped_class, False)
+        tables = () if mapper is None else mapper.tables
+        columns = [*self.columns.values(), *(column for table in tables for column in table.columns)]
+        return {column for column in columns if isinstance(column, Column)}
+
+    def way(self, name: object) -> Way:
+        """Return a relationship.
+
+        :raises DefinitionFault: if there is none of that name.
+        """
+        if isinstance(name, str) and name in self.ways:
+            found = self.ways[name]
+            if found is None:
+                raise NotYetKnown(name)
+            return found
+        if not isinstance(name, str):
+            hint = "a whole table is computed into a Dictionary, not into a column"
+        elif self.is_open:
+            raise NotYetKnown(name)
+        elif (other := describe(self.mapped_class, name)) is not None:
+            raise DefinitionFault(f"{name!r} {other}")
+        else:
+            near = get_close_matches(name, self.ways) or list(self.ways)
+            hint = f"did you mean {', '.join(map(repr, near))}?" if near else "it has none"
+            hint += " (it is a column)" if name in self.columns else ""
+        raise DefinitionFault(f"{name!r} is not a relationship of {self.name}; {hint}")
+
+    def column(self, path: str) -> Column[Any]:
+        """Return the column at the end of an x:1 path.
+
+        :raises DefinitionFault: if there is no such path.
+        """
+        record, last = self.follow(path), path.rpartition(".")[2]
+        if last not in record.columns:
+            if record.is_open or record.ways.get(last, last) is None:
+                raise NotYetKnown(path)
+            if (other := describe(record.mapped_class, path)) is not None:
+                raise DefinitionFault(f"{path!r} {other}")
+            near = get_close_matches(last, record.columns) or list(record.columns)
+            raise DefinitionFault(f"{path!r}: {record.name} has no column attribute {last!r}; it has {', '.join(near)}")
+        found = record.columns[last]
+        if found is None:
+            raise NotYetKnown(path)
+        if not isinstance(found, Column):
+            raise DefinitionFault(f"{path!r} is a SQL expression, not a stored column, {of_no_column(last)}")
+        return found  # pyright: ignore[reportUnknownVariableType]
+
+    def follow(self, path: str) -> Outline:
+        """Return the record that has the attribute at the end of an x:1 path.
+
+        :raises DefinitionFault: if there is no such path.
+        """
+        steps = path.split(".")[:-1]
+        if steps and steps[0] == "&":
+            raise DefinitionFault(f"{path!r}: link data is reached through the link record's own relationship")
+        record = self
+        for step in steps:
+            way = record.way(step)
+            if way.by_key is False:
+                raise DefinitionFault(
+                    f"{path!r}: {step!r} does not refer to one row by a foreign key of {record.name}; "
+                    "aggregate it there first"
+                )
+            record = way.target()
+            if not way.is_declared:
+                raise no_foreign_key(record.name)
+        return record
+
+    def has(self, attribute: object) -> bool:
+        """Whether there is, or may be, an attribute of that name."""
+        return self.is_open or (isinstance(attribute, str) and (attribute in self.columns or attribute in self.ways))
+
+
+def no_foreign_key(name: str) -> DefinitionFault:
+    """Return the fault of a path along columns that are no foreign key."""
+    return DefinitionFault(
+        f"the path to {name} does not follow a foreign key, so that its rows cannot be kept still while they are read; "
+        "declare the ForeignKey"
+    )
+
+
+class Outlines:
+    """The outlines of all records: of mapped classes, and of one compilation's definitions.
+
+    :param plans: the tables of definitions that are not mapped yet.
+    :param relations: those between them, by name.
+    :param disputed: names of records that are given with two meanings.
+    :param unplanned: relations that are not among ``relations``, because of a fault.
+    :ivar planned: the outlines of ``plans``.
+    """
+
+    def __init__(
+        self,
+        metadata: MetaData,
+        plans: Mapping[str, TablePlan] | None = None,
+        relations: Mapping[str, Relation] | None = None,
+        *,
+        disputed: Iterable[str] = (),
+        unplanned: Iterable[Relation] = (),
+    ) -> None:
+        self._metadata = metadata
+        self.planned = {name: _outline_of_plan(plan) for name, plan in (plans or {}).items()}
+        self._relations = relations or {}
+        self._mapped: dict[Mapper[Any], Outline] = {}
+        self._disputed = frozenset(disputed)
+        for relation in self._relations.values():
+            self._relate(relation)
+        for relation in (*unplanned, *(r for r in self._relations.values() if not has_known_type(r))):
+            self._note_unknown(relation)
+
+    def find(self, ref: RecordRef) -> Outline:
+        """Return the outline of the record that ``ref`` means.
+
+        :raises DefinitionFault: if there is no such record.
+        """
+        if not isinstance(ref, type) and (entity := getattr(ref, "entity", None)) is not None:
+            ref = entity
+        if not isinstance(ref, type) and not getattr(ref, "is_mapper", False):
+            name = ref_name(ref)
+            if name in self._disputed:
+                raise NotYetKnown(name)
+            if name in self.planned:
+                return self.planned[name]
+            if name in self._relations:
+                raise no_rows(name)
+        return self.of(resolve_record(self._metadata, ref, besides=self.planned.keys()))
+
+    def of(self, mapper: Mapper[Any]) -> Outline:
+        """Return the outline of a mapped class."""
+        if mapper not in self._mapped:
+            self._mapped[mapper] = self._outline_of(mapper)
+        return self._mapped[mapper]
+
+    def _outline_of(self, mapper: Mapper[Any]) -> Outline:
+        """Return what the class has by now; configuring a class that waits for another would break it for good."""
+        # functions of where= may do with the class what would configure it
+        found = Outline(record_name(mapper), {}, mapped_class=mapper.class_ if mapper.configured else None)
+        # Mapper.attrs would configure
+        for name, prop in mapper._props.items():  # pyright: ignore[reportPrivateUsage]
+            if isinstance(prop, ColumnProperty):
+                found.columns[name] = prop.columns[0]
+            elif isinstance(prop, RelationshipProperty):
+                found.ways[name] = self._way_of(prop)
+                found.is_open = found.is_open or found.ways[name] is None
+        if not mapper.configured:
+            found.ways |= {name: None for name in self._backrefs if name not in found.ways}
+        return found
+
+    def _way_of(self, prop: RelationshipProperty[Any]) -> Way | None:
+        if is_configured(prop):
+            by_key = prop.direction is RelationshipDirection.MANYTOONE
+            is_declared = not by_key or _is_declared(prop)
+            return Way(lambda: self.of(prop.mapper), bool(prop.uselist), by_key, is_declared, _pairs(prop))
+        target: Any = prop.argument
+        if callable(target) and not isinstance(target, type):
+            try:
+                target = target()
+            except Exception:  # noqa: BLE001  whatever the application's function misses by now
+                return None
+        try:
+            mapper = resolve_record(self._metadata, target)
+        except DefinitionFault:
+            return None
+        return Way(lambda: self.of(mapper), prop.uselist, None)
+
+    @cached_property
+    def _backrefs(self) -> set[str]:
+        """Names of relationships that other classes will give to theirs."""
+        found: set[str] = set()
+        for mapper in Catalog.of(self._metadata).all_mappers():
+            for prop in mapper._props.values():  # pyright: ignore[reportPrivateUsage]
+                if isinstance(prop, RelationshipProperty) and prop.backref is not None:
+                    found.add(prop.backref if isinstance(prop.backref, str) else prop.backref[0])
+        return found
+
+    def _relate(self, relation: Relation) -> None:
+        """Add the relationships that ``relation`` makes."""
+        is_known = has_known_type(relation)
+        own = self.planned.get(relation.name)
+        side = None if own is not None else holding_side(relation)
+        ends = (
+            ("source", relation.source, relation.source_property, relation.target, ("1:n", "n:n")),
+            ("target", relation.target, relation.target_property, relation.source, ("n:1", "n:n")),
+        )
+        for here, near, attribute, far, many in ends:
+            is_many, by_key = (relation.type in many, here == side) if is_known else (None, None)
+            outline = self._or_none(near) or Outline("", {})
+            way = Way(lambda far=far: self._end(far), is_many, by_key, key=relation.name)  # type: ignore[misc]
+            if outline.ways.get(attribute) is None:
+                outline.ways[attribute] = way
+            if own is not None:
+                key = relation.name, here
+                outline.ways.setdefault(f"{attribute}_links", Way(lambda: own, is_many, by_key=False, key=key))
+                own.ways[here] = Way(lambda near=near: self._end(near), is_many=False, by_key=True, key=key)  # type: ignore[misc]
+            elif here == side:
+                outline.columns.setdefault(f"{attribute}_id", None)
+
+    def _note_unknown(self, relation: Relation) -> None:
+        for name, attribute in ends_of(relation):
+            outline = self.planned.get(name)
+            if outline is not None:
+                unknown: dict[str, Way | None] = {attribute: None, f"{attribute}_links": None}
+                outline.ways = unknown | outline.ways
+
+    def _or_none(self, ref: RecordRef) -> Outline | None:
+        try:
+            return self.find(ref)
+        except DefinitionFault:
+            return None
+
+    def _end(self, ref: RecordRef) -> Outline:
+        found = self._or_none(ref)
+        if found is None:
+            raise NotYetKnown(f"{ref!r} is missing, which is a fault of the relation")
+        return found
+
+
+def _pairs(prop: RelationshipProperty[Any]) -> Hashable:
+    return frozenset(frozenset(pair) for pair in prop.local_remote_pairs or ())
+
+
+def _is_declared(prop: RelationshipProperty[Any]) -> bool:
+    pairs = prop.local_remote_pairs or ()
+    return all(any(key.column is remote for key in local.foreign_keys) for local, remote in pairs)
+
+
+def _outline_of_plan(plan: TablePlan) -> Outline:
+    declared = {prop.name for prop in properties_of(plan.definition)}
+    unknown: dict[str, Any] = dict.fromkeys(plan.faulty & declared)
+    columns = {**unknown, "id": Column("id", id_type()), **plan.columns}
+    ways: dict[str, Way | None] = dict.fromkeys(plan.faulty - declared)
+    return Outline(plan.definition.name, columns, ways, is_open=may_have_more(plan.definition))

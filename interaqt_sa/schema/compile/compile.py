@@ -1,0 +1,159 @@
+"""Definitions become tables and mapped classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Column, MetaData
+from sqlalchemy.orm import DeclarativeBase, registry
+
+from ...definitions.dictionary import Dictionary
+from ...definitions.records import Entity, Relation
+from ...errors import DefinitionError
+from ..checks.outlines import Outlines
+from ..checks.planned_computations import check_computations
+from ..faults import Faults
+from ..metadata_state import Catalog, metadata_of
+from ..schema import Schema
+from .constraints import plan_constraints
+from .dictionaries import build_dictionary, dictionary_table_name
+from .foreign_key_cycles import break_cycles
+from .mapping import add_foreign_key, add_link, home_registry, map_class
+from .new_definitions import Declarations
+from .relations import ForeignKeyPlan, LinkPlan, RelationPlanner, plan_links
+from .tables import TablePlan, build_tables, dictionary_column, plan_table
+
+
+def compile_schema(
+    base: type[DeclarativeBase] | registry | MetaData | Schema,
+    *,
+    entities: Iterable[Entity] = (),
+    relations: Iterable[Relation] = (),
+    dictionaries: Iterable[Dictionary] = (),
+    event_sources: Iterable[Any] = (),
+) -> Schema:
+    """Compile definitions into tables and mapped classes on the MetaData of ``base``.
+
+    It needs no engine and does no I/O. The definitions are not changed and can be compiled on other MetaData too.
+    Definitions that are compiled there already are left as they are; others are added to them.
+
+    :param base: what holds the application's tables: a ``DeclarativeBase``, ``registry`` or ``MetaData``, or the
+        result of an earlier call.
+    :param event_sources: their events' entities are compiled too.
+    :return: what ``base`` holds now.
+    :raises DefinitionError: with all faults of the definitions, and those of computations beside them; then nothing
+        has been added. If the definitions are without fault, what computations refer to may come in a later call, or
+        with a class that is mapped later, and is looked at by :meth:`.Controller.setup`, :meth:`.System.check` or the
+        first write.
+
+    ::
+
+        schema = compile_schema(Base, entities=[Ticket], relations=[TicketOfCustomer])
+        TicketModel = schema.mapped_class(Ticket)
+    """
+    compilation = Compilation(base)
+    compilation.plan(entities, relations, dictionaries, event_sources)
+    compilation.finish("the definitions cannot be compiled")
+    return Schema.of(compilation.metadata)
+
+
+class Compilation:
+    """One call: first everything is planned, and only if nothing is wrong something is added to the MetaData.
+
+    :ivar faults: what is wrong so far.
+    """
+
+    def __init__(self, base: Any) -> None:
+        self.metadata = metadata_of(base)
+        self.faults = Faults()
+        self._base = base
+        self._declared = Declarations(Catalog.of(self.metadata), self.faults)
+        self._plans: dict[str, TablePlan] = {}
+        self._held: list[ForeignKeyPlan | LinkPlan] = []
+        self._values: dict[str, Column[Any]] = {}
+
+    def plan(
+        self,
+        entities: Iterable[Any],
+        relations: Iterable[Any],
+        dictionaries: Iterable[Any],
+        event_sources: Iterable[Any],
+    ) -> None:
+        """Take in definitions, and note what is wrong with them."""
+        declared, faults = self._declared, self.faults
+        declared.collect(entities, relations, dictionaries, event_sources)
+        for entity in declared.entities.values():
+            self._plans[entity.name] = plan_table(entity, faults)
+        self._plans |= plan_links(declared.relations, declared.endpoints, faults)
+        planner = RelationPlanner(self.metadata, self._plans, declared.relations, faults)
+        self._held = planner.plan_all()
+        break_cycles(self.metadata, (held for held in self._held if isinstance(held, ForeignKeyPlan)))
+        plan_constraints(self.metadata, self._plans, faults)
+        for name, dictionary in declared.dictionaries.items():
+            with faults.caught(f"Dictionary {name!r}", record=name):
+                self._values[name] = dictionary_column(dictionary)
+        self._check_table_names()
+
+    @cached_property
+    def outlines(self) -> Outlines:
+        """All records, once :meth:`plan` has run."""
+        declared = self._declared
+        return Outlines(
+            self.metadata,
+            self._plans,
+            declared.relations,
+            disputed=declared.disputed,
+            unplanned=declared.unplanned,
+        )
+
+    def finish(self, refusal: str) -> None:
+        """Add to the MetaData what was planned.
+
+        :raises DefinitionError: with the message ``refusal``, and with what is wrong with computations besides.
+        """
+        if not self.faults.found:
+            self._build()
+        if self.faults.found:
+            values = [(value, self._values.get(name)) for name, value in self._declared.dictionaries.items()]
+            check_computations(self.metadata, self.outlines, self._plans, values, self.faults)
+            raise DefinitionError(refusal, self.faults.found)
+
+    def _check_table_names(self) -> None:
+        taken = {name: f"the table {name!r}" for name in self.metadata.tables}
+        schema = self.metadata.schema
+        fresh = {name: plan.path(self.metadata) for name, plan in self._plans.items()}
+        for name, dictionary in self._declared.dictionaries.items():
+            own = dictionary_table_name(dictionary)
+            fresh[name] = own if schema is None else f"{schema}.{own}"
+        for name, table in fresh.items():
+            if table in taken:
+                self.faults.add(
+                    f"{name}: its table would be {table!r}, which is that of {taken[table]}; "
+                    "rename one of them or give table_name=",
+                    record=name,
+                )
+            taken[table] = name
+
+    def _build(self) -> None:
+        tables = build_tables(self.metadata, self._plans, self.faults)
+        if self.faults.found:
+            return
+        catalog = Catalog.of(self.metadata)
+        home = home_registry(self._base, self.metadata)
+        for name, plan in self._plans.items():
+            catalog.classes[name] = map_class(home, name, tables[name], plan.columns, plan.definition.computation)
+            catalog.definitions[name] = plan.definition
+        for held in self._held:
+            catalog.definitions[held.relation.name] = held.relation
+            if isinstance(held, LinkPlan):
+                add_link(held)
+            else:
+                add_foreign_key(held, self.metadata)
+        for name, value in self._values.items():
+            dictionary = catalog.dictionaries[name] = self._declared.dictionaries[name]
+            table = build_dictionary(dictionary, value, self.metadata)
+            columns = {"id": table.c.id, "value": value}
+            catalog.dictionary_classes[name] = map_class(home, table.name, table, columns, None)
+        catalog.generation += 1

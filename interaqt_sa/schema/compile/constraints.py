@@ -1,0 +1,125 @@
+"""Declared constraints as constraints and unique indexes of the tables."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Column, ColumnElement, Index, MetaData
+from sqlalchemy.exc import CompileError, StatementError
+
+from ...definitions.arguments import Where
+from ...definitions.computation import INFO_KEY
+from ...definitions.constraints import NonNullConstraint, UniqueConstraint
+from ...definitions.records import Constraint
+from ...errors import DefinitionFault
+from ..checks.definition_checks import check_constraint, constraints_of, is_text
+from ..faults import Faults, NotYetKnown
+from ..metadata_state import Catalog
+from ..naming import fit_identifier
+from ..predicates.index_predicates import writable
+from ..predicates.match import compile_where
+from ..predicates.predicate_checks import check_operands, parts_of
+from .relations import unique
+from .tables import TablePlan
+
+#: Key of a constraint's ``info``: the code of its violations.
+VIOLATION_CODE = "violation_code"
+
+
+def plan_constraints(metadata: MetaData, plans: dict[str, TablePlan], faults: Faults) -> None:
+    """Add the declared constraints of all records to the plans of their tables."""
+    names = {
+        constraint.name: definition.name
+        for definition in Catalog.of(metadata).definitions.values()
+        for constraint in constraints_of(definition)
+    }
+    for plan in plans.values():
+        record = plan.definition.name
+        for constraint in constraints_of(plan.definition):
+            where = f"{record}, constraint {constraint.name!r}"
+            if (other := names.get(constraint.name)) is not None:
+                faults.add(f"{where}: {other} has a constraint of this name; rename one of them", record=record)
+            names[constraint.name] = record
+            known = len(faults.found)
+            with faults.caught(where, record=record):
+                check_constraint(constraint)
+            names_of = constraint.properties if isinstance(constraint, UniqueConstraint) else (constraint.property,)
+            for name in (name for name in names_of if is_text(name)):
+                with faults.caught(where, record=record):
+                    _column(plan, name)
+            if isinstance(constraint, UniqueConstraint) and constraint.where is not None:
+                for part in parts_of(constraint.where):
+                    with faults.caught(where, record=record):
+                        _predicate(plan, part)
+            with faults.caught(where, record=record):
+                if len(faults.found) == known:
+                    plan.items.append(_compiled(metadata, plan, constraint))
+
+
+def _compiled(metadata: MetaData, plan: TablePlan, declared: Constraint) -> Any:
+    info = {INFO_KEY: declared}
+    if declared.violation_code is not None:
+        info[VIOLATION_CODE] = declared.violation_code  # type: ignore[assignment]
+    if isinstance(declared, NonNullConstraint):
+        column = _column(plan, declared.property)
+        name = declared.name if _takes_name(metadata, "ck") else fit_identifier(f"ck_{plan.name}_{declared.name}")
+        return CheckConstraint(column.is_not(None), name=name, info=info)
+    columns = [_column(plan, name) for name in declared.properties]
+    if declared.where is None:
+        constraint = unique(metadata, plan.name, *columns, name=declared.name)
+        constraint.info.update(info)
+        return constraint
+    predicate = _predicate(plan, declared.where)
+    # Alembic sees a changed predicate only by a changed name
+    digest = hashlib.sha256(_literal(predicate).encode()).hexdigest()[:8]
+    return Index(
+        fit_identifier(f"uq_{plan.name}_{declared.name}_{digest}"),
+        *columns,
+        unique=True,
+        postgresql_where=predicate,
+        sqlite_where=predicate,
+        info=info,
+    )
+
+
+def _takes_name(metadata: MetaData, kind: str) -> bool:
+    return "%(constraint_name)s" in str(metadata.naming_convention.get(kind, ""))
+
+
+def _column(plan: TablePlan, attribute: str) -> Column[Any]:
+    column = plan.references.get(attribute, plan.columns.get(attribute))
+    if column is not None:
+        return column
+    if attribute in plan.faulty:
+        raise NotYetKnown(attribute)
+    known = ", ".join(sorted({*plan.references, *plan.columns, *plan.faulty}))
+    if attribute in plan.attributes:
+        raise DefinitionFault(f"{attribute!r} is not a column of {plan.name}; a constraint may cover {known}")
+    raise DefinitionFault(f"there is no property {attribute!r}; a constraint may cover {known or 'nothing here'}")
+
+
+class _OwnColumns:
+    """Stands for the mapped class, which does not exist yet, in the predicate of a partial index."""
+
+    def __init__(self, plan: TablePlan) -> None:
+        self._plan = plan
+
+    def __getattr__(self, name: str) -> Column[Any]:
+        return _column(self._plan, name)
+
+
+def _predicate(plan: TablePlan, where: Where) -> ColumnElement[bool]:
+    try:
+        check_operands(where, lambda path: _column(plan, path))
+        return writable(compile_where(where, _OwnColumns(plan), lambda path: _column(plan, path)))
+    except (AttributeError, TypeError) as error:
+        raise DefinitionFault(f"where={where!r} cannot be compiled: {error}") from error
+
+
+def _literal(predicate: ColumnElement[bool]) -> str:
+    """Return a predicate as an index contains it, without parameters."""
+    try:
+        return str(predicate.compile(compile_kwargs={"literal_binds": True}))
+    except (CompileError, StatementError, NotImplementedError) as error:
+        raise DefinitionFault(f"where={predicate} has a value that cannot be written into SQL: {error}") from error

@@ -1,0 +1,148 @@
+"""Mapped classes of compiled records, and the relationships between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, MetaData, Table
+from sqlalchemy.orm import Mapper, backref, class_mapper, registry, relationship
+
+from ...definitions.computation import INFO_KEY, Computation
+from ..metadata_state import Catalog
+from .relations import ForeignKeyPlan, LinkPlan, index, unique
+
+#: Key of ``relationship(info=…)``: name of the relation that it belongs to.
+RELATION_KEY = f"{INFO_KEY}.relation"
+
+
+def home_registry(base: Any, metadata: MetaData) -> registry:
+    """Return the registry for the classes of definitions: that of ``base`` if it has one, else a private one."""
+    catalog = Catalog.of(metadata)
+    if catalog.home is None:
+        known = getattr(base, "registry", base)
+        catalog.home = known if isinstance(known, registry) else registry(metadata=metadata)
+        catalog.registries.add(catalog.home)
+    return catalog.home
+
+
+def map_class(
+    home: registry, name: str, table: Table, columns: dict[str, Column[Any]], computation: Computation[Any] | None
+) -> type[Any]:
+    """Return a new class called ``name`` that is mapped to ``table``.
+
+    :param columns: by attribute.
+    :param computation: what derives its rows; the mapper's hook reads it from the class.
+    """
+    namespace: dict[str, Any] = {
+        "__module__": __name__,
+        "__init__": home.constructor,
+        "__repr__": _repr,
+        "__doc__": f"A row of {table.fullname}.",
+    }
+    if computation is not None:
+        namespace["__computation__"] = computation
+    cls = type(name, (), namespace)
+    home.map_imperatively(cls, table, properties=columns)
+    return cls
+
+
+def _repr(self: Any) -> str:
+    return f"<{type(self).__name__} {self.__dict__.get('id', 'new')}>"
+
+
+def add_foreign_key(held: ForeignKeyPlan, metadata: MetaData) -> None:
+    """Give both ends of a relation their relationships, and a host that was mapped before the column."""
+    host, other = _mapper(held.host.mapped_class), _mapper(held.other.mapped_class)
+    if held.column_attribute is not None and held.host.mapper is not None:
+        held.host.table.append_column(held.column)
+        (unique if held.relation.type == "1:1" else index)(metadata, held.host.table_name, held.column)
+        host.add_property(held.column_attribute, held.column)
+    key = held.other.key
+    joined: dict[str, Any] = {
+        "primaryjoin": held.column == key,
+        "foreign_keys": [held.column],
+        "post_update": held.closes_cycle,
+        "info": {RELATION_KEY: held.relation.name},
+    }
+    cascade = "all, delete-orphan" if held.relation.is_target_reliance else "save-update, merge"
+    is_many = held.relation.type != "1:1"
+    to_other = _End(host, held.attribute, {**joined, "remote_side": [key], "uselist": False})
+    to_host = _End(
+        other, held.reverse, {**joined, "remote_side": [held.column], "uselist": is_many, "cascade": cascade}
+    )
+    missing = [
+        end for end, at in ((to_other, held.host), (to_host, held.other)) if not at.has_relationship(end.attribute)
+    ]
+    if len(missing) == 2:
+        _relate(to_other, to_host)
+    elif missing:
+        (end,) = missing
+        back = to_host if end is to_other else to_other
+        end.add(back, back_populates=back.attribute)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """A relationship that is to be: where it stands, and its options."""
+
+    mapper: Mapper[Any]
+    attribute: str
+    options: dict[str, Any]
+
+    def add(self, other: _End, **options: Any) -> None:
+        """Add the relationship to the class of ``other``."""
+        self.mapper.add_property(self.attribute, relationship(other.mapper.class_, **self.options, **options))
+
+
+def _relate(one: _End, other: _End) -> None:
+    """Add a relationship and its reverse."""
+    for near, far in ((one, other), (other, one)):
+        if near.mapper.configured:
+            # what is added to it is initialized at once, and would look for a reverse that is not there yet
+            near.add(far, backref=backref(far.attribute, **far.options))
+            return
+    one.add(other, back_populates=other.attribute)
+    other.add(one, back_populates=one.attribute)
+
+
+def add_link(held: LinkPlan) -> None:
+    """Relate the class of a relation to both ends, and the ends to each other through its table.
+
+    The relationships through the table only read: a row of it is a record of its own, which is written as such. With
+    an end its links are deleted, by the session, so that each is seen.
+    """
+    relation = held.relation
+    link = Catalog.of(held.source.metadata).classes[relation.name]
+    link_mapper = _mapper(link)
+    links = link_mapper.local_table.c
+    ends = (
+        ("source", held.source, relation.source_property, "target", held.target, relation.type in ("1:n", "n:n")),
+        ("target", held.target, relation.target_property, "source", held.source, relation.type in ("n:1", "n:n")),
+    )
+    for side, end, attribute, far_side, far, many in ends:
+        near_column, far_column = links[f"{side}_id"], links[f"{far_side}_id"]
+        mapper = _mapper(end.mapped_class)
+        joined: dict[str, Any] = {"primaryjoin": near_column == end.key, "foreign_keys": [near_column]}
+        to_links = {"remote_side": [near_column], "uselist": many, "cascade": "save-update, merge, delete"}
+        _relate(
+            _End(link_mapper, side, {**joined, "remote_side": [end.key], "uselist": False}),
+            _End(mapper, f"{attribute}_links", {**joined, **to_links}),
+        )
+        mapper.add_property(
+            attribute,
+            relationship(
+                far.mapped_class,
+                secondary=link_mapper.local_table,
+                primaryjoin=end.key == near_column,
+                secondaryjoin=far.key == far_column,
+                foreign_keys=[near_column, far_column],
+                uselist=many,
+                viewonly=True,
+                info={RELATION_KEY: relation.name},
+            ),
+        )
+
+
+def _mapper(cls: type[Any]) -> Mapper[Any]:
+    return class_mapper(cls, configure=False)

@@ -1,0 +1,114 @@
+"""What a call of compile_schema adds to what a MetaData already has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from ...definitions.dictionary import Dictionary
+from ...definitions.records import Entity, Relation, ref_name
+from ...errors import DefinitionFault
+from ..checks.definition_checks import check_dictionary, check_record
+from ..faults import Faults
+from ..metadata_state import Catalog
+from ..record_lookup import record_name
+
+_D = TypeVar("_D", Entity, Relation, Dictionary)
+
+
+def ends_of(relation: Relation) -> Iterator[tuple[str, str]]:
+    """Give the name of the record at each end, where there is one, and the attribute that it has there."""
+    for ref, attribute in ((relation.source, relation.source_property), (relation.target, relation.target_property)):
+        with suppress(DefinitionFault):  # what is no record is a fault of the relation
+            yield ref_name(ref), attribute
+
+
+class Declarations:
+    """The definitions of one call that are not compiled yet.
+
+    :ivar entities: by name; so are ``relations`` and ``dictionaries``.
+    :ivar endpoints: names of the records that the relations lead to.
+    :ivar disputed: names of definitions that are given with two meanings, or in the wrong place.
+    :ivar unplanned: relations among these.
+    """
+
+    def __init__(self, catalog: Catalog, faults: Faults) -> None:
+        self._catalog = catalog
+        self._faults = faults
+        self.entities: dict[str, Entity] = {}
+        self.relations: dict[str, Relation] = {}
+        self.dictionaries: dict[str, Dictionary] = {}
+        self.disputed: set[str] = set()
+        self.unplanned: list[Relation] = []
+
+    @property
+    def endpoints(self) -> set[str]:
+        return {name for relation in self.relations.values() for name, _ in ends_of(relation)}
+
+    def collect(
+        self,
+        entities: Iterable[Entity],
+        relations: Iterable[Relation],
+        dictionaries: Iterable[Dictionary],
+        event_sources: Iterable[Any],
+    ) -> None:
+        """Take in what is new, and note every fault that a definition has on its own."""
+        given_entities = [getattr(source, "entity", None) for source in event_sources]
+        of_events = [entity for entity in given_entities if isinstance(entity, Entity)]
+        listed = list(entities)
+        # event sources share records: each is meant once, unless it differs from one that is listed
+        listed += [entity for n, entity in enumerate(of_events) if entity not in listed and entity not in of_events[:n]]
+        declared = {record_name(mapper) for mapper in self._catalog.all_mappers()} - self._catalog.classes.keys()
+        records: dict[str, Entity | Relation] = {}
+        given: list[Entity | Relation] = [*self._only(Entity, listed), *self._only(Relation, relations)]
+        for definition in given:
+            if self._is_new(definition, self._catalog.definitions, records):
+                if definition.name in declared:
+                    self._faults.add(
+                        f"{definition.name}: a declarative class has this name; rename one of them",
+                        record=definition.name,
+                    )
+                check_record(definition, self._faults)
+        self.entities = {name: value for name, value in records.items() if isinstance(value, Entity)}
+        self.relations = {name: value for name, value in records.items() if isinstance(value, Relation)}
+        for dictionary in self._only(Dictionary, dictionaries):
+            if self._is_new(dictionary, self._catalog.dictionaries, self.dictionaries):
+                check_dictionary(dictionary, self._faults)
+
+    def _only(self, kind: type[_D], given: Iterable[Any]) -> list[_D]:
+        listed = list(given)
+        for value in listed:
+            if not isinstance(value, kind):
+                hint = "; declarative classes are known without being given" if isinstance(value, type) else ""
+                self._faults.add(f"{_shown(value)} is no {kind.__name__}{hint}")
+                self.disputed.add(str(getattr(value, "name", "")))
+                self.unplanned += [value] if isinstance(value, Relation) else []
+        return [value for value in listed if isinstance(value, kind)]
+
+    def _is_new(self, definition: Any, compiled: dict[str, Any], fresh: dict[str, Any]) -> bool:
+        name, kind = definition.name, type(definition).__name__
+        if name in fresh:
+            self._faults.add(f"{kind} {name!r} is given twice; names of records are unique", record=name)
+            self._dispute(definition)
+        elif name not in compiled:
+            fresh[name] = definition
+            return True
+        elif compiled[name] != definition:
+            self._faults.add(
+                f"{kind} {name!r} is compiled on this MetaData already, with another meaning; "
+                "use one definition, or another MetaData",
+                record=name,
+            )
+            self._dispute(definition)
+        return False
+
+    def _dispute(self, definition: Any) -> None:
+        self.disputed.add(definition.name)
+        self.unplanned += [definition] if isinstance(definition, Relation) else []
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (Entity, Relation, Dictionary)):
+        return f"{type(value).__name__} {value.name!r}"
+    return repr(value)

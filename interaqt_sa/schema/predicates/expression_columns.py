@@ -1,0 +1,60 @@
+"""What SQL expressions in declarations read."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.selectable import SelectBase
+
+from ...errors import DefinitionFault
+
+#: functions whose value changes although no row does
+_CHANGING = frozenset(
+    {
+        *("now", "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "timeofday"),
+        *("clock_timestamp", "statement_timestamp", "transaction_timestamp", "random", "nextval"),
+        *("gen_random_uuid", "uuid_generate_v4", "current_user", "session_user"),
+    }
+)
+
+
+def columns_of(expression: ColumnElement[Any]) -> list[Column[Any]]:
+    """Return every table column in ``expression``.
+
+    :raises DefinitionFault: if it holds a subquery, whose rows are not watched, or asks for the time or for chance.
+    """
+    found: list[Column[Any]] = []
+    for element in visitors.iterate(expression):
+        if isinstance(element, SelectBase):
+            raise DefinitionFault(
+                "the expression holds a subquery, whose rows are not watched; use a path such as "
+                "{'product.active': True}, or an aggregate of its own on the related record"
+            )
+        if isinstance(element, FunctionElement) and getattr(element, "name", "").lower() in _CHANGING:
+            raise DefinitionFault(
+                f"{element} gives another value each time, and no row changes when it does; store the value in a "
+                "column, or compare when you read"
+            )
+        if isinstance(element, Column):
+            found.append(element)
+    return found
+
+
+def check_columns(expression: ColumnElement[Any], own: Container[Column[Any]], name: str) -> list[Column[Any]]:
+    """Return every table column in ``expression``.
+
+    :param own: the columns that it may read, those of the record ``name``.
+    :raises DefinitionFault: if it reads others, or holds a subquery.
+    """
+    found = columns_of(expression)
+    for column in found:
+        if column not in own:
+            raise DefinitionFault(
+                f"{expression} reads {column}, which is not a column of {name}; "
+                "use a path such as {'product.active': True}"
+            )
+    return found

@@ -1,0 +1,199 @@
+"""Predicates as SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from operator import ge, gt, le, lt
+from typing import Any, TypeAlias, cast
+
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Boolean,
+    ColumnElement,
+    Date,
+    DateTime,
+    Integer,
+    Numeric,
+    String,
+    Time,
+    Uuid,
+    and_,
+    bindparam,
+    false,
+    inspect,
+    literal,
+    or_,
+    true,
+)
+from sqlalchemy.sql.visitors import replacement_traverse
+from sqlalchemy.types import NullType, TypeDecorator
+
+from ...definitions.arguments import Where
+from ...definitions.match import And, Atom, MatchExp, Not, Or
+from ...dialects.functions import json_contains
+from ...errors import DefinitionFault
+from ..key_coercion import NoKeyError, key_value
+
+#: Turns a path of a match into the column that it means.
+Resolve: TypeAlias = Callable[[str], ColumnElement[Any]]
+#: Turns a relationship and a predicate over its members into ``EXISTS``.
+ResolveExist: TypeAlias = Callable[[str, MatchExp], ColumnElement[bool]]
+#: Turns key, column, operator and operand of a comparison into the operand that the column takes.
+OperandOf: TypeAlias = Callable[[str, ColumnElement[Any], str, Any], Any]
+
+_SEVERAL = (list, tuple, set, frozenset)
+#: Types whose values are no collections; a TypeDecorator or UserDefinedType may hold anything.
+_SCALAR = (Boolean, Date, DateTime, Integer, Numeric, String, Time, Uuid)
+_COMPARE = {">": gt, "<": lt, ">=": ge, "<=": le}
+
+
+def apply_operator(column: ColumnElement[Any], op: str, operand: Any) -> ColumnElement[bool]:
+    """Return ``column op operand`` as SQL; ``None`` is NULL, also in lists.
+
+    :param op: an operator of :class:`.MatchExp`, except ``exist``.
+    :raises DefinitionFault: if the operator is unknown or the column cannot be compared so.
+    """
+    match op:
+        case "is null" | "=" if operand is None:
+            return column.is_(None)
+        case "is not null" | "not" | "!=" if operand is None:
+            return column.is_not(None)
+        case "=" | "!=" | "in" | "not in":
+            return _apply_equality(column, op, operand)
+        case "like":
+            return column.like(operand)
+        case "between":
+            return column.between(*operand)
+        case "contains":
+            return _contains(column, operand)
+        case _ if op in _COMPARE:
+            compared: ColumnElement[bool] = _COMPARE[op](column, operand)
+            return compared
+        case _:
+            raise DefinitionFault(f"operator {op!r} cannot be applied to {column}")
+
+
+def _apply_equality(column: ColumnElement[Any], op: str, operand: Any) -> ColumnElement[bool]:
+    given: tuple[Any, ...] = tuple(operand) if op in ("in", "not in") else (operand,)
+    if op in ("=", "!=") and isinstance(operand, _SEVERAL) and isinstance(column.type, _SCALAR):
+        wanted = "in" if op == "=" else "not in"
+        raise DefinitionFault(f"{column} is {column.type!r} and equals no {operand!r}; write ({wanted!r}, {operand!r})")
+    values: list[Any] = []
+    for value in given:
+        if value is not None:
+            with suppress(NoKeyError):  # no row has such a value
+                # SQLAlchemy would write bare numbers and booleans as SQL's, which are not JSON's
+                is_json = isinstance(column.type, JSON)
+                values.append(literal(value, column.type) if is_json else key_value(column, value))
+    one = op in ("=", "!=") and bool(values)
+    found: ColumnElement[bool]
+    if op in ("=", "in"):
+        found = false()
+        if values:
+            found = column == values[0] if one else column.in_(values)
+        return or_(column.is_(None), found) if None in given else found
+    found = column.is_not(None) if given else true()
+    if values:
+        found = column != values[0] if one else column.not_in(values)
+    return and_(column.is_not(None), found) if None in given else found
+
+
+def compile_match(
+    expression: MatchExp, resolve: Resolve, exist: ResolveExist | None = None, operand_of: OperandOf | None = None
+) -> ColumnElement[bool]:
+    """Return ``expression`` as SQL.
+
+    :param resolve: returns the column that a path of the expression means; raises if there is none.
+    :param exist: returns the SQL of an ``exist`` atom; without it there can be none.
+    :param operand_of: returns the operand of an atom as its column takes it, or refuses it.
+    :raises DefinitionFault: if the expression has an ``exist`` and ``exist`` is not given.
+    """
+    match expression:
+        case Atom(key, "exist", operand):
+            if exist is None:
+                raise DefinitionFault(
+                    f"{key}: 'exist' is not possible here; compare columns and x:1 paths", property=key
+                )
+            return exist(key, operand)
+        case Atom(key, op, operand):
+            column = resolve(key)
+            return apply_operator(column, op, operand if operand_of is None else operand_of(key, column, op, operand))
+        case And(parts):
+            return and_(*(compile_match(part, resolve, exist, operand_of) for part in parts))
+        case Or(parts):
+            return or_(*(compile_match(part, resolve, exist, operand_of) for part in parts))
+        case Not(part):
+            return ~compile_match(part, resolve, exist, operand_of)
+        case _:
+            raise DefinitionFault(f"not a match: {expression!r}")
+
+
+def compile_where(
+    where: Where,
+    mapped_class: Any,
+    resolve: Resolve,
+    exist: ResolveExist | None = None,
+    operand_of: OperandOf | None = None,
+) -> ColumnElement[bool]:
+    """Return ``where`` as SQL about ``mapped_class``.
+
+    :param where: any form of ``where``: a :class:`.MatchExp`, a mapping of conditions, a SQL boolean, or a function
+        of the mapped class that returns one.
+    :param mapped_class: a mapped class or an ``aliased()`` of it; a SQL boolean about the class is turned into one
+        about the alias.
+    :param resolve: as for :func:`compile_match`; so are ``exist`` and ``operand_of``.
+    :raises DefinitionFault: if ``where`` is something else, such as the result of a Python comparison, or a function
+        that fails.
+    """
+    if isinstance(where, MatchExp):
+        return compile_match(where, resolve, exist, operand_of)
+    if isinstance(where, ColumnElement) or hasattr(where, "__clause_element__"):
+        return _adapted(_sql_boolean(where, where), mapped_class)
+    if callable(where):
+        try:
+            found = where(mapped_class)
+        except DefinitionFault:
+            raise
+        except Exception as error:
+            raise DefinitionFault(f"where={where!r} raised {type(error).__name__}: {error}") from error
+        return _sql_boolean(found, where)
+    return compile_match(MatchExp.from_object(where), resolve, exist, operand_of)
+
+
+def _sql_boolean(value: Any, where: Any) -> ColumnElement[bool]:
+    found: Any = value.__clause_element__() if hasattr(value, "__clause_element__") else value
+    if not isinstance(found, ColumnElement):
+        raise DefinitionFault(
+            f"where={where!r} gave {value!r}, which is no SQL expression; Python's 'is', 'and', 'or', 'not' and 'in' "
+            "do not make SQL: use == None, &, |, ~ and .in_()"
+        )
+    kind = cast("Any", found).type
+    while isinstance(kind, TypeDecorator):
+        kind = cast("Any", kind).impl_instance
+    if not isinstance(kind, (Boolean, NullType)):
+        raise DefinitionFault(f"where={where!r} gave {found}, which is {kind!r} and no condition; compare it")
+    return cast("ColumnElement[bool]", found)
+
+
+def _adapted(expression: ColumnElement[bool], entity: Any) -> ColumnElement[bool]:
+    """Return ``expression`` about the class as one about ``entity``, if that is an alias of the class."""
+    inspected: Any = inspect(entity, raiseerr=False)
+    if not getattr(inspected, "is_aliased_class", False):
+        return expression
+    selectable: Any = inspected.selectable
+
+    def replace(element: Any, **_: Any) -> Any:
+        return selectable.corresponding_column(element) if getattr(element, "table", None) is not None else None
+
+    return replacement_traverse(expression, {}, replace)
+
+
+def _contains(column: ColumnElement[Any], element: Any) -> ColumnElement[bool]:
+    kind: Any = column.type
+    if isinstance(kind, ARRAY):
+        return literal(element, cast("Any", kind).item_type) == column.any_()
+    if not isinstance(kind, JSON):
+        raise DefinitionFault(f"'contains' needs a collection; {column} is {kind!r}")
+    return json_contains(column, bindparam(None, element, type_=JSON(), unique=True))

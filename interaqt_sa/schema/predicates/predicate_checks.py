@@ -1,0 +1,87 @@
+"""Values in declared predicates, which their columns must be able to have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date, time
+from decimal import Decimal
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import Boolean, Date, DateTime, Enum, Float, Integer, Numeric, String, Time, Uuid
+from sqlalchemy.types import TypeEngine
+
+from ...definitions.arguments import Where
+from ...definitions.match import And, Atom, MatchExp, Not, Or
+from ...dialects.column_types import AwareDateTime
+from ...errors import DefinitionFault
+from .match import Resolve
+
+#: Types of which no value is text; another TypeDecorator may take text.
+_NO_TEXT = (AwareDateTime, Boolean, Date, DateTime, Float, Integer, Numeric, Time)
+#: What values of a type may be compared with; a TypeDecorator of the application's takes what it likes.
+_FITTING: tuple[tuple[Any, tuple[type[Any], ...]], ...] = (
+    (Boolean, (bool,)),
+    ((Integer, Numeric, Float), (int, float, Decimal)),
+    ((AwareDateTime, Date, DateTime), (date,)),
+    (Time, (time,)),
+    (String, (str,)),
+)
+_SEVERAL = ("in", "not in", "between")
+
+
+def check_operands(where: Where, resolve: Resolve) -> None:
+    """Refuse values that a column never has: they would never match, or fail at a write.
+
+    Declarations are strict; :meth:`.Storage.find` takes keys as text, as requests carry them. SQL expressions and
+    functions are not looked into.
+
+    :raises DefinitionFault: naming the key and the value.
+    """
+    if isinstance(where, Mapping):
+        where = MatchExp.from_object(where)
+    for atom in atoms_of(where) if isinstance(where, MatchExp) else ():
+        if atom.operator not in ("exist", "contains"):
+            _check_operand(atom, resolve(atom.key).type)
+
+
+def parts_of(where: Any) -> Iterator[Any]:
+    """Yield the single demands of ``where``, to look at each; together they may mean something else."""
+    if isinstance(where, Mapping) and where:
+        yield from ({key: value} for key, value in cast("Mapping[str, Any]", where).items())
+    elif isinstance(where, MatchExp):
+        yield from atoms_of(where)
+    else:
+        yield where
+
+
+def _check_operand(atom: Atom, column_type: TypeEngine[Any]) -> None:
+    if atom.operator == "like" and isinstance(column_type, _NO_TEXT):
+        raise DefinitionFault(f"{atom.key!r} is {column_type!r}; 'like' compares texts", property=atom.key)
+    fitting = next((kinds for types, kinds in _FITTING if isinstance(column_type, types)), None)
+    if isinstance(column_type, Uuid):
+        fitting = (UUID,) if column_type.as_uuid else None
+    if isinstance(column_type, Enum):
+        fitting = None  # it says itself what it takes
+    for value in atom.operand if atom.operator in _SEVERAL else (atom.operand,):
+        if value is not None and fitting is not None and not isinstance(value, fitting):
+            several = f", and one of several ('in', {value!r})" if isinstance(value, (list, set, frozenset)) else ""
+            raise DefinitionFault(
+                f"{atom.key!r} is {column_type!r} and never {value!r}; give a value of its type. "
+                f'Operators are tuples: ("is null",), (">", 3){several}',
+                property=atom.key,
+            )
+
+
+def atoms_of(expression: MatchExp) -> Iterator[Atom]:
+    """Yield the single comparisons of a match."""
+    match expression:
+        case Atom():
+            yield expression
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from atoms_of(part)
+        case Not(part):
+            yield from atoms_of(part)
+        case _:
+            pass

@@ -1,0 +1,115 @@
+"""Which mapped class a reference to a record means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
+from typing import Any, cast
+
+from sqlalchemy import Column, MetaData, inspect
+from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
+from sqlalchemy.orm.exc import UnmappedClassError
+
+from ..definitions.arguments import RecordRef
+from ..errors import DefinitionFault
+from .metadata_state import Catalog
+
+
+def record_name(mapper: Mapper[Any]) -> str:
+    """Return the name by which records of ``mapper`` are known: its definition's, which is also its class's."""
+    return str(mapper.class_.__name__)
+
+
+def mapper_of(cls: type[Any]) -> Mapper[Any] | None:
+    """Return the mapper of ``cls``, ``None`` if it is not mapped, or waits for its mapping."""
+    try:
+        found = cast("Mapper[Any] | None", inspect(cls, raiseerr=False))
+    except UnmappedClassError:  # SQLAlchemy says so of a class that waits, whatever raiseerr is
+        return None
+    return found if found is not None and found.is_mapper else None
+
+
+def stored_attributes(mapper: Mapper[Any]) -> list[tuple[str, Column[Any]]]:
+    """Return the attributes of ``mapper`` that are columns, not SQL expressions."""
+    columns = ((prop.key, prop.columns[0]) for prop in mapper.column_attrs)
+    return [(name, column) for name, column in columns if isinstance(column, Column)]
+
+
+def relationships_of(mapper: Mapper[Any]) -> Iterator[RelationshipProperty[Any]]:
+    """Iterate over the relationships of ``mapper`` that SQLAlchemy has configured.
+
+    One that was added to a configured class, and failed, stays on the mapper without a direction or columns.
+    """
+    for prop in mapper.relationships:
+        if is_configured(prop):
+            yield prop
+
+
+def is_configured(prop: RelationshipProperty[Any]) -> bool:
+    """Whether SQLAlchemy knows direction and columns of a relationship."""
+    return prop._configure_finished  # pyright: ignore[reportPrivateUsage]
+
+
+def resolve_record(metadata: MetaData, ref: RecordRef, *, besides: Collection[str] = ()) -> Mapper[Any]:
+    """Return the mapper of the record that ``ref`` means.
+
+    :param ref: a name (of a definition, else of a declarative class, also with its module in front), a definition, a
+        mapped class, or an event source, which stands for the record of its events.
+    :param besides: names of records that are not mapped yet, which a message may propose.
+    :raises DefinitionFault: if there is no such record, or more than one.
+    """
+    if getattr(ref, "is_mapper", False):
+        mapper: Mapper[Any] = ref
+        return mapper
+    if isinstance(ref, str):
+        return _by_name(metadata, ref, besides)
+    if isinstance(ref, type):
+        return _by_class(metadata, ref)
+    if (entity := getattr(ref, "entity", None)) is not None:
+        return resolve_record(metadata, entity, besides=besides)
+    if isinstance(name := getattr(ref, "name", None), str):
+        return _by_name(metadata, name, besides)
+    raise DefinitionFault(f"{ref!r} is no record; give its name, its definition or its mapped class")
+
+
+def _by_class(metadata: MetaData, cls: type[Any]) -> Mapper[Any]:
+    mapper = mapper_of(cls)
+    if mapper is None:
+        raise DefinitionFault(f"class {cls.__qualname__} is not mapped", record=cls.__name__)
+    if getattr(mapper.local_table, "metadata", metadata) is not metadata:
+        raise DefinitionFault(
+            f"class {cls.__qualname__} is mapped on another MetaData; give one base= that holds all records",
+            record=cls.__name__,
+        )
+    return mapper
+
+
+def _by_name(metadata: MetaData, name: str, besides: Collection[str]) -> Mapper[Any]:
+    catalog = Catalog.of(metadata)
+    if name in catalog.classes:
+        return class_mapper(catalog.classes[name], configure=False)
+    mappers = catalog.all_mappers()
+    found = [mapper for mapper in mappers if name in (record_name(mapper), _full_name(mapper))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(_full_name(mapper) for mapper in found)
+        raise DefinitionFault(f"the record name {name!r} is not unique; give the class, or one of {names}", record=name)
+    if name in catalog.definitions:
+        raise no_rows(name)
+    known = sorted({*catalog.classes, *map(record_name, mappers), *besides})
+    near = get_close_matches(name, known) or known[:10]
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "nothing is declared on this MetaData"
+    raise DefinitionFault(f"there is no record {name!r}; {hint}", record=name)
+
+
+def no_rows(name: str) -> DefinitionFault:
+    """Return the fault of a relation that is asked for as a record, but held by a foreign key."""
+    return DefinitionFault(
+        f"relation {name!r} has no rows of its own, a foreign key holds it; write its property on either end instead",
+        record=name,
+    )
+
+
+def _full_name(mapper: Mapper[Any]) -> str:
+    return f"{mapper.class_.__module__}.{mapper.class_.__qualname__}"
