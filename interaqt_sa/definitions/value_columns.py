@@ -96,7 +96,8 @@ def converts(type_: TypeEngine[Any]) -> bool:
 
 def _differs(type_: TypeEngine[Any]) -> bool:
     """Whether a type holds numbers of different kinds on different databases."""
-    return len({_kind(found) for found in (type_, *type_._variant_mapping.values())}) > 1
+    variants: Any = type_._variant_mapping  # pyright: ignore[reportPrivateUsage]
+    return len({_kind(found) for found in (type_, *variants.values())}) > 1
 
 
 def _kind(type_: TypeEngine[Any]) -> Hashable:
