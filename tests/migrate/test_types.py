@@ -14,7 +14,6 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import render_op_text
 from alembic.migration import MigrationContext
 from alembic.operations import ops
-from interaqt_sa.schema.compile.compile.compile import compile_schema
 from sqlalchemy import JSON, Column, DateTime, MetaData, Text
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -24,6 +23,7 @@ from interaqt_sa.definitions.records import Entity, Property
 from interaqt_sa.dialects.column_types import AwareDateTime, Json, Timestamp
 from interaqt_sa.interactions import Interaction
 from interaqt_sa.migrate import configure
+from interaqt_sa.schema.compile.compile import compile_schema
 from interaqt_sa.schema.schema import Schema
 from tests.migrate.environment import Environment
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from interaqt_sa.schema.compile.compile.compile import compile_schema
 from sqlalchemy import Index
 
 from interaqt_sa.definitions.aggregates import Count, Summation
@@ -14,6 +13,7 @@ from interaqt_sa.definitions.events import Trigger
 from interaqt_sa.definitions.records import Entity, Property, Relation
 from interaqt_sa.definitions.state_machine import StateMachine, StateNode
 from interaqt_sa.definitions.transform import Transform
+from interaqt_sa.schema.compile.compile import compile_schema
 from interaqt_sa.schema.schema import Schema
 
 pending, paid = StateNode("pending"), StateNode("paid")

@@ -9,8 +9,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from interaqt_sa.schema.compile.compile.compile import compile_schema
-from interaqt_sa.schema.compile.compile.dictionaries import dictionary_mapper, write_missing_rows
 from sqlalchemy import (
     Engine,
     Integer,
@@ -30,6 +28,8 @@ from interaqt_sa.definitions.constraints import UniqueConstraint
 from interaqt_sa.definitions.dictionary import Dictionary
 from interaqt_sa.definitions.event_source import EventSource
 from interaqt_sa.definitions.records import Entity, Property, Relation
+from interaqt_sa.schema.compile.compile import compile_schema
+from interaqt_sa.schema.compile.dictionaries import dictionary_mapper, write_missing_rows
 from tests.schema import shop
 from tests.support.engines import EngineFactory
 

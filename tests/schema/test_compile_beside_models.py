@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from interaqt_sa.schema.compile.compile.compile import compile_schema
 from sqlalchemy import (
     CheckConstraint,
     Engine,
@@ -29,6 +28,7 @@ from sqlalchemy.orm import (
 )
 
 from interaqt_sa.definitions.records import Entity, Property, Relation
+from interaqt_sa.schema.compile.compile import compile_schema
 
 
 def declared() -> tuple[type[DeclarativeBase], type[Any], type[Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from interaqt_sa.schema.compile.compile.compile import compile_schema
 from sqlalchemy import ARRAY, ForeignKey, MetaData, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
@@ -16,6 +15,7 @@ from interaqt_sa.definitions.dictionary import Dictionary
 from interaqt_sa.definitions.records import Entity, Property, Relation
 from interaqt_sa.definitions.transform import Transform
 from interaqt_sa.errors import DefinitionError
+from interaqt_sa.schema.compile.compile import compile_schema
 
 
 class Odd(UserDefinedType[str]):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from interaqt_sa.schema.compile.compile.compile import compile_schema
 from sqlalchemy import Engine, ForeignKey, MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
 
 from interaqt_sa.definitions.records import Cardinality, Entity, Property, Relation
 from interaqt_sa.errors import ConstraintViolationError
+from interaqt_sa.schema.compile.compile import compile_schema
 from interaqt_sa.schema.schema import Schema
 from interaqt_sa.storage import Storage
 

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
-from interaqt_sa.schema.compile.compile.compile import compile_schema
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Session, class_mapper
 
+from interaqt_sa.schema.compile.compile import compile_schema
 from interaqt_sa.storage.sequence_sync import move_sequence_past
 from tests.schema.shop import Team
 from tests.support.engines import EngineFactory

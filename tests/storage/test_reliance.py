@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from interaqt_sa.schema.compile.compile.compile import compile_schema
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.orm import sessionmaker
 
 from interaqt_sa.definitions.records import Cardinality, Entity, Property, Relation
 from interaqt_sa.errors import DefinitionFault
+from interaqt_sa.schema.compile.compile import compile_schema
 from interaqt_sa.storage import Storage
 
 LINES = "Invoice_lines_invoice_Line"
