@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, ForeignKey, MetaData, delete, event, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -254,3 +255,34 @@ def test_the_listener_sees_a_statement_once(engine: Engine, place: str) -> None:
     house = House(engine, "do_orm_execute", listener, place)
     house.run(lambda session: session.execute(delete(Revision).where(Revision.id == 11)))
     assert len(seen) == 1 or place == "before"
+
+
+def _upsert(session: Session) -> Any:
+    made: Any = (sqlite if session.get_bind().dialect.name == "sqlite" else postgresql).insert(Revision)
+    return made.on_conflict_do_update(index_elements=["id"], set_={"words": Revision.words + 10})
+
+
+STATEMENTS: dict[str, Callable[[Session], object]] = {
+    "rows": lambda session: session.execute(insert(Revision), [{"id": n, "doc_id": 1} for n in (50, 51)]),
+    "values": lambda session: session.execute(insert(Revision).values(id=50, doc_id=1)),
+    "update": lambda session: session.execute(update(Revision).where(Revision.id > 12).values(words=9)),
+    "delete": lambda session: session.execute(delete(Revision).where(Revision.id > 12)),
+    "upsert": lambda session: session.execute(_upsert(session).values(id=11, doc_id=1)),
+    "upsert of rows": lambda session: session.execute(_upsert(session), [{"id": n, "doc_id": 1} for n in (11, 12, 50)]),
+    "upsert that returns": lambda session: session.scalars(
+        _upsert(session).returning(Revision.id), [{"id": n, "doc_id": 1} for n in (11, 50)]
+    ).all(),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_a_listener_is_called_once_for_a_statement(engine: Engine, place: str, statement: str) -> None:
+    heard: list[ORMExecuteState] = []
+
+    def listener(execution: ORMExecuteState) -> None:
+        if not execution.is_select and not execution.session.info.get("quiet"):
+            heard.append(execution)
+
+    House(engine, "do_orm_execute", listener, place).run(STATEMENTS[statement])
+    assert len(heard) == 1

@@ -229,11 +229,14 @@ class Upsert:
 
     def _run(self, statement: Any, parameters: list[dict[str, Any]]) -> Result[Any]:
         execution = self._bulk.execution
-        options = {**execution.local_execution_options, MANAGED_OPTION: True, "dml_strategy": self._bulk.dml.strategy}
-        with self._bulk.unit.writing(in_parts=len(parameters) > 1), execution.session.no_autoflush:
-            return execution.session.execute(
-                statement, parameters, execution_options=options, bind_arguments=execution.bind_arguments
-            )
+        options = {MANAGED_OPTION: True, "dml_strategy": self._bulk.dml.strategy}
+        given, execution.parameters = execution.parameters, parameters
+        try:
+            with self._bulk.unit.writing(in_parts=len(parameters) > 1), execution.session.no_autoflush:
+                # not session.execute(), which would call the listeners of the application again
+                return execution.invoke_statement(statement=statement, execution_options=options)
+        finally:
+            execution.parameters = given
 
     # -- taking the statement apart ----------------------------------------------------------------------------
 
