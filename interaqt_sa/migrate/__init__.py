@@ -2,10 +2,10 @@
 
 In ``env.py``::
 
-from interaqt_sa.migrate import configure, migration_lock
+    from interaqt_sa.migrate import configure, run_migrations
 
-context.configure(connection=connection, **configure(target_metadata=Base.metadata)) with migration_lock(connection),
-context.begin_transaction(): context.run_migrations()
+    context.configure(connection=connection, **configure(target_metadata=Base.metadata))
+    run_migrations(connection)
 
 Autogenerate then also sees
 
@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .configuration import configure as configure
     from .locking import migration_lock as migration_lock
+    from .running import run_migrations as run_migrations
 
-__all__ = ["configure", "migration_lock"]
+__all__ = ["configure", "migration_lock", "run_migrations"]
 
-_HOMES = {"configure": "configuration", "migration_lock": "locking"}
+_HOMES = {"configure": "configuration", "migration_lock": "locking", "run_migrations": "running"}
 
 
 def __getattr__(name: str) -> Any:

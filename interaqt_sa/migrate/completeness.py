@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from .backfill import Pace, Transactions, apart, inline, run_waiting
 from .declared import Declared, missing_columns
 from .state import DONE, has_state, metadatas, read_state, state_table
+from .verification import verify
 
 if TYPE_CHECKING:
     from alembic.runtime.environment import EnvironmentContext
@@ -53,6 +54,8 @@ def finish_upgrade(environment: EnvironmentContext, *, is_external: bool) -> Non
         unfilled = list(_unfilled(context))
         if unfilled:
             raise UnfilledValuesError(unfilled)
+        if "verify" in environment.get_x_argument(as_dictionary=True):
+            verify(context, connection, ())
 
 
 @contextmanager

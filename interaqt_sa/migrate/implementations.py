@@ -14,6 +14,7 @@ from .backfill import run_backfill
 from .duplicates import check_unique
 from .legacy_ids import move_legacy_ids
 from .scripts import retirement, script_backfill, waiting
+from .verification import verify
 
 log = logging.getLogger("alembic.interaqt_sa")
 
@@ -40,6 +41,14 @@ def _move_legacy_ids(operations: Operations, operation: op.MoveLegacyIds) -> Non
     statement = move_legacy_ids(operation, operations.get_context().dialect)
     if statement is not None:
         operations.execute(statement)
+
+
+@Operations.implementation_for(op.Verify)
+def _verify(operations: Operations, operation: op.Verify) -> None:
+    if operations.get_context().as_sql:
+        _comment(operations, "values are verified online only")
+    else:
+        verify(operations.get_context(), _connection(operations), operation.names)
 
 
 @Operations.implementation_for(op.MoveLinks)

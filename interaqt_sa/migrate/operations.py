@@ -293,6 +293,28 @@ class RetireBackfill(MigrateOperation):
         return ("interaqt_retire_backfill", *self.names)
 
 
+@Operations.register_operation("interaqt_verify")
+class Verify(MigrateOperation):
+    """Stop before a contract if values are not true."""
+
+    def __init__(self, names: SequenceOf[str] = ()) -> None:
+        self.names = tuple(names)
+
+    @classmethod
+    def interaqt_verify(cls, operations: Operations, *names: str) -> None:
+        """Raise :class:`.ConstraintSetupError` if values differ from a recompute; write it before what relies on them.
+
+        :param names: ``"Record.property"``, or ``"Record"`` where a Transform derives the rows; all if none is given.
+        """
+        operations.invoke(cls(names))
+
+    def reverse(self) -> MigrateOperation:
+        return Note("nothing was changed by verifying values", self)
+
+    def to_diff_tuple(self) -> tuple[str, ...]:
+        return ("interaqt_verify", *self.names)
+
+
 @Operations.register_operation("interaqt_move_links")
 class MoveLinks(MigrateOperation):
     """Move the links of a relation to where they are stored from now on.

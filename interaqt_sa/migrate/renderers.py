@@ -97,6 +97,11 @@ def _backfill(context: AutogenContext, operation: op.Backfill) -> str:
     return _call(context, "interaqt_backfill", *(given[0] if len(given) == 1 else [operation.values]), **options)
 
 
+@renderers.dispatch_for(op.Verify)
+def _verify(context: AutogenContext, operation: op.Verify) -> str:
+    return _call(context, "interaqt_verify", *operation.names)
+
+
 @renderers.dispatch_for(op.MoveLinks)
 def _move_links(context: AutogenContext, operation: op.MoveLinks) -> str:
     return _call(context, "interaqt_move_links", operation.relation, operation.forth, operation.back)

@@ -17,7 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, engine_from_config, make_url, pool
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from interaqt_sa.migrate import configure, migration_lock
+from interaqt_sa.migrate import configure, run_migrations
 
 config = context.config
 arguments = context.get_x_argument(as_dictionary=True)
@@ -52,7 +52,7 @@ def options(dialect: str) -> dict[str, Any]:
     return configure(
         target_metadata=target(),
         allow_drop="allow-drop" in arguments,
-        # SQLite cannot alter tables, and is given real transactions by migration_lock
+        # SQLite cannot alter tables, and is given real transactions by run_migrations
         render_as_batch=dialect == "sqlite",
         transactional_ddl=True if dialect == "sqlite" else None,
     )
@@ -71,8 +71,7 @@ def run_offline() -> None:
 def run(connection: Connection) -> None:
     """Migrate on an open connection."""
     context.configure(connection=connection, **options(connection.dialect.name))
-    with migration_lock(connection), context.begin_transaction():
-        context.run_migrations()
+    run_migrations(connection)
 
 
 async def run_async(engine: AsyncEngine) -> None:

@@ -1,0 +1,102 @@
+"""Run migrations so that what alters a table gives way to those who use it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, event, text
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from ..dialects.database_errors import is_retryable_transaction_error
+from .locking import migration_lock
+
+log = logging.getLogger("alembic.interaqt_sa")
+
+#: so long a statement waits for a lock, while all others wait behind it
+LOCK_TIMEOUT = "200ms"
+#: so many seconds a revision is repeated
+_PATIENCE = 600.0
+
+
+def run_migrations(connection: Connection) -> None:
+    """Run the migrations of ``alembic.context``, one process at a time, and without holding up the application.
+
+    In an ``env.py``, after ``context.configure(connection=connection, …)``, in place of ``context.run_migrations()``
+    with its transaction and :func:`.migration_lock`.
+
+    What alters a table has to wait until nobody uses it, and whoever comes meanwhile waits behind it. On PostgreSQL it
+    waits for a moment only; then the revision is rolled back, and begun again after a pause. A ``lock_timeout`` that
+    role, database or connection set is respected.
+
+    :param connection: the connection that ``context.configure`` was given.
+    :raises UnfilledValuesError: see :func:`.migration_lock`.
+    """
+    from alembic import context
+
+    with migration_lock(connection):
+        if connection.in_transaction() or not isinstance(connection.dialect, PGDialect):
+            with context.begin_transaction():
+                context.run_migrations()
+            return
+        with _short_waits(connection):
+            _run_patiently(connection)
+
+
+def _run_patiently(connection: Connection) -> None:
+    from alembic import context
+
+    until = time.monotonic() + _PATIENCE
+    pause = 0.1
+    while True:
+        try:
+            with context.begin_transaction():
+                context.run_migrations()
+        except Exception as error:
+            connection.rollback()
+            if time.monotonic() > until or not is_retryable_transaction_error(error):
+                raise
+            log.info("The revision is begun again, because others use its tables: %s", str(error).splitlines()[0])
+        else:
+            return
+        # revisions that are done are left out the next time
+        time.sleep(pause)
+        pause = min(pause * 1.5, 2.0)
+
+
+@contextmanager
+def _short_waits(connection: Connection) -> Generator[None]:
+    """Let statements wait for locks no longer than :data:`LOCK_TIMEOUT`, unless another time was set."""
+    if _execute(connection, "SHOW lock_timeout") != "0":
+        yield
+        return
+
+    def unlimited(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if "CONCURRENTLY" in statement:
+            # it waits for transactions, with nobody behind it
+            cursor.execute("SET lock_timeout = 0")
+
+    def limited(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if "CONCURRENTLY" in statement:
+            cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+
+    _execute(connection, f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+    event.listen(connection, "before_cursor_execute", unlimited)
+    event.listen(connection, "after_cursor_execute", limited)
+    try:
+        yield
+    finally:
+        event.remove(connection, "before_cursor_execute", unlimited)
+        event.remove(connection, "after_cursor_execute", limited)
+        if not connection.invalidated and not connection.closed:
+            connection.rollback()
+            _execute(connection, "SET lock_timeout = 0")
+
+
+def _execute(connection: Connection, statement: str) -> Any:
+    with connection.begin():
+        result = connection.execute(text(statement))
+        return result.scalar() if result.returns_rows else None
