@@ -9,9 +9,9 @@ In ``env.py``::
 
 Autogenerate then also sees
 
-* sequences that tables take their ids from, and ids that have to move into new ones; * changed predicates of partial
-indexes, and server defaults of computed columns; * values that are not computed yet, or were computed by an older
-declaration, and rows of Transforms likewise.
+* sequences that tables take their ids from, and ids that have to move into new ones;
+* changed predicates of partial indexes, and server defaults of computed columns;
+* values that are not computed yet, or were computed by an older declaration, and rows of Transforms likewise.
 
 Unique constraints over existing rows are preceded by a look for duplicates. Back-fills, and what has to wait for them,
 get a revision of their own, because they commit batch by batch. The operations (``op.interaqt_…``) are there as soon as

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from ..dialects import dialect_for
-from ..engine.check import CheckReport, check_derivations, check_values
-from ..engine.statements import Statements
+from ..engine.maintenance.check import CheckReport, check_derivations, check_values
+from ..engine.sql.statement_cache import Statements
 from ..errors import ConstraintSetupError
 from .declared import Declared, missing_columns
 from .state import metadatas
