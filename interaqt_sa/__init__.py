@@ -38,8 +38,8 @@ from .dialects.database_errors import NormalizedDatabaseError as NormalizedDatab
 from .dialects.database_errors import is_require_serializable_retry as is_require_serializable_retry
 from .dialects.database_errors import is_retryable_transaction_error as is_retryable_transaction_error
 from .dialects.database_errors import normalize_database_error as normalize_database_error
-from .engine.maintenance.check import CheckReport as CheckReport
-from .engine.maintenance.check import Difference as Difference
+from .engine.engine import CheckReport as CheckReport
+from .engine.engine import Difference as Difference
 from .errors import ActivityStateError as ActivityStateError
 from .errors import BusinessTransactionBoundaryError as BusinessTransactionBoundaryError
 from .errors import ComputationError as ComputationError
@@ -78,7 +78,7 @@ from .runtime.controller import Controller as Controller
 from .runtime.controller import DispatchContext as DispatchContext
 from .runtime.result import DispatchResult as DispatchResult
 from .runtime.system import System as System
-from .schema.compile.compile import compile_schema as compile_schema
+from .schema.compile_schema import compile_schema as compile_schema
 from .schema.computed import computed as computed
 from .schema.computed import computed_names as computed_names
 from .schema.schema import Schema as Schema

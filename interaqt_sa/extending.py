@@ -34,10 +34,18 @@ from .definitions.computation import Computation
 from .definitions.extremes import check_ordered_field
 from .definitions.references import References
 from .definitions.value_columns import check_summed_field, counter, exact_sum, require_type
-from .engine.computations import Accumulator, Contribution, Selection, accumulates
-from .engine.computations.extremes import greater, lesser
-from .engine.plan.accumulator import Resolve, Test
-from .engine.sql.exact_numbers import as_number, is_number
+from .engine.engine import (
+    Accumulator,
+    Contribution,
+    Resolve,
+    Selection,
+    Test,
+    accumulates,
+    as_number,
+    greater,
+    is_number,
+    lesser,
+)
 
 __all__ = [
     "Accumulator",

@@ -9,8 +9,7 @@ from sqlalchemy import Connection, MetaData
 from sqlalchemy.orm import Session
 
 from ..dialects import dialect_for
-from ..engine.maintenance.check import CheckReport, check_derivations, check_values
-from ..engine.sql.statement_cache import Statements
+from ..engine.engine import CheckReport, Statements, check_derivations, check_values
 from .declared import Declared, missing_columns
 from .state import DONE, read_state, state_table, write_state
 

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Sequence, Table
 from sqlalchemy.schema import SchemaItem
 
 from ..definitions.computation import INFO_KEY
-from ..engine.plan import plan_of
+from ..engine.engine import plan_of
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name
 from .declared import Declared, missing_columns

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, MetaData, Table, inspect
 
 from ..definitions.computation import info_of
-from ..engine.plan import ComputedValue, Derivation, plan_of
+from ..engine.engine import ComputedValue, Derivation, plan_of
 from ..schema.compile.dictionaries import DICTIONARY_KEY
 from .defaults import DEFAULT, defaulted_column
 from .dependencies import derivations

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Column, Table
 
-from ..engine.plan import ComputedValue, Derivation, Plan
+from ..engine.engine import ComputedValue, Derivation, Plan
 
 Inputs = Mapping[str, Collection[str]]
 

@@ -22,7 +22,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..definitions.computation import Computation
 from ..definitions.match import And, Atom, MatchExp, Not, Or
-from ..engine.plan import ComputedValue, Derivation
+from ..engine.engine import ComputedValue, Derivation
 from ..schema.computed import declared_rows
 from ..schema.record_lookup import record_name, resolve_record
 

@@ -11,9 +11,7 @@ from sqlalchemy import Connection, Table, insert, select
 from ..definitions.computation import info_of
 from ..dialects import dialect_for
 from ..dialects.execution_options import ENGINE_OPTIONS
-from ..engine.maintenance.backfill import backfill_values
-from ..engine.maintenance.derived_rows import backfill_derivation
-from ..engine.sql.statement_cache import Statements
+from ..engine.engine import Statements, backfill_derivation, backfill_values
 from ..schema.compile.dictionaries import DICTIONARY_KEY, ROW_ID
 from .declared import Declared
 from .defaults import DEFAULT, fill_column, fill_default

@@ -10,7 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.util import greenlet_spawn
 
 from ..definitions.arguments import RecordRef
-from ..engine.maintenance.check import CheckReport
+from ..engine.engine import CheckReport
 from ..schema.schema import Schema
 from ..session.factory_advice import wrong_factory
 from ..storage import AsyncStorage

@@ -10,7 +10,7 @@ from ..definitions.dictionary import Dictionary
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.records import Entity, Relation
 from ..definitions.validation import is_coroutine_function
-from ..schema.compile.compile import Compilation
+from ..schema.compile_schema import Compilation
 from ..schema.faults import Faults
 from ..schema.metadata_state import Catalog
 from .dispatch import Dispatcher
@@ -56,7 +56,7 @@ def assemble(
         system.metadata,
         sources,
         Aftermath(system.metadata, effects, open_context),
-        add_row=system._keeper.add_row,  # pyright: ignore[reportPrivateUsage]  # both are of this package
+        add_row=system._engine.add_row,  # pyright: ignore[reportPrivateUsage]  # both are of this package
         open_context=open_context,
         session_factory=system.session_factory,
         sleep=sleep,

@@ -13,25 +13,13 @@ from ..definitions.computation import computation_of
 from ..definitions.representation import shorten
 from ..dialects import dialect_class
 from ..dialects.sqlite_transactions import SQLiteTransactions
-from ..engine.capture.session_listeners import Keeper
-from ..engine.maintenance.check import (
-    CheckReport,
-    check_derivations,
-    check_values,
-    repair_derivations,
-    repair_values,
-    select_derivations,
-    select_values,
-)
+from ..engine.engine import CheckReport, ComputationEngine
 from ..schema.metadata_state import metadata_of
 from ..schema.schema import Schema
 from ..session.factory_advice import wrong_factory
 from ..storage import Storage
 from .current_dispatch import running_session
 from .verification import check_computations, connection_of, verify
-
-#: Rows derived from rows that are derived …: so long a chain is mended by one call of ``repair``.
-_MAX_ROUNDS = 10
 
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
@@ -73,7 +61,7 @@ class System:
         self.metadata: MetaData = MetaData() if base is None else metadata_of(base)
         self.isolation: Isolation = isolation
         self._sqlite = SQLiteTransactions() if configure_sqlite else None
-        self._keeper = Keeper(
+        self._engine = ComputationEngine(
             self.metadata,
             unmanaged_dml,
             all_serializable=isolation == "SERIALIZABLE",
@@ -117,13 +105,13 @@ class System:
 
         :raises FrameworkError: if another system of the same MetaData is attached there.
         """
-        self._keeper.attach(target)
+        self._engine.attach(target)
 
     def detach(self, target: sessionmaker[Any] | scoped_session[Any] | type[Session]) -> None:
         """Undo :meth:`attach`; the last one leaves nothing on the session class and on its engines."""
-        self._keeper.detach(target)
+        self._engine.detach(target)
         if self._sqlite is not None:
-            self._sqlite.keep(self._keeper.engines)
+            self._sqlite.keep(self._engine.engines)
 
     def __repr__(self) -> str:
         bind: Any = self.session_factory.kw.get("bind")
@@ -149,40 +137,20 @@ class System:
     def check(
         self, record: RecordRef | None = None, *, property: str | None = None, keys: Iterable[Any] | None = None
     ) -> CheckReport:
-        """Compare stored values with values computed anew from all members.
+        """Compare stored values with values recomputed from all members.
 
         :param record: only values of this record.
         :param property: only this value of it.
         :param keys: only rows with these primary keys.
         :raises DefinitionFault: if there is no such record or value.
         """
-        values = select_values(self._keeper.plan, record, property)
-        with self.session_factory() as session:
-            statements = self._keeper.statements_for(session)
-            report = check_values(session, statements, values, keys)
-            if property is None and keys is None:
-                report += check_derivations(session, statements, select_derivations(statements.plan, record))
-            return report
+        return self._engine.check(self.session_factory, record, property, keys)
 
     def repair(
         self, record: RecordRef | None = None, *, property: str | None = None, keys: Iterable[Any] | None = None
     ) -> CheckReport:
-        """Store values computed anew where stored ones differ; in short transactions, beside running writers.
+        """Store recomputed values where stored ones differ; in short transactions, beside running writers.
 
         Takes the parameters of :meth:`check`, and returns what was found before the repair.
         """
-        values = select_values(self._keeper.plan, record, property)
-        keys = None if keys is None else list(keys)
-        report = found = self.check(record, property=property, keys=keys)
-        for _ in range(_MAX_ROUNDS):
-            if found.ok:
-                break
-            with self.session_factory() as session:
-                statements = self._keeper.statements_for(session)
-            repair_derivations(self.session_factory, statements, found)
-            repair_values(self.session_factory, statements, values, found)
-            if not select_derivations(statements.plan, None):
-                break
-            # rows that are derived from a value that was wrong are wrong too, and so on along the chain
-            found = self.check(record, property=property, keys=keys)
-        return report
+        return self._engine.repair(self.session_factory, record, property, keys)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Inspector, MetaData, Sequence, Table,
 from sqlalchemy.orm import Session
 
 from ..definitions.event_source import EventSource
-from ..engine.plan import plan_of
+from ..engine.engine import plan_of
 from ..errors import ConstraintSetupError, DefinitionError, DefinitionFault
 from ..schema.metadata_state import Catalog
 from ..schema.schema import ConstraintInfo, Schema

@@ -23,14 +23,14 @@ class TransactionState:
     :ivar connection: the connection on which the engine writes, once it has written.
     :ivar asked: the bind for which, and the transaction or savepoint in which, the session last gave that connection.
     :ivar connections: all connections of the transaction.
-    :ivar keepers: the engines that have taken part since their first connection, or since they were attached.
+    :ivar engines: the engines that have taken part since their first connection, or since they were attached.
     """
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
         self.asked: tuple[Engine | Connection, SessionTransaction | None] | None = None
         self.connections: list[Connection] = []
-        self.keepers: set[object] = set()
+        self.engines: set[object] = set()
         self.events: list[MutationEvent] = []
         self.undo: list[Callable[[], None]] = []
         self.moved_sequences: dict[str, int] = {}

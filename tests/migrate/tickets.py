@@ -11,7 +11,7 @@ from interaqt_sa.definitions.aggregates import Count
 from interaqt_sa.definitions.constraints import UniqueConstraint
 from interaqt_sa.definitions.dictionary import Dictionary
 from interaqt_sa.definitions.records import Entity, Property, Relation
-from interaqt_sa.schema.compile.compile import compile_schema
+from interaqt_sa.schema.compile_schema import compile_schema
 from interaqt_sa.schema.schema import Schema
 
 

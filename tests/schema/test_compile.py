@@ -28,8 +28,8 @@ from interaqt_sa.definitions.constraints import UniqueConstraint
 from interaqt_sa.definitions.dictionary import Dictionary
 from interaqt_sa.definitions.event_source import EventSource
 from interaqt_sa.definitions.records import Entity, Property, Relation
-from interaqt_sa.schema.compile.compile import compile_schema
 from interaqt_sa.schema.compile.dictionaries import dictionary_mapper, write_missing_rows
+from interaqt_sa.schema.compile_schema import compile_schema
 from tests.schema import shop
 from tests.support.engines import EngineFactory
 

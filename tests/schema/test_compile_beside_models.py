@@ -28,7 +28,7 @@ from sqlalchemy.orm import (
 )
 
 from interaqt_sa.definitions.records import Entity, Property, Relation
-from interaqt_sa.schema.compile.compile import compile_schema
+from interaqt_sa.schema.compile_schema import compile_schema
 
 
 def declared() -> tuple[type[DeclarativeBase], type[Any], type[Any]]:

@@ -15,7 +15,7 @@ from interaqt_sa.definitions.dictionary import Dictionary
 from interaqt_sa.definitions.records import Entity, Property, Relation
 from interaqt_sa.definitions.transform import Transform
 from interaqt_sa.errors import DefinitionError
-from interaqt_sa.schema.compile.compile import compile_schema
+from interaqt_sa.schema.compile_schema import compile_schema
 
 
 class Odd(UserDefinedType[str]):

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Session, class_mapper
 
-from interaqt_sa.schema.compile.compile import compile_schema
+from interaqt_sa.schema.compile_schema import compile_schema
 from interaqt_sa.storage.sequence_sync import move_sequence_past
 from tests.schema.shop import Team
 from tests.support.engines import EngineFactory

@@ -11,7 +11,7 @@ from sqlalchemy.orm import sessionmaker
 
 from interaqt_sa.definitions.records import Cardinality, Entity, Property, Relation
 from interaqt_sa.errors import DefinitionFault
-from interaqt_sa.schema.compile.compile import compile_schema
+from interaqt_sa.schema.compile_schema import compile_schema
 from interaqt_sa.storage import Storage
 
 LINES = "Invoice_lines_invoice_Line"

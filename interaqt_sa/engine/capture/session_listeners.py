@@ -1,4 +1,4 @@
-"""The engine on a session: handlers of its events, attached and detached."""
+"""Listen to sessions and their engines: attached, detached, and what each event leads to."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ from .unmanaged_dml import (
 _MODES = ("raise", "warn", "allow")
 
 
-class Keeper:
-    """Keeps the computed values of one MetaData true in every session that it is attached to.
+class SessionListeners:
+    """Listens to the sessions that a system is attached to, and to their engines, and turns what they do into writes.
 
     :param metadata: where the declarations hang.
     :param unmanaged_dml: what to do about writes past the session.
@@ -199,14 +199,14 @@ class Keeper:
         state = SessionState.of(session).transaction
         if connection not in state.connections:
             state.connections.append(connection)
-        state.keepers.add(self)
+        state.engines.add(self)
         if connection.in_nested_transaction():
             state.within_savepoint()
 
     def _join(self, session: Session) -> None:
         """Take part in a transaction that had begun when the system was attached."""
         transaction = session.get_nested_transaction() or session.get_transaction()
-        if transaction is None or self in SessionState.of(session).transaction.keepers:
+        if transaction is None or self in SessionState.of(session).transaction.engines:
             return
         while transaction is not None:
             # SQLAlchemy tells of a connection only when it begins

@@ -15,13 +15,13 @@ from ...definitions.arguments import RecordRef
 from ...definitions.records import Relation, ref_name
 from ...dialects.column_types import id_type
 from ...errors import DefinitionFault
+from ..compile.definition_checks import has_known_type, may_have_more, properties_of
 from ..compile.new_definitions import ends_of
 from ..compile.relations import holding_side
 from ..compile.tables import TablePlan
 from ..faults import NotYetKnown
 from ..metadata_state import Catalog
 from ..record_lookup import is_configured, no_rows, record_name, resolve_record
-from .definition_checks import has_known_type, may_have_more, properties_of
 from .other_attributes import describe, of_no_column
 
 

@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import Column, MetaData, Table
 
 from ...definitions.dictionary import Dictionary
+from ..compile.definition_checks import is_computation, properties_of
 from ..compile.dictionaries import dictionary_table_name
 from ..compile.tables import TablePlan
 from ..computed import computed_attributes, declared_rows
 from ..faults import Faults
 from ..metadata_state import Catalog
 from .computation_checks import ComputationChecks
-from .definition_checks import is_computation, properties_of
 from .outlines import Outlines
 
 

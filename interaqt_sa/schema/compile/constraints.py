@@ -13,13 +13,13 @@ from ...definitions.computation import INFO_KEY
 from ...definitions.constraints import NonNullConstraint, UniqueConstraint
 from ...definitions.records import Constraint
 from ...errors import DefinitionFault
-from ..checks.definition_checks import check_constraint, constraints_of, is_text
 from ..faults import Faults, NotYetKnown
 from ..metadata_state import Catalog
 from ..naming import fit_identifier
 from ..predicates.index_predicates import writable
 from ..predicates.match import compile_where
 from ..predicates.predicate_checks import check_operands, parts_of
+from .definition_checks import check_constraint, constraints_of, is_text
 from .relations import unique
 from .tables import TablePlan
 

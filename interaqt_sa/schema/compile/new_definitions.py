@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from ...definitions.dictionary import Dictionary
 from ...definitions.records import Entity, Relation, ref_name
 from ...errors import DefinitionFault
-from ..checks.definition_checks import check_dictionary, check_record
 from ..faults import Faults
 from ..metadata_state import Catalog
 from ..record_lookup import record_name
+from .definition_checks import check_dictionary, check_record
 
 _D = TypeVar("_D", Entity, Relation, Dictionary)
 

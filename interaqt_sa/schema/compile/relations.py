@@ -10,9 +10,9 @@ from sqlalchemy.schema import SchemaItem
 
 from ...definitions.records import Relation
 from ...errors import DefinitionFault
-from ..checks.definition_checks import LINK_ATTRIBUTES, has_known_type
 from ..faults import Faults
 from ..naming import fit_identifier, snake_case
+from .definition_checks import LINK_ATTRIBUTES, has_known_type
 from .endpoints import Endpoint, Endpoints
 from .new_definitions import ends_of
 from .tables import TablePlan, plan_table

@@ -14,11 +14,11 @@ from sqlalchemy.schema import SchemaItem
 from ...definitions.dictionary import Dictionary
 from ...definitions.records import Entity, Property, Relation
 from ...errors import DefinitionFault
-from ..checks.definition_checks import OWN_ATTRIBUTES, check_property, is_computation, properties_of
 from ..faults import Faults
 from ..naming import fit_identifier, snake_case
 from ..sequences import id_column
 from ..types import property_type
+from .definition_checks import OWN_ATTRIBUTES, check_property, is_computation, properties_of
 
 
 @dataclass(slots=True)

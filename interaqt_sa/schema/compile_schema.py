@@ -9,21 +9,21 @@ from typing import Any
 from sqlalchemy import Column, MetaData
 from sqlalchemy.orm import DeclarativeBase, registry
 
-from ...definitions.dictionary import Dictionary
-from ...definitions.records import Entity, Relation
-from ...errors import DefinitionError
-from ..checks.outlines import Outlines
-from ..checks.planned_computations import check_computations
-from ..faults import Faults
-from ..metadata_state import Catalog, metadata_of
-from ..schema import Schema
-from .constraints import plan_constraints
-from .dictionaries import build_dictionary, dictionary_table_name
-from .foreign_key_cycles import break_cycles
-from .mapping import add_foreign_key, add_link, home_registry, map_class
-from .new_definitions import Declarations
-from .relations import ForeignKeyPlan, LinkPlan, RelationPlanner, plan_links
-from .tables import TablePlan, build_tables, dictionary_column, plan_table
+from ..definitions.dictionary import Dictionary
+from ..definitions.records import Entity, Relation
+from ..errors import DefinitionError
+from .checks.outlines import Outlines
+from .checks.planned_computations import check_computations
+from .compile.constraints import plan_constraints
+from .compile.dictionaries import build_dictionary, dictionary_table_name
+from .compile.foreign_key_cycles import break_cycles
+from .compile.mapping import add_foreign_key, add_link, home_registry, map_class
+from .compile.new_definitions import Declarations
+from .compile.relations import ForeignKeyPlan, LinkPlan, RelationPlanner, plan_links
+from .compile.tables import TablePlan, build_tables, dictionary_column, plan_table
+from .faults import Faults
+from .metadata_state import Catalog, metadata_of
+from .schema import Schema
 
 
 def compile_schema(
