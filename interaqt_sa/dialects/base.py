@@ -58,6 +58,7 @@ class DatabaseDialect(ABC):
     :ivar chains_updates: whether an UPDATE may stand in a common table expression.
     :ivar rounds_values: whether columns round, pad or cut what is stored in them.
     :ivar returns_joined: whether RETURNING may name columns of the tables that an UPDATE joins.
+    :ivar returns_null_tests: whether RETURNING may ask whether a column is NULL.
     :ivar has_isolation_levels: whether transactions may be weaker than SERIALIZABLE.
     :ivar checks_lengths: whether a text that is too long for its column is refused.
     :ivar stores_nul: whether texts may hold NUL characters.
@@ -70,6 +71,7 @@ class DatabaseDialect(ABC):
     chains_updates: bool
     returns_joined: bool
     rounds_values: bool
+    returns_null_tests: bool = True
     has_isolation_levels: bool
     checks_lengths: bool
     stores_nul: bool

@@ -69,6 +69,8 @@ class SQLiteDialect(DatabaseDialect):
     chains_updates = False
     returns_joined = False
     rounds_values = False
+    # it takes a column for NOT NULL there if the one before it is, and answers without looking (3.40)
+    returns_null_tests = False
 
     @classmethod
     def integer_bits(cls, type_: TypeEngine[Any]) -> int:  # noqa: ARG003

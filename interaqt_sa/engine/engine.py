@@ -56,7 +56,7 @@ __all__ = [
     "plan_of",
 ]
 
-#: So long a chain of rows that are derived from derived rows is mended by one call of :meth:`.ComputationEngine.repair`.
+#: How long a chain of rows that are derived from derived rows is mended by one call of ``repair``.
 _MAX_ROUNDS = 10
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.dml import Update
 from sqlalchemy.types import TypeEngine
 
@@ -34,6 +35,7 @@ from .qualified_names import qualified
 from .returning_layout import Returned
 from .statement_cache import Statements
 
+_NULL_TESTS = (operators.is_, operators.is_not)
 _ZERO: ColumnElement[Any] = literal_column("0")
 
 
@@ -205,8 +207,16 @@ class HostStatements:
     def parents(self, host: Host) -> list[Edge]:
         """Return the edges over which a change of the host's values goes on within the UPDATE's own RETURNING."""
         return self._statements.keep(
-            ("parents", host), lambda: [e for e in self.affected(host) if e.own and self.reads(e, host)]
+            ("parents", host),
+            lambda: [e for e in self.affected(host) if e.own and self.reads(e, host) and self._may_be_returned(e)],
         )
+
+    def _may_be_returned(self, edge: Edge) -> bool:
+        """Whether RETURNING gives the contribution that a SELECT would."""
+        if self.dialect.returns_null_tests:
+            return True
+        parts = (part for number in self._statements.contribution(edge) for part in visitors.iterate(number))
+        return not any(getattr(part, "operator", None) in _NULL_TESTS for part in parts)
 
     def returned(self, host: Host, has_old: bool, fused: bool) -> Returned:
         """Return what :meth:`apply` returns of one host, column by column."""
