@@ -23,9 +23,11 @@ class Shelf(Base):
     pages: Mapped[list[Page]] = relationship()
     words: Mapped[list[Word]] = relationship()
     covers: Mapped[list[Cover]] = relationship()
+    notes: Mapped[list[Note]] = relationship()
     page_count: Mapped[int] = iq.computed(iq.Count("pages"))
     word_count: Mapped[int] = iq.computed(iq.Count("words"))
     cover_count: Mapped[int] = iq.computed(iq.Count("covers"))
+    loose_notes: Mapped[int] = iq.computed(iq.Count("notes", where={"is_loose": True}))
 
 
 linked = Table(
@@ -85,6 +87,16 @@ class Cover(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     book_id: Mapped[int] = mapped_column(ForeignKey("book.id", ondelete="CASCADE"))
     shelf_id: Mapped[int | None] = mapped_column(ForeignKey("shelf.id"))
+
+
+class Note(Base):
+    """Stays when its page goes."""
+
+    __tablename__ = "note"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    page_id: Mapped[int | None] = mapped_column(ForeignKey("page.id", ondelete="SET NULL"))
+    shelf_id: Mapped[int] = mapped_column(ForeignKey("shelf.id"))
+    is_loose: Mapped[bool] = iq.computed(lambda note: note.page_id is None)
 
 
 def let_go_of_one(session: Session, owner: Owner, reader: Reader) -> None:
@@ -174,6 +186,7 @@ def kept(engine: Engine) -> Kept:
         session.add_all([Reader(id=1, only_id=1, kept_id=4), Reader(id=2)])
         session.execute(insert(Page), [{"id": n, "book_id": n, "shelf_id": 1} for n in range(1, 6)])
         session.execute(insert(Word), [{"id": n, "page_id": n, "shelf_id": 1} for n in range(1, 6)])
+        session.execute(insert(Note), [{"id": n, "page_id": n, "shelf_id": 1} for n in range(1, 6)])
         session.execute(insert(Cover), [{"id": n, "book_id": n, "shelf_id": 1} for n in range(1, 6)])
     return kept
 
@@ -196,6 +209,9 @@ def test_what_went_is_counted_no_more(kept: Kept, work: Work, loaded: bool) -> N
         assert ids(session, "Book") != {("Book", n) for n in range(1, 6)} or work is move_to_another
         fresh = (shelf.page_count, shelf.word_count, shelf.cover_count)
         assert fresh == tuple(len(ids(session, name)) for name in ("Page", "Word", "Cover"))
+        loose = session.scalars(select(Note.id).where(Note.page_id.is_(None))).all()
+        assert shelf.loose_notes == len(loose)
+        assert loose == session.scalars(select(Note.id).where(Note.is_loose)).all()
     kept.verify()
 
 
