@@ -20,13 +20,14 @@ from alembic.operations.ops import (
     UpgradeOps,
 )
 from alembic.util import rev_id
-from sqlalchemy import Column, TextClause, UniqueConstraint, text
+from sqlalchemy import Column, Dialect, TextClause, UniqueConstraint, text
 from sqlalchemy.schema import Index
 from sqlalchemy.sql import visitors
 
 from .concurrent_indexes import ConcurrentIndexes, take_concurrent_indexes
 from .operations import Backfill, CheckUnique, Note, ReopenBackfill
 from .predicates import spell_predicates
+from .row_checks import checks_of
 
 _Name = tuple[str | None, str]
 
@@ -45,7 +46,7 @@ class _Following(UpgradeOps):
         return [*(diff for ops in self._before for diff in ops.as_diffs()), *super().as_diffs()]
 
 
-def arrange(directives: list[MigrationScript], dialect: str) -> None:
+def arrange(directives: list[MigrationScript], dialect: Dialect) -> None:
     """Put back-fills, and what has to wait for them, into a revision of their own; look for duplicates first.
 
     The revision of a back-fill holds nothing that could not be repeated: when it is interrupted, the revision before it
@@ -73,7 +74,7 @@ def _is_nothing(operation: MigrateOperation) -> bool:
     return isinstance(operation, ModifyTableOps) and operation.is_empty()
 
 
-def _split(script: MigrationScript, dialect: str) -> list[MigrationScript]:
+def _split(script: MigrationScript, dialect: Dialect) -> list[MigrationScript]:
     upgrade, downgrade = script.upgrade_ops_list[0], script.downgrade_ops_list[0]
     found = [operation for operation in upgrade.ops if isinstance(operation, Backfill)]
     created = _created(upgrade)
@@ -92,9 +93,9 @@ def _split(script: MigrationScript, dialect: str) -> list[MigrationScript]:
     else:
         down = [operation for operation in downgrade.ops if not _undoes_backfill(operation)]
     parts = [
-        _Part("", list(_with_checks(first, dialect, created, _added(first))), down),
-        _Part("back-fill", list(_with_checks(filling, dialect)), _undoing(filling)),
-        _Part("indexes", list(_with_concurrent_checks(concurrent, dialect)), _undoing(concurrent)),
+        _Part("", _with_checks(first, dialect, created, _added(first)), down),
+        _Part("back-fill", _with_checks(filling, dialect), _undoing(filling)),
+        _Part("indexes", list(_with_concurrent_checks(concurrent, dialect.name)), _undoing(concurrent)),
     ]
     own, *following = [part for part in parts if part.up] or parts[:1]
     upgrade.ops, downgrade.ops = own.up, own.down
@@ -229,19 +230,27 @@ def _added(operations: Sequence[MigrateOperation]) -> set[tuple[str | None, str,
 
 def _with_checks(
     operations: Sequence[MigrateOperation],
-    dialect: str,
+    dialect: Dialect,
     created: AbstractSet[_Name] = frozenset(),
     added: AbstractSet[tuple[str | None, str, str]] = frozenset(),
-) -> Iterator[MigrateOperation]:
-    """Put a look for duplicates before everything that will not bear them."""
+) -> list[MigrateOperation]:
+    """Put a look for rows that will not bear what is required of them before everything else but back-fills."""
+    checks: list[MigrateOperation] = []
     for container in operations:
         if isinstance(container, ModifyTableOps) and (container.schema, container.table_name) not in created:
+            names = {
+                name for schema, table, name in added if (schema, table) == (container.schema, container.table_name)
+            }
             for operation in container.ops:
                 unique = _unique(operation)
-                table = container.schema, container.table_name
-                if unique is not None and not any((*table, name) in added for name in [*unique.columns.keys()]):
-                    yield _check(unique, container, dialect)
-        yield container
+                if unique is not None and names.isdisjoint(unique.columns.keys()):
+                    checks.append(_check(unique, container, dialect.name))
+                referred: Any = getattr(operation, "referent_table", None)
+                if referred is None or (getattr(operation, "kw", {}).get("referent_schema"), referred) not in created:
+                    checks += checks_of(operation, container, dialect, names)
+    # in the revision that creates tables, their values are noted behind them
+    first = [operation for operation in operations if isinstance(operation, Backfill) and not operation.inline]
+    return [*first, *checks, *(operation for operation in operations if operation not in first)]
 
 
 def _with_concurrent_checks(blocks: Sequence[ConcurrentIndexes], dialect: str) -> Iterator[MigrateOperation]:

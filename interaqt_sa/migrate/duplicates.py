@@ -1,4 +1,4 @@
-"""Look for duplicates before the database does, and say which rows they are."""
+"""Look for offending rows before the database does, and say which they are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, TextClause, column, func, inspect, literal_column, select, table, text
 
 from ..errors import ConstraintSetupError
-from .operations import CheckUnique
+from .operations import CheckRows, CheckUnique
 
 #: A colon that is not escaped yet.
 _COLON = re.compile(r"(?<!\\):")
@@ -41,10 +41,34 @@ def check_unique(connection: Connection, operation: CheckUnique) -> None:
         rows = rows.where(text(f"({predicate})"))
     found = rows.subquery("interaqt_rows")
     *shown, count = found.columns
-    statement = select(*shown).where(count > 1).order_by(*shown[len(key) :], *shown[: len(key)]).limit(SHOWN + 1)
+    statement = select(*shown).where(count > 1).order_by(*shown[len(key) :], *shown[: len(key)]).limit(SHOWN)
     offending = [dict(row) for row in connection.execute(statement).mappings()]
     if offending:
-        raise _report(operation, offending)
+        total = connection.scalar(select(func.count()).select_from(found).where(count > 1))
+        raise _report(operation, offending, total or 0)
+
+
+def check_rows(connection: Connection, operation: CheckRows) -> None:
+    """Refuse rows of which more is about to be required.
+
+    :raises ConstraintSetupError: with the first of them in ``rows``: mappings of primary key and columns.
+    """
+    key = inspect(connection).get_pk_constraint(operation.table, schema=operation.schema)["constrained_columns"]
+    names = [*key, *(name for name in operation.columns if name not in key)]
+    source = table(operation.table, schema=operation.schema)
+    predicate = text(_COLON.sub(r"\\:", operation.where))
+    statement = select(*map(column, names)) if names else select(text("*"))
+    statement = statement.select_from(source).where(predicate).order_by(*map(column, key)).limit(SHOWN)
+    offending = [dict(row) for row in connection.execute(statement).mappings()]
+    if offending:
+        total = connection.scalar(select(func.count()).select_from(source).where(predicate)) or 0
+        raise ConstraintSetupError(
+            f"{operation.required} cannot be had: {total} rows of {operation.table} are in its way. Nothing was "
+            f"changed; resolve these rows and upgrade again:\n{_listed(offending, total)}",
+            table=operation.table,
+            properties=operation.columns,
+            rows=offending,
+        )
 
 
 def _expression(item: str | TextClause) -> ColumnElement[Any]:
@@ -54,18 +78,20 @@ def _expression(item: str | TextClause) -> ColumnElement[Any]:
     return expression.label(None)
 
 
-def _report(operation: CheckUnique, offending: list[dict[str, Any]]) -> ConstraintSetupError:
-    lines = [f"  {', '.join(f'{name}={value!r}' for name, value in row.items())}" for row in offending[:SHOWN]]
-    if len(offending) > SHOWN:
-        lines.append("  …")
+def _listed(offending: list[dict[str, Any]], total: int) -> str:
+    lines = [f"  {', '.join(f'{name}={value!r}' for name, value in row.items())}" for row in offending]
+    return "\n".join([*lines, *([f"  … {total} in all"] if total > len(offending) else [])])
+
+
+def _report(operation: CheckUnique, offending: list[dict[str, Any]], total: int) -> ConstraintSetupError:
     columns = [item if isinstance(item, str) else item.text for item in operation.columns]
     condition = f" where {operation.where}" if operation.where else ""
     return ConstraintSetupError(
         f"{operation.constraint or 'a unique constraint'} cannot be created: rows of {operation.table} are not unique "
         f"in ({', '.join(columns)}){condition}. Nothing was changed; resolve these rows and upgrade again:\n"
-        + "\n".join(lines),
+        + _listed(offending, total),
         constraint=operation.constraint,
         table=operation.table,
         properties=tuple(columns),
-        rows=offending[:SHOWN],
+        rows=offending,
     )

@@ -11,7 +11,7 @@ from sqlalchemy.schema import DropSequence as DropSequenceDDL
 
 from . import operations as op
 from .backfill import run_backfill
-from .duplicates import check_unique
+from .duplicates import check_rows, check_unique
 from .legacy_ids import move_legacy_ids
 from .scripts import retirement, script_backfill, waiting
 from .verification import verify
@@ -41,6 +41,14 @@ def _move_legacy_ids(operations: Operations, operation: op.MoveLegacyIds) -> Non
     statement = move_legacy_ids(operation, operations.get_context().dialect)
     if statement is not None:
         operations.execute(statement)
+
+
+@Operations.implementation_for(op.CheckRows)
+def _check_rows(operations: Operations, operation: op.CheckRows) -> None:
+    if operations.get_context().as_sql:
+        _comment(operations, f"{operation.required} fails below if rows of {operation.table} break it")
+    else:
+        check_rows(_connection(operations), operation)
 
 
 @Operations.implementation_for(op.Verify)

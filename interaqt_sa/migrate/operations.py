@@ -346,6 +346,47 @@ class MoveLinks(MigrateOperation):
         return ("interaqt_move_links", self.relation)
 
 
+@Operations.register_operation("interaqt_check_rows")
+class CheckRows(MigrateOperation):
+    """Refuse to go on while rows would break what is about to be required of them."""
+
+    def __init__(
+        self, required: str, table: str, where: str, columns: SequenceOf[str] = (), *, schema: str | None = None
+    ) -> None:
+        self.required = required
+        self.table = table
+        self.where = where
+        self.columns = tuple(columns)
+        self.schema = schema
+
+    @classmethod
+    def interaqt_check_rows(
+        cls,
+        operations: Operations,
+        required: str,
+        table: str,
+        where: str,
+        columns: SequenceOf[str] = (),
+        *,
+        schema: str | None = None,
+    ) -> None:
+        """Raise :class:`.ConstraintSetupError` with the offending rows if there are any.
+
+        :param required: what comes next, for the message.
+        :param table: the table.
+        :param where: SQL predicate of the rows that may not be there.
+        :param columns: what is shown of them besides their keys.
+        :param schema: where the table lies.
+        """
+        operations.invoke(cls(required, table, where, columns, schema=schema))
+
+    def reverse(self) -> MigrateOperation:
+        return Note(f"{self.required}: nothing was changed by looking for rows", self)
+
+    def to_diff_tuple(self) -> tuple[str, str | None, str, str]:
+        return ("interaqt_check_rows", self.schema, self.table, self.required)
+
+
 @Operations.register_operation("interaqt_check_unique")
 class CheckUnique(MigrateOperation):
     """Refuse to go on while rows would break a unique constraint that is about to be created."""

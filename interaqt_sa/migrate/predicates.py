@@ -113,11 +113,11 @@ def spell_predicates(operations: Sequence[MigrateOperation]) -> None:
         elif isinstance(operation, CreateIndexOp):
             for name, dialect in _PLAIN.items():
                 where: Any = operation.kw.get(name)
-                spelled = _spelled(where, dialect) if hasattr(where, "compile") else ""
-                if "%" in spelled or ":" in spelled:
+                written = spelled(where, dialect) if hasattr(where, "compile") else ""
+                if "%" in written or ":" in written:
                     # SQLAlchemy takes no string as a predicate for SQLite
                     operation.kw[name] = (
-                        _AsItStands(_escaped(spelled)) if dialect.name == "sqlite" else _escaped(spelled)
+                        _AsItStands(_escaped(written)) if dialect.name == "sqlite" else _escaped(written)
                     )
 
 
@@ -129,13 +129,14 @@ def _predicate(index: Index, dialect: Dialect) -> str | None:
     if where is None:
         return None
     if not isinstance(where, str):
-        where = _spelled(where, dialect)
+        where = spelled(where, dialect)
         # for a driver with parameters such as %s it is doubled, and would be once more when it is run as text
         where = where % () if dialect.paramstyle in ("format", "pyformat") and "%" in where else where
     return " ".join(str(where).split())
 
 
-def _spelled(where: Any, dialect: Dialect) -> str:
+def spelled(where: Any, dialect: Dialect) -> str:
+    """Return a condition as SQL."""
     if isinstance(where, TextClause):
         # in what is reflected nothing is a parameter, even where it looks like one
         written = where.text.replace(r"\:", ":")

@@ -97,6 +97,20 @@ def _backfill(context: AutogenContext, operation: op.Backfill) -> str:
     return _call(context, "interaqt_backfill", *(given[0] if len(given) == 1 else [operation.values]), **options)
 
 
+@renderers.dispatch_for(op.CheckRows)
+def _check_rows(context: AutogenContext, operation: op.CheckRows) -> str:
+    columns = operation.columns or None
+    return _call(
+        context,
+        "interaqt_check_rows",
+        operation.required,
+        operation.table,
+        operation.where,
+        columns=columns,
+        schema=operation.schema,
+    )
+
+
 @renderers.dispatch_for(op.Verify)
 def _verify(context: AutogenContext, operation: op.Verify) -> str:
     return _call(context, "interaqt_verify", *operation.names)
