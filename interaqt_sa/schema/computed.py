@@ -33,6 +33,7 @@ from ..dialects.placeholders import Placeholder, has_placeholder
 from ..dialects.running_sum import RunningSum
 from ..dialects.stored_types import stored_type
 from ..errors import DefinitionFault
+from . import merged_attributes as merged_attributes  # noqa: PLC0414  its listener goes with this module's
 from .metadata_state import Catalog
 from .naming import fit_identifier
 from .record_lookup import mapper_of

@@ -337,4 +337,4 @@ def test_what_a_system_held_is_let_go_with_it(engine: Engine) -> None:
     gone: Any = weakref.ref(sessions())
     gc.collect()
     assert gone() is None
-    assert not event.contains(sessions.class_, "before_flush", system._keeper._before_flush)
+    assert not event.contains(sessions.class_, "before_flush", system._engine._listeners._before_flush)

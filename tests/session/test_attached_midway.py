@@ -50,7 +50,7 @@ def test_a_session_in_its_transaction_is_joined(engine: Engine, begun: str, is_c
         session.commit()
         session.commit()
     assert system.check().ok
-    assert not list(system._keeper._sessions)
+    assert not list(system._engine._listeners._sessions)
 
 
 def test_what_a_savepoint_takes_back_that_is_older_than_the_system(engine: Engine) -> None:
@@ -80,7 +80,7 @@ def test_a_detached_session_is_not_followed_any_more(engine: Engine) -> None:
         box = session.get_one(cupboard.Box, 1)
         write(cupboard, session, box)
         system.detach(sessions)
-        assert not list(system._keeper._sessions)
+        assert not list(system._engine._listeners._sessions)
         session.execute(insert(cupboard.Item), [{"box_id": 1}])
         session.connection().execute(insert(cupboard.item).values(box_id=1))
         session.commit()

@@ -177,7 +177,7 @@ def test_systems_that_are_dropped_are_collected(engine: Engine) -> None:
         sessions = sessionmaker(engine)
         system = iq.System(sessions, base=cupboard.Base, unattached="allow")
         use(cupboard, sessions())
-        held += map(weakref.ref, (system, system._keeper, sessions.class_))
+        held += map(weakref.ref, (system, system._engine._listeners, sessions.class_))
         del system, sessions, cupboard
     gc.collect()
     assert [found for found in held if found() is not None] == []
@@ -194,7 +194,7 @@ def test_a_session_that_is_dropped_frees_its_connection(engine: Engine) -> None:
     del session
     gc.collect()
     assert gone() is None
-    assert not list(system._keeper._sessions)
+    assert not list(system._engine._listeners._sessions)
     assert system.check().ok
 
 
