@@ -11,8 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from ..dialects import dialect_for
-from ..engine.maintenance.check import CheckReport, check_derivations, check_values
-from ..engine.sql.statement_cache import Statements
+from ..engine.engine import CheckReport, Statements, check_derivations, check_values
 from ..errors import ConstraintSetupError
 from .declared import Declared, missing_columns
 from .state import metadatas
