@@ -26,6 +26,7 @@ from ..propagation.dependents import Rows
 from ..propagation.propagation import Propagation
 from ..propagation.written_rows import WrittenRows
 from ..sql.statement_cache import Statements
+from .chosen_objects import with_members
 from .computed_writes import refuse_computed_write
 from .flush_events import FlushEvents
 from .foretold_rows import ForetoldRows
@@ -81,7 +82,7 @@ class Flush:
         :param orphans: what it may delete besides ``session.deleted``; see :func:`.find_orphans`.
         :param only: the objects that the application flushes, if it does not flush all.
         """
-        chosen = {id(instance) for instance in only} if only else None
+        chosen = with_members(only) if only else None
         new, dirty, deleted = (
             [instance for instance in group if chosen is None or id(instance) in chosen]
             for group in (self.session.new, self.session.dirty, self.session.deleted)
