@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,18 @@ from .declared import Declared, missing_columns
 from .defaults import DEFAULT, added_defaults
 from .dependencies import derivations, reads_any, with_dependents
 from .directives import hold_after_values
+from .legacy_ids import LEGACY_TABLE
 from .moved_links import move_links
-from .operations import Backfill, CreateSequence, MoveLegacyIds, RetireBackfill
+from .operations import Backfill, CreateSequence, LockLegacyIds, MoveLegacyIds, RetireBackfill
 from .sequences import sequence_of
 from .state import DONE, STATE_TABLE, Row, metadatas, read_state, state_table
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
     from alembic.runtime.plugins import Plugin
+
+
+log = logging.getLogger("alembic.interaqt_sa")
 
 
 def setup(plugin: Plugin) -> None:
@@ -55,6 +60,11 @@ def compare_values(
             upgrade_ops.ops.append(
                 MoveLegacyIds(sequence.name, table.name, column.name, _records(table), schema=table.schema)
             )
+    moved = {op.schema for op in upgrade_ops.ops if isinstance(op, MoveLegacyIds)}
+    legacy = [schema for schema in sorted(moved, key=str) if context.inspector.has_table(LEGACY_TABLE, schema=schema)]
+    upgrade_ops.ops[:0] = [LockLegacyIds(schema=schema) for schema in legacy]
+    if legacy:
+        log.warning("Stop the programs that take ids from _IDS_ before this revision runs: its sequences replace it")
     for operation in upgrade_ops.ops:
         if isinstance(operation, CreateTableOp):
             operation.columns = [_with_server_default_only(item) for item in operation.columns]

@@ -12,7 +12,7 @@ from sqlalchemy.schema import DropSequence as DropSequenceDDL
 from . import operations as op
 from .backfill import run_backfill
 from .duplicates import check_rows, check_unique
-from .legacy_ids import move_legacy_ids
+from .legacy_ids import lock_legacy_ids, move_legacy_ids, return_legacy_ids
 from .scripts import retirement, script_backfill, waiting
 from .verification import verify
 
@@ -63,6 +63,20 @@ def _verify(operations: Operations, operation: op.Verify) -> None:
 def _move_links(operations: Operations, operation: op.MoveLinks) -> None:
     for statement in operation.forth:
         operations.execute(text(statement.replace(":", r"\:")))
+
+
+@Operations.implementation_for(op.LockLegacyIds)
+def _lock_legacy_ids(operations: Operations, operation: op.LockLegacyIds) -> None:
+    statement = lock_legacy_ids(operation, operations.get_context().dialect)
+    if statement is not None:
+        operations.execute(statement)
+
+
+@Operations.implementation_for(op.ReturnLegacyIds)
+def _return_legacy_ids(operations: Operations, operation: op.ReturnLegacyIds) -> None:
+    statement = return_legacy_ids(operation, operations.get_context().dialect)
+    if statement is not None:
+        operations.execute(statement)
 
 
 @Operations.implementation_for(op.CheckUnique)

@@ -1,18 +1,32 @@
-"""From counters in a table ``_IDS_(last INTEGER, name TEXT)`` to native sequences."""
+"""From counters in a table ``_IDS_(last INTEGER, name TEXT)`` to native sequences, and back."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from sqlalchemy import Dialect, Executable, String, literal, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from .operations import MoveLegacyIds
+from .operations import LockLegacyIds, MoveLegacyIds, ReturnLegacyIds
 
 #: The counters' table; its name is case-sensitive.
 LEGACY_TABLE = "_IDS_"
 
-# One statement, so that it serves a script as well. Writers of the table wait; ids that open transactions have taken
-# from the sequence already are covered by its last value, and a sequence never moves back. PL/pgSQL looks at a
-# statement when it is reached: without a table _IDS_ nothing refers to it.
+# Each is one statement, so that it serves a script as well. PL/pgSQL looks at a statement when it is reached: without a
+# table _IDS_ nothing refers to it.
+
+# Who has taken a number holds a row of _IDS_ until its transaction ends. Locked before the table is altered: the number
+# is in the table by then, and its writer does not wait for us while we wait for it.
+_LOCK = """\
+DO $interaqt$
+BEGIN
+    IF to_regclass({legacy_literal}) IS NOT NULL THEN
+        LOCK TABLE {legacy} IN EXCLUSIVE MODE;
+    END IF;
+END $interaqt$"""
+
+# Writers of the table wait; ids that open transactions have taken from the sequence already are covered by its last
+# value, and a sequence never moves back. Version 1.3 of interaqt had sequences of its own, seq_<hash>_<table>.
 _MOVE = """\
 DO $interaqt$
 DECLARE
@@ -20,35 +34,110 @@ DECLARE
 BEGIN
     LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE;
     highest := (SELECT max(t.{column}) FROM {table} AS t);
-{legacy}    highest := greatest(highest, (SELECT s.last_value FROM {sequence} AS s WHERE s.is_called));
+{read}    highest := greatest(highest, (
+        SELECT max(s.last_value) FROM pg_sequences AS s
+        WHERE s.schemaname = {schema_literal} AND s.sequencename ~* {former_literal}
+    ));
+    highest := greatest(highest, (SELECT s.last_value FROM {sequence} AS s WHERE s.is_called));
     IF highest > 0 THEN
         PERFORM setval({sequence_literal}, highest);
     END IF;
 END $interaqt$"""
 
-_LEGACY = """\
-    IF to_regclass('"_IDS_"') IS NOT NULL THEN
-        highest := greatest(highest, (SELECT max(i.last) FROM "_IDS_" AS i WHERE i.name IN ({records})));
+_READ = """\
+    IF to_regclass({legacy_literal}) IS NOT NULL THEN
+        highest := greatest(highest, (SELECT max(i.last) FROM {legacy} AS i WHERE i.name IN ({records})));
     END IF;
 """
+
+_RETURN = """\
+DO $interaqt$
+DECLARE
+    highest bigint;
+BEGIN
+    IF to_regclass({legacy_literal}) IS NULL THEN
+        RETURN;
+    END IF;
+    LOCK TABLE {legacy} IN EXCLUSIVE MODE;
+    LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE;
+    highest := (SELECT max(t.{column}) FROM {table} AS t);
+    IF to_regclass({sequence_literal}) IS NOT NULL THEN
+        highest := greatest(highest, (SELECT s.last_value FROM {sequence} AS s WHERE s.is_called));
+    END IF;
+    IF highest > coalesce((SELECT max(i.last) FROM {legacy} AS i WHERE i.name IN ({records})), 0) THEN
+        DELETE FROM {legacy} WHERE name IN ({records});
+        INSERT INTO {legacy} (last, name) SELECT highest, given.name FROM unnest(ARRAY[{records}]) AS given (name);
+    END IF;
+END $interaqt$"""
+
+
+def lock_legacy_ids(operation: LockLegacyIds, dialect: Dialect) -> Executable | None:
+    """Return the statement; ``None`` where ids do not come from sequences."""
+    if not isinstance(dialect, PGDialect):
+        return None
+    return _statement(_LOCK, dialect, operation.schema)
 
 
 def move_legacy_ids(operation: MoveLegacyIds, dialect: Dialect) -> Executable | None:
     """Return the statement; ``None`` where ids do not come from sequences."""
     if not isinstance(dialect, PGDialect):
         return None
-    preparer = dialect.identifier_preparer
-    schema = f"{preparer.quote(operation.schema)}." if operation.schema else ""
-    sequence = f"{schema}{preparer.quote(operation.sequence)}"
-    records = ", ".join(_literal(name, dialect) for name in operation.records)
-    statement = _MOVE.format(
-        table=f"{schema}{preparer.quote(operation.table)}",
-        column=preparer.quote(operation.column),
-        sequence=sequence,
-        sequence_literal=_literal(sequence, dialect),
-        legacy=_LEGACY.format(records=records) if records else "",
+    return _statement(
+        _MOVE.replace("{read}", _READ if operation.records else ""),
+        dialect,
+        operation.schema,
+        sequence=operation.sequence,
+        table=operation.table,
+        column=operation.column,
+        records=operation.records,
+    )
+
+
+def return_legacy_ids(operation: ReturnLegacyIds, dialect: Dialect) -> Executable | None:
+    """Return the statement; ``None`` where ids do not come from sequences, or where nobody knows the table."""
+    if not isinstance(dialect, PGDialect) or not operation.records:
+        return None
+    return _statement(
+        _RETURN,
+        dialect,
+        operation.schema,
+        sequence=operation.sequence,
+        table=operation.table,
+        column=operation.column,
+        records=operation.records,
+    )
+
+
+def _statement(
+    template: str,
+    dialect: Dialect,
+    schema: str | None,
+    *,
+    sequence: str = "",
+    table: str = "",
+    column: str = "",
+    records: Sequence[str] = (),
+) -> Executable:
+    quote = dialect.identifier_preparer.quote
+    prefix = f"{quote(schema)}." if schema else ""
+    legacy = f'{prefix}"{LEGACY_TABLE}"'
+    statement = template.format(
+        legacy=legacy,
+        legacy_literal=_literal(legacy, dialect),
+        sequence=f"{prefix}{quote(sequence)}",
+        sequence_literal=_literal(f"{prefix}{quote(sequence)}", dialect),
+        table=f"{prefix}{quote(table)}",
+        column=quote(column),
+        records=", ".join(_literal(name, dialect) for name in records),
+        schema_literal=_literal(schema, dialect) if schema else "current_schema()",
+        former_literal=_literal(rf"^seq_[0-9a-f]+_{_pattern(table)}$", dialect),
     )
     return text(statement.replace(":", r"\:"))
+
+
+def _pattern(table: str) -> str:
+    # what is not a letter was replaced, and long names were cut
+    return "".join(part if part.isalnum() else "." for part in table[:32])
 
 
 def _literal(value: str, dialect: Dialect) -> str:

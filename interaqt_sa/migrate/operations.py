@@ -7,158 +7,41 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from collections.abc import Sequence as SequenceOf
-from typing import Any, TypedDict
+from typing import Any
 
 from alembic.operations import MigrateOperation, Operations
-from sqlalchemy import BigInteger, Column, Sequence, Table, TextClause
-from sqlalchemy.types import TypeEngine
-from typing_extensions import Unpack
+from sqlalchemy import Column, Table, TextClause
+
+from .notes import Note
+from .sequence_operations import (
+    CreateSequence,
+    DropSequence,
+    LockLegacyIds,
+    MoveLegacyIds,
+    ReturnLegacyIds,
+    SequenceOperation,
+)
+
+__all__ = [
+    "DEFAULT_BATCH",
+    "Backfill",
+    "CheckRows",
+    "CheckUnique",
+    "CreateSequence",
+    "DropSequence",
+    "LockLegacyIds",
+    "MoveLegacyIds",
+    "MoveLinks",
+    "Note",
+    "ReopenBackfill",
+    "RetireBackfill",
+    "ReturnLegacyIds",
+    "SequenceOperation",
+    "Verify",
+]
 
 #: rows per transaction of a back-fill
 DEFAULT_BATCH = 1000
-
-
-class Note(MigrateOperation):
-    """Stands where there is nothing to do, such as the way back from a change of data; rendered as a comment.
-
-    :param subject: the operation that it undoes.
-    """
-
-    def __init__(self, text: str, subject: MigrateOperation) -> None:
-        self.text = text
-        self.subject = subject
-
-    def reverse(self) -> MigrateOperation:
-        return self.subject
-
-    def to_diff_tuple(self) -> tuple[str, str]:
-        return ("interaqt_note", self.text)
-
-
-class SequenceOptions(TypedDict, total=False):
-    """What a sequence is like, as :class:`sqlalchemy.Sequence` says it; else the database's default holds."""
-
-    start: int | None
-    increment: int | None
-    minvalue: int | None
-    maxvalue: int | None
-    nominvalue: bool | None
-    nomaxvalue: bool | None
-    cycle: bool | None
-    cache: int | None
-    data_type: TypeEngine[int] | None
-
-
-class SequenceOperation(MigrateOperation):
-    """Create or drop a sequence; nothing on databases that have none."""
-
-    def __init__(self, name: str, *, schema: str | None = None, **options: Unpack[SequenceOptions]) -> None:
-        self.name = name
-        self.schema = schema
-        self.options = options
-
-    def sequence(self) -> Sequence:
-        """Return the sequence as it is created."""
-        return Sequence(self.name, schema=self.schema, **self.options)
-
-
-@Operations.register_operation("interaqt_create_sequence")
-class CreateSequence(SequenceOperation):
-    """Create a sequence; nothing on databases that have none."""
-
-    @classmethod
-    def of(cls, sequence: Sequence) -> CreateSequence:
-        """Return what creates ``sequence``."""
-        given = {name: getattr(sequence, name) for name in SequenceOptions.__annotations__}
-        options: Any = {name: value for name, value in given.items() if value is not None}
-        if type(sequence.data_type) is BigInteger:
-            del options["data_type"]  # what a sequence has unless told otherwise
-        return cls(sequence.name, schema=sequence.schema, **options)
-
-    @classmethod
-    def interaqt_create_sequence(
-        cls, operations: Operations, name: str, *, schema: str | None = None, **options: Unpack[SequenceOptions]
-    ) -> None:
-        """Create a sequence; does nothing on databases that have none.
-
-        :param name: its name.
-        :param schema: where it lies.
-        :param options: ``start``, ``increment``, ``minvalue``, ``maxvalue``, ``nominvalue``, ``nomaxvalue``, ``cycle``,
-            ``cache`` and ``data_type``, as for :class:`sqlalchemy.Sequence`.
-        """
-        operations.invoke(cls(name, schema=schema, **options))
-
-    def reverse(self) -> MigrateOperation:
-        return DropSequence(self.name, schema=self.schema, **self.options)
-
-    def to_diff_tuple(self) -> tuple[str, str | None, str]:
-        return ("interaqt_create_sequence", self.schema, self.name)
-
-
-@Operations.register_operation("interaqt_drop_sequence")
-class DropSequence(SequenceOperation):
-    """Drop a sequence; nothing on databases that have none."""
-
-    @classmethod
-    def interaqt_drop_sequence(
-        cls, operations: Operations, name: str, *, schema: str | None = None, **options: Unpack[SequenceOptions]
-    ) -> None:
-        """Drop a sequence; does nothing on databases that have none.
-
-        :param name: its name.
-        :param schema: where it lies.
-        :param options: as for ``interaqt_create_sequence``, kept for the way back.
-        """
-        operations.invoke(cls(name, schema=schema, **options))
-
-    def reverse(self) -> MigrateOperation:
-        return CreateSequence(self.name, schema=self.schema, **self.options)
-
-    def to_diff_tuple(self) -> tuple[str, str | None, str]:
-        return ("interaqt_drop_sequence", self.schema, self.name)
-
-
-@Operations.register_operation("interaqt_move_legacy_ids")
-class MoveLegacyIds(MigrateOperation):
-    """Move a sequence past all ids that exist, or that a legacy table ``_IDS_`` has given out."""
-
-    def __init__(
-        self, sequence: str, table: str, column: str, records: SequenceOf[str] = (), *, schema: str | None = None
-    ) -> None:
-        self.sequence = sequence
-        self.table = table
-        self.column = column
-        self.records = tuple(records)
-        self.schema = schema
-
-    @classmethod
-    def interaqt_move_legacy_ids(
-        cls,
-        operations: Operations,
-        sequence: str,
-        table: str,
-        column: str,
-        records: SequenceOf[str] = (),
-        *,
-        schema: str | None = None,
-    ) -> None:
-        """Move ``sequence`` past every id in use; only ever forward, so that it can be repeated at any time.
-
-        A table ``_IDS_(last INTEGER, name TEXT)`` is read if there is one; it is neither written nor dropped.
-
-        :param sequence: what gives out ids from now on.
-        :param table: the table whose ids they are.
-        :param column: its id column.
-        :param records: names under which ``_IDS_`` may know the table.
-        :param schema: where table and sequence lie.
-        """
-        operations.invoke(cls(sequence, table, column, records, schema=schema))
-
-    def reverse(self) -> MigrateOperation:
-        return Note(f"the ids of {self.table} stay as they are, and _IDS_ was never changed", self)
-
-    def to_diff_tuple(self) -> tuple[str, str | None, str, str]:
-        return ("interaqt_move_legacy_ids", self.schema, self.table, self.sequence)
 
 
 @Operations.register_operation("interaqt_backfill")
@@ -247,7 +130,8 @@ class ReopenBackfill(MigrateOperation):
 
     def __init__(self, values: Mapping[str, str | None], subject: MigrateOperation | None = None) -> None:
         self.values = dict(values)
-        self.subject = subject or Backfill({name: fingerprint or "" for name, fingerprint in values.items()})
+        known = {name: fingerprint for name, fingerprint in values.items() if fingerprint is not None}
+        self.subject = subject or Backfill({name: said or "" for name, said in values.items()}, previous=known)
 
     @classmethod
     def interaqt_reopen_backfill(cls, operations: Operations, values: Mapping[str, str | None]) -> None:

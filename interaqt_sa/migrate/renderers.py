@@ -87,6 +87,24 @@ def _move_legacy_ids(context: AutogenContext, operation: op.MoveLegacyIds) -> st
     )
 
 
+@renderers.dispatch_for(op.LockLegacyIds)
+def _lock_legacy_ids(context: AutogenContext, operation: op.LockLegacyIds) -> str:
+    return _call(context, "interaqt_lock_legacy_ids", schema=operation.schema)
+
+
+@renderers.dispatch_for(op.ReturnLegacyIds)
+def _return_legacy_ids(context: AutogenContext, operation: op.ReturnLegacyIds) -> str:
+    return _call(
+        context,
+        "interaqt_return_legacy_ids",
+        operation.sequence,
+        operation.table,
+        operation.column,
+        operation.records,
+        schema=operation.schema,
+    )
+
+
 @renderers.dispatch_for(op.Backfill)
 def _backfill(context: AutogenContext, operation: op.Backfill) -> str:
     options = {

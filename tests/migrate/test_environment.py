@@ -250,6 +250,12 @@ def test_rewriters_meet_operations_that_they_do_not_know(environment: Environmen
         operations.Backfill({"R.p": "f"}),
         operations.RetireBackfill(["R.p"], {"R.p": "f"}),
         operations.CheckUnique("u", "t", ["c"]),
+        operations.CheckRows("NOT NULL", "t", "c IS NULL"),
+        operations.Verify(["R.p"]),
+        operations.MoveLinks("R", ["SELECT 1"], ["SELECT 2"]),
+        operations.ReopenBackfill({"R.p": "f"}),
+        operations.LockLegacyIds(schema="s"),
+        operations.ReturnLegacyIds("a", "t", "c", ["R"]),
     ],
     ids=lambda operation: type(operation).__name__,
 )

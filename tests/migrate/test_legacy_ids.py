@@ -65,11 +65,73 @@ def test_the_legacy_table_is_neither_written_nor_dropped(postgres_environment: E
     environment.downgrade("base")
 
     assert "_IDS_" not in source.partition("def downgrade")[0]
-    assert "pass  # the ids of label stay as they are" in source
+    assert "op.interaqt_return_legacy_ids('label_id_seq', 'label', 'id', ['Label'])" in source
     assert environment.rows('SELECT * FROM "_IDS_" ORDER BY last') == before
     assert environment.rows("SELECT id, word FROM label") == [(1, "old")]
     environment.upgrade()
     assert create(environment) == 51
+
+
+def test_the_way_back_gives_no_id_twice(postgres_environment: Environment) -> None:
+    """Ids that the sequence has given are behind the counters, also of rows that are gone again."""
+    environment = postgres_environment
+    environment.run(*LEGACY)
+    environment.migrate(tickets())
+    assert [create(environment), create(environment)] == [51, 52]
+    environment.run("DELETE FROM label WHERE id = 52")
+    environment.downgrade("base")
+    assert environment.rows("SELECT last FROM \"_IDS_\" WHERE name = 'Label'") == [(52,)]
+    assert environment.rows("SELECT last FROM \"_IDS_\" WHERE name = 'Other'") == [(99,)]
+    environment.upgrade()
+    assert create(environment) == 53
+
+
+def test_a_number_that_is_on_its_way_arrives_first(postgres_environment: Environment) -> None:
+    environment = postgres_environment
+    environment.run(*LEGACY)
+    environment.use(tickets())
+    (source,) = environment.revision()
+    assert source.index("op.interaqt_lock_legacy_ids()") < source.index("op.interaqt_create_sequence")
+    with ThreadPoolExecutor() as pool:
+        with environment.engine.connect() as writer, writer.begin():
+            writer.exec_driver_sql("UPDATE \"_IDS_\" SET last = 60 WHERE name = 'Label'")
+            upgrade = pool.submit(environment.upgrade)
+            with pytest.raises(TimeoutError):
+                upgrade.result(timeout=1)
+            writer.exec_driver_sql("INSERT INTO label VALUES (60, 'late')")
+        upgrade.result(timeout=30)
+    assert create(environment) == 61
+
+
+def test_sequences_of_version_1_3_are_followed(postgres_environment: Environment) -> None:
+    environment = postgres_environment
+    environment.run(
+        "CREATE SEQUENCE seq_0123456789ab_label",
+        "CREATE TABLE label (id BIGINT PRIMARY KEY DEFAULT nextval('seq_0123456789ab_label'), word TEXT)",
+        "SELECT setval('seq_0123456789ab_label', 60)",
+        "CREATE SEQUENCE seq_0123456789ab_other_label",
+        "SELECT setval('seq_0123456789ab_other_label', 900)",
+    )
+    environment.migrate(tickets())
+    assert create(environment) == 61
+
+
+def test_counters_lie_in_the_schema_of_their_table(postgres_environment: Environment) -> None:
+    environment = postgres_environment
+    environment.run(
+        "CREATE SCHEMA s1",
+        "CREATE TABLE s1.label (id BIGINT PRIMARY KEY)",
+        'CREATE TABLE s1."_IDS_" (last INTEGER, name TEXT)',
+        "INSERT INTO s1.\"_IDS_\" VALUES (40, 'Label')",
+    )
+    with environment.connect() as connection:
+        op = operations(connection)
+        op.interaqt_lock_legacy_ids(schema="s1")
+        op.interaqt_create_sequence("label_id_seq", schema="s1")
+        op.interaqt_move_legacy_ids(**MOVE, schema="s1")
+        assert connection.exec_driver_sql("SELECT nextval('s1.label_id_seq')").scalar() == 41
+        op.interaqt_return_legacy_ids("label_id_seq", "label", "id", ["Label"], schema="s1")
+        assert connection.exec_driver_sql('SELECT last FROM s1."_IDS_"').scalar() == 41
 
 
 def test_ids_of_open_transactions_are_not_given_again(postgres_environment: Environment) -> None:
