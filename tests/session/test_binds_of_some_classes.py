@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, ForeignKey, StaticPool, create_engine, delete, insert, select, text, update
+from sqlalchemy import Engine, ForeignKey, StaticPool, create_engine, delete, insert, inspect, select, text, update
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
@@ -131,6 +131,21 @@ def test_what_is_not_bound_is_where_the_rest_is(system: iq.System, engine: Engin
         assert session.execute(select(Host.id, Host.size, Host.label_count).order_by(Host.id)).all() == (
             [(2, 0, 0)] if bound is Host else [(1, 2, 1)]
         )
+
+
+def test_reading_asks_for_no_other_bind(system: iq.System, engine: Engine) -> None:
+    """A CTE may hold a write, and is looked at for that reason alone."""
+    asked: list[Any] = []
+
+    class Asked(Attached):
+        def get_bind(self, mapper: Any = None, **kw: Any) -> Any:
+            asked.append(inspect(mapper).class_ if mapper is not None else None)
+            return super().get_bind(mapper, **kw)
+
+    with Asked(engine) as session:
+        within = select(Label.id).cte()
+        session.execute(select(Label).join(within, within.c.id == Label.id))
+    assert asked == [Label]
 
 
 def test_without_any_bind_the_error_is_sqlalchemys(system: iq.System) -> None:

@@ -422,17 +422,17 @@ class SessionListeners:
             self._unattached.hear_inner(connection, context, text)
             return
         options = context.execution_options
-        if not self._has_place(session):
+        try:  # the session is only asked where its models are if something may write them
+            if is_text(context):
+                names = self._names_on(session, connection, options)
+                for table, verb in () if names is None else textual_writes(text, plan, names):
+                    if self._unmanaged_dml != "allow":  # most text cannot be read: who writes it knows what follows
+                        Caller.now().warn(textual_write(table, verb))
+                return
+            for error in inner_writes(context, plan, lambda t: self._names_on(session, connection, options, t)):
+                self._refuse(error)
+        except UnboundExecutionError:  # it has no place for them
             self._unattached.hear_inner(connection, context, text)
-            return
-        if is_text(context):
-            names = self._names_on(session, connection, options)
-            for table, verb in () if names is None else textual_writes(text, plan, names):
-                if self._unmanaged_dml != "allow":  # most text cannot be read: who writes it knows what follows
-                    Caller.now().warn(textual_write(table, verb))
-            return
-        for error in inner_writes(context, plan, lambda t: self._names_on(session, connection, options, t)):
-            self._refuse(error)
 
     def replaced(self, connection: Connection, seen: Any, parameters: Any, context: Any, *, attended: bool) -> None:
         """Refuse a statement that a listener has put in the place of ``seen``, if values would have to follow it."""
