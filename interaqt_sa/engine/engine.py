@@ -14,7 +14,7 @@ from .capture.unattached_writes import Unattached
 from .capture.unmanaged_dml import UnmanagedDML
 from .computations import Accumulator, Contribution, Selection, accumulates
 from .computations.extremes import greater, lesser
-from .maintenance.backfill import backfill_values
+from .maintenance.backfill import backfill_values, whole_update
 from .maintenance.check import (
     CheckReport,
     Difference,
@@ -54,6 +54,7 @@ __all__ = [
     "is_number",
     "lesser",
     "plan_of",
+    "whole_update",
 ]
 
 #: How long a chain of rows that are derived from derived rows is mended by one call of ``repair``.

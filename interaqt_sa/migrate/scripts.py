@@ -1,17 +1,22 @@
-"""What ``alembic upgrade --sql`` prints for work that only a program can do."""
+"""What ``alembic upgrade --sql`` prints for back-fills: SQL, or what stops the script."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Delete, Insert, Table, delete, insert
+from sqlalchemy import Column, Delete, Insert, Table, Update, delete, insert, literal, update
+from sqlalchemy.exc import CompileError
 from sqlalchemy.schema import CreateTable
 
+from ..dialects import dialect_for
+from ..engine.engine import Statements, whole_update
 from .declared import Declared
 from .defaults import DEFAULT
+from .dependencies import Pass, passes, reads_any
 from .operations import Backfill
 from .state import DONE, WAITING, metadatas, state_of
+from .work import initial_values
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
@@ -34,22 +39,77 @@ def _state(context: MigrationContext) -> Table:
 
 
 def script_backfill(context: MigrationContext, operation: Backfill) -> Iterator[str]:
-    """Yield SQL that stops the script if there are rows to fill, and notes an empty table as filled.
+    """Yield SQL that fills values, or stops the script where only a program can do it and there are rows.
 
-    Values are computed by the engine, not by a script: a head that was stamped without them would never be filled.
+    A head that was stamped without its values would never be filled.
     """
     declared = Declared.all(metadatas(context.opts.get("target_metadata")))
     for name, said in operation.values.items():
-        found = next(((one, kind) for one in declared if (kind := one.kind(name, said)) is not None), None)
-        if found is None:
+        if not any(one.kind(name, said) for one in declared):
             yield f"-- {_told(name)}; the models do not declare it any more, so nothing is done here\n"
-            continue
-        one, kind = found
+    yield f"{str(CreateTable(_state(context), if_not_exists=True).compile(dialect=context.dialect)).strip()};\n"
+    for one in declared:
+        mine = {name: kind for name, said in operation.values.items() if (kind := one.kind(name, said)) is not None}
+        if mine:
+            yield from _script(context, one, mine)
+
+
+def _script(context: MigrationContext, one: Declared, names: Mapping[str, str]) -> Iterator[str]:
+    for name, kind in names.items():
         column = one.default(name) if kind == DEFAULT else None
-        yield from _script_value(context, name, kind, column.table if column is not None else one.table_of(name))
+        if column is not None:
+            yield from _script_default(context, name, column)
+    found = passes(one.plan, [name for name in names if name in one.values])
+    for group in found:
+        filling = _set_based(context, one, group)
+        if filling is None:
+            for value in group.values:
+                yield from _stop(context, value.name, group.table)
+        else:
+            yield from (_literal(statement, context) for statement in filling)
+        yield from _note(context, {value.name: one.fingerprints[value.name] for value in group.values})
+    filled = [value for group in found for value in group.values]
+    for name, derivation in one.derivations.items():
+        if name in names or reads_any(derivation, filled):
+            yield from _stop(context, name, one.table_of(name))
+            yield from _note(context, {name: one.fingerprints[name]})
 
 
-def _script_value(context: MigrationContext, name: str, fingerprint: str, filled: Table) -> Iterator[str]:
+def _script_default(context: MigrationContext, name: str, column: Column[Any]) -> Iterator[str]:
+    default: Any = column.default
+    if default.is_callable:
+        yield from _stop(context, name, column.table)
+    else:
+        statement = update(column.table).where(column.is_(None)).values({column: literal(default.arg, column.type)})
+        yield _literal(statement, context)
+    yield from _note(context, {name: DEFAULT})
+
+
+def _set_based(context: MigrationContext, one: Declared, group: Pass) -> list[Update] | None:
+    """Return statements that fill a pass; ``None`` if it takes Python, or functions that only our connections have."""
+    if context.dialect.name != "postgresql" or group.follow:
+        return None
+    aggregates = [value for value in group.values if value.is_aggregate]
+    initial = initial_values(group)
+    if len(aggregates) + len(initial) < len(group.values):
+        return None
+    statements = Statements(one.plan, dialect_for(context.dialect))
+    whole = whole_update(statements, aggregates) if aggregates else None
+    if aggregates and whole is None:
+        return None
+    filling = [] if whole is None else [whole]
+    for column, value in initial.items():
+        filling.append(update(group.table).where(column.is_(None)).values({column: literal(value, column.type)}))
+    try:
+        for statement in filling:
+            _literal(statement, context)
+    except (CompileError, NotImplementedError):
+        return None  # a value that has no literal
+    return filling
+
+
+def _stop(context: MigrationContext, name: str, filled: Table) -> Iterator[str]:
+    """Yield what fails if ``filled`` has rows."""
     told = _told(name)
     dialect = context.dialect
     table = dialect.identifier_preparer.format_table(filled)
@@ -60,24 +120,25 @@ def _script_value(context: MigrationContext, name: str, fingerprint: str, filled
             f"DO $interaqt$ BEGIN IF EXISTS (SELECT 1 FROM {table}) THEN RAISE EXCEPTION '{text}'; END IF; "
             "END $interaqt$;\n"
         )
-    else:
-        # a statement that fails under a condition: only triggers can raise errors of their own on SQLite
-        check = dialect.identifier_preparer.quote(told)
-        yield f"CREATE TEMPORARY TABLE interaqt_stop (filled INTEGER CONSTRAINT {check} CHECK (filled = 1));\n"
-        yield f"INSERT INTO interaqt_stop SELECT NOT EXISTS (SELECT 1 FROM {table});\n"
-        yield "DROP TABLE interaqt_stop;\n"
-    state = _state(context)
-    create = str(CreateTable(state, if_not_exists=True).compile(dialect=dialect)).strip()
-    yield f"{create};\n"
-    row = {"name": name, "fingerprint": fingerprint, "phase": DONE}
-    yield _literal(retirement(context, [name]), context)
-    yield _literal(insert(state).values(row), context)
+        return
+    # a statement that fails under a condition: only triggers can raise errors of their own on SQLite
+    check = dialect.identifier_preparer.quote(told)
+    yield f"CREATE TEMPORARY TABLE interaqt_stop (filled INTEGER CONSTRAINT {check} CHECK (filled = 1));\n"
+    yield f"INSERT INTO interaqt_stop SELECT NOT EXISTS (SELECT 1 FROM {table});\n"
+    yield "DROP TABLE interaqt_stop;\n"
+
+
+def _note(context: MigrationContext, fingerprints: Mapping[str, str]) -> Iterator[str]:
+    yield _literal(retirement(context, list(fingerprints)), context)
+    for name, fingerprint in fingerprints.items():
+        row = {"name": name, "fingerprint": fingerprint, "phase": DONE}
+        yield _literal(insert(_state(context)).values(row), context)
 
 
 def _told(name: str) -> str:
     return f"{name} cannot be computed by a script: run this revision online, by alembic upgrade"
 
 
-def _literal(statement: Delete | Insert, context: MigrationContext) -> str:
+def _literal(statement: Delete | Insert | Update, context: MigrationContext) -> str:
     compiled: Any = statement.compile(dialect=context.dialect, compile_kwargs={"literal_binds": True})
     return f"{compiled};\n"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Column, Connection, Table, insert, select
 
 from ..definitions.computation import info_of
 from ..dialects import dialect_for
@@ -70,14 +71,7 @@ def _values(declared: Declared, names: Collection[str], connection: Connection) 
 
 
 def _step(statements: Statements, group: Pass) -> Step:
-    # what is not computed from anything, as states are: rows that have no value get the initial one
-    initial = {
-        value.column: value.computation.initial_value(value.column)
-        for value in group.values
-        if not value.can_be_recomputed
-        and value.computation.starts_constant
-        and not value.computation.hidden_columns(value.column)
-    }
+    initial = initial_values(group)
 
     def step(connection: Connection, after: Key | None, limit: int) -> Key | None:
         last = backfill_values(statements, group.values, connection, after, limit, follow=group.follow)
@@ -87,6 +81,17 @@ def _step(statements: Statements, group: Pass) -> Step:
         return last
 
     return step
+
+
+def initial_values(group: Pass) -> dict[Column[Any], Any]:
+    """Return what rows get that have no value of what is not computed from anything, as states are."""
+    return {
+        value.column: value.computation.initial_value(value.column)
+        for value in group.values
+        if not value.can_be_recomputed
+        and value.computation.starts_constant
+        and not value.computation.hidden_columns(value.column)
+    }
 
 
 def is_dictionary(table: Table) -> bool:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Subquery,
+    Update,
     Uuid,
     and_,
     bindparam,
@@ -67,10 +68,16 @@ def next_keys(
 
 
 class Recompute:
-    """Fresh values of some aggregates of one host table."""
+    """Fresh values of some aggregates of one host table.
 
-    def __init__(self, propagation: Propagation, host: Host, values: Sequence[ComputedValue]) -> None:
+    :param whole: whether all hosts are meant, whatever keys are given.
+    """
+
+    def __init__(
+        self, propagation: Propagation, host: Host, values: Sequence[ComputedValue], *, whole: bool = False
+    ) -> None:
         self._propagation = propagation
+        self._whole = whole
         self._statements = propagation.db.statements
         self._host_statements = HostStatements.of(self._statements)
         self._dialect = propagation.db.dialect
@@ -103,23 +110,34 @@ class Recompute:
         rows, parameters = self._python_rows(keys)
 
         def make() -> Any:
-            joined, states, results = self._fresh(rows is not None)
-            running = self._running()
-            fresh = select(*labelled([*self._host.key, *results, *(states[c] for c in running)])).select_from(joined)
-            fresh = fresh.where(self._dialect.contains(self._host.key, "ids", self._shape(self._host.key)))
-            found = fresh.subquery("fresh")
-            width = len(self._host.key)
-            targets = [*(value.column for value in self._values), *running]
-            stored: dict[str, Any] = {c.key: c for c in self._host.table.columns if c.onupdate is not None}
-            stored |= {c.key: found.c[f"c{width + i}"] for i, c in enumerate(targets)}
-            statement = update(self._host.table).values(stored)
-            statement = statement.where(*(c == found.c[f"c{i}"] for i, c in enumerate(self._host.key)))
+            statement = self._update(python=rows is not None)
             return statement.returning(*self._host.key, *(value.column for value in self._values))
 
         statement = self._statements.keep(("store fresh", self._host, self._values, rows is not None), make)
         width = len(self._host.key)
         for row in self._propagation.db.execute(self._host.source, statement, parameters):
             self._propagation.db.memory.refresh(self._values, tuple(row[:width]), tuple(row[width:]))
+
+    def whole_update(self) -> Update | None:
+        """Return one statement without parameters of keys that stores all values; ``None`` if it takes Python."""
+        return None if any(edge.python for edge in self._edges) else self._update(python=False)
+
+    def _update(self, *, python: bool) -> Update:
+        joined, states, results = self._fresh(python)
+        running = self._running()
+        fresh = select(*labelled([*self._host.key, *results, *(states[c] for c in running)])).select_from(joined)
+        if not self._whole:
+            fresh = fresh.where(self._dialect.contains(self._host.key, "ids", self._shape(self._host.key)))
+        found = fresh.subquery("fresh")
+        width = len(self._host.key)
+        targets = [*(value.column for value in self._values), *running]
+        stored: dict[str, Any] = {c.key: c for c in self._host.table.columns if c.onupdate is not None}
+        stored |= {c.key: found.c[f"c{width + i}"] for i, c in enumerate(targets)}
+        return (
+            update(self._host.table)
+            .values(stored)
+            .where(*(c == found.c[f"c{i}"] for i, c in enumerate(self._host.key)))
+        )
 
     def _running(self) -> list[Column[Any]]:
         own = {value.column for value in self._values}
@@ -187,7 +205,7 @@ class Recompute:
     def _restricted(self, statement: Select[Any], edge: Edge) -> Select[Any]:
         """Return ``statement`` for members of the wanted hosts: a large table is not summed up for a few of them."""
         host = self._host
-        if host.constant is not None:
+        if host.constant is not None or self._whole:
             return statement
         wanted = self._dialect.contains(host.key, "ids", self._shape(host.key))
         if tuple(edge.host_key) != tuple(host.key):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Update
 from sqlalchemy.orm import Session
 
 from ..computations.agenda import run_agenda
@@ -52,3 +52,13 @@ def backfill_values(
                 refresh_same_row(propagation.db, source, keys)
         session.expunge_all()
         return keys[-1] if keys else None
+
+
+def whole_update(statements: Statements, values: Sequence[ComputedValue]) -> Update | None:
+    """Return the one statement that stores aggregates of a table for all its rows; ``None`` if it takes Python.
+
+    For scripts: it locks every row until its transaction ends.
+    """
+    with Session() as session:
+        propagation = Propagation(session, statements, Memory(session, statements.plan))
+        return Recompute(propagation, statements.plan.hosts[values[0].table], values, whole=True).whole_update()
