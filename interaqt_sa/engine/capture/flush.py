@@ -24,7 +24,7 @@ from ..locking.lock_pass import LockPass
 from ..plan import Edge, Key, Plan, Source, Watch, watch_of
 from ..propagation.dependents import Rows
 from ..propagation.propagation import Propagation
-from ..propagation.written_rows import WrittenRows
+from ..propagation.write import Write, WriteBracket
 from ..sql.statement_cache import Statements
 from .chosen_objects import with_members
 from .computed_writes import refuse_computed_write
@@ -45,7 +45,8 @@ class Flush:
         self.plan: Plan = statements.plan
         self.propagation = Propagation(session, statements, Memory(session, statements.plan))
         mutations = self.propagation.mutations = Mutations(self.propagation)
-        self.written = WrittenRows(self.propagation)
+        self._bracket = WriteBracket(self.propagation)
+        self.written = self._bracket.written
         self.events = FlushEvents(self.propagation, mutations, self.written)
         self.foretold = ForetoldRows(self.propagation, self.written)
         self.same_row = SameRowValues(self.propagation.db)
@@ -120,11 +121,9 @@ class Flush:
         self._add_known(locks)
         if others is not None:
             others.add_to(locks)
-        if self._touched or locks:
-            self.propagation.before(self._touched, locks)
-            for source, rows in self._touched.items():
-                self._seen.update({(source, key): rows.columns for key in rows.keys})
-        self.written.remember(self._touched, self._classes, locks.found)
+        self._bracket.open(Write(self._touched, locks, self._classes))
+        for source, rows in self._touched.items():
+            self._seen.update({(source, key): rows.columns for key in rows.keys})
         try:
             self.same_row.before_flush(self._new, self._changed, self._carried)
         except BaseException:
@@ -290,9 +289,7 @@ class Flush:
     def late(self, source: Source, keys: Iterable[Key], columns: set[Any] | None, lock: Lock) -> None:
         """Lock and read rows that are written although nothing announced it, or not all of it."""
         if unseen := self.unseen(source, keys, columns):
-            touched = {source: Touched(dict.fromkeys(unseen, lock), columns)}
-            self.propagation.before(touched)
-            self.written.remember(touched)
+            self._bracket.open(Write({source: Touched(dict.fromkeys(unseen, lock), columns)}))
             for key in unseen:
                 seen = self._seen.get((source, key), set())
                 self._seen[source, key] = None if columns is None or seen is None else seen | columns

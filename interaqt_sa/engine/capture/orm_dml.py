@@ -22,14 +22,15 @@ from ..database.cursor_execution import shared_options
 from ..database.loaded_objects import Memory
 from ..database.members_without_foreign_key import lock_rekeyed
 from ..database.polymorphic_rows import read_by_class
-from ..database.row_functions import read_attributes, refresh_same_row
+from ..database.row_functions import read_attributes
 from ..database.touched_rows import Touched
+from ..locking.lock_pass import LockPass
 from ..locking.lock_paths import has_hosts_below
 from ..plan import Key, Source
 from ..plan.column_replacement import labelled
 from ..propagation.inserted_rows import count_inserted, returned_columns
 from ..propagation.told import told_class
-from ..propagation.written_rows import WrittenRows
+from ..propagation.write import Changed, NamedRows, Write, WriteBracket
 from ..sql.row_restriction import Restriction
 from ..sql.statement_cache import Statements
 from .computed_writes import GivenComputedValues
@@ -68,7 +69,7 @@ class Bulk:
         self.mapper: Mapper[Any] | None = dml.mapper or self.source.mapper
         self.propagation.db.connection(self.source)  # refuses what cannot be kept true before anything is written
         self.given = Given(self.dml, self.propagation, self.source, self.mapper)
-        self._written = WrittenRows(self.propagation)
+        self._bracket = WriteBracket(self.propagation)
 
     @property
     def key(self) -> Sequence[Column[Any]]:
@@ -203,18 +204,14 @@ class Bulk:
         told = [{c: known_value(v) for c, v in row.items()} for row in rows]
         displaced = find_displaced(self.propagation, self.source, targets, told)
         if len(keys) > 1:  # and of several rows that get the same values only the last one stays
-            touched = self._with_dependents(keys)
-            self.propagation.before(touched)
-            self._remember(touched, keys)
+            self._open(self._with_dependents(keys), keys)
         return self._read_gone(displaced, keys)
 
     def _read_gone(self, found: Iterable[Key], besides: Iterable[Key]) -> list[Key]:
         stay = set(besides)
         gone = [key for key in found if key not in stay]
         if gone:
-            touched = self._with_dependents(gone)
-            self.propagation.before(touched)
-            self._remember(touched, gone)
+            self._open(self._with_dependents(gone), gone)
         return gone
 
     # -- UPDATE ------------------------------------------------------------------------------------------------
@@ -325,20 +322,13 @@ class Bulk:
         touched = {self.source: Touched(dict.fromkeys(keys, lock), changed)} if keys else {}
         followed = frozenset(changed & self.plan.followed([self.table])) - set(self.key)
         if keys and followed:
-            self._written.find_dependents({self.source.table: dict.fromkeys(keys, followed)}, touched)
-        locks = self.given.locks(touched, rows)
-        if locks:
-            self.propagation.before(touched, locks)
-        self._remember(touched)
+            self._bracket.written.find_dependents({self.source.table: dict.fromkeys(keys, followed)}, touched)
+        self._open(touched, locks=self.given.locks(touched, rows))
 
     def moved(self, keys: Sequence[Key], columns: set[Column[Any]] | None = None) -> None:
         """Note that rows were updated, in ``columns`` only if that is known."""
-        self.propagation.moved(self.source, keys, columns)
-        if self.source.same_row and keys:
-            refresh_same_row(self.propagation.db, self.source, keys)
-        self._written.follow()
-        self._written.tell()
-        self._written = WrittenRows(self.propagation)
+        self._bracket.close(Changed(self.source, keys, columns))
+        self._bracket = WriteBracket(self.propagation)
 
     # -- mutation events ---------------------------------------------------------------------------------------
 
@@ -363,13 +353,12 @@ class Bulk:
         base = mapper.base_mapper
         return base if base.local_table is self.source.table and self.plan.is_narrowed(base) else mapper
 
-    def _remember(self, touched: Mapping[Source, Touched], keys: Sequence[Key] = ()) -> None:
-        """Read rows as they are before the statement."""
+    def _open(self, touched: Mapping[Source, Touched], keys: Sequence[Key] = (), locks: LockPass | None = None) -> None:
+        """Lock rows, and read what they contribute and what they are."""
         own = touched[self.source].keys if self.source in touched else keys
         mapper = self._found_as()
-        if mapper is not None and own:
-            self._written.remember_rows(self.source, mapper, own)
-        self._written.remember(touched)
+        named = NamedRows(self.source, mapper, own) if mapper is not None and own else None
+        self._bracket.open(Write(touched, locks, named=named))
 
     # -- DELETE ------------------------------------------------------------------------------------------------
 
@@ -377,9 +366,7 @@ class Bulk:
         """Lock the rows that match and what goes with them, delete just those, and let the difference follow."""
         keys = self._matching(Lock.UPDATE, None)
         if keys:
-            touched = self._with_dependents(keys)
-            self.propagation.before(touched)
-            self._remember(touched, keys)
+            self._open(self._with_dependents(keys), keys)
             self.protect(None)
         result = self._run_restricted(keys)
         self.moved(keys, set())  # they contribute nowhere
@@ -392,7 +379,7 @@ class Bulk:
         if self.table in self.plan.sources:
             touched[self.source] = Touched(dict.fromkeys(keys, Lock.UPDATE), None)
         if self.table is self.source.table:
-            self._written.find_dependents({self.table: dict.fromkeys(keys)}, touched)
+            self._bracket.written.find_dependents({self.table: dict.fromkeys(keys)}, touched)
         return touched
 
     # -- rows that match ---------------------------------------------------------------------------------------

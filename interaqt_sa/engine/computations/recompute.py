@@ -32,12 +32,12 @@ from ...dialects import Lock
 from ...dialects.base import named
 from ..database.python_contributions import evaluate_members
 from ..database.round_trip import as_stored, same_value
-from ..database.row_functions import fresh_same_row, read_attributes, refresh_same_row
+from ..database.row_functions import fresh_same_row, read_attributes
 from ..database.touched_rows import Touched
 from ..plan import ComputedValue, Edge, Host, Key, Source
 from ..plan.column_replacement import labelled
 from ..propagation.propagation import Propagation
-from ..propagation.written_rows import WrittenRows
+from ..propagation.write import Changed, NamedRows, Write, WriteBracket
 from ..sql.host_statements import HostStatements
 from .selection_application import selection_of
 
@@ -274,14 +274,12 @@ def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Seq
     refreshes = bool(source.same_row) and (len(aggregates) > 0 or any(v in source.same_row for v in values))
     # functions of the row are all called again, so other rows may read something new of each of their columns
     columns = {c for v in (*values, *(source.same_row if refreshes else ())) for c in (v.column, *v.running)}
-    propagation.before({source: Touched(dict.fromkeys(keys), columns)})
-    written = WrittenRows(propagation)
-    written.remember_rows(source, values[0].mapper, keys)
+    bracket = WriteBracket(propagation)
+    touched = {source: Touched(dict.fromkeys(keys), columns)}
+    bracket.open(Write(touched, named=NamedRows(source, values[0].mapper, keys)))
     if aggregates and host is not None:
         Recompute(propagation, host, aggregates).write(keys)
-    if refreshes:
-        refresh_same_row(propagation.db, source, keys)
-    written.tell()
+    bracket.close(*([Changed(source, keys, columns)] if refreshes else ()))
 
 
 def read_same_row(propagation: Propagation, value: ComputedValue, keys: Sequence[Key]) -> Iterator[Fresh]:

@@ -13,17 +13,14 @@ from sqlalchemy.sql.elements import ClauseElement
 from ...dialects import Lock
 from ...dialects.base import named
 from ...errors import ComputationError
-from ...schema.record_lookup import stored_attributes
-from ..database.polymorphic_rows import read_by_class
-from ..database.row_functions import read_attributes, refresh_same_row
+from ..database.row_functions import read_attributes
 from ..database.stored_values import store_values
 from ..database.touched_rows import Touched
 from ..plan import Key, Source
-from ..propagation.event_listener import RowsByClass
 from ..propagation.explicit_ids import move_sequence
 from ..propagation.inserted_rows import count_inserted
 from ..propagation.propagation import Propagation
-from ..propagation.written_rows import WrittenRows
+from ..propagation.write import Changed, NamedRows, Write, WriteBracket
 from .initial_states import initial_value
 
 Values = Mapping[str, Any]
@@ -163,39 +160,38 @@ def _update_alike(
     written = set(columns)
     lock = source.lock_to_change(written)
     touched: dict[Key, Lock | None] = dict.fromkeys(rows, lock if locked is None else None)
-    propagation.before({source: Touched(touched, written | source.following())})
-    old: RowsByClass = {}
-    if mutations is not None and mutations.wanted(mapper):
-        if locked is None or propagation.db.statements.plan.is_narrowed(mapper):
-            old = read_by_class(propagation.db, source, mapper, rows)
-        else:
-            old = {mapper: _attributes(mapper, rows, locked)}
+    bracket = WriteBracket(propagation)
+    heard = mutations is not None and mutations.wanted(mapper)
+    is_known = heard and not propagation.db.statements.plan.is_narrowed(mapper)
+    attributes = propagation.db.statements.stored(mapper)
+    read = locked if locked is not None and is_known else {}
+    known = {k: tuple(read[k][c] for c in attributes.values()) for k in rows if k in read}
+    bracket.open(
+        Write(
+            {source: Touched(touched, written | source.following())},
+            named=NamedRows(source, mapper, rows),
+            found={source: known} if known else None,
+        )
+    )
     table = columns[0].table
     assert isinstance(table, Table)
     picked = [(*k, *(row[c] for c in columns)) for k, row in rows.items()]
     stored = dict(store_values(propagation.db, source, table, columns, picked, fires_onupdate=True))
     found = list(stored)
-    propagation.moved(source, found)
     names = [mapper.get_property_by_column(c).key if c in mapper.columns.values() else None for c in columns]
     for k, values in stored.items():
         fresh = {name: value for name, value in zip(names, values, strict=True) if name is not None}
         propagation.db.memory.refresh_attributes(mapper, k, fresh)
-    if source.same_row and found:
-        refresh_same_row(propagation.db, source, found)
-    if mutations is not None and any(old.values()):
-        whole = mutations.has_reactions(mapper) or source.same_row or any(c.onupdate is not None for c in table.columns)
-        if whole:
-            new = read_by_class(propagation.db, source, mapper, [key for alike in old.values() for key in alike])
-        else:  # nobody computes from these events: what was written will do
-            before = old[mapper]
-            now = {k: dict(zip(columns, values, strict=True)) for k, values in stored.items()}
-            new = {mapper: {k: {**before[k], **_attributes(mapper, (k,), now)[k]} for k in found if k in before}}
-        mutations.changed(old, new)
-
-
-def _attributes(mapper: Mapper[Any], keys: Iterable[Key], rows: Mapping[Key, Row]) -> dict[Key, dict[str, Any]]:
-    names = stored_attributes(mapper)
-    return {k: {name: rows[k][column] for name, column in names if column in rows[k]} for k in keys}
+    reacts = mutations is not None and mutations.has_reactions(mapper)
+    if heard and not (reacts or source.same_row or any(c.onupdate is not None for c in table.columns)):
+        # nothing is computed from these events: what was written will do
+        for k, values in stored.items():
+            now = dict(zip(columns, values, strict=True))
+            before = bracket.written.remembered(source, mapper, k)
+            if before is not None:
+                fresh = {name: now[c] for name, c in attributes.items() if c in now}
+                bracket.written.foretell(source, mapper, k, {**before, **fresh})
+    bracket.close(Changed(source, found))
 
 
 def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], keys: Iterable[Key]) -> None:
@@ -204,11 +200,9 @@ def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], k
     if not wanted:
         return
     touched = {source: Touched(dict.fromkeys(wanted, Lock.UPDATE), None)}
-    written = WrittenRows(propagation)
-    written.find_dependents({source.table: dict.fromkeys(wanted)}, touched)
-    propagation.before(touched)
-    written.remember_rows(source, mapper, wanted)
-    written.remember(touched)
+    bracket = WriteBracket(propagation)
+    bracket.written.find_dependents({source.table: dict.fromkeys(wanted)}, touched)
+    bracket.open(Write(touched, named=NamedRows(source, mapper, wanted)))
     for table in reversed([t for t in mapper.tables if isinstance(t, Table)]):
         key = source.key_in(table)
         statement = propagation.db.statements.keep(
@@ -219,8 +213,7 @@ def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], k
         )
         packed = propagation.db.dialect.pack("ids", source.key_shape, list(wanted))
         propagation.db.connection(source).execute(statement, packed, execution_options=propagation.db.options)
-    written.follow()
-    written.tell()
+    bracket.close()
 
 
 def column_values(mapper: Mapper[Any], row: Values) -> dict[str, Any]:

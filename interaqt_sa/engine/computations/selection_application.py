@@ -25,6 +25,7 @@ from ...dialects.base import RowShape, named
 from ..database.touched_rows import Batch, Row, Touched
 from ..plan import Key
 from ..plan.column_replacement import labelled
+from ..propagation.write import Changed, NamedRows, Write, WriteBracket
 from ..sql.host_statements import HostStatements
 from . import Selection
 
@@ -63,7 +64,7 @@ class SelectionUpdates:
             propagation.db.require_latest_rows(edge.driver, f"{edge.name}: whether another member takes its place")
         values = _values(edge)
         is_seen = not grows or self._is_seen(edge)
-        written = self._prepare(edge, targets) if is_seen else None
+        bracket = self._open(edge, targets) if is_seen else None
         statement = self._statements.keep(("select", edge, grows), lambda: self._update(edge, grows=grows))
         nothing = (None,) * len(edge.vector)
         rows = [(*row, *nothing) for row in left]
@@ -75,8 +76,8 @@ class SelectionUpdates:
         for key, row in zip(changed, found, strict=True):
             propagation.db.memory.refresh(values, key, tuple(row[size:]))
         propagation.changed(edge.host, changed)
-        if written is not None:
-            self._finish(edge, written, changed)
+        if bracket is not None:
+            bracket.close(Changed(edge.host.source, changed, edge.host.written_over([edge])))
 
     def _grows(self, value: ComputedValue) -> bool:
         """Whether new members are compared with what is stored."""
@@ -95,29 +96,17 @@ class SelectionUpdates:
             or (mutations is not None and mutations.wanted(host.mapper))
         )
 
-    # -- before and after --------------------------------------------------------------------------------------
-
-    def _prepare(self, edge: Edge, targets: set[Key]) -> Any:
+    def _open(self, edge: Edge, targets: set[Key]) -> WriteBracket:
         """Lock hosts, and read what they contribute in turn and what their rows are."""
-        from ..propagation.written_rows import WrittenRows  # it stands on the propagation
-
         propagation, host = self._propagation, edge.host
         key = tuple(edge.host_key)
         keys = list(targets) if key == tuple(host.source.key) else propagation.reader.lock_targets(host, key, targets)
-        written = WrittenRows(propagation)
         columns = host.written_over([edge])
-        lock = host.source.lock_to_change(columns)
-        propagation.before({host.source: Touched(dict.fromkeys(keys, max(lock, Lock.NO_KEY_UPDATE)), columns)})
-        written.remember_rows(host.source, host.mapper, keys)
-        return written
-
-    def _finish(self, edge: Edge, written: Any, changed: Sequence[Key]) -> None:
-        from ..database.row_functions import refresh_same_row  # it stands on the propagation
-
-        source = edge.host.source
-        if source.same_row and changed:
-            refresh_same_row(self._propagation.db, source, changed)
-        written.tell()
+        lock = max(host.source.lock_to_change(columns), Lock.NO_KEY_UPDATE)
+        touched = {host.source: Touched(dict.fromkeys(keys, lock), columns)}
+        bracket = WriteBracket(propagation)
+        bracket.open(Write(touched, named=NamedRows(host.source, host.mapper, keys)))
+        return bracket
 
     # -- statements --------------------------------------------------------------------------------------------
 
