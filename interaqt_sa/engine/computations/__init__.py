@@ -7,7 +7,17 @@ computes from all members. Read :mod:`.agenda` first, and :mod:`.summation` for 
 """
 
 from ..plan.accumulator import Accumulator, Contribution, Selection, accumulates, accumulator_for
-from . import average, count, extremes, quantifiers, summation, weighted_summation
+from . import (
+    average,
+    count,
+    extremes,
+    quantifiers,
+    same_row,
+    state_machine,
+    summation,
+    transform,
+    weighted_summation,
+)
 
 __all__ = [
     "Accumulator",
@@ -19,6 +29,9 @@ __all__ = [
     "count",
     "extremes",
     "quantifiers",
+    "same_row",
+    "state_machine",
     "summation",
+    "transform",
     "weighted_summation",
 ]

@@ -14,8 +14,7 @@ from ...schema.record_lookup import record_name
 from ...session.state import SessionState
 from ..database.round_trip import same_value
 from ..propagation.propagation import Propagation
-from .state_machine import run_machine
-from .transform import run_derivation
+from .effects import run_effect
 
 if TYPE_CHECKING:
     from ..database.loaded_objects import Memory
@@ -138,17 +137,11 @@ class Mutations:
         return fired
 
     def _run(self, effect: Machine | Derivation, reactions: Sequence[Reaction], event: MutationEvent) -> None:
-        from ..plan import Machine
-
-        if isinstance(effect, Machine):
-            transfers = [reaction.transfer for reaction in reactions if reaction.transfer is not None]
-            run_machine(self._propagation, effect, transfers, event, self._state.context)
-        else:
-            self._is_deriving = True
-            try:
-                run_derivation(self._propagation, effect, event)
-            finally:
-                self._is_deriving = False
+        self._is_deriving = effect.adds_rows
+        try:
+            run_effect(effect, self._propagation, reactions, event, self._state.context)
+        finally:
+            self._is_deriving = False
 
 
 def start_propagation(

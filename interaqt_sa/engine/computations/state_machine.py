@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Dialect, Enum, String, case, func, or_, update
 from sqlalchemy import inspect as sa_inspect
@@ -13,18 +13,44 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.dml import Update
 
 from ...definitions.events import MutationEvent
-from ...definitions.state_machine import StateNode, StateTransfer
+from ...definitions.state_machine import StateMachine, StateNode, StateTransfer
 from ...definitions.stored_states import state_in_column
 from ...dialects.base import is_row
 from ...errors import ComputationError, ComputationProtocolError, FrameworkError
+from ...schema.computed import state_of
 from ...schema.given_values import may_be_stored
+from ..plan import ComputedValue, Key, Machine, Plan, Reaction
 from ..plan.column_replacement import labelled
+from ..plan.event_reactions import add_reaction, resolved_trigger
+from ..plan.kinds import add_value
+from ..plan.watched_tables import Sources
+from ..propagation.propagation import Propagation
+from .effects import run_effect
 from .initial_states import value_on_entering
 from .row_writes import lock_and_read, update_rows
 
-if TYPE_CHECKING:
-    from ..plan import Key, Machine
-    from ..propagation.propagation import Propagation
+
+@add_value.register
+def _add(declaration: StateMachine, plan: Plan, sources: Sources, value: ComputedValue) -> None:
+    """Add the machine of a column and the triggers of its transfers.
+
+    :raises DefinitionFault: if the rows of a record that it names cannot be followed.
+    """
+    source = sources.mapper(value.mapper)
+    hidden = [c for c in value.table.columns if state_of(c) == (value.column.name, "state")]
+    machine = Machine(value, declaration, source, hidden[0] if hidden else value.column)
+    plan.machines.append(machine)
+    for transfer in declaration.transfers:
+        mapper, trigger = resolved_trigger(plan, transfer.trigger)
+        add_reaction(plan, sources, Reaction(mapper, trigger, machine, transfer))
+
+
+@run_effect.register
+def _run(
+    machine: Machine, propagation: Propagation, reactions: Sequence[Reaction], event: MutationEvent, ctx: Any
+) -> None:
+    transfers = [reaction.transfer for reaction in reactions if reaction.transfer is not None]
+    run_machine(propagation, machine, transfers, event, ctx)
 
 
 def run_machine(

@@ -4,19 +4,58 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Select, select
+from sqlalchemy.orm import Mapper
 
 from ...definitions.events import MutationEvent, RecordView
+from ...definitions.transform import Transform
 from ...dialects import Lock
 from ...errors import ComputationError
+from ...schema.computed import state_of
+from ...schema.record_lookup import resolve_record
 from ..database.python_contributions import call
+from ..plan import Derivation, Key, Plan, Reaction
+from ..plan.edge_builder import stored_attributes
+from ..plan.event_reactions import add_reaction, resolved_trigger
+from ..plan.kinds import add_rows
+from ..plan.watched_tables import Sources
+from ..propagation.propagation import Propagation
+from .effects import run_effect
 from .row_writes import column_values, delete_rows, insert_rows, update_rows
 
-if TYPE_CHECKING:
-    from ..plan import Derivation, Key
-    from ..propagation.propagation import Propagation
+
+@add_rows.register
+def _add(transform: Transform, plan: Plan, sources: Sources, mapper: Mapper[Any]) -> None:
+    """Add a derivation and the events that it follows.
+
+    :raises DefinitionFault: if the rows of a record that it names cannot be followed.
+    """
+    target = sources.mapper(mapper)
+    derivation = Derivation(mapper.class_.__name__, transform, target, mapper)
+    plan.derivations.append(derivation)
+    if transform.record is not None:
+        derivation.origin = resolve_record(plan.metadata, transform.record)
+        names = transform.attribute_query or tuple(stored_attributes(derivation.origin))
+        derivation.attributes = tuple(names)
+        columns = {place[1]: c for c in target.table.columns if (place := state_of(c)) is not None and place[0] is None}
+        derivation.source_column, derivation.index_column = columns["source"], columns["index"]
+        add_reaction(plan, sources, Reaction(derivation.origin, None, derivation))
+    for dependency in (transform.event_deps or {}).values():
+        event_mapper, trigger = resolved_trigger(plan, dependency)
+        add_reaction(plan, sources, Reaction(event_mapper, trigger, derivation))
+
+
+@run_effect.register
+def _run(
+    derivation: Derivation,
+    propagation: Propagation,
+    reactions: Sequence[Reaction],
+    event: MutationEvent,
+    ctx: Any,
+) -> None:
+    run_derivation(propagation, derivation, event)
 
 
 def run_derivation(propagation: Propagation, derivation: Derivation, event: MutationEvent) -> None:

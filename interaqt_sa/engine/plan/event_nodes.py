@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Column
 from sqlalchemy.orm import Mapper
@@ -21,6 +21,7 @@ class Machine:
     :ivar state: the column with the name of the state, which is the value itself unless a node computes one.
     """
 
+    adds_rows: ClassVar[bool] = False
     value: ComputedValue
     declaration: StateMachine
     source: Source
@@ -35,6 +36,7 @@ class Derivation:
     :ivar source_column: hidden column with the key of the source row; ``None`` if event-driven.
     """
 
+    adds_rows: ClassVar[bool] = True
     name: str
     transform: Transform
     target: Source

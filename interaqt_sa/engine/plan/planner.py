@@ -12,9 +12,6 @@ from sqlalchemy.orm import Mapper, RelationshipProperty
 from ...definitions.aggregates import Aggregate
 from ...definitions.computation import info_of
 from ...definitions.match import MatchExp
-from ...definitions.same_row import SameRow
-from ...definitions.state_machine import StateMachine
-from ...definitions.transform import Transform
 from ...errors import DefinitionError, DefinitionFault
 from ...schema.checks.computation_checks import ComputationChecks
 from ...schema.checks.outlines import Outlines
@@ -28,7 +25,7 @@ from ...schema.record_lookup import record_name, resolve_record
 from .accumulator import accumulator_for
 from .contributions import ComputedValue, Host, Part
 from .edge_builder import EdgeBuilder, flatten_attributes
-from .event_reactions import add_state_machine, add_transform
+from .kinds import add_rows, add_value
 from .lock_order import assign_ranks
 from .plan import Plan
 from .watched_tables import Sources
@@ -113,24 +110,15 @@ class _PlanBuilder:
         is_sound = self.checks.check_rows(transform, table.fullname, table.columns, outline)
         if is_sound and transform is not None:
             with self.faults.caught(outline.name, record=outline.name):
-                self._add_transform(mapper, transform)
-
-    def _add_transform(self, mapper: Mapper[Any], transform: Transform) -> None:
-        add_transform(self.plan, self.sources, mapper, transform)
+                add_rows(transform, self.plan, self.sources, mapper)
 
     # -- values ------------------------------------------------------------------------------------------------
 
     def _add_value(self, value: ComputedValue) -> None:
-        source = self.sources.mapper(value.mapper)
-        match value.computation:
-            case Aggregate():
-                self._add_aggregate(value)
-            case SameRow():
-                source.same_row.append(value)
-            case StateMachine():
-                add_state_machine(self.plan, self.sources, value)
-            case _:
-                raise DefinitionFault(f"{type(value.computation).__name__} cannot be kept on a property")
+        if isinstance(value.computation, Aggregate):
+            self._add_aggregate(value)
+        else:
+            add_value(value.computation, self.plan, self.sources, value)
         self.plan.computed[value.name] = value
 
     def _add_aggregate(self, value: ComputedValue) -> None:

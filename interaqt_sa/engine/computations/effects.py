@@ -1,0 +1,23 @@
+"""Run what an event sets off; each kind that reacts registers here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import singledispatch
+from typing import Any
+
+from ...definitions.events import MutationEvent
+from ..plan import Reaction
+from ..propagation.propagation import Propagation
+
+
+@singledispatch
+def run_effect(
+    effect: Any, propagation: Propagation, reactions: Sequence[Reaction], event: MutationEvent, ctx: Any
+) -> None:
+    """Let ``effect``, a node of the plan, follow an event.
+
+    :param reactions: those that call for it.
+    :param ctx: the context of the running dispatch.
+    """
+    raise TypeError(f"nothing runs {effect!r}")

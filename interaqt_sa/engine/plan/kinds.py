@@ -1,0 +1,35 @@
+"""How kinds of computations enter a plan: each registers here, and the planner asks without knowing them.
+
+Aggregates need no entry of their own: they register an :class:`.Accumulator`.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+from sqlalchemy.orm import Mapper
+
+from ...definitions.computation import Computation
+from ...errors import DefinitionFault
+from .contributions import ComputedValue
+from .plan import Plan
+from .watched_tables import Sources
+
+
+@singledispatch
+def add_value(computation: Computation[Any], plan: Plan, sources: Sources, value: ComputedValue) -> None:
+    """Add the value of a column to a plan.
+
+    :raises DefinitionFault: if no such kind is registered, or rows that it names cannot be followed.
+    """
+    raise DefinitionFault(f"{type(computation).__name__} cannot be kept on a property")
+
+
+@singledispatch
+def add_rows(computation: Computation[Any], plan: Plan, sources: Sources, mapper: Mapper[Any]) -> None:
+    """Add what gives the rows of a class to a plan.
+
+    :raises DefinitionFault: likewise.
+    """
+    raise DefinitionFault(f"{type(computation).__name__} does not give rows")
