@@ -65,10 +65,11 @@ def configure(target_metadata: Any, *, allow_drop: bool = False, **users_own: An
 
 def _targets(given: Any) -> list[MetaData]:
     # a class is a base, also one that counts as a sequence
-    if isinstance(given, type) or not isinstance(given, Sequence):
+    if isinstance(given, (type, str)) or not isinstance(given, Sequence):
         return [metadata_of(given)]
     many: list[Any] = list(given)  # pyright: ignore[reportUnknownArgumentType]
-    return [metadata_of(target) for target in many]
+    # a name in the settings may stand for a list itself
+    return [metadata for target in many for metadata in _targets(target)]
 
 
 def _schemas(targets: Sequence[MetaData], users_own: dict[str, Any]) -> dict[str, Any]:

@@ -273,6 +273,7 @@ def test_several_metadata_and_other_bases() -> None:
     assert "interaqt_backfill" in base.metadata.tables
     assert "interaqt_backfill" not in other.tables
     assert configure(base.registry)["target_metadata"] is base.metadata
+    assert configure([[base, other]])["target_metadata"] == [base.metadata, other]
     with pytest.raises(TypeError, match="base must be"):
         configure("nonsense")
 
