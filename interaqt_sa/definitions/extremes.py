@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Boolean, Column, Date, DateTime, Enum, Float, Integer, Interval, Numeric, String, Time
 from sqlalchemy.types import TypeEngine
 
-from ..dialects.stored_types import stored_type
+from ..dialects.stored_types import binds_in_sql, is_alike, stored_type
 from ..errors import DefinitionFault
 from .aggregates import Direction, FieldAggregate
 from .arguments import RecordRef, Where
@@ -48,9 +48,9 @@ def check_ordered_field(kind: str, name: str, declared: TypeEngine[Any], column:
     :raises DefinitionFault: saying what is wrong with it.
     """
     field, own = stored_type(declared), stored_type(column.type)
-    if not isinstance(field, ORDERED) or isinstance(field, Boolean) or declared._has_bind_expression:
+    if not isinstance(field, ORDERED) or isinstance(field, Boolean) or binds_in_sql(declared):
         raise DefinitionFault(f"{name!r} is {declared!r}, of which not every database tells the least and the greatest")
-    is_same = field._type_affinity is own._type_affinity and isinstance(field, Enum) == isinstance(own, Enum)
+    is_same = is_alike(field, own) and isinstance(field, Enum) == isinstance(own, Enum)
     is_same = is_same and (type(declared) is type(column.type) or (declared is field and column.type is own))
     if not is_same or not _holds(own, field):
         raise DefinitionFault(

@@ -83,7 +83,8 @@ class System:
         if isinstance(bind, type) and issubclass(bind, Session):
             return sessionmaker(class_=bind)  # its class is one below, and so attached with it
         if not isinstance(bind, Engine):
-            raise wrong_factory("System", "an Engine, a sessionmaker, a scoped_session or a Session class", bind)
+            given: Any = bind  # pyright: ignore[reportUnknownVariableType]
+            raise wrong_factory("System", "an Engine, a sessionmaker, a scoped_session or a Session class", given)
         if self._sqlite is not None:
             self._sqlite.configure(bind)
         if self.isolation != "READ COMMITTED":

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.sql import visitors
-from sqlalchemy.sql.dml import Delete, Insert, Update
+from sqlalchemy.sql.dml import Delete, Insert
 
 from ...dialects.execution_options import STATEMENT_OPTION
 from ...errors import UnmanagedWriteError
@@ -70,8 +70,7 @@ def is_like(seen: Any, parameters: Sequence[Mapping[str, Any]], context: Any) ->
     now, before = dml_of(getattr(final, "statement", final)), dml_of(getattr(seen, "statement", seen))
     if now is None or before is None:
         return now is before
-    is_of_one_kind = any(isinstance(now, kind) and isinstance(before, kind) for kind in (Insert, Update, Delete))
-    if not is_of_one_kind or _name(now.table) != _name(before.table):
+    if now.__visit_name__ != before.__visit_name__ or _name(now.table) != _name(before.table):
         return False
     if isinstance(now, Insert) and isinstance(before, Insert):
         return now.select is before.select and len(conflict_clauses(now)) == len(conflict_clauses(before))
