@@ -66,7 +66,8 @@ def configure(target_metadata: Any, *, allow_drop: bool = False, **users_own: An
 def _targets(given: Any) -> list[MetaData]:
     # a class is a base, also one that counts as a sequence
     if isinstance(given, (type, str)) or not isinstance(given, Sequence):
-        return [metadata_of(given)]
+        one: Any = given
+        return [metadata_of(one)]
     many: list[Any] = list(given)  # pyright: ignore[reportUnknownArgumentType]
     # a name in the settings may stand for a list itself
     return [metadata for target in many for metadata in _targets(target)]
