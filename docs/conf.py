@@ -17,6 +17,9 @@ exclude_patterns = ["_build", "examples"]
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 
+# pictures of Mermaid are text here
+suppress_warnings = ["misc.highlighting_failure"]
+
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 
