@@ -65,7 +65,6 @@ def configure(target_metadata: Any, *, allow_drop: bool = False, **users_own: An
 
 def _targets(given: Any) -> list[MetaData]:
     # a class is a base, also one that counts as a sequence
-    base: Any = given
     if isinstance(given, (type, str)) or not isinstance(given, Sequence):
         one: Any = given
         return [metadata_of(one)]
