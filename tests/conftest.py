@@ -109,7 +109,7 @@ def _postgres_url(request: pytest.FixtureRequest) -> Callable[[], str]:
 
 
 def _passed(request: pytest.FixtureRequest) -> bool:
-    """Tell whether the test itself passed: after a failure, connections held by its traceback are no leak."""
+    """Tell whether the test itself passed: after a failure, connections held by its traceback are not a leak."""
     return request.node.stash.get(_PASSED, False)
 
 

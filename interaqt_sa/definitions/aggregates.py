@@ -79,7 +79,7 @@ class Aggregate(Computation[T], Generic[T]):
         if callback is not None:
             if not callable(callback):
                 raise ComputationProtocolError(
-                    f"{type(self).__name__}({source!r}): the callback {callback!r} is no function; "
+                    f"{type(self).__name__}({source!r}): the callback {callback!r} is not a function; "
                     f"for conditions use {self._conditions}={{…}}"
                 )
             refuse_coroutine_function(callback, type(self).__name__)

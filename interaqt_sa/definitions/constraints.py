@@ -18,7 +18,7 @@ class UniqueConstraint:
         ``"target"``. They become the columns of the index in this order.
     :param where: the constraint holds only among rows that match; own columns only.
     :param violation_code: ``code`` of the :class:`.ConstraintViolationError` that a violation raises.
-    :raises TypeError: if the name is no string. All else is looked at when the record is compiled.
+    :raises TypeError: if the name is not a string. All else is looked at when the record is compiled.
 
     ::
 
@@ -54,7 +54,7 @@ class NonNullConstraint:
     :param name: unique among all constraints of a schema.
     :param property: a property or x:1 relation property of the record.
     :param violation_code: as for :class:`UniqueConstraint`.
-    :raises TypeError: if the name is no string. All else is looked at when the record is compiled.
+    :raises TypeError: if the name is not a string. All else is looked at when the record is compiled.
     """
 
     name: str

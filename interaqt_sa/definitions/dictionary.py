@@ -19,7 +19,7 @@ class Dictionary:
     :param default: its first value, or a function without parameters that returns it.
     :param computation: what the value is, instead; its ``source`` is a record.
     :param collection: whether the value is a list, stored as JSON.
-    :raises TypeError: if the name is no string. All else is looked at when it is compiled.
+    :raises TypeError: if the name is not a string. All else is looked at when it is compiled.
 
     ::
 

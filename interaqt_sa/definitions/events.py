@@ -88,7 +88,7 @@ class Trigger:
         if isinstance(value, Trigger):
             return value
         if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ComputationProtocolError(f"{value!r} is no Trigger; write Trigger(record, type)")
+            raise ComputationProtocolError(f"{value!r} is not a Trigger; write Trigger(record, type)")
         return cls(**value)
 
     def matches(self, event: MutationEvent) -> bool:

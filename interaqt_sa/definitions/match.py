@@ -53,7 +53,7 @@ class MatchExp:
         """
         if not _is(conditions, Mapping):
             raise DefinitionFault(
-                f"{conditions!r} is no predicate; give a MatchExp, a mapping of conditions, a SQL boolean or a "
+                f"{conditions!r} is not a predicate; give a MatchExp, a mapping of conditions, a SQL boolean or a "
                 "function of the mapped class that returns one"
             )
         if not conditions:

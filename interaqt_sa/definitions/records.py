@@ -35,7 +35,7 @@ class Property:
     :param collection: whether the value is a list, stored as JSON.
     :param nullable: whether it may be NULL; counts and sums never are.
     :param column_name: name of the column; the name in snake case if not given.
-    :raises TypeError: if the name is no string. All else is looked at when the record is compiled.
+    :raises TypeError: if the name is not a string. All else is looked at when the record is compiled.
 
     ::
 
@@ -90,7 +90,7 @@ class Entity:
     :param input_entities: with ``common_properties``: the entity is the union of others.
     :param identity: properties by which rows are recognised.
     :param retention: how long rows are kept.
-    :raises TypeError: if the name is no string. All else is looked at when it is compiled.
+    :raises TypeError: if the name is not a string. All else is looked at when it is compiled.
 
     ::
 
@@ -162,7 +162,7 @@ class Relation:
     :param constraints: as for :class:`Entity`, over ``"source"``, ``"target"`` and the properties.
     :param base_relation: with ``match_expression``: the relation is a view of the matching pairs of another.
     :param input_relations: the relation is the union of others.
-    :raises TypeError: if a name is no string. All else is looked at when it is compiled.
+    :raises TypeError: if a name is not a string. All else is looked at when it is compiled.
 
     ::
 

@@ -15,3 +15,8 @@ def shorten(value: object) -> str:
         return _REPR.repr(value)
     except Exception:  # noqa: BLE001  such as that of an integer with more digits than Python shows
         return f"<{type(value).__name__}>"
+
+
+def with_article(name: str) -> str:
+    """Return a name with "a" or "an" before it."""
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

@@ -96,7 +96,7 @@ class StateMachine(Computation[Any]):
         self.transfers = tuple(transfers)
         for transfer in self.transfers:
             if not isinstance(transfer, StateTransfer):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise ComputationProtocolError(f"StateMachine: {transfer!r} is no StateTransfer")
+                raise ComputationProtocolError(f"StateMachine: {transfer!r} is not a StateTransfer")
         self.initial_state = _node(initial_state, "StateMachine")
         names = [node.name for node in self.states]
         if len(set(names)) != len(names):
@@ -174,7 +174,7 @@ class StateMachine(Computation[Any]):
 def _node(state: object, where: str) -> StateNode:
     if not isinstance(state, StateNode):
         raise ComputationProtocolError(
-            f"{where}: {state!r} is no StateNode; make each once, as in pending = StateNode('pending'), "
+            f"{where}: {state!r} is not a StateNode; make each once, as in pending = StateNode('pending'), "
             "and use it in states, initial_state and transfers"
         )
     return state

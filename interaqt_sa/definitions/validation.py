@@ -14,10 +14,10 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 def require_string(kind: str, name: object) -> str:
     """Return ``name``.
 
-    :raises TypeError: if it is no string.
+    :raises TypeError: if it is not a string.
     """
     if not isinstance(name, str):
-        raise TypeError(f"{kind} name {name!r} is no string")
+        raise TypeError(f"{kind} name {name!r} is not a string")
     return name
 
 
@@ -60,7 +60,7 @@ def require_function(function: object, where: str) -> None:
     :raises ComputationProtocolError: if ``function`` is none.
     """
     if not callable(function):
-        raise ComputationProtocolError(f"{where} is {function!r}, which is no function")
+        raise ComputationProtocolError(f"{where} is {function!r}, which is not a function")
 
 
 def refuse_text(values: object, where: str) -> None:
@@ -86,7 +86,7 @@ def refuse_coroutine_function(function: object, where: str) -> None:
 def refuse_awaitable(value: Any, where: str) -> Any:
     """Return ``value``.
 
-    :raises ComputationProtocolError: if it is an awaitable; a coroutine is closed first, so that it warns nobody.
+    :raises ComputationProtocolError: if it is an awaitable; a coroutine is closed first, so that it causes no warning.
     """
     if inspect.isawaitable(value):
         if inspect.iscoroutine(value):

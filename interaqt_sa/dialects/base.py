@@ -110,7 +110,7 @@ class DatabaseDialect(ABC):
     def row_set(self, name: str, shape: RowShape, values: Mapping[str, Any] = NO_VALUES) -> FromClause:
         """Return a FROM element over the rows of parameter ``name``; constant text whatever their number.
 
-        :param values: what :meth:`pack` gave, for a statement whose parameters are somebody else's.
+        :param values: what :meth:`pack` gave, for a statement whose parameters the application gives.
         """
 
     @abstractmethod
@@ -214,7 +214,7 @@ def parameter(name: str, type_: TypeEngine[Any], values: Mapping[str, Any]) -> C
 
 # -- a single row, which needs no set ----------------------------------------------------------------------------------
 #
-# Planners guess how many rows a parameter holds. PostgreSQL, having guessed ten, plans such a statement anew for each
+# Planners guess how many rows a parameter holds. PostgreSQL, having guessed ten, plans such a statement again for each
 # execution in the hope of better; where there is one row and the text says so, it soon keeps its plan.
 
 

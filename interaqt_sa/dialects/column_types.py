@@ -105,7 +105,7 @@ def to_milliseconds(value: Any) -> int:
         return (value - _EPOCH) // _MILLISECOND
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    raise ValueError(f"{value!r} is no timestamp; give milliseconds since 1970, or a date with a time zone")
+    raise ValueError(f"{value!r} is not a timestamp; give milliseconds since 1970, or a date with a time zone")
 
 
 def id_type() -> TypeEngine[Any]:

@@ -189,7 +189,7 @@ def _field(row: ColumnElement[Any], place: int, type_: TypeEngine[Any]) -> Colum
 
 
 def _go_on(raw: Any) -> None:
-    """Begin a transaction anew that the database has ended by itself, as ON CONFLICT ROLLBACK does.
+    """Begin a transaction again that the database has ended by itself, as ON CONFLICT ROLLBACK does.
 
     What the driver would run now would be committed statement by statement.
     """

@@ -145,4 +145,4 @@ def _expression(value: object) -> BoolExp:
         return value
     if isinstance(value, Condition):
         return BoolExp.atom(value)
-    raise DefinitionFault(f"{value!r} is no condition; give a Condition, or several joined by &, | and ~")
+    raise DefinitionFault(f"{value!r} is not a condition; give a Condition, or several joined by &, | and ~")

@@ -24,7 +24,7 @@ from .state import RUNNING, STATE_TABLE, metadatas, state_table
 PLUGIN = "interaqt_sa.migrate"
 
 # Alembic has loaded the plugin by its entry point, unless the package is used from a tree without being installed; then
-# the name is free, and taking it is no error.
+# the name is free, and taking it is not an error.
 with suppress(ValueError):
     _plugin.setup(Plugin(PLUGIN))
 

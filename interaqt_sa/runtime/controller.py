@@ -101,7 +101,7 @@ class Controller:
             dispatch remains. All other errors are raised.
         :raises LookupError: if the controller has no such event source.
         :raises NestedDispatchError: inside another dispatch.
-        :raises TypeError: if ``args`` are no plain data, such as an ORM instance.
+        :raises TypeError: if ``args`` are not plain data, such as an ORM instance.
         """
         joined = session() if isinstance(session, scoped_session) else session
         if joined is not None and not isinstance(joined, Session):

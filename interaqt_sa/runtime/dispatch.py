@@ -114,7 +114,7 @@ class Dispatcher:
         if prepared is None:
             known = ", ".join(self.names) or "none"
             raise LookupError(
-                f"{source!r} is no event source of this controller, which has {known}; "
+                f"{source!r} is not an event source of this controller, which has {known}; "
                 "give it to the controller in event_sources=[…]"
             )
         outer = running_context()

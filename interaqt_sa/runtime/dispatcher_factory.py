@@ -9,6 +9,7 @@ from ..definitions.arguments import RecordRef
 from ..definitions.dictionary import Dictionary
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.records import Entity, Relation
+from ..definitions.representation import with_article
 from ..definitions.validation import is_coroutine_function
 from ..schema.compile_schema import Compilation
 from ..schema.faults import Faults
@@ -77,7 +78,7 @@ def _check(
             names.add(value.name)
     for where, function in _functions(sources, effects):
         if not callable(function):
-            faults.add(f"{where} is {function!r}, which is no function")
+            faults.add(f"{where} is {function!r}, which is not a function")
         elif not awaits and is_coroutine_function(function):
             faults.add(f"{where} is a coroutine function; give a plain function, or use AsyncController")
 
@@ -86,7 +87,7 @@ def _only(kind: type[T], given: Iterable[Any], faults: Faults) -> list[T]:
     listed = list(given)
     for value in listed:
         if not isinstance(value, kind):
-            faults.add(f"{value!r} is no {kind.__name__}")
+            faults.add(f"{value!r} is not {with_article(kind.__name__)}")
     return [value for value in listed if isinstance(value, kind)]
 
 

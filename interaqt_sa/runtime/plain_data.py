@@ -40,7 +40,7 @@ def plain_copy(value: Any, path: str = "args", depth: int = 1) -> Any:
     :param path: where ``value`` stands, for the error.
     :param depth: how deep.
     :raises InvalidValueError: if it is nested too deep.
-    :raises TypeError: if something in ``value`` is no plain data, such as an ORM instance.
+    :raises TypeError: if something in ``value`` is not plain data, such as an ORM instance.
     """
     kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind in _SCALARS:

@@ -193,7 +193,7 @@ def _check_text(value: str, dialect: Dialect) -> None:
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise _Refusal("it has half a surrogate pair, which is no character") from error
+            raise _Refusal("it has half a surrogate pair, which is not a character") from error
     if "\0" in value and not dialect_class(dialect).stores_nul:
         raise _Refusal("the database stores no NUL characters")
 

@@ -28,7 +28,7 @@ def key_value(column: Any, value: Any) -> Any:
             try:
                 number = int(value)
             except ValueError as error:
-                raise NoKeyError(f"{shorten(value)} is no integer") from error
+                raise NoKeyError(f"{shorten(value)} is not an integer") from error
         if isinstance(number, int) and not _SMALLEST <= number <= _LARGEST:
             raise NoKeyError("an integer of more than 64 bits")
         return number
@@ -36,5 +36,5 @@ def key_value(column: Any, value: Any) -> Any:
         try:
             return UUID(value)
         except ValueError as error:
-            raise NoKeyError(f"{shorten(value)} is no UUID") from error
+            raise NoKeyError(f"{shorten(value)} is not a UUID") from error
     return value

@@ -11,9 +11,9 @@ from ..definitions.computation import computation_of
 
 
 class _KeptByMerge:
-    """The property of a computed column: a merge leaves it alone, as nobody but the engine writes it.
+    """The property of a computed column: a merge leaves it alone, as only the engine writes it.
 
-    What the source object had loaded may be stale, and is no assignment. What its owner has assigned is merged like
+    What the source object had loaded may be stale, and is not an assignment. What its owner has assigned is merged like
     any other value, and refused at flush.
     """
 

@@ -1,4 +1,4 @@
-"""Work that waits until somebody else's transaction is committed."""
+"""Work that waits until the caller's transaction is committed."""
 
 from __future__ import annotations
 

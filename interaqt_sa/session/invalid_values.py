@@ -1,4 +1,4 @@
-"""What drivers and databases say of values that somebody has given."""
+"""What drivers and databases say of invalid values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records that can be related only once: before they are related anew, the old relation ends."""
+"""Records that can be related only once: before they are related again, the old relation ends."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class _Ender:
 
 
 def _parts(relationship: RelationshipProperty[Any], value: Any) -> list[Mapping[str, Any]]:
-    # what can be read only once is left to the writing, and so is what is no mapping
+    # what can be read only once is left to the writing, and so is what is not a mapping
     values: list[Any] = [value]
     if relationship.uselist:
         values = list(value) if _is(Collection, value) else []

@@ -1,4 +1,4 @@
-"""``Session.merge()``: stale computed values are no assignments, assignments are refused as ever."""
+"""``Session.merge()``: stale computed values are not assignments, assignments are refused as ever."""
 
 from __future__ import annotations
 

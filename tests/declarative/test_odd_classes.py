@@ -149,7 +149,7 @@ def test_a_missing_event_source_hides_nothing() -> None:
     assert [fault.partition("; ")[0] for fault in faults] == [
         "Order.status: a trigger waits for EventSource('pay'), which nobody can dispatch here",
         "Order.status: the transfer open -> closed does not say which rows move",
-        "Order.status: the trigger's keys ['statsu'] are no attributes of Order",
+        "Order.status: the trigger's keys ['statsu'] are not attributes of Order",
     ]
 
 

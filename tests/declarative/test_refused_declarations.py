@@ -387,9 +387,9 @@ def test_a_callback_without_attribute_query(declare: Callable[[], object]) -> No
     [
         (lambda: Every("members"), "takes either a callback or an expression"),
         (lambda: AnyOf("members", bool, expression={"a": 1}, attribute_query=[]), "either a callback or an expression"),
-        (lambda: Every("members", {"a": 1}), r"is no function; for conditions use expression=\{"),  # type: ignore[arg-type]
-        (lambda: AnyOf("members", {"a": 1}), r"is no function; for conditions use expression=\{"),  # type: ignore[arg-type]
-        (lambda: Count("members", callback={"a": 1}), r"is no function; for conditions use where=\{"),  # type: ignore[arg-type]
+        (lambda: Every("members", {"a": 1}), r"is not a function; for conditions use expression=\{"),  # type: ignore[arg-type]
+        (lambda: AnyOf("members", {"a": 1}), r"is not a function; for conditions use expression=\{"),  # type: ignore[arg-type]
+        (lambda: Count("members", callback={"a": 1}), r"is not a function; for conditions use where=\{"),  # type: ignore[arg-type]
         (lambda: Count(None), "needs a source"),
         (lambda: Summation("members", ""), "takes the name of one attribute"),
         (lambda: Summation("members", ["amount"]), "takes the name of one attribute"),  # type: ignore[arg-type]

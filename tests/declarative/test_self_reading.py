@@ -1,4 +1,4 @@
-"""Values that are computed from themselves never settle: refused before any SQL. Values of other rows are no cycle."""
+"""Values that are computed from themselves never settle: refused before any SQL. Other rows are not a cycle."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_lists_are_copied() -> None:
         ("a", ("between", [1, None]), "'between' takes two bounds, both given"),
         ("a", ("not", 3), "'not' takes None, not 3"),
         ("a", ("is null", 3), "'is null' takes no operand, not 3"),
-        ("a", ("exist", 3), "3 is no predicate"),
+        ("a", ("exist", 3), "3 is not a predicate"),
         ("a", ("exist", {}), "would match everything"),
     ],
 )

@@ -95,7 +95,7 @@ def test_relations_have_a_name_from_their_ends() -> None:
     ],
 )
 def test_names_are_strings(make: Any, name: Any) -> None:
-    with pytest.raises(TypeError, match="is no string"):
+    with pytest.raises(TypeError, match="is not a string"):
         make(name)
 
 
@@ -109,26 +109,26 @@ def test_names_are_strings(make: Any, name: Any) -> None:
     ],
 )
 def test_states_are_nodes(make: Any) -> None:
-    with pytest.raises(ComputationProtocolError, match="'a' is no StateNode; make each once"):
+    with pytest.raises(ComputationProtocolError, match="'a' is not a StateNode; make each once"):
         make(StateNode("a"))
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Transform("A", {"x": 1}), "Transform: callback is {'x': 1}, which is no function"),  # type: ignore[arg-type]
+        (lambda: Transform("A", {"x": 1}), "Transform: callback is {'x': 1}, which is not a function"),  # type: ignore[arg-type]
         (lambda: Transform("A", dict, attribute_query="n"), "attribute_query is a list of names: write .'n'."),
         (lambda: Count("a", callback=bool, attribute_query="price"), "attribute_query is a list of names"),
         (lambda: Trigger("E", "update", keys="status"), "keys is a list of names: write .'status'."),
-        (lambda: StateNode("a", compute_value=3), "compute_value is 3, which is no function"),  # type: ignore[arg-type]
+        (lambda: StateNode("a", compute_value=3), "compute_value is 3, which is not a function"),  # type: ignore[arg-type]
         (
             lambda: StateTransfer(current=NODE, next=NODE, trigger=Trigger("E"), compute_target=3),  # type: ignore[arg-type]
-            "compute_target is 3, which is no function",
+            "compute_target is 3, which is not a function",
         ),
-        (lambda: StateTransfer(current=NODE, next=NODE, trigger=3), "3 is no Trigger; write Trigger"),  # type: ignore[arg-type]
+        (lambda: StateTransfer(current=NODE, next=NODE, trigger=3), "3 is not a Trigger; write Trigger"),  # type: ignore[arg-type]
         (
             lambda: StateMachine(states=[NODE], transfers=[3], initial_state=NODE),  # type: ignore[list-item]
-            "StateMachine: 3 is no StateTransfer",
+            "StateMachine: 3 is not a StateTransfer",
         ),
         (lambda: Count("a", direction="sideways"), "'sideways'.: 'source' or 'target'"),  # type: ignore[arg-type]
         (lambda: Average("a", "b", empty="x"), "Average.empty='x'.: a number, or None"),  # type: ignore[arg-type]

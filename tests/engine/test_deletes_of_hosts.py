@@ -19,7 +19,7 @@ from tests.support.torture import Torture
 
 
 class Base(DeclarativeBase):
-    # two transactions may delete the same order: the second finds its rows gone, which is no fault here
+    # two transactions may delete the same order: the second finds its rows gone, which is not a fault here
     __mapper_args__ = {"confirm_deleted_rows": False}
 
 

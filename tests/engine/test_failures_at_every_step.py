@@ -108,7 +108,7 @@ WRITES: dict[str, Callable[[Session], Any]] = {
 
 
 class Interrupted(BaseException):
-    """What is no Exception, as when a task is cancelled."""
+    """What is not an Exception, as when a task is cancelled."""
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def _transaction(write: Write, seed: str) -> Callable[[Session], None]:
 
 @pytest.mark.postgres
 @pytest.mark.concurrency
-# two transactions that delete one row: the second finds nothing, which is no news here
+# two transactions that delete one row: the second finds nothing, which is not news here
 @pytest.mark.filterwarnings("ignore:DELETE statement on table:sqlalchemy.exc.SAWarning")
 # values drifted with the first four; each has had deadlocks in every second transaction and more
 @pytest.mark.parametrize("seed", range(300) if FULL else [0, 6, 10, 18, 25])

@@ -19,7 +19,7 @@ from tests.support.torture import Torture
 
 pytestmark = [
     pytest.mark.concurrency,
-    # two transactions that delete one row: the second finds nothing, which is no news here
+    # two transactions that delete one row: the second finds nothing, which is not news here
     pytest.mark.filterwarnings("ignore:DELETE statement on table:sqlalchemy.exc.SAWarning"),
 ]
 

@@ -25,7 +25,7 @@ from tests.support.torture import Torture, torture_from_environment
 
 pytestmark = [
     pytest.mark.concurrency,
-    # two transactions that delete one row: the second finds nothing, which is no news here
+    # two transactions that delete one row: the second finds nothing, which is not news here
     pytest.mark.filterwarnings("ignore:DELETE statement on table:sqlalchemy.exc.SAWarning"),
 ]
 

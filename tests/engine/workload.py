@@ -243,7 +243,7 @@ def long_rounds(torture: Torture) -> int:
 
 
 def transaction(writes: list[Write], seed: Any) -> Callable[[Session], None]:
-    """Return one transaction, the same in each attempt; that a row is gone which it wanted to write is no failure."""
+    """Return one transaction, the same in each attempt; a row that is gone is not a failure."""
 
     def work(session: Session) -> None:
         random = Random(seed)

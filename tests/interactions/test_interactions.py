@@ -365,7 +365,7 @@ def test_a_trigger_of_an_interaction_that_the_controller_has_not(engine: Engine,
         (lambda: Interaction(""), "not empty"),
         (lambda: Interaction("x", data="Order"), "reserved"),
         (lambda: Interaction("x", idempotency=lambda: None), "reserved"),
-        (lambda: Interaction("x", conditions=lambda *_: True), "no condition"),
+        (lambda: Interaction("x", conditions=lambda *_: True), "not a condition"),
         (lambda: Condition("x", None), "needs a function"),
     ],
 )

@@ -484,7 +484,7 @@ def test_unknown_event_sources(make: Make) -> None:
     controller = make(known)
     assert controller.dispatch(known, ARGS).ok
     assert controller.call_interaction("place", {**ARGS, "total": 6}).ok
-    with pytest.raises(LookupError, match="'other' is no event source of this controller, which has place"):
+    with pytest.raises(LookupError, match="'other' is not an event source of this controller, which has place"):
         controller.dispatch("other", ARGS)
     with pytest.raises(LookupError):
         controller.dispatch(source(), ARGS)

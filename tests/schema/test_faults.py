@@ -129,15 +129,15 @@ def unique(*properties: str, **kw: Any) -> Entity:
         ({"entities": [A, B], "relations": [rel(name="__x")]}, "belong to Python and SQLAlchemy; choose another, col"),
         ({"entities": [A, B], "relations": [rel(one="__eq__")]}, "Relation property name '__eq__': on mapped classes"),
         ({"entities": [A, B], "relations": [rel(other="__eq__")]}, "Relation 'A_b___eq___B': Relation property name"),
-        # what is no definition
-        ({"entities": [User]}, "is no Entity; declarative classes are known without being given"),
-        ({"entities": [rel()]}, "is no Entity"),
-        ({"relations": [A]}, "is no Relation"),
-        ({"dictionaries": ["d"]}, "'d' is no Dictionary"),
-        ({"entities": [Entity("E", ["n"])]}, "E: properties= holds 'n', which is no Property"),  # type: ignore[list-item]
+        # what is not a definition
+        ({"entities": [User]}, "is not an Entity; declarative classes are known without being given"),
+        ({"entities": [rel()]}, "is not an Entity"),
+        ({"relations": [A]}, "is not a Relation"),
+        ({"dictionaries": ["d"]}, "'d' is not a Dictionary"),
+        ({"entities": [Entity("E", ["n"])]}, "E: properties= holds 'n', which is not a Property"),  # type: ignore[list-item]
         (
             {"entities": [Entity("E", constraints=["n"])]},  # type: ignore[list-item]
-            "E: constraints= holds 'n', which is no UniqueConstraint or NonNullConstraint",
+            "E: constraints= holds 'n', which is not a UniqueConstraint or NonNullConstraint",
         ),
         # types and computations
         ({"entities": [Entity("E", [Property("n", "integer")])]}, "E.n: there is no type 'integer'; give one of 'str"),
@@ -160,11 +160,11 @@ def unique(*properties: str, **kw: Any) -> Entity:
         ),
         (
             {"entities": [Entity("E", [Property("n", int, computation=double)])]},  # type: ignore[arg-type]
-            "is no computation; use computed= for a function of the row",
+            "is not a computation; use computed= for a function of the row",
         ),
         (
             {"entities": [Entity("E", [Property("n", int, computation=3)])]},  # type: ignore[arg-type]
-            "E.n: computation=3 is no computation; give one, such as Count(",
+            "E.n: computation=3 is not a computation; give one, such as Count(",
         ),
         (
             {"dictionaries": [Dictionary("d", int, computation=double)]},  # type: ignore[arg-type]
@@ -176,7 +176,7 @@ def unique(*properties: str, **kw: Any) -> Entity:
         ),
         (
             {"entities": [Entity("E", [Property("n", int, computed=3)])]},  # type: ignore[arg-type]
-            "E.n: computed=3 is no function of the row",
+            "E.n: computed=3 is not a function of the row",
         ),
         (
             {"entities": [Entity("E", [Property("n", ARRAY)])]},
@@ -188,7 +188,7 @@ def unique(*properties: str, **kw: Any) -> Entity:
         ),
         (
             {"entities": [Entity("E", [Property("n", int, column_name=3)])]},  # type: ignore[arg-type]
-            "E.n: column_name=3 is no string",
+            "E.n: column_name=3 is not a string",
         ),
         # relations
         ({"entities": [A, B], "relations": [rel(type="n:m")]}, "type 'n:m' is not one of '1:1', '1:n', 'n:1', 'n:n'"),
@@ -216,7 +216,7 @@ def unique(*properties: str, **kw: Any) -> Entity:
         ({"entities": [A], "relations": [rel(target=User, other="name")]}, "User.name: relation"),
         (
             {"entities": [A], "relations": [rel(source=User, one="boss", target="A", other="users")]},
-            "User has a column 'boss_id' that is no foreign key to A",
+            "User has a column 'boss_id' that is not a foreign key to A",
         ),
         (
             {"relations": [rel(source=Letter, one="user", target=User, other="letters")]},
@@ -250,8 +250,8 @@ def unique(*properties: str, **kw: Any) -> Entity:
         ({"entities": [unique("n", where={"n": "is null"})]}, "'n' is BigInteger() and never 'is null'; give a value"),
         ({"entities": [unique("n", where={"n": ("exist", {"m": 1})})]}, "'exist' is not possible here"),
         ({"entities": [unique("n", where=lambda e: e.m == 1)]}, "there is no property 'm'"),
-        ({"entities": [unique("n", where=lambda e: e.n is None)]}, "which is no SQL expression"),
-        ({"entities": [unique("n", where=3)]}, "3 is no predicate"),
+        ({"entities": [unique("n", where=lambda e: e.n is None)]}, "which is not a SQL expression"),
+        ({"entities": [unique("n", where=3)]}, "3 is not a predicate"),
         ({"entities": [unique("n", where={"n": object()})]}, "'n' is BigInteger() and never <object object"),
         ({"entities": [unique("n", where={"n": ("like", "x%")})]}, "'n' is BigInteger(); 'like' compares texts"),
         ({"entities": [unique("n", where=lambda e: e.n)]}, "which is BigInteger() and no condition; compare it"),

@@ -1,4 +1,4 @@
-"""Faults of definitions and of computations come together; what is unknown because of one is no second fault."""
+"""Faults of definitions and of computations come together; what is unknown because of one is not a second fault."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def machine(trigger: Trigger, **kw: Any) -> StateMachine:
         (value(Count("items", where={"price": ("~", 3)})), ["price: unknown operator '~'"]),
         (value(Count("items", where={})), ["would match everything"]),
         (value(Count("items", where=lambda item: item.pric == 3)), ["type object 'Item' has no attribute 'pric'"]),
-        (value(Count("items", where=lambda item: item.price is None)), ["gave False, which is no SQL expression"]),
+        (value(Count("items", where=lambda item: item.price is None)), ["gave False, which is not a SQL expression"]),
         (
             value(Count("items", where={"pric": 3, "price": "three", "active": ("~", 3), "note": "fine"})),
             ["no column attribute 'pric'", "never 'three'", "unknown operator '~'"],
@@ -129,7 +129,7 @@ def machine(trigger: Trigger, **kw: Any) -> StateMachine:
         ),
         (
             value(machine(Trigger("Order", "update", keys=["stats"]), compute_target=lambda _, e: e), str),
-            ["the trigger's keys ['stats'] are no attributes of Order"],
+            ["the trigger's keys ['stats'] are not attributes of Order"],
         ),
         (
             value(machine(Trigger(EventSource("pay", entity=Entity("Pay"))), compute_target=lambda _, e: e), str),
@@ -270,7 +270,7 @@ def test_relations_in_the_wrong_place_are_known_nevertheless() -> None:
     given = shop(value(Count("bits", where={"x": 1})))
     bits = Relation(source="Order", source_property="bits", target="Item", target_property="whole", type="1:n")
     given["entities"].append(bits)
-    assert faults_of(**given) == ["Relation 'Order_bits_whole_Item' is no Entity", LINK]
+    assert faults_of(**given) == ["Relation 'Order_bits_whole_Item' is not an Entity", LINK]
     twice = Relation(
         source="Order", source_property="bits", target="Item", target_property="whole", type="1:n", name="Tagging"
     )

@@ -121,10 +121,10 @@ def test_exist_is_resolved_by_the_caller() -> None:
     ("where", "message"),
     [
         ({"n": ("contains", 1)}, "'contains' needs a collection"),
-        (lambda row: row.n is None, "gave False, which is no SQL expression"),
+        (lambda row: row.n is None, "gave False, which is not a SQL expression"),
         ({"s": ["a", "b"]}, r"equals no \['a', 'b'\]; write \('in', \['a', 'b'\]\)"),
         ({"n": ("!=", (1, 2))}, r"equals no \(1, 2\); write \('not in', \(1, 2\)\)"),
-        (3, "3 is no predicate"),
+        (3, "3 is not a predicate"),
         ({}, "would match everything"),
     ],
 )

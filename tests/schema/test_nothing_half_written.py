@@ -135,9 +135,9 @@ def test_a_compilation(entities: list[Any], relations: list[Any], fault: str) ->
     [
         ({"event_sources": [EventSource("e", Entity("Ev")), EventSource("e", Entity("Ev"))]}, "'e' is given twice"),
         ({"event_sources": [EventSource("e", "Nothing")]}, "entity of 'e': there is no record 'Nothing'"),
-        ({"event_sources": [A]}, "is no EventSource"),
-        ({"event_sources": [EventSource("e", Entity("Ev"), guard=3)]}, "guard of 'e' is 3, which is no function"),  # type: ignore[arg-type]
-        ({"record_mutation_side_effects": ["mail"]}, "'mail' is no RecordMutationSideEffect"),
+        ({"event_sources": [A]}, "is not an EventSource"),
+        ({"event_sources": [EventSource("e", Entity("Ev"), guard=3)]}, "guard of 'e' is 3, which is not a function"),  # type: ignore[arg-type]
+        ({"record_mutation_side_effects": ["mail"]}, "'mail' is not a RecordMutationSideEffect"),
         (
             {"record_mutation_side_effects": [RecordMutationSideEffect("mail", "Nothing", lambda *_: None)]},
             "side effect 'mail': there is no record 'Nothing'",

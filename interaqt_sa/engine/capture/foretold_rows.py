@@ -1,7 +1,7 @@
 """What becomes of rows that a flush writes, where that is certain without reading them once more.
 
 The row as it was before is read from the database, under the lock. What the unit of work has changed in it is known
-from the object, unless the database may store something else, or somebody else has taken part in the flush.
+from the object, unless the database may store something else, or code of the application has taken part in the flush.
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ class Bulk:
         return result
 
     def _is_unread(self, columns: set[Column[Any]], changed: set[Column[Any]]) -> bool:
-        """Whether nothing follows from an UPDATE of ``columns``, and nobody hears of it: no key need be known."""
+        """Whether nothing follows from an UPDATE of ``columns``, and no event is waited for: no key need be known."""
         source, plan = self.source, self.plan
         read = {*source.inputs, *source.shared_inputs, *source.referable, *plan.columns}
         read |= plan.found_by(source) | plan.followed([self.table])
@@ -333,7 +333,7 @@ class Bulk:
     # -- mutation events ---------------------------------------------------------------------------------------
 
     def _heard(self) -> Mapper[Any] | None:
-        """Return the mapper whose events somebody waits for."""
+        """Return the mapper whose events are waited for."""
         mapper = self.mapper
         mutations = self.propagation.mutations
         return mapper if mapper is not None and mutations is not None and mutations.wanted(mapper) else None

@@ -32,7 +32,7 @@ class RowSwitches:
 
     def before_flush(self, new: Iterable[tuple[Any, Watch]]) -> None:
         """Find new objects with the keys of deleted ones, and let their machines start again."""
-        if not self._session._deleted:  # the public attribute is made anew each time
+        if not self._session._deleted:  # the public attribute is made again each time
             return
         gone = {instance_state(instance).key for instance in self._session.deleted}
         for instance, watch in new:

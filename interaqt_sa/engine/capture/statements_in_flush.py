@@ -24,7 +24,7 @@ from .replaced_rows import may_replace
 
 
 def writes_links_of_objects(element: Any, table: Table, parameters: Sequence[Mapping[str, Any]], plan: Plan) -> bool:
-    """Whether the unit of work writes rows of a secondary table, which are no objects of their own."""
+    """Whether the unit of work writes rows of a secondary table, which are not objects of their own."""
     if table not in plan.secondaries:
         return False
     if isinstance(element, Insert):

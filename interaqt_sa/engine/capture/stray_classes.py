@@ -1,4 +1,4 @@
-"""Classes that matter to computed values which nobody keeps: of another base than the system was made with."""
+"""Classes of another base than that of the system, with values that it does not keep."""
 
 from __future__ import annotations
 

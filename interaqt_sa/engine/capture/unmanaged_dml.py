@@ -145,7 +145,7 @@ def may_hold_writes(context: Any, text: str) -> bool:
 
 
 def inner_writes(context: Any, plan: Plan, names: FindNames) -> Iterator[UnmanagedWriteError]:
-    """Yield the errors for writes inside another statement, of which nobody knows what they write.
+    """Yield the errors for writes inside another statement, of which it is not known what they write.
 
     :param context: of a statement that :func:`may_hold_writes`.
     """

@@ -51,7 +51,7 @@ class Mutations:
         return self._state.collect_events
 
     def wanted(self, mapper: Mapper[Any]) -> bool:
-        """Whether somebody waits for events of ``mapper`` or of a subclass."""
+        """Whether something waits for events of ``mapper`` or of a subclass."""
         return self._state.collect_events or self.has_reactions(mapper)
 
     def has_reactions(self, mapper: Mapper[Any]) -> bool:

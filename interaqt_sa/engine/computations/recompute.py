@@ -1,4 +1,4 @@
-"""The naive way: values computed anew from all members; the oracle of the engine, and its back-fill."""
+"""Full recomputation, used by check, repair and back-fill."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from .recompute import restore
 
 
 def recount(propagation: Propagation, source: Source, keys: Iterable[Key]) -> None:
-    """Count the members of hosts anew.
+    """Count the members of hosts again.
 
     Without a foreign key they have members now none of which was written. With one, the database, or with
     ``passive_updates=False`` the session, has taken the members of a host with a new key along, and only the former

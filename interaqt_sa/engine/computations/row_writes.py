@@ -111,7 +111,7 @@ def lock_and_read(
     lock: Lock,
     needed: Iterable[Column[Any]],
 ) -> dict[Key, Row]:
-    """Lock rows and return what they hold: columns that are needed, and all attributes if somebody hears of changes."""
+    """Lock rows and return what they hold: columns that are needed, and all attributes if events are waited for."""
     statements, dialect, mutations = propagation.db.statements, propagation.db.dialect, propagation.mutations
     columns = dict.fromkeys(needed)
     if mutations is not None and mutations.wanted(mapper):

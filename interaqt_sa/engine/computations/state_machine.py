@@ -88,7 +88,7 @@ def run_machine(
 
 
 def _plain_steps(propagation: Propagation, machine: Machine, leaving: Sequence[StateTransfer]) -> dict[str, str] | None:
-    """Return the steps of a row, if it can take them by a plain UPDATE: nobody needs to see the row before that."""
+    """Return the steps of a row, if it can take them by a plain UPDATE: nothing needs to see the row before that."""
     source, column = machine.source, machine.value.column
     mutations = propagation.mutations
     if (

@@ -4,7 +4,7 @@ SQLAlchemy's own execution costs more time than the driver's for statements as s
 them is done here once for each statement: compile it, and find out how parameters and columns are converted. The
 cursor is one of SQLAlchemy's connection, inside its transaction, and errors are SQLAlchemy's.
 
-Where somebody listens, everything goes through SQLAlchemy, so that logs, traces and tests see each statement.
+On an observed connection everything goes through SQLAlchemy, so that logs, traces and tests see each statement.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..sql.statement_text import KeptText, Row
 
 
 def is_observed(connection: Connection, options: Mapping[str, Any]) -> bool:
-    """Whether SQLAlchemy must run the engine's statements itself: somebody listens, or the text is not constant."""
+    """Whether SQLAlchemy must run the engine's statements: on an observed connection, or if their text changes."""
     heard: Any = connection.dispatch
     return bool(
         connection._echo

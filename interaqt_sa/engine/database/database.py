@@ -44,7 +44,7 @@ class Database:
         return execution.run_kept(connection, kept, parameters)
 
     def is_observed(self, connection: Connection) -> bool:
-        """Whether somebody listens to the statements of ``connection``."""
+        """Whether a listener sees the statements of ``connection``."""
         found = self._observed.get(connection)
         if found is None:
             found = self._observed[connection] = execution.is_observed(connection, self.options)

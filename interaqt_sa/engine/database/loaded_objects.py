@@ -55,7 +55,7 @@ class Memory:
         for instance in self.find(mapper, key):
             own = instance_state(instance).mapper
             if own.base_mapper is mapper.base_mapper:
-                # with single-table inheritance the row may hold columns that are no attributes of its class
+                # with single-table inheritance the row may hold columns that are not attributes of its class
                 self._put(instance, {n: now for n, now in fresh.items() if n in own.column_attrs}, journalled)
             else:
                 columns = {mapper.column_attrs[name].columns[0]: now for name, now in fresh.items()}

@@ -46,7 +46,7 @@ class Batch:
     :ivar ids: driver rows whose new contribution is read when the hosts are written.
     :ivar rows: changes that are known in numbers.
     :ivar keys: hosts that ``ids`` will contribute to, as far as memory knows; ``None``: not known.
-    :ivar unlocked: those of ``ids`` that were written, and may refer to neighbours that nobody has locked.
+    :ivar unlocked: those of ``ids`` that were written, and may refer to neighbours that are not locked.
     :ivar beyond: steps behind a row that was written, and those of ``ids`` that go this way.
     """
 
@@ -57,7 +57,7 @@ class Batch:
     beyond: dict[Hop, dict[Key, None]] = field(default_factory=dict)
 
     def expect(self, key: Key | None) -> None:
-        """Note that some of ``ids`` will contribute to host ``key``, or that nobody knows where."""
+        """Note that some of ``ids`` will contribute to host ``key``, or that it is not known where."""
         if key is None:
             self.keys = None
         elif self.keys is not None and None not in key:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _SAVEPOINT = "iq__locks"
-#: how often locks are given back and taken anew, until their order is right; the last time any order will do
+#: how often locks are given back and taken again, until their order is right; the last time any order will do
 _MAX_ATTEMPTS = 10
 
 
@@ -152,9 +152,9 @@ class LockPass:
         connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
 
     def readers(self, edge: Edge, hop: Hop, keys: Collection[Key]) -> list[Key] | None:
-        """Return who reads rows ``keys``, which are locked, along ``hop``; ``None`` if nobody has looked for just them.
+        """Return who reads rows ``keys``, which are locked, along ``hop``; ``None`` if just these were not looked for.
 
-        As long as they are locked nobody comes to read them, or ceases to.
+        As long as they are locked no row comes to read them, or ceases to.
         """
         known = self._read.get((edge, hop, False))
         return list(self._found[edge, hop]) if known is not None and known == set(keys) else None

@@ -1,4 +1,4 @@
-"""Check and repair: stored values against values computed anew."""
+"""Check and repair: stored values against recomputed ones."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def check_derivations(session: Session, statements: Statements, derivations: Seq
 
 
 def repair_derivations(session_factory: Callable[[], Session], statements: Statements, report: CheckReport) -> None:
-    """Derive rows anew where ``report`` has differences."""
+    """Derive rows again where ``report`` has differences."""
     wrong: dict[Derivation, dict[str, None]] = {}
     for difference in report.differences:
         if difference.derived is not None:

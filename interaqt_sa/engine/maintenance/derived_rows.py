@@ -62,7 +62,7 @@ def check_derivation(propagation: Propagation, derivation: Derivation, batch: in
 
 
 def repair_derivation(propagation: Propagation, derivation: Derivation, tokens: Sequence[str]) -> None:
-    """Derive the rows of some source rows anew, under the lock of each source row."""
+    """Derive the rows of some source rows again, under the lock of each source row."""
     assert derivation.origin is not None
     source = propagation.db.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
     keys = [key for token in tokens if (key := source_key(derivation, token)) is not None]
@@ -110,7 +110,7 @@ def backfill_derivation(derivation: Derivation, connection: Connection, after: K
 
 
 def source_key(derivation: Derivation, token: str) -> Key | None:
-    """Return the key of a source row from what is stored beside its derived rows, ``None`` if that is no key."""
+    """Return the key of a source row from what is stored beside its derived rows, ``None`` if that is not a key."""
     assert derivation.origin is not None
     columns = derivation.origin.primary_key
     try:

@@ -70,7 +70,7 @@ class Source:
 
     @cached_property
     def may_repeat(self) -> bool:
-        """Whether several rows may have the same key: a link table to which nobody gave one."""
+        """Whether several rows may have the same key: a link table without one."""
         return not any(unique and unique <= set(self.key) for unique in self.unique_keys) and self.mapper is None
 
     @cached_property
@@ -116,7 +116,7 @@ class Hop:
     :ivar checked: whether writing a driver row locks the neighbour, because the database checks a foreign key at once.
     :ivar same_row: whether it is only the rest of the row before it, in a lower table of joined inheritance.
     :ivar is_deferred: whether the row may come after those that refer to it, for its foreign key is checked later.
-    :ivar required: whether members without the row are no members (the far end of a secondary table).
+    :ivar required: whether members without the row are not members (the far end of a secondary table).
     """
 
     source: Source

@@ -38,9 +38,9 @@ class RowReference:
     remote: tuple[str, ...] = ()
 
     def key_in(self, instance: Any) -> tuple[Any, ...] | None:
-        """Return the key that ``instance`` will refer to anew; with ``None`` parts for no row, ``None``: nobody knows.
+        """Return the key that ``instance`` will newly refer to: with ``None`` parts for no row, ``None`` if not known.
 
-        A row that keeps its reference has none anew: what it refers to is read from the row, under lock.
+        A row that keeps its reference has no new one: what it refers to is read from the row, under lock.
         """
         loaded, state = instance_dict(instance), instance_state(instance)
         if state.key is not None and state.committed_state.keys().isdisjoint((*self.attributes, self.relationship)):
@@ -49,7 +49,7 @@ class RowReference:
         if related is not None:
             identity = instance_state(related).key
             if identity is None:
-                return (None,)  # a new row is nobody else's: it needs no lock
+                return (None,)  # no other transaction sees a new row: it needs no lock
             if not self.remote:
                 return identity[1]
             held = instance_dict(related)
@@ -90,7 +90,7 @@ class Watch:
     :ivar inputs: attributes (columns and many-to-one relationships) whose change matters.
     :ivar shared_inputs: attributes that rows of other tables read, or could refer to.
     :ivar collections: to-many relationships whose members' rows the flush will write.
-    :ivar computed: attributes that nobody may assign.
+    :ivar computed: attributes that may not be assigned.
     :ivar same_row: values computed from the row itself.
     :ivar following: columns that any UPDATE may change, through ``onupdate`` or a function of the row.
     :ivar edge_keys: the edges that its rows drive, with the attributes that say which host they contribute to.

@@ -40,7 +40,7 @@ def _pairs(table: Any, row: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def move_sequence(session: Session, connection: Connection, table: Table, given: Iterable[Any]) -> None:
-    """Move the sequence of ``table`` past the highest of ``given``; what is no number is passed over."""
+    """Move the sequence of ``table`` past the highest of ``given``; what is not a number is passed over."""
     values = (value.value if isinstance(value, BindParameter) else value for value in given)
     numbers = [value for value in values if isinstance(value, int)]
     if numbers:

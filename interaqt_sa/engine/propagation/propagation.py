@@ -34,7 +34,7 @@ class Propagation:
 
     :ivar db: where its statements are run.
     :ivar settled: edges whose new neighbours were locked before the write.
-    :ivar mutations: who hears of the writes; ``None``: nobody, as in a repair.
+    :ivar mutations: the event log that is told of the writes; ``None``: none, as in a repair.
     """
 
     mutations: Listener | None = None
@@ -106,7 +106,7 @@ class Propagation:
     def read_old(self, edge: Edge, keys: Iterable[Key], unlocked: Sequence[Hop]) -> None:
         """Subtract what rows contribute over an edge.
 
-        :param unlocked: steps of its paths whose rows nobody has locked yet.
+        :param unlocked: steps of its paths whose rows are not locked yet.
         """
         batch = self.batch(edge)
         ids = [key for key in keys if key not in batch.ids]
@@ -249,7 +249,7 @@ class Propagation:
         )
 
     def recount_over(self, edge: Edge, link: Key) -> None:
-        """Count the host of a link that was there before: what that has contributed nobody read."""
+        """Count the host of a link that was there before, whose old contribution was not read."""
         batch = self.batch(edge)
         batch.ids.pop(link, None)
         batch.unlocked.pop(link, None)

@@ -1,4 +1,4 @@
-"""Tables from which nothing is computed, while somebody collects the events of all rows, as a dispatch does."""
+"""Tables from which nothing is computed, while the events of all rows are collected, as in a dispatch."""
 
 from __future__ import annotations
 

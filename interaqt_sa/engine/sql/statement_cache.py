@@ -285,7 +285,7 @@ class Statements:
 def _give_constant_cache_key(statement: ClauseElement) -> None:
     """Let SQLAlchemy find the compiled text of a kept statement without walking through the statement each time.
 
-    The key of a statement as large as these is long, and is otherwise made and hashed anew each time. SQLAlchemy
+    The key of a statement as large as these is long, and is otherwise made and hashed again each time. SQLAlchemy
     memoizes the same method for long-lived constructs of its own; like theirs, this key is left behind when a statement
     is copied.
     """

@@ -104,7 +104,7 @@ class ComputationChecks:
             raise DefinitionFault(f"{fault}; give {ref!r} to event_sources of a controller") from fault
         unknown = [key for key in trigger.keys or () if not record.has(key)]
         if unknown:
-            raise DefinitionFault(f"the trigger's keys {unknown} are no attributes of {record.name}")
+            raise DefinitionFault(f"the trigger's keys {unknown} are not attributes of {record.name}")
 
     # -- members -----------------------------------------------------------------------------------------------
 

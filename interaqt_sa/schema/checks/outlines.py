@@ -135,7 +135,7 @@ class Outline:
 
 
 def no_foreign_key(name: str) -> DefinitionFault:
-    """Return the fault of a path along columns that are no foreign key."""
+    """Return the fault of a path along columns that are not a foreign key."""
     return DefinitionFault(
         f"the path to {name} does not follow a foreign key, so that its rows cannot be kept still while they are read; "
         "declare the ForeignKey"

@@ -19,7 +19,7 @@ from .outlines import Outline
 class SelfDependencies:
     """Collects which values read others of their own row, and finds those that never settle.
 
-    Values of *other* rows of the same table are no circle: a node may well add up the totals of its children.
+    Values of *other* rows of the same table are not a circle: a node may well add up the totals of its children.
     """
 
     def __init__(self) -> None:

@@ -89,7 +89,7 @@ def _check_members(record: str, where: str, given: Iterable[Any], kinds: tuple[t
     for value in given:
         if not isinstance(value, kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)
-            faults.add(f"{record}: {where}= holds {value!r}, which is no {wanted}", record=record)
+            faults.add(f"{record}: {where}= holds {value!r}, which is not a {wanted}", record=record)
 
 
 def is_text(given: Any) -> bool:
@@ -130,13 +130,13 @@ def check_property(record: str, prop: Property, faults: Faults) -> None:
     found: list[str] = []
     column_name: Any = prop.column_name
     if column_name is not None and not isinstance(column_name, str):
-        found.append(f"{where}: column_name={column_name!r} is no string")
+        found.append(f"{where}: column_name={column_name!r} is not a string")
     computation: Any = prop.computation
     if computation is not None and not is_computation(computation):
         way = (
             "use computed= for a function of the row" if callable(computation) else "give one, such as Count('orders')"
         )
-        found.append(f"{where}: computation={computation!r} is no computation; {way}")
+        found.append(f"{where}: computation={computation!r} is not a computation; {way}")
     if is_computation(computation) and not computation.gives_value:
         kind = type(computation).__name__
         found.append(f"{where}: a {kind} derives whole rows; give it as computation= of an Entity")
@@ -144,7 +144,7 @@ def check_property(record: str, prop: Property, faults: Faults) -> None:
     if isinstance(computed, Computation):
         found.append(f"{where}: computed= takes a function of the row; write computation={computed!r}")
     elif computed is not None and not callable(computed):
-        found.append(f"{where}: computed={computed!r} is no function of the row")
+        found.append(f"{where}: computed={computed!r} is not a function of the row")
     elif computed is not None and not _is_made_of(prop, computation):
         found.append(f"{where} has both computed= and computation=; keep one")
     if computation is not None and prop.default is not None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ...definitions.dictionary import Dictionary
 from ...definitions.records import Entity, Relation, ref_name
+from ...definitions.representation import with_article
 from ...errors import DefinitionFault
 from ..faults import Faults
 from ..metadata_state import Catalog
@@ -20,7 +21,7 @@ _D = TypeVar("_D", Entity, Relation, Dictionary)
 def ends_of(relation: Relation) -> Iterator[tuple[str, str]]:
     """Give the name of the record at each end, where there is one, and the attribute that it has there."""
     for ref, attribute in ((relation.source, relation.source_property), (relation.target, relation.target_property)):
-        with suppress(DefinitionFault):  # what is no record is a fault of the relation
+        with suppress(DefinitionFault):  # what is not a record is a fault of the relation
             yield ref_name(ref), attribute
 
 
@@ -81,7 +82,7 @@ class Declarations:
         for value in listed:
             if not isinstance(value, kind):
                 hint = "; declarative classes are known without being given" if isinstance(value, type) else ""
-                self._faults.add(f"{_shown(value)} is no {kind.__name__}{hint}")
+                self._faults.add(f"{_shown(value)} is not {with_article(kind.__name__)}{hint}")
                 self.disputed.add(str(getattr(value, "name", "")))
                 self.unplanned += [value] if isinstance(value, Relation) else []
         return [value for value in listed if isinstance(value, kind)]

@@ -92,7 +92,7 @@ class RelationPlanner:
             if held is not None:
                 planned.append(held)
                 continue
-            # what it would have given to its ends is no fault of who names it
+            # what it would have given to its ends is not a fault of who names it
             for name, attribute in ends_of(relation):
                 if name in self._plans:
                     self._plans[name].faulty.add(attribute)
@@ -162,7 +162,7 @@ class RelationPlanner:
             )
         elif name in host.table.columns or (host.table, name) in self._added:
             raise DefinitionFault(
-                f"{host.name} has a column {name!r} that is no foreign key to {other.name}; "
+                f"{host.name} has a column {name!r} that is not a foreign key to {other.name}; "
                 f"make it one, or rename the relation property {attribute!r}"
             )
         else:

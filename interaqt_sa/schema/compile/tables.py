@@ -154,7 +154,7 @@ def dictionary_column(dictionary: Dictionary) -> Column[Any]:
 
 
 def _value_column(name: str, declared: Property | Dictionary, *, nullable: bool) -> Column[Any]:
-    # what is no computation has been noted
+    # what is not a computation has been noted
     computation = declared.computation if is_computation(declared.computation) else None
     kind = property_type(declared.type, collection=declared.collection)
     try:

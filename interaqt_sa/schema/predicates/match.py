@@ -44,7 +44,7 @@ ResolveExist: TypeAlias = Callable[[str, MatchExp], ColumnElement[bool]]
 OperandOf: TypeAlias = Callable[[str, ColumnElement[Any], str, Any], Any]
 
 _SEVERAL = (list, tuple, set, frozenset)
-#: Types whose values are no collections; a TypeDecorator or UserDefinedType may hold anything.
+#: Types whose values are not collections; a TypeDecorator or UserDefinedType may hold anything.
 _SCALAR = (Boolean, Date, DateTime, Integer, Numeric, String, Time, Uuid)
 _COMPARE = {">": gt, "<": lt, ">=": ge, "<=": le}
 
@@ -166,7 +166,7 @@ def _sql_boolean(value: Any, where: Any) -> ColumnElement[bool]:
     found: Any = value.__clause_element__() if hasattr(value, "__clause_element__") else value
     if not isinstance(found, ColumnElement):
         raise DefinitionFault(
-            f"where={where!r} gave {value!r}, which is no SQL expression; Python's 'is', 'and', 'or', 'not' and 'in' "
+            f"where={where!r} gave {value!r}, which is not a SQL expression; Python's 'is', 'and', 'or', 'not', 'in' "
             "do not make SQL: use == None, &, |, ~ and .in_()"
         )
     kind = cast("Any", found).type
