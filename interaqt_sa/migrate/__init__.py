@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .configuration import configure as configure
-    from .locking import migration_lock as migration_lock
+    from .migration_lock import migration_lock as migration_lock
     from .running import run_migrations as run_migrations
 
 __all__ = ["configure", "migration_lock", "run_migrations"]

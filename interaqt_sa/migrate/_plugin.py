@@ -18,7 +18,10 @@ def setup(plugin: Plugin) -> None:
         import_module(f".{name}", __package__)
     from alembic.runtime.plugins import Plugin
 
-    from . import comparators, predicates, removals, requirements, server_defaults, unconfigured
+    from . import check_constraints as requirements
+    from . import comparators, server_defaults, unconfigured
+    from . import object_filter as removals
+    from . import partial_indexes as predicates
 
     for module in (comparators, predicates, removals, requirements, server_defaults):
         module.setup(plugin)

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from ..dialects import dialect_for
 from ..engine.engine import CheckReport, Statements, check_derivations, check_values
+from .backfill_state import DONE, read_state, state_table, write_state
 from .declared import Declared, missing_columns
-from .state import DONE, read_state, state_table, write_state
 
 log = logging.getLogger("alembic.interaqt_sa")
 

@@ -15,15 +15,15 @@ from ..definitions.computation import INFO_KEY
 from ..engine.engine import plan_of
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name
+from .backfill_state import DONE, STATE_TABLE, Row, metadatas, read_state, state_table
 from .declared import Declared, missing_columns
-from .defaults import DEFAULT, added_defaults
+from .default_backfill import DEFAULT, added_defaults
 from .dependencies import derivations, reads_any, with_dependents
 from .directives import hold_after_values
-from .legacy_ids import LEGACY_TABLE
+from .legacy_sequences import LEGACY_TABLE
 from .moved_links import move_links
 from .operations import Backfill, CreateSequence, LockLegacyIds, MoveLegacyIds, RetireBackfill
 from .sequences import sequence_of
-from .state import DONE, STATE_TABLE, Row, metadatas, read_state, state_table
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext

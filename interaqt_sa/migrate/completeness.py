@@ -12,8 +12,8 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from .backfill import Pace, Transactions, apart, inline, run_waiting
+from .backfill_state import DONE, has_state, metadatas, read_state, state_table
 from .declared import Declared, missing_columns
-from .state import DONE, has_state, metadatas, read_state, state_table
 from .verification import verify
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from ..schema.metadata_state import metadata_of
 from . import _plugin
 from .adoption import adopt_true_values
 from .backfill import Pace, in_revision, run_waiting
+from .backfill_state import RUNNING, STATE_TABLE, metadatas, state_table
 from .directives import arrange
-from .removals import FILTER_OPTION, ObjectFilter
+from .object_filter import FILTER_OPTION, ObjectFilter
 from .renderers import render_item
 from .server_defaults import users_comparison
-from .state import RUNNING, STATE_TABLE, metadatas, state_table
 
 PLUGIN = "interaqt_sa.migrate"
 

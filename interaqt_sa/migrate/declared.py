@@ -10,7 +10,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, inspect
 from ..definitions.computation import info_of
 from ..engine.engine import ComputedValue, Derivation, plan_of
 from ..schema.compile.dictionaries import DICTIONARY_KEY
-from .defaults import DEFAULT, defaulted_column
+from .default_backfill import DEFAULT, defaulted_column
 from .dependencies import derivations
 from .fingerprints import rows_fingerprint, value_fingerprint
 

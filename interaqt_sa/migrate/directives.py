@@ -26,7 +26,7 @@ from sqlalchemy.sql import visitors
 
 from .concurrent_indexes import ConcurrentIndexes, take_concurrent_indexes
 from .operations import Backfill, CheckUnique, Note, ReopenBackfill
-from .predicates import spell_predicates
+from .partial_indexes import spell_predicates
 from .row_checks import checks_of
 
 _Name = tuple[str | None, str]

@@ -12,7 +12,7 @@ from sqlalchemy.schema import DropSequence as DropSequenceDDL
 from . import operations as op
 from .backfill import run_backfill
 from .duplicates import check_rows, check_unique
-from .legacy_ids import lock_legacy_ids, move_legacy_ids, return_legacy_ids
+from .legacy_sequences import lock_legacy_ids, move_legacy_ids, return_legacy_ids
 from .scripts import retirement, script_backfill, waiting
 from .verification import verify
 

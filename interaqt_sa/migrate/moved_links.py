@@ -16,8 +16,8 @@ from ..schema.compile.tables import table_name
 from ..schema.metadata_state import Catalog
 from ..schema.naming import fit_identifier, snake_case
 from ..schema.record_lookup import resolve_record
+from .backfill_state import metadatas
 from .operations import CheckUnique, MoveLinks
-from .state import metadatas
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext

@@ -17,7 +17,7 @@ from alembic.operations.ops import (
 from sqlalchemy import Dialect
 
 from .operations import CheckRows
-from .predicates import spelled
+from .partial_indexes import spelled
 
 
 def checks_of(

@@ -11,11 +11,11 @@ from sqlalchemy.schema import CreateTable
 
 from ..dialects import dialect_for
 from ..engine.engine import Statements, whole_update
+from .backfill_state import DONE, WAITING, metadatas, state_of
 from .declared import Declared
-from .defaults import DEFAULT
+from .default_backfill import DEFAULT
 from .dependencies import Pass, passes, reads_any
 from .operations import Backfill
-from .state import DONE, WAITING, metadatas, state_of
 from .work import initial_values
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from sqlalchemy import MetaData, Table
 
 from ..definitions.computation import computation_of, info_of
 from ..schema.computed import TRANSFORM_KEY
-from .defaults import defined_tables
-from .state import metadatas
+from .backfill_state import metadatas
+from .default_backfill import defined_tables
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext

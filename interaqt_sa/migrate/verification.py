@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from ..dialects import dialect_for
 from ..engine.engine import CheckReport, Statements, check_derivations, check_values
 from ..errors import ConstraintSetupError
+from .backfill_state import metadatas
 from .declared import Declared, missing_columns
-from .state import metadatas
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext

@@ -15,7 +15,7 @@ from ..dialects.execution_options import ENGINE_OPTIONS
 from ..engine.engine import Statements, backfill_derivation, backfill_values
 from ..schema.compile.dictionaries import DICTIONARY_KEY, ROW_ID
 from .declared import Declared
-from .defaults import DEFAULT, fill_column, fill_default
+from .default_backfill import DEFAULT, fill_column, fill_default
 from .dependencies import Pass, passes, reads_any
 from .key_codec import Key
 

@@ -9,7 +9,7 @@ from alembic.util import PriorityDispatchResult
 from sqlalchemy import CheckConstraint, Table
 
 from ..definitions.computation import INFO_KEY, info_of
-from .defaults import defined_tables
+from .default_backfill import defined_tables
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext

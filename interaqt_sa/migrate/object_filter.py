@@ -12,8 +12,8 @@ from sqlalchemy import Column, Connection, MetaData, Table, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from ..schema.metadata_state import Catalog
-from .defaults import defined_tables
-from .legacy_ids import LEGACY_TABLE
+from .default_backfill import defined_tables
+from .legacy_sequences import LEGACY_TABLE
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
