@@ -298,3 +298,13 @@ def test_a_savepoint_begins_before_the_engine_s_statements(make_postgres_system:
         savepoint.rollback()
         books[2].pages = 6
     assert_true(system)
+
+
+@pytest.mark.parametrize("name", ["before_cursor_execute", "after_cursor_execute", "before_execute", "after_execute"])
+def test_one_listener_observes_an_engine_that_no_system_has_seen(engine: Engine, name: str) -> None:
+    """As in a migration, whose statements a tracer hears too."""
+    with engine.connect() as connection:
+        assert not execution.is_observed(connection, {})
+    event.listen(engine, name, lambda *_: None)
+    with engine.connect() as connection:
+        assert execution.is_observed(connection, {})

@@ -23,14 +23,19 @@ def is_observed(connection: Connection, options: Mapping[str, Any]) -> bool:
     heard: Any = connection.dispatch
     return bool(
         connection._echo
-        or len(heard.before_cursor_execute) > 1  # one is the engine's own
-        or len(heard.after_cursor_execute) > 1
+        or any(map(_is_of_others, heard.before_cursor_execute))
+        or any(map(_is_of_others, heard.after_cursor_execute))
         or heard.after_execute
-        or len(heard.before_execute) > 1
+        or any(map(_is_of_others, heard.before_execute))
         or "schema_translate_map" in connection.get_execution_options()
         or "schema_translate_map" in options
         or _changes_execution(connection.dialect)
     )
+
+
+def _is_of_others(listener: Any) -> bool:
+    """Whether a listener is not one of the engine's own, which are methods and not wrapped."""
+    return not type(getattr(listener, "__self__", None)).__module__.startswith("interaqt_sa.")
 
 
 def _changes_execution(dialect: Any) -> bool:
