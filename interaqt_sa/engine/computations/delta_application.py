@@ -87,8 +87,9 @@ class HostUpdates:
         marks = {edge: propagation.batch(edge).mark() for edge in (*edges, *(edge for edge, _ in readers))}
         pair = len(targets) == 2 and is_exact and key == tuple(host.key) and dialect.chains_updates and not reads_before
         is_one = len(targets) == 1 and host.is_known_by(key)
+        locked: Sequence[Key] = ()
         if reads_before or (not is_one and not pair and dialect.has_row_locks):
-            self._lock_and_read(host, key, targets, edges, readers)
+            locked = self._lock_and_read(host, key, targets, edges, readers)
         parameters: dict[str, Any] = {}
         one = (not rows or (len(rows) == 1 and is_exact)) and all(
             len(ids) == 1 and not edge.driver.may_repeat for edge, ids in inline.items()
@@ -121,10 +122,36 @@ class HostUpdates:
         returned = propagation.db.execute(host.source, statement, parameters)
         if host.constant is not None and not returned:
             self._require_dictionary(host)
+        if reads_before:
+            self._count_above_strangers(host, returned, set(locked), edges, readers)
         for edge, mark in marks.items() if not returned else ():
             propagation.batch(edge).back_to(mark)  # nothing changed: else values of one row that read others never end
         levels = [(host, heard), *((edge.host, told) for edge, told in zip(above, heard_above, strict=True))]
         self._take([statements.returned(level, told, fused) for level, told in levels], returned)
+
+    def _count_above_strangers(
+        self,
+        host: Host,
+        returned: Sequence[Row],
+        expected: set[Key],
+        edges: Iterable[Edge],
+        readers: Iterable[tuple[Edge, Hop]],
+    ) -> None:
+        """Count what is above hosts that were not expected: a trigger has sent a member there.
+
+        What such a host contributed before was not read.
+        """
+        width = len(host.key)
+        keys = [tuple(row[:width]) for row in returned if tuple(row[:width]) not in expected]
+        if not keys:
+            return
+        propagation = self._propagation
+        for edge in edges:
+            for row in propagation.reader.contributions(edge, keys):
+                propagation.count_later(edge, tuple(row[: len(edge.key)]))
+        for edge, hop in readers:
+            for key in propagation.reader.readers_of(edge, hop, keys)[1]:
+                propagation.count_later(edge, key)
 
     def _is_heard(self, host: Host) -> bool:
         mutations = self._propagation.mutations
@@ -139,8 +166,8 @@ class HostUpdates:
         targets: set[Key],
         edges: Iterable[Edge],
         readers: Sequence[tuple[Edge, Hop]],
-    ) -> None:
-        """Lock hosts, and read what contributions that read them are before the change."""
+    ) -> Sequence[Key]:
+        """Lock hosts, and read what contributions that read them are before the change; return their primary keys."""
         propagation = self._propagation
         if self._dialect.has_row_locks and any(edge.beside(hop) or edge.comes_before(hop) for edge, hop in readers):
             self._lock_ahead(host, key, targets, readers)
@@ -149,6 +176,7 @@ class HostUpdates:
             propagation.read_old(edge, keys, edge.hops)
         for edge, hop in readers:
             propagation.read_readers(edge, hop, keys, edge.beyond(hop))
+        return keys
 
     def _lock_ahead(
         self, host: Host, key: tuple[Column[Any], ...], targets: set[Key], readers: Sequence[tuple[Edge, Hop]]

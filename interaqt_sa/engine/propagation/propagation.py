@@ -231,7 +231,7 @@ class Propagation:
         for edge, hop in source.readers:
             if hop.is_deferred:  # rows that refer to it came before it, and were read without it
                 for key in self.reader.readers_of(edge, hop, list(rows))[1]:  # of this transaction, which sees them
-                    self._count_later(edge, key)
+                    self.count_later(edge, key)
         for host in {e.host for e in self.db.statements.loose_edges if e.host.source is source}:
             for edge in [e for e in host.edges if not e.has_foreign_key]:
                 lock_hosts(self.db, edge, [tuple(row.get(c) for c in edge.host_key) for row in rows.values()])
@@ -256,9 +256,9 @@ class Propagation:
         places = {column: i for i, column in enumerate(edge.driver.key)}
         host = tuple(link[places[column]] for column in edge.key if isinstance(column, Column))
         if None not in host:
-            self._count_later(edge, host)
+            self.count_later(edge, host)
 
-    def _count_later(self, edge: Edge, host: Key) -> None:
+    def count_later(self, edge: Edge, host: Key) -> None:
         """Count a host once all else is done, given as members know it."""
         keys = (
             [host] if edge.refers_by_primary_key else self.reader.lock_targets(edge.host, tuple(edge.host_key), {host})
