@@ -1,0 +1,53 @@
+"""What an addition may cost: a kind of computation is named where it is declared and where it is kept, nowhere else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import interaqt_sa
+
+PACKAGE = Path(interaqt_sa.__file__).parent
+KINDS = [
+    "Any",
+    "Average",
+    "Count",
+    "Every",
+    "Max",
+    "Min",
+    "SameRow",
+    "StateMachine",
+    "Summation",
+    "Transform",
+    "WeightedSummation",
+]
+#: declarations, how each kind is kept, and the line of export
+_MAY_NAME = ("definitions/", "engine/computations/", "__init__.py")
+#: computed() and Property(computed=…) make a SameRow of a function; nodes of a plan hold what reacts to events
+_EXCEPTIONS = {
+    "schema/computed.py": {"SameRow"},
+    "engine/plan/event_nodes.py": {"StateMachine", "Transform"},
+    "engine/database/row_functions.py": {"SameRow"},
+}
+_IMPORT = re.compile(r"^\s*from \.[\w.]*definitions\.[\w.]+ import (.+)$", re.MULTILINE)
+
+
+def test_nothing_else_names_a_kind() -> None:
+    found: dict[str, set[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if not name.startswith(_MAY_NAME):
+            for line in _IMPORT.findall(path.read_text()):
+                named = {part.split(" as ")[0].strip() for part in line.split(",")} & set(KINDS)
+                if named:
+                    found.setdefault(name, set()).update(named)
+    assert found == _EXCEPTIONS
+
+
+def test_files_are_short() -> None:
+    long = {
+        path.relative_to(PACKAGE).as_posix(): lines
+        for path in PACKAGE.rglob("*.py")
+        if (lines := len(path.read_text().splitlines())) > 500
+    }
+    assert long == {}
