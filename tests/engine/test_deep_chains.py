@@ -183,8 +183,8 @@ def test_a_real_cycle_is_refused(thread: iq.System) -> None:
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for cycles earlier than usual."""
-    monkeypatch.setattr("interaqt_sa.engine.propagation._UNCOUNTED_STEPS", 50)
-    monkeypatch.setattr("interaqt_sa.engine.propagation._MAX_CHANGES", 100)
+    monkeypatch.setattr("interaqt_sa.engine.propagation.propagation._UNCOUNTED_STEPS", 50)
+    monkeypatch.setattr("interaqt_sa.engine.propagation.propagation._MAX_CHANGES", 100)
 
 
 class Loop(DeclarativeBase):

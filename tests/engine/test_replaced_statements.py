@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Delete, Engine, Insert, Select, Update, delete, event, insert, update
+from sqlalchemy import Connection, Delete, Engine, Insert, Select, Update, UpdateBase, delete, event, insert, update
 from sqlalchemy.orm import Session
 
 import interaqt_sa as iq
@@ -36,6 +36,8 @@ def replacing(target: Any, name: str, replace: Callable[..., Any]) -> Generator[
 
 def on_execute(replace: Replace) -> Callable[..., Any]:
     def listener(connection: Connection, element: Any, many: Any, one: Any, options: Any) -> Any:
+        if not isinstance(element, UpdateBase | Select):  # savepoints have no options and no prefixes
+            return element, many, one
         return replace(element, many, one)
 
     return listener

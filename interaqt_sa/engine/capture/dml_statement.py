@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import (
@@ -29,9 +28,6 @@ from sqlalchemy.sql.lambdas import LambdaElement
 from ...dialects.base import named
 from ...errors import UnmanagedWriteError
 
-_RAW = SimpleNamespace(_dml_strategy="raw")
-#: options of statements as they go to the connection: rows are known by columns, not by attributes
-BY_COLUMN = {"_sa_orm_insert_options": _RAW, "_sa_orm_update_options": _RAW}
 #: elements around what is assigned to in ``SET``
 _AROUND = (Grouping, Label, Cast, TypeCoerce)
 #: value of a column of which a part is assigned to
@@ -79,6 +75,9 @@ def options_of(execution: ORMExecuteState) -> dict[str, Any]:
 class DMLStatement:
     """One DML statement of a session.
 
+    :param execution: how it was given to the session; ``None`` for one that goes to a connection, where rows are known
+      by columns, not by attributes.
+    :param given: the parameter set, or several.
     :param table: the table of the plan that it writes.
     :ivar statement: as SQLAlchemy will run it.
     :ivar target: what it calls the table: ``table`` itself, an alias, another object for it.
@@ -87,15 +86,16 @@ class DMLStatement:
     :ivar parameters: the parameter set, if there is one.
     """
 
-    def __init__(self, execution: ORMExecuteState, statement: Insert | Update | Delete, table: Table) -> None:
-        self.execution = execution
+    def __init__(
+        self, statement: Insert | Update | Delete, table: Table, given: Any, execution: ORMExecuteState | None = None
+    ) -> None:
+        self._execution = execution
         self.statement: Any = statement
         self.table = table
         # joins and locks compare it with the FROM of the statement's own criteria
         is_own = isinstance(statement.table, Table) and statement.table.metadata is table.metadata
         self.target: Any = table if is_own else statement.table
         self.mapper = mapper_of(statement)
-        given = execution.parameters
         self.rows: list[Mapping[str, Any]] = list(given) if isinstance(given, (list, tuple)) else []
         self.parameters: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
         self._refuse_foreign_class()
@@ -107,6 +107,17 @@ class DMLStatement:
                 f"values cannot follow this statement; use the class, or the Table, that the System knows",
                 table=self.table.fullname,
             )
+
+    @classmethod
+    def within(cls, execution: ORMExecuteState, statement: Insert | Update | Delete, table: Table) -> DMLStatement:
+        """Return a statement that was given to a session."""
+        return cls(statement, table, execution.parameters, execution)
+
+    @property
+    def execution(self) -> ORMExecuteState:
+        """How the statement was given to its session."""
+        assert self._execution is not None
+        return self._execution
 
     @property
     def verb(self) -> str:
@@ -121,7 +132,9 @@ class DMLStatement:
     @cached_property
     def strategy(self) -> str:
         """SQLAlchemy's name for the way in which the ORM runs the statement."""
-        options = options_of(self.execution)
+        if self._execution is None:
+            return "raw"
+        options = options_of(self._execution)
         kind = "insert" if isinstance(self.statement, Insert) else "update"
         chosen = getattr(options.get(f"_sa_orm_{kind}_options"), "_dml_strategy", "auto")
         # nothing was chosen yet for a statement inside select(…).from_statement()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Table
@@ -19,7 +18,7 @@ from sqlalchemy.sql.dml import Delete, Insert
 from ...dialects.execution_options import STATEMENT_OPTION
 from ...errors import UnmanagedWriteError
 from ..sql.row_restriction import Restriction
-from .dml_statement import BY_COLUMN, DMLStatement, conflict_clauses, dml_of
+from .dml_statement import DMLStatement, conflict_clauses, dml_of
 
 #: SQLAlchemy wraps listeners to statements by functions of these names, unless they may replace what they are given
 _ONLY_LISTENING = ("wrap_before_execute", "wrap_before_cursor_execute")
@@ -100,8 +99,7 @@ def _written(context: Any) -> set[str]:
 def _given(before: Any, parameters: Sequence[Mapping[str, Any]]) -> set[str]:
     if not isinstance(before.table, Table):
         return set()
-    given: Any = SimpleNamespace(parameters=[row for row in parameters if row] or {}, execution_options=BY_COLUMN)
-    columns = DMLStatement(given, before, before.table).written
+    columns = DMLStatement(before, before.table, [row for row in parameters if row]).written
     return {column.name for column in columns} | {c.name for c in before.table.columns if c.onupdate is not None}
 
 

@@ -351,13 +351,13 @@ class SessionListeners:
             return None
         running = SessionState.of(session).flushes.get(self)
         if running is not None and running.takes_statements:
-            refuse_rows_in_flush(DMLStatement(execution, element, table))
+            refuse_rows_in_flush(DMLStatement.within(execution, element, table))
             return None  # it becomes a part of the flush when it gets to the connection
         is_wanted = options.get("autoflush", True) or not execution.is_orm_statement  # as SQLAlchemy understands it
         if is_wanted and session.autoflush and not session._flushing:
             session.flush()
         self._join(session)
-        return run_dml(DMLStatement(execution, element, table), lambda: self.statements_for(session))
+        return run_dml(DMLStatement.within(execution, element, table), lambda: self.statements_for(session))
 
     def _names_for(self, execution: ORMExecuteState, target: TableClause) -> TableNames | None:
         session = execution.session

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import BindParameter, Column, Table, select, tuple_
@@ -18,7 +17,7 @@ from ..database.touched_rows import Touched
 from ..plan import Key, Plan, Source
 from ..plan.column_replacement import labelled
 from ..sql.row_restriction import Restriction
-from .dml_statement import BY_COLUMN, DMLStatement, conflict_clauses
+from .dml_statement import DMLStatement, conflict_clauses
 from .flush import Flush
 from .replaced_rows import may_replace
 
@@ -61,8 +60,7 @@ def follow_statement(
     if not isinstance(element.table, Table) or element.table.key != table.key:
         return None  # an alias
     rows = [row for row in parameters if row]
-    given: Any = SimpleNamespace(parameters=rows or {}, execution_options=BY_COLUMN)
-    dml = DMLStatement(given, element, table)
+    dml = DMLStatement(element, table, rows)
     if isinstance(element, Delete):
         return _follow_delete(element, table, rows, source or flush.propagation.db.statements.unwatched(table), flush)
     if source is None or may_replace(element, table, flush.plan):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Column
 from sqlalchemy.orm import object_mapper
 
 from ..database.database import Database
 from ..database.link_rows import find_repeated
 from ..database.touched_rows import Batch
 from ..locking.recursion import refuse_cycles
-from ..plan import Edge, Host
+from ..plan import Edge, Host, Key
 from ..propagation.propagation import Propagation
-from .delta_application import HostUpdates
+from .delta_application import HostChange, HostUpdates
 from .recount import recount
 from .recursion_levels import TreeLevels
-from .selection_application import SelectionUpdates
+from .selection_application import SelectionChange, SelectionUpdates
 
 
 class Agenda:
@@ -57,13 +61,40 @@ class Agenda:
             self._apply(host, self._levels.take(host, pending.pop(host)))
 
     def _apply(self, host: Host, batches: dict[Edge, Batch]) -> None:
-        self._propagation.begin_step(host)
+        propagation = self._propagation
+        propagation.begin_step(host)
+        sums: list[HostChange] = []
+        selected: list[SelectionChange] = []
         for key in dict.fromkeys(tuple(edge.host_key) for edge in batches):
             alike = {e: b for e, b in batches.items() if tuple(e.host_key) == key}
-            self._hosts.apply(host, key, {e: b for e, b in alike.items() if e.is_additive})
-            for edge, batch in alike.items():
-                if not edge.is_additive:
-                    self._selections.apply(edge, batch)
+            additive = {e: b for e, b in alike.items() if e.is_additive}
+            if additive and (change := self._hosts.prepare(host, key, additive)):
+                sums.append(change)
+            others = [edge for edge in alike if not edge.is_additive]
+            selected += [found for edge in others if (found := self._selections.prepare(edge, alike[edge]))]
+        locked = self._lock_all(host, [*sums, *selected])
+        for change in sums:
+            self._hosts.apply(change, locked=locked)
+            locked = True
+        for found in selected:
+            self._selections.apply(found, locked=locked)
+            locked = True
+
+    def _lock_all(self, host: Host, changes: Sequence[HostChange | SelectionChange]) -> bool:
+        """Lock the hosts of several changes in one order; return whether it was done.
+
+        Each change would lock those that it really changes, in order, and the next one again from the least.
+        """
+        if len(changes) < 2 or not self._propagation.db.dialect.has_row_locks:
+            return False
+        targets: dict[tuple[Column[Any], ...], set[Key]] = {}
+        for change in changes:
+            targets.setdefault(change.key, set()).update(change.targets)
+        (key, known), *others = targets.items()
+        if not others and len(known) == 1 and host.is_known_by(key):
+            return False
+        self._propagation.reader.lock_targets(host, targets)
+        return True
 
 
 def run_agenda(propagation: Propagation) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column
@@ -28,6 +29,24 @@ if TYPE_CHECKING:
 _FEW_TARGETS = 4
 
 
+@dataclass
+class HostChange:
+    """What is pending for hosts that the changes know by the same ``key`` columns, and may be added up.
+
+    :ivar applied: the edges over which it comes.
+    :ivar inline: those of which the UPDATE reads the new contributions itself, of these driver rows.
+    :ivar rows: what is known in numbers.
+    :ivar targets: the hosts, by ``key``.
+    """
+
+    host: Host
+    key: tuple[Column[Any], ...]
+    applied: frozenset[Edge]
+    inline: Mapping[Edge, list[Key]]
+    rows: list[Row]
+    targets: set[Key]
+
+
 class HostUpdates:
     """The UPDATEs of hosts in one propagation."""
 
@@ -36,11 +55,9 @@ class HostUpdates:
         self._statements = HostStatements.of(propagation.db.statements)
         self._dialect = propagation.db.dialect
 
-    def apply(self, host: Host, key: tuple[Column[Any], ...], batches: Mapping[Edge, Batch]) -> None:
-        """Apply what is pending for hosts that the changes know by the same ``key`` columns."""
+    def prepare(self, host: Host, key: tuple[Column[Any], ...], batches: Mapping[Edge, Batch]) -> HostChange | None:
+        """Lock what contributions read, and find out which hosts change; ``None`` if none do."""
         propagation = self._propagation
-        if not batches:
-            return
         rows: list[Row] = []
         inline: dict[Edge, list[Key]] = {}
         targets: set[Key] = set()
@@ -62,34 +79,29 @@ class HostUpdates:
                 lock_members(propagation.db, edge, batch.keys)
                 inline[edge] = ids
                 targets |= batch.keys
-        is_exact = is_exact_key(key)
-        if is_exact:
+        if is_exact_key(key):
             rows = folded(rows, len(key), keep_zero=bool(inline))
         targets.update(row[: len(key)] for row in rows)
-        if targets:
-            self._write(host, key, is_exact, frozenset(batches), inline, rows, targets)
+        return HostChange(host, key, frozenset(batches), inline, rows, targets) if targets else None
 
-    def _write(
-        self,
-        host: Host,
-        key: tuple[Column[Any], ...],
-        is_exact: bool,
-        applied: frozenset[Edge],
-        inline: Mapping[Edge, list[Key]],
-        rows: list[Row],
-        targets: set[Key],
-    ) -> None:
+    def apply(self, change: HostChange, *, locked: bool) -> None:
+        """Write a change.
+
+        :param locked: whether its hosts are locked.
+        """
         propagation, statements, dialect = self._propagation, self._statements, self._dialect
+        host, key, inline, rows, targets = change.host, change.key, change.inline, change.rows, change.targets
+        is_exact = is_exact_key(key)
         fused = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and _may_be_read_again(host, inline))
         heard = self._is_heard(host)
-        edges, readers = statements.read_before(host, applied, fused)
+        edges, readers = statements.read_before(host, change.applied, fused)
         reads_before = bool(edges or readers)
         marks = {edge: propagation.batch(edge).mark() for edge in (*edges, *(edge for edge, _ in readers))}
         pair = len(targets) == 2 and is_exact and key == tuple(host.key) and dialect.chains_updates and not reads_before
         is_one = len(targets) == 1 and host.is_known_by(key)
-        locked: Sequence[Key] = ()
-        if reads_before or (not is_one and not pair and dialect.has_row_locks):
-            locked = self._lock_and_read(host, key, targets, edges, readers)
+        found: Sequence[Key] = ()
+        if reads_before or (not locked and not is_one and not pair and dialect.has_row_locks):
+            found = self._lock_and_read(host, key, targets, edges, readers)
         parameters: dict[str, Any] = {}
         one = (not rows or (len(rows) == 1 and is_exact)) and all(
             len(ids) == 1 and not edge.driver.may_repeat for edge, ids in inline.items()
@@ -123,7 +135,7 @@ class HostUpdates:
         if host.constant is not None and not returned:
             self._require_dictionary(host)
         if reads_before:
-            self._count_above_strangers(host, returned, set(locked), edges, readers)
+            self._count_above_strangers(host, returned, set(found), edges, readers)
         for edge, mark in marks.items() if not returned else ():
             propagation.batch(edge).back_to(mark)  # nothing changed: else values of one row that read others never end
         levels = [(host, heard), *((edge.host, told) for edge, told in zip(above, heard_above, strict=True))]
@@ -171,7 +183,7 @@ class HostUpdates:
         propagation = self._propagation
         if self._dialect.has_row_locks and any(edge.beside(hop) or edge.comes_before(hop) for edge, hop in readers):
             self._lock_ahead(host, key, targets, readers)
-        keys = propagation.reader.lock_targets(host, key, targets)
+        keys = propagation.reader.lock_targets(host, {key: targets})
         for edge in edges:
             propagation.read_old(edge, keys, edge.hops)
         for edge, hop in readers:
@@ -186,7 +198,7 @@ class HostUpdates:
         top = max([host.rank, *(edge.host.rank for edge, hop in readers if edge.beside(hop))])
         locks = LockPass(propagation.reader, {}, top=top)
         if key != tuple(host.source.key):
-            targets = set(propagation.reader.lock_targets(host, key, targets))
+            targets = set(propagation.reader.lock_targets(host, {key: targets}))
         for target in targets:
             locks.add_host(host.source, target)
         for other, batches in propagation.pending.items():
@@ -270,7 +282,7 @@ class HostUpdates:
 
     def _require_dictionary(self, host: Host) -> None:
         assert host.constant is not None
-        if not self._propagation.reader.lock_targets(host, tuple(host.key), {host.constant}):
+        if not self._propagation.reader.lock_targets(host, {tuple(host.key): {host.constant}}):
             name = host.values[0].record
             raise ComputationError(
                 f"dictionary {name!r} has no row; create its table with MetaData.create_all() or "

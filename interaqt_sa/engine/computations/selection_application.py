@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -34,6 +35,26 @@ if TYPE_CHECKING:
     from ..propagation.propagation import Propagation
 
 
+@dataclass
+class SelectionChange:
+    """What is pending over an edge that is not additive.
+
+    :ivar left: host key, and what a member showed that has left.
+    :ivar joined: host key, and what one shows that has come.
+    :ivar targets: the hosts, as the members name them.
+    """
+
+    edge: Edge
+    left: list[Row]
+    joined: list[Row]
+    targets: set[Key]
+
+    @property
+    def key(self) -> tuple[Column[Any], ...]:
+        """The columns by which members name their hosts."""
+        return tuple(self.edge.host_key)
+
+
 class SelectionUpdates:
     """The UPDATEs of such values in one propagation.
 
@@ -46,8 +67,8 @@ class SelectionUpdates:
         self._statements = propagation.db.statements
         self._dialect = propagation.db.dialect
 
-    def apply(self, edge: Edge, batch: Batch) -> None:
-        """Apply what is pending over an edge that is not additive."""
+    def prepare(self, edge: Edge, batch: Batch) -> SelectionChange | None:
+        """Lock what members read, and find out which hosts may change; ``None`` if none do."""
         propagation, width = self._propagation, len(edge.key)
         if batch.unlocked:
             propagation.reader.lock_neighbours(edge, list(batch.unlocked), edge.hops)
@@ -56,19 +77,28 @@ class SelectionUpdates:
         ids = list(batch.ids)
         come = [row for row in propagation.reader.contributions(edge, ids) if None not in row[:width]] if ids else []
         left, joined = _differing(batch.rows, come, width)
-        if not left and not joined:
-            return
         targets = {row[:width] for row in (*left, *joined)}
+        return SelectionChange(edge, left, joined, targets) if targets else None
+
+    def apply(self, change: SelectionChange, *, locked: bool) -> None:
+        """Write a change.
+
+        :param locked: whether its hosts are locked.
+        """
+        propagation, edge, left, targets = self._propagation, change.edge, change.left, change.targets
+        width = len(edge.key)
         grows = not left and all(self._grows(value) for value in _values(edge))
         if left:
             propagation.db.require_latest_rows(edge.driver, f"{edge.name}: whether another member takes its place")
         values = _values(edge)
         is_seen = not grows or self._is_seen(edge)
         bracket = self._open(edge, targets) if is_seen else None
+        if not is_seen and not locked and not (len(targets) == 1 and edge.host.is_known_by(change.key)):
+            propagation.reader.lock_targets(edge.host, {change.key: targets})
         statement = self._statements.keep(("select", edge, grows), lambda: self._update(edge, grows=grows))
         nothing = (None,) * len(edge.vector)
         rows = [(*row, *nothing) for row in left]
-        rows += [(*row[:width], *nothing, *row[width:]) for row in joined]
+        rows += [(*row[:width], *nothing, *row[width:]) for row in change.joined]
         parameters = self._dialect.pack("rows", self._shape(edge), rows)
         found = propagation.db.execute(edge.host.source, statement, parameters)
         size = len(edge.host.key)
@@ -100,7 +130,7 @@ class SelectionUpdates:
         """Lock hosts, and read what they contribute in turn and what their rows are."""
         propagation, host = self._propagation, edge.host
         key = tuple(edge.host_key)
-        keys = list(targets) if key == tuple(host.source.key) else propagation.reader.lock_targets(host, key, targets)
+        keys = list(targets) if key == tuple(host.source.key) else propagation.reader.lock_targets(host, {key: targets})
         columns = host.written_over([edge])
         lock = max(host.source.lock_to_change(columns), Lock.NO_KEY_UPDATE)
         touched = {host.source: Touched(dict.fromkeys(keys, lock), columns)}

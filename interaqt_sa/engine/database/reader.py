@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column
@@ -57,13 +57,14 @@ class Reader:
                 statement = self.db.statements.lock_neighbours(edge, hop, edge.neighbour_lock(hop))
                 self.db.execute(hop.source, statement, parameters)
 
-    def lock_targets(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> list[Key]:
-        """Lock hosts by the columns that their members name; return their primary keys."""
-        ordered = sorted(targets) if is_exact_key(key) else list(targets)
-        parameters = self.db.dialect.pack("ids", HostStatements.of(self.db.statements).host_shape(key), ordered)
-        return [
-            tuple(row)
-            for row in self.db.execute(
-                host.source, HostStatements.of(self.db.statements).lock_hosts(host, key), parameters
-            )
-        ]
+    def lock_targets(self, host: Host, targets: Mapping[tuple[Column[Any], ...], set[Key]]) -> list[Key]:
+        """Lock hosts, all of them in the order of their primary keys, which are returned.
+
+        :param targets: hosts as their members name them, by the columns that the members name.
+        """
+        statements, parameters = HostStatements.of(self.db.statements), dict[str, Any]()
+        for n, (key, named) in enumerate(targets.items()):
+            ordered = sorted(named) if is_exact_key(key) else list(named)
+            parameters |= self.db.dialect.pack(f"ids_{n}", statements.host_shape(key), ordered)
+        found = self.db.execute(host.source, statements.lock_hosts(host, tuple(targets)), parameters)
+        return [tuple(row) for row in found]

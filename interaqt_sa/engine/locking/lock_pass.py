@@ -168,7 +168,7 @@ class LockPass:
         while waiting := [*self._waiting, *(edge.host.source for edge in self._loose)]:
             source = min(waiting, key=lambda s: s.rank)
             for edge in [e for e in self._loose if e.host.source is source]:
-                found = self._reader.lock_targets(edge.host, tuple(edge.host_key), self._loose.pop(edge))
+                found = self._reader.lock_targets(edge.host, {tuple(edge.host_key): self._loose.pop(edge)})
                 for key in found if self._climbs_from(source) else ():
                     self.add_host(source, key)
             if source not in self._waiting:

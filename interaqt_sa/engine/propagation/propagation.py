@@ -261,7 +261,9 @@ class Propagation:
     def count_later(self, edge: Edge, host: Key) -> None:
         """Count a host once all else is done, given as members know it."""
         keys = (
-            [host] if edge.refers_by_primary_key else self.reader.lock_targets(edge.host, tuple(edge.host_key), {host})
+            [host]
+            if edge.refers_by_primary_key
+            else self.reader.lock_targets(edge.host, {tuple(edge.host_key): {host}})
         )
         self.uncounted.setdefault(edge.host.source, {}).update(dict.fromkeys(keys))
 

@@ -63,15 +63,18 @@ class HostStatements:
         numbers = [(f"d{i}", self.dialect.number_type(c)) for i, c in enumerate(host.vector)]
         return (*self.host_shape(key), *numbers)
 
-    def lock_hosts(self, host: Host, key: tuple[Any, ...]) -> Executable:
-        """Lock hosts by ``key`` columns, in primary key order."""
+    def lock_hosts(self, host: Host, keys: tuple[tuple[Column[Any], ...], ...]) -> Executable:
+        """Lock hosts, in the order of their primary keys.
+
+        :param keys: columns by which they are known, each with a parameter ``ids_<n>``.
+        """
 
         def make() -> Select[Any]:
-            statement = select(*labelled(list(host.key))).select_from(host.table)
-            statement = statement.where(self.dialect.contains(key, "ids", self.host_shape(key))).order_by(*host.key)
-            return self.dialect.lock(statement, Lock.NO_KEY_UPDATE, host.table)
+            known = [self.dialect.contains(key, f"ids_{n}", self.host_shape(key)) for n, key in enumerate(keys)]
+            statement = select(*labelled(list(host.key))).select_from(host.table).where(or_(*known))
+            return self.dialect.lock(statement.order_by(*host.key), Lock.NO_KEY_UPDATE, host.table)
 
-        return self._statements.keep(("lock hosts", host, key), make)
+        return self._statements.keep(("lock hosts", host, keys), make)
 
     def apply(
         self,
