@@ -81,7 +81,7 @@ from .runtime.system import System as System
 from .schema.compile_schema import compile_schema as compile_schema
 from .schema.computed import computed as computed
 from .schema.computed import computed_names as computed_names
-from .schema.schema import Schema as Schema
+from .schema.schema_inspection import Schema as Schema
 from .session.retry import run_with_transaction_retry as run_with_transaction_retry
 from .session.violations import find_constraint_violation_error as find_constraint_violation_error
 from .storage import AsyncStorage as AsyncStorage

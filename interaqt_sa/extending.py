@@ -33,7 +33,7 @@ from .definitions.aggregates import Aggregate, FieldAggregate
 from .definitions.computation import Computation
 from .definitions.extremes import check_ordered_field
 from .definitions.references import References
-from .definitions.value_columns import check_summed_field, counter, exact_sum, require_type
+from .definitions.value_column_checks import check_summed_field, counter, exact_sum, require_type
 from .engine.engine import (
     Accumulator,
     Contribution,

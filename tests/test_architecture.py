@@ -27,7 +27,7 @@ _MAY_NAME = ("definitions/", "engine/computations/", "__init__.py")
 _EXCEPTIONS = {
     "schema/computed.py": {"SameRow"},
     "engine/plan/event_nodes.py": {"StateMachine", "Transform"},
-    "engine/database/row_functions.py": {"SameRow"},
+    "engine/database/same_row_functions.py": {"SameRow"},
 }
 _IMPORT = re.compile(r"^\s*from \.[\w.]*definitions\.[\w.]+ import (.+)$", re.MULTILINE)
 

@@ -11,13 +11,13 @@ from typing import Generic, Literal
 from sqlalchemy import Boolean, Column, Float, Integer, Numeric
 from sqlalchemy.types import TypeEngine
 
-from ..dialects.stored_types import stored_type
+from ..dialects.undecorated_types import stored_type
 from ..errors import ComputationProtocolError, DefinitionFault
-from .arguments import AttributeQuery, RecordRef, Where
+from .argument_types import AttributeQuery, RecordRef, Where
 from .computation import Computation, T
 from .references import References
 from .validation import refuse_coroutine_function, refuse_text
-from .value_columns import (
+from .value_column_checks import (
     check_places,
     check_summed_field,
     counter,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..errors import DefinitionFault
-from .arguments import RecordRef
+from .argument_types import RecordRef
 
 #: A function of a dispatch; under an asynchronous controller it may be a coroutine function.
 Hook: TypeAlias = Callable[..., Any]

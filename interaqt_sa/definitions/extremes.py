@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Boolean, Column, Date, DateTime, Enum, Float, Integer, Interval, Numeric, String, Time
 from sqlalchemy.types import TypeEngine
 
-from ..dialects.stored_types import binds_in_sql, is_alike, stored_type
+from ..dialects.undecorated_types import binds_in_sql, is_alike, stored_type
 from ..errors import DefinitionFault
 from .aggregates import Direction, FieldAggregate
-from .arguments import RecordRef, Where
+from .argument_types import RecordRef, Where
 
 #: types whose values every database orders, and of which it gives the least and the greatest
 ORDERED = (Integer, Numeric, Float, String, Date, DateTime, Time, Interval)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DefinitionFault
-from .representation import shorten
+from .short_repr import shorten
 
 COMPARISONS = frozenset({"=", "!=", ">", "<", ">=", "<=", "like"})
 #: Every operator that an atom takes, in lower case.

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy.types import TypeEngine
 
 from ..errors import DefinitionFault
-from .arguments import RecordRef, Where
+from .argument_types import RecordRef, Where
 from .computation import Computation
 from .constraints import NonNullConstraint, UniqueConstraint
 from .same_row import SameRow

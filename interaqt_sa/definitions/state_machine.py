@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Column, String
 
-from ..dialects.stored_types import stored_type
+from ..dialects.undecorated_types import stored_type
 from ..errors import ComputationProtocolError, DefinitionFault
 from .computation import Computation
 from .events import MutationEvent, Trigger
 from .references import References
-from .stored_states import state_in_column, state_text
+from .state_names import state_in_column, state_text
 from .validation import check_name, refuse_coroutine_function, require_function
-from .value_columns import converts
+from .value_column_checks import converts
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Column, Integer, String
 
 from ..errors import ComputationProtocolError
-from .arguments import AttributeQuery, RecordRef
+from .argument_types import AttributeQuery, RecordRef
 from .computation import Computation
 from .events import Trigger
 from .references import References

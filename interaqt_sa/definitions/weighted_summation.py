@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import Column, Float, Integer
 from sqlalchemy.types import TypeEngine
 
-from ..dialects.stored_types import stored_type
+from ..dialects.undecorated_types import stored_type
 from ..errors import ComputationProtocolError
 from .aggregates import NUMBERS, Aggregate, Direction
-from .arguments import AttributeQuery, RecordRef, Where
+from .argument_types import AttributeQuery, RecordRef, Where
 from .references import References
-from .value_columns import check_places, check_summed_field, exact_sum, places, require_type
+from .value_column_checks import check_places, check_summed_field, exact_sum, places, require_type
 
 
 class WeightedSummation(Aggregate[Any]):

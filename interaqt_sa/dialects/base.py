@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy import Sequence as SQLSequence
 from sqlalchemy.types import TypeEngine
 
-from .stored_types import stored_type
+from .undecorated_types import stored_type
 
 #: name and type of each column of a row set
 RowShape = Sequence[tuple[str, TypeEngine[Any]]]

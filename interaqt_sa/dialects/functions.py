@@ -11,7 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from .stored_types import stored_type
+from .undecorated_types import stored_type
 
 _POSTGRESQL, _SQLITE = "postgresql", "sqlite"
 

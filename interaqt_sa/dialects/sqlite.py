@@ -32,10 +32,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import NullType, TypeEngine
 
-from ..dialects.stored_types import stored_type
 from .base import NO_VALUES, DatabaseDialect, Lock, RowShape, named, parameter
 from .execution_options import ENGINE_OPTIONS
-from .running_sum import RunningSum
+from .running_sum_type import RunningSum
 from .sqlite_decimals import (
     DECIMAL_FUNCTIONS,
     exact_add,
@@ -45,7 +44,8 @@ from .sqlite_decimals import (
     nearest_float,
     nearest_rounded_float,
 )
-from .sqlite_values import DECODE, decoded, encoded, is_plain
+from .sqlite_json_parameters import DECODE, decoded, encoded, is_plain
+from .undecorated_types import stored_type
 
 #: key of ``Connection.info``: whether the connection has the engine's functions
 _DEFINED = "interaqt_sa.functions"

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Double, func, literal_column
 
-from .running_sum import ALL_DIGITS, RunningSum, decode_sum, encode_sum
+from .running_sum_type import ALL_DIGITS, RunningSum, decode_sum, encode_sum
 
 
 def exact_decimal(value: ColumnElement[Any]) -> ColumnElement[Any]:

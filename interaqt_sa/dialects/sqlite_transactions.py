@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from .database_errors import normalize_database_error
-from .engines import root_engine
+from .root_engine import root_engine
 
 #: seconds that a writer waits for another
 BUSY_TIMEOUT = 30.0

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.orm import Mapper, Session
 
-from ..definitions.arguments import RecordRef
+from ..definitions.argument_types import RecordRef
+from .capture.core_statements import UnmanagedDML
 from .capture.session_listeners import SessionListeners
 from .capture.unattached_writes import Unattached
-from .capture.unmanaged_dml import UnmanagedDML
 from .computations import Accumulator, Contribution, Selection, accumulates
 from .computations.extremes import greater, lesser
 from .maintenance.backfill import backfill_values, whole_update

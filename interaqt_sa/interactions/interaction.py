@@ -12,10 +12,10 @@ from enum import Enum
 from typing import Any, TypeGuard
 from uuid import UUID
 
-from ..definitions.arguments import RecordRef
+from ..definitions.argument_types import RecordRef
 from ..definitions.event_source import EventSource, Hook
 from ..definitions.records import Entity, Property
-from ..definitions.representation import shorten
+from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..runtime.context import Context
 from ..runtime.plain_data import is_array, is_mapping

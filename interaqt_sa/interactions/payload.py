@@ -13,16 +13,16 @@ from uuid import UUID
 from sqlalchemy import Integer, String, Uuid, and_, inspect, or_, select
 from sqlalchemy.orm import Mapper
 
-from ..definitions.arguments import RecordRef
+from ..definitions.argument_types import RecordRef
 from ..definitions.records import PropertyType
 from ..definitions.validation import check_name
 from ..dialects.column_types import to_milliseconds
 from ..errors import DefinitionFault, InteractionGuardError
 from ..runtime.context import Context
 from ..runtime.plain_data import is_array, is_mapping
-from ..schema.given_values import may_be_stored
 from ..schema.key_coercion import NoKeyError, key_value
 from ..schema.record_lookup import record_name
+from ..schema.value_checks import may_be_stored
 
 CHECK = "payload"
 _SCALARS = (str, int, float, Decimal, UUID, date, bytes)

@@ -24,13 +24,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .configuration import configure as configure
+    from .env_configuration import configure as configure
+    from .lock_timeout_retry import run_migrations as run_migrations
     from .migration_lock import migration_lock as migration_lock
-    from .running import run_migrations as run_migrations
 
 __all__ = ["configure", "migration_lock", "run_migrations"]
 
-_HOMES = {"configure": "configuration", "migration_lock": "locking", "run_migrations": "running"}
+_HOMES = {"configure": "env_configuration", "migration_lock": "locking", "run_migrations": "lock_timeout_retry"}
 
 
 def __getattr__(name: str) -> Any:

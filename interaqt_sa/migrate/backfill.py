@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import Connection, MetaData, Table, func, literal, select, text
 
 from ..dialects.database_errors import is_retryable_transaction_error
+from .backfill_passes import Work, ensure_dictionary_row, is_dictionary, works
 from .backfill_state import DONE, RUNNING, WAITING, advance, has_state, metadatas, read_state, state_of, write_state
 from .declared import Declared, missing_columns
 from .key_codec import Key, KeyCodec
 from .operations import DEFAULT_BATCH
-from .progress import Progress
-from .work import Work, ensure_dictionary_row, is_dictionary, works
+from .progress_log import Progress
 
 if TYPE_CHECKING:
     from alembic.runtime.environment import EnvironmentContext

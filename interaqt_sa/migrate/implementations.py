@@ -11,10 +11,10 @@ from sqlalchemy.schema import DropSequence as DropSequenceDDL
 
 from . import operations as op
 from .backfill import run_backfill
+from .contract_check import verify
 from .duplicates import check_rows, check_unique
 from .legacy_sequences import lock_legacy_ids, move_legacy_ids, return_legacy_ids
-from .scripts import retirement, script_backfill, waiting
-from .verification import verify
+from .offline_sql import retirement, script_backfill, waiting
 
 log = logging.getLogger("alembic.interaqt_sa")
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, event, func, select
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
-from .completeness import finish_upgrade
+from .upgrade_completeness import finish_upgrade
 
 log = logging.getLogger("alembic.interaqt_sa")
 

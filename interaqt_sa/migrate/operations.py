@@ -12,7 +12,7 @@ from typing import Any
 from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import Column, Table, TextClause
 
-from .notes import Note
+from .noop_operation import Note
 from .sequence_operations import (
     CreateSequence,
     DropSequence,

@@ -12,7 +12,7 @@ from sqlalchemy import JSON, Numeric, Text, TextClause
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from ..dialects.running_sum import RunningSum
+from ..dialects.running_sum_type import RunningSum
 from . import operations as op
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Sequence
 from sqlalchemy.types import TypeEngine
 from typing_extensions import Unpack
 
-from .notes import Note
+from .noop_operation import Note
 
 
 class SequenceOptions(TypedDict, total=False):

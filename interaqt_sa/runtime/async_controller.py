@@ -12,11 +12,11 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from ..definitions.dictionary import Dictionary
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.records import Entity, Relation
-from ..definitions.representation import shorten
+from ..definitions.short_repr import shorten
 from ..session.retry import async_sleep
 from .context import Context
+from .controller_assembly import assemble
 from .database_setup import set_up
-from .dispatcher_factory import assemble
 from .result import DispatchResult
 
 if TYPE_CHECKING:

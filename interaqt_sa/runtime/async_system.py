@@ -9,12 +9,12 @@ from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.util import greenlet_spawn
 
-from ..definitions.arguments import RecordRef
+from ..definitions.argument_types import RecordRef
 from ..engine.engine import CheckReport
-from ..schema.schema import Schema
+from ..schema.schema_inspection import Schema
 from ..session.factory_advice import wrong_factory
 from ..storage import AsyncStorage
-from .sync_factories import factory_of, is_session_class, maker_of, sync_factory, sync_options
+from .inner_sync_factories import factory_of, is_session_class, maker_of, sync_factory, sync_options
 from .system import Isolation, System
 
 if TYPE_CHECKING:

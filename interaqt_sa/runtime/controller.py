@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session, scoped_session
 from ..definitions.dictionary import Dictionary
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.records import Entity, Relation
-from ..definitions.representation import shorten
+from ..definitions.short_repr import shorten
 from ..definitions.validation import refuse_awaitable
 from .context import Context
+from .controller_assembly import assemble
 from .database_setup import set_up
-from .dispatcher_factory import assemble
 from .result import DispatchResult
 
 if TYPE_CHECKING:

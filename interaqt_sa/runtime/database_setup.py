@@ -8,7 +8,7 @@ from sqlalchemy import Connection, MetaData, inspect
 
 from ..definitions.computation import info_of
 from ..schema.compile.dictionaries import DICTIONARY_KEY, dictionary_mapper, write_missing_rows
-from ..schema.schema import Schema
+from ..schema.schema_inspection import Schema
 from .verification import check_computations, connection_of, verify
 
 if TYPE_CHECKING:

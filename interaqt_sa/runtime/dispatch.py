@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapper, Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 
 from ..definitions.event_source import EventSource
-from ..definitions.representation import shorten
+from ..definitions.short_repr import shorten
 from ..errors import (
     FrameworkError,
     InteractionGuardError,
@@ -29,10 +29,10 @@ from ..errors import (
     TransactionCapabilityError,
     TransactionOutcomeUnknownError,
 )
-from ..schema.given_values import checked_value
 from ..schema.record_lookup import record_name, resolve_record
+from ..schema.value_checks import checked_value
 from ..session.after_commit import run_after_commit
-from ..session.commit import commit
+from ..session.commit_outcome import commit
 from ..session.retry import READ_COMMITTED, SERIALIZABLE, Attempt, run_attempts, set_isolation
 from ..session.state import SessionState
 from ..session.violations import with_constraint_violation

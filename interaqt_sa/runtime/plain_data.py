@@ -16,7 +16,7 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import InstanceState
 
 from ..errors import InvalidValueError
-from ..schema.given_values import MAX_DEPTH
+from ..schema.value_checks import MAX_DEPTH
 
 _SCALARS = frozenset({str, int, float, bool, type(None), bytes, Decimal, UUID, datetime, date, time, timedelta})
 _SCALAR_BASES = (str, int, float, bytes, Decimal, UUID, date, time, timedelta, Enum)

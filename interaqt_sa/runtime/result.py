@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ..definitions.events import MutationEvent
-from ..definitions.representation import shorten
+from ..definitions.short_repr import shorten
 from ..errors import SideEffectError
 
 Outcome: TypeAlias = Literal["applied", "failed", "unknown"]

@@ -8,14 +8,14 @@ from typing import Any, Literal
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from ..definitions.arguments import RecordRef
+from ..definitions.argument_types import RecordRef
 from ..definitions.computation import computation_of
-from ..definitions.representation import shorten
+from ..definitions.short_repr import shorten
 from ..dialects import dialect_class
 from ..dialects.sqlite_transactions import SQLiteTransactions
 from ..engine.engine import CheckReport, ComputationEngine
 from ..schema.metadata_state import metadata_of
-from ..schema.schema import Schema
+from ..schema.schema_inspection import Schema
 from ..session.factory_advice import wrong_factory
 from ..storage import Storage
 from .current_dispatch import running_session

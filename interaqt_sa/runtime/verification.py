@@ -14,7 +14,7 @@ from ..definitions.event_source import EventSource
 from ..engine.engine import plan_of
 from ..errors import ConstraintSetupError, DefinitionError, DefinitionFault
 from ..schema.metadata_state import Catalog
-from ..schema.schema import ConstraintInfo, Schema
+from ..schema.schema_inspection import ConstraintInfo, Schema
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from sqlalchemy.orm import DeclarativeBase, registry
 from ..definitions.dictionary import Dictionary
 from ..definitions.records import Entity, Relation
 from ..errors import DefinitionError
-from .checks.outlines import Outlines
-from .checks.planned_computations import check_computations
+from .checks.record_outlines import Outlines
+from .checks.unmapped_computations import check_computations
 from .compile.constraints import plan_constraints
 from .compile.dictionaries import build_dictionary, dictionary_table_name
 from .compile.foreign_key_cycles import break_cycles
@@ -23,7 +23,7 @@ from .compile.relations import ForeignKeyPlan, LinkPlan, RelationPlanner, plan_l
 from .compile.tables import TablePlan, build_tables, dictionary_column, plan_table
 from .faults import Faults
 from .metadata_state import Catalog, metadata_of
-from .schema import Schema
+from .schema_inspection import Schema
 
 
 def compile_schema(

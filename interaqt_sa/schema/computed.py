@@ -29,11 +29,10 @@ from sqlalchemy.schema import SchemaItem
 
 from ..definitions.computation import INFO_KEY, Computation, computation_of, info_of
 from ..definitions.same_row import SameRow
-from ..dialects.placeholders import Placeholder, has_placeholder
-from ..dialects.running_sum import RunningSum
-from ..dialects.stored_types import stored_type
+from ..dialects.insert_placeholders import Placeholder, has_placeholder
+from ..dialects.running_sum_type import RunningSum
+from ..dialects.undecorated_types import stored_type
 from ..errors import DefinitionFault
-from . import merged_attributes as merged_attributes  # noqa: PLC0414  its listener goes with this module's
 from .metadata_state import Catalog
 from .naming import fit_identifier
 from .record_lookup import mapper_of

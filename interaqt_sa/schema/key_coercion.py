@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Integer, Uuid
 
-from ..definitions.representation import shorten
+from ..definitions.short_repr import shorten
 
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 

@@ -10,7 +10,7 @@ from sqlalchemy import Column, MetaData, inspect
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 from sqlalchemy.orm.exc import UnmappedClassError
 
-from ..definitions.arguments import RecordRef
+from ..definitions.argument_types import RecordRef
 from ..errors import DefinitionFault
 from .metadata_state import Catalog
 

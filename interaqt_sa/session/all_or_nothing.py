@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, NestedTransaction
 from sqlalchemy.orm import InstanceState, Session
 
-from .session_mark import SessionMark
+from .session_snapshot import SessionMark
 from .state import SessionState
 
 # Classes, not generators: each write goes through both, and a generator costs several times as much.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..definitions.representation import shorten
+from ..definitions.short_repr import shorten
 from ..dialects.database_errors import error_chain
 from ..dialects.value_errors import value_error
 from ..errors import InvalidValueError

@@ -18,8 +18,8 @@ from ..definitions.validation import refuse_awaitable
 from ..dialects import dialect_class
 from ..dialects.database_errors import is_require_serializable_retry, is_retryable_transaction_error
 from ..errors import TransactionRetryExhaustedError
-from .commit import commit
-from .factories import SessionFactory, not_awaitable
+from .commit_outcome import commit
+from .factory_detection import SessionFactory, not_awaitable
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Mapper
 
 from ..definitions.computation import INFO_KEY, info_of
 from ..definitions.constraints import NonNullConstraint, UniqueConstraint
-from ..dialects.constraint_names import Constraint, physical_name, quoted_name
 from ..dialects.database_errors import NormalizedDatabaseError, error_chain, normalize_database_error
+from ..dialects.physical_constraint_names import Constraint, physical_name, quoted_name
 from ..errors import ConstraintViolationError
 from ..schema.compile.constraints import VIOLATION_CODE
 from ..schema.metadata_state import Catalog

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.util import greenlet_spawn
 
-from ..definitions.arguments import AttributeQuery, RecordRef, Where
+from ..definitions.argument_types import AttributeQuery, RecordRef, Where
 from ..definitions.dictionary import Dictionary
-from ..schema.schema import Schema
+from ..schema.schema_inspection import Schema
 from ..session.isolation import require_isolation
 from ..session.retry import run_with_transaction_retry
 from .read import Record

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
-from ..definitions.arguments import AttributeQuery, Where
-from ..definitions.representation import shorten
+from ..definitions.argument_types import AttributeQuery, Where
+from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.compile.mapping import RELATION_KEY
 from ..schema.metadata_state import Catalog

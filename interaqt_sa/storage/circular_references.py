@@ -11,9 +11,9 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from .attributes import key_attributes
 from .exclusive import let_go
-from .orphans import refuse_orphans
 from .paths import foreign_key_pairs
 from .references import is_reference, key_of
+from .required_sources import refuse_orphans
 
 
 def break_loops(session: Session, mapper: Mapper[Any], instances: Sequence[Any]) -> None:

@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Mapper, RelationshipProperty, Session
 
 from .attributes import key_attributes, link_of
-from .orphans import refuse_orphans
 from .paths import foreign_key_pairs
 from .references import is_reference, key_of, without_link
+from .required_sources import refuse_orphans
 
 
 def end_old_relations(session: Session, mapper: Mapper[Any], data: Mapping[str, Any], instance: Any = None) -> None:

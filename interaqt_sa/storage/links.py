@@ -9,18 +9,18 @@ from typing import Any
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, Session, class_mapper
 
-from ..definitions.arguments import RecordRef, Where
+from ..definitions.argument_types import RecordRef, Where
 from ..definitions.match import And, Atom, MatchExp, Not, Or
 from ..definitions.records import Relation, ref_name
-from ..definitions.representation import shorten
+from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.compile.relations import holding_side
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import resolve_record
 from .attributes import key_attributes
-from .orphans import refuse_orphans
 from .read import Record, matching
-from .unit import flush_last
+from .required_sources import refuse_orphans
+from .undivided_calls import flush_last
 from .write import create, delete, update
 
 

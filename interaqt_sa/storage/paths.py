@@ -9,9 +9,9 @@ from sqlalchemy.orm import MANYTOONE, Mapper, RelationshipProperty, aliased
 
 from ..definitions.match import MatchExp
 from ..errors import DefinitionFault
-from ..schema.given_values import checked_operand
 from ..schema.predicates.match import compile_match
 from ..schema.record_lookup import record_name
+from ..schema.value_checks import checked_operand
 from .attributes import key_attributes, relationship_of, unknown_attribute
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, Dialect, Select, func, select, tuple_
 from sqlalchemy.orm import Mapper, Session, aliased
 
-from ..definitions.arguments import Where
+from ..definitions.argument_types import Where
 from ..schema.predicates.match import compile_where
 from .attributes import LINK, Modifier, Nested, Selection, key_attributes
 from .paths import Paths

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Mapper
 
-from ..definitions.representation import shorten
+from ..definitions.short_repr import shorten
 from ..errors import InvalidValueError
 from ..schema.key_coercion import NoKeyError, key_value
 from ..schema.record_lookup import record_name

@@ -9,13 +9,13 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, Session, class_mapper, scoped_session, sessionmaker
 
-from ..definitions.arguments import AttributeQuery, RecordRef, Where
+from ..definitions.argument_types import AttributeQuery, RecordRef, Where
 from ..definitions.dictionary import Dictionary
 from ..dialects import dialect_class
 from ..dialects.database_errors import is_require_serializable_retry
 from ..schema.compile.dictionaries import ROW_ID, dictionary_mapper
 from ..schema.record_lookup import resolve_record
-from ..schema.schema import Schema
+from ..schema.schema_inspection import Schema
 from ..session.invalid_values import invalid_value
 from ..session.isolation import READ_COMMITTED, require_isolation
 from ..session.retry import run_with_transaction_retry
@@ -23,7 +23,7 @@ from ..session.violations import with_constraint_violation
 from . import links, write
 from .attributes import Modifier, parse
 from .read import Record, find
-from .unit import as_a_whole
+from .undivided_calls import as_a_whole
 
 R = TypeVar("R")
 Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]

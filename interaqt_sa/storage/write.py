@@ -7,20 +7,20 @@ from typing import Any
 
 from sqlalchemy.orm import Mapper, RelationshipProperty, Session
 
-from ..definitions.arguments import Where
-from ..definitions.representation import shorten
+from ..definitions.argument_types import Where
+from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.record_lookup import record_name
 from .attributes import LINK, key_attributes, link_of, unknown_attribute
 from .circular_references import break_loops, is_loop, relate_back
-from .data import checked_data
 from .exclusive import end_old_relations, let_go
-from .orphans import refuse_orphan_by_column, refuse_orphans
+from .input_checks import checked_data
 from .paths import foreign_key_pairs
 from .read import Record, dialect_of, matching
 from .references import column_key, has_key, is_reference, key_of, without_link
+from .required_sources import refuse_orphan_by_column, refuse_orphans
 from .sequence_sync import move_sequence_past
-from .unit import flush_last
+from .undivided_calls import flush_last
 
 
 def create(session: Session, mapper: Mapper[Any], data: Mapping[str, Any]) -> Record:

@@ -28,9 +28,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import INET
 
 from interaqt_sa.migrate.backfill import Pace, Transactions, backfill
+from interaqt_sa.migrate.backfill_passes import Work
 from interaqt_sa.migrate.backfill_state import state_table
 from interaqt_sa.migrate.key_codec import KeyCodec
-from interaqt_sa.migrate.work import Work
 from tests.migrate.environment import Environment
 
 

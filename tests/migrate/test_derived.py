@@ -13,10 +13,10 @@ from interaqt_sa import System
 from interaqt_sa.definitions.aggregates import Count
 from interaqt_sa.definitions.records import Entity, Property
 from interaqt_sa.definitions.transform import Transform
-from interaqt_sa.migrate import work
+from interaqt_sa.migrate import backfill_passes as work
 from interaqt_sa.schema.compile_schema import compile_schema
 from interaqt_sa.schema.computed import computed
-from interaqt_sa.schema.schema import Schema
+from interaqt_sa.schema.schema_inspection import Schema
 from tests.migrate.environment import Environment
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 import interaqt_sa as iq
-from interaqt_sa.migrate.completeness import UnfilledValuesError
+from interaqt_sa.migrate.upgrade_completeness import UnfilledValuesError
 from tests.migrate.environment import Environment
 
 ROWS = (
@@ -184,7 +184,7 @@ def test_rows_without_a_state_enter_the_initial_one(environment: Environment) ->
 def test_an_interrupted_back_fill_goes_on_with_the_value_that_it_stopped_at(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from interaqt_sa.migrate import work
+    from interaqt_sa.migrate import backfill_passes as work
 
     environment.migrate(boxes())
     environment.run(*ROWS)

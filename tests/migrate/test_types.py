@@ -24,7 +24,7 @@ from interaqt_sa.dialects.column_types import AwareDateTime, Json, Timestamp
 from interaqt_sa.interactions import Interaction
 from interaqt_sa.migrate import configure
 from interaqt_sa.schema.compile_schema import compile_schema
-from interaqt_sa.schema.schema import Schema
+from interaqt_sa.schema.schema_inspection import Schema
 from tests.migrate.environment import Environment
 
 WORDS = ("string", "number", "boolean", "timestamp", "object", "id")

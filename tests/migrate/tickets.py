@@ -12,7 +12,7 @@ from interaqt_sa.definitions.constraints import UniqueConstraint
 from interaqt_sa.definitions.dictionary import Dictionary
 from interaqt_sa.definitions.records import Entity, Property, Relation
 from interaqt_sa.schema.compile_schema import compile_schema
-from interaqt_sa.schema.schema import Schema
+from interaqt_sa.schema.schema_inspection import Schema
 
 
 def tickets(

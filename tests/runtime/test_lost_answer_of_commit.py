@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
 
 import interaqt_sa as iq
-from interaqt_sa.session.commit import is_answer_lost
+from interaqt_sa.session.commit_outcome import is_answer_lost
 from interaqt_sa.session.retry import run_attempts
 from tests.session.test_database_errors import FakeDriverError
 from tests.support.lossy_proxy import Loss, LossyProxy

@@ -14,7 +14,7 @@ from interaqt_sa.definitions.records import Entity, Property, Relation
 from interaqt_sa.definitions.state_machine import StateMachine, StateNode
 from interaqt_sa.definitions.transform import Transform
 from interaqt_sa.schema.compile_schema import compile_schema
-from interaqt_sa.schema.schema import Schema
+from interaqt_sa.schema.schema_inspection import Schema
 
 pending, paid = StateNode("pending"), StateNode("paid")
 

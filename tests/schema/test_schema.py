@@ -14,7 +14,14 @@ from interaqt_sa.definitions.aggregates import Average, Count
 from interaqt_sa.definitions.transform import Transform
 from interaqt_sa.errors import DefinitionFault
 from interaqt_sa.schema.computed import computed
-from interaqt_sa.schema.schema import ComputationInfo, ConstraintInfo, RecordInfo, Schema, SequenceInfo, TableInfo
+from interaqt_sa.schema.schema_inspection import (
+    ComputationInfo,
+    ConstraintInfo,
+    RecordInfo,
+    Schema,
+    SequenceInfo,
+    TableInfo,
+)
 from tests.schema import shop
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from interaqt_sa.errors import RequireSerializableRetry, TransactionRetryExhaustedError
-from interaqt_sa.session.factories import SessionFactoryError
+from interaqt_sa.session.factory_detection import SessionFactoryError
 from interaqt_sa.session.retry import Attempt, run_attempts, run_with_transaction_retry
 from tests.session.test_database_errors import FakeDriverError
 from tests.support.engines import AsyncEngineFactory, EngineFactory

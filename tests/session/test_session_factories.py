@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from interaqt_sa import FrameworkError, run_with_transaction_retry
-from interaqt_sa.session.factories import SessionFactoryError
+from interaqt_sa.session.factory_detection import SessionFactoryError
 
 
 def bound_class(engine: Engine) -> type[Session]:

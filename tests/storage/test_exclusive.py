@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from interaqt_sa.definitions.records import Cardinality, Entity, Property, Relation
 from interaqt_sa.errors import ConstraintViolationError
 from interaqt_sa.schema.compile_schema import compile_schema
-from interaqt_sa.schema.schema import Schema
+from interaqt_sa.schema.schema_inspection import Schema
 from interaqt_sa.storage import Storage
 
 KINDS: list[tuple[Cardinality, bool]] = [("1:1", False), ("1:1", True), ("1:n", False), ("1:n", True)]

@@ -18,7 +18,7 @@ from sqlalchemy.orm import (
 
 from interaqt_sa.definitions.match import MatchExp
 from interaqt_sa.errors import ConstraintViolationError, DefinitionFault
-from interaqt_sa.schema.schema import Schema
+from interaqt_sa.schema.schema_inspection import Schema
 from interaqt_sa.storage import Storage
 from tests.schema.shop import Boss, Customer, Likes, Membership, Order, Orders, Paid, Settings, Team
 from tests.support.statements import count_statements

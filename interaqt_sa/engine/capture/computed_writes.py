@@ -13,8 +13,8 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from ...errors import ComputedWriteError
 from ...schema.computed import state_of
-from ..database.round_trip import same_value
-from ..database.rows_in_memory import stored_form
+from ..database.flush_row_values import stored_form
+from ..database.value_round_trip import same_value
 from ..plan import ComputedValue, Plan, Source, Watch
 from .dml_statement import DMLStatement, known_value
 

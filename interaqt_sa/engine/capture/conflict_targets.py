@@ -35,7 +35,7 @@ from sqlalchemy.types import TEXT, VARCHAR, TypeEngine
 
 from ...dialects import DatabaseDialect
 from ...dialects.base import named
-from ...dialects.indexes import POSTGRESQL, SQLITE, has_equal_nulls, index_predicate
+from ...dialects.unique_key_options import POSTGRESQL, SQLITE, has_equal_nulls, index_predicate
 from ...errors import UnmanagedWriteError
 from ..plan.column_replacement import labelled, replace_columns
 from .dml_statement import DMLStatement, conflict_clauses

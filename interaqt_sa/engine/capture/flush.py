@@ -14,24 +14,24 @@ from ...dialects import Lock
 from ..computations.agenda import run_agenda
 from ..computations.event_log import Mutations
 from ..computations.initial_states import initial_value
+from ..database.host_key_locks import lock_rekeyed
 from ..database.link_rows import find_links
 from ..database.loaded_objects import Memory, changed_attributes, identity_of
-from ..database.members_without_foreign_key import lock_rekeyed
+from ..database.pending_changes import Touched
 from ..database.polymorphic_rows import read_by_class
-from ..database.row_functions import SameRowValues, refresh_same_row
-from ..database.touched_rows import Touched
+from ..database.same_row_functions import SameRowValues, refresh_same_row
 from ..locking.lock_pass import LockPass
 from ..plan import Edge, Key, Plan, Source, Watch, watch_of
-from ..propagation.dependents import Rows
+from ..propagation.foreign_key_actions import Rows
 from ..propagation.propagation import Propagation
-from ..propagation.write import Write, WriteBracket
+from ..propagation.write_bracket import Write, WriteBracket
 from ..sql.statement_cache import Statements
-from .chosen_objects import with_members
 from .computed_writes import refuse_computed_write
-from .flush_events import FlushEvents
-from .foretold_rows import ForetoldRows
+from .flush_mutation_events import FlushEvents
+from .flush_predictions import ForetoldRows
+from .partial_flush import with_members
 from .row_switches import RowSwitches
-from .unwatched_rows import Others
+from .unwatched_row_locks import Others
 
 if TYPE_CHECKING:
     from .running_flush import RunningFlush

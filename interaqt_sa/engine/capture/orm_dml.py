@@ -15,32 +15,32 @@ from ...dialects.execution_options import STATEMENT_OPTION
 from ...errors import UnmanagedWriteError
 from ...session.all_or_nothing import WriteUnit
 from ..computations.agenda import run_agenda
+from ..computations.engine_row_writes import update_rows
 from ..computations.event_log import start_propagation
 from ..computations.initial_states import initial_value
-from ..computations.row_writes import update_rows
 from ..database.cursor_execution import shared_options
+from ..database.host_key_locks import lock_rekeyed
 from ..database.loaded_objects import Memory
-from ..database.members_without_foreign_key import lock_rekeyed
+from ..database.pending_changes import Touched
 from ..database.polymorphic_rows import read_by_class
-from ..database.row_functions import read_attributes
-from ..database.touched_rows import Touched
+from ..database.same_row_functions import read_attributes
+from ..locking.lock_dependencies import has_hosts_below
 from ..locking.lock_pass import LockPass
-from ..locking.lock_paths import has_hosts_below
 from ..plan import Key, Source
 from ..plan.column_replacement import labelled
-from ..propagation.inserted_rows import count_inserted, returned_columns
-from ..propagation.told import told_class
-from ..propagation.write import Changed, NamedRows, Write, WriteBracket
-from ..sql.row_restriction import Restriction
+from ..propagation.event_only_tables import told_class
+from ..propagation.statement_inserts import count_inserted, returned_columns
+from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
 from ..sql.statement_cache import Statements
+from ..sql.unevaluated_where import Restriction
 from .computed_writes import GivenComputedValues
 from .conflict_targets import ConflictTarget, Values
-from .dml_references import Given
+from .core_statements import MANAGED_OPTION
 from .dml_results import ask_back, buffered, split_defaults, split_result
 from .dml_statement import DMLStatement, known_value, options_of
-from .late_failures import may_fail_late
+from .referenced_row_locks import Given
 from .replaced_rows import find_displaced, find_replaced, may_replace, replacing_targets
-from .unmanaged_dml import MANAGED_OPTION
+from .savepoint_needs import may_fail_late
 
 _MANAGED = {MANAGED_OPTION: True}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from ...dialects.indexes import SQLITE, conflict_resolution
+from ...dialects.unique_key_options import SQLITE, conflict_resolution
 from ...errors import UnmanagedWriteError
 from ..plan import Key, Plan, Source
 from ..propagation.propagation import Propagation

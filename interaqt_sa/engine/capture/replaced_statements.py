@@ -17,7 +17,7 @@ from sqlalchemy.sql.dml import Delete, Insert
 
 from ...dialects.execution_options import STATEMENT_OPTION
 from ...errors import UnmanagedWriteError
-from ..sql.row_restriction import Restriction
+from ..sql.unevaluated_where import Restriction
 from .dml_statement import DMLStatement, conflict_clauses, dml_of
 
 #: SQLAlchemy wraps listeners to statements by functions of these names, unless they may replace what they are given

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import Column
 from sqlalchemy.orm.attributes import instance_dict, instance_state
 
+from ..computations.engine_row_writes import update_rows
 from ..computations.initial_states import initial_value
-from ..computations.row_writes import update_rows
-from ..database.row_functions import read_attributes
+from ..database.same_row_functions import read_attributes
 from ..plan import Watch
 from ..propagation.propagation import Propagation
 

@@ -12,33 +12,21 @@ from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.attributes import instance_dict
 
 from ...dialects import dialect_for
-from ...dialects.engines import root_engine
 from ...dialects.execution_options import ENGINE_OPTIONS, STATEMENT_OPTION
+from ...dialects.root_engine import root_engine
 from ...errors import FrameworkError, UnmanagedWriteError
 from ...schema.metadata_state import Catalog
 from ...session.state import SessionState, TransactionState
 from ..database.session_connection import bind_of
 from ..plan import Plan, plan_if_ready, plan_of, watch_of
+from ..propagation.event_only_tables import told_class
 from ..propagation.explicit_ids import note_given_ids
-from ..propagation.told import told_class
 from ..sql.statement_cache import Statements
-from .attachments import Attachments, binds_of, session_class
+from .attached_sessions import Attachments, binds_of, session_class
 from .caller import Caller
-from .dml_statement import DMLStatement, dml_of, options_of
-from .engine_events import EngineEvents
-from .flush import Flush
-from .insert_row import add_row
-from .listener_order import go_last, is_last, run_first
-from .orphans import find_orphans
-from .replaced_statements import replaced_write
-from .run_dml import run_dml
-from .running_flush import RunningFlush
-from .statements_in_flush import refuse_rows_in_flush
-from .stray_classes import refuse_stray
-from .table_identity import TableNames, find_table
-from .textual_writes import may_write, textual_write, textual_writes
-from .unattached_writes import Unattached, UnattachedWrites
-from .unmanaged_dml import (
+from .classes_of_other_bases import refuse_stray
+from .core_or_orm_insert import add_row
+from .core_statements import (
     MANAGED_OPTION,
     UnmanagedDML,
     inner_writes,
@@ -47,6 +35,18 @@ from .unmanaged_dml import (
     watch_statement,
     written_table,
 )
+from .dml_routing import run_dml
+from .dml_statement import DMLStatement, dml_of, options_of
+from .engine_events import EngineEvents
+from .flush import Flush
+from .listener_order import go_last, is_last, run_first
+from .orphans import find_orphans
+from .replaced_statements import replaced_write
+from .running_flush import RunningFlush
+from .statements_in_flush import refuse_rows_in_flush
+from .table_identity import TableNames, find_table
+from .textual_writes import may_write, textual_write, textual_writes
+from .unattached_writes import Unattached, UnattachedWrites
 
 _MODES = ("raise", "warn", "allow")
 

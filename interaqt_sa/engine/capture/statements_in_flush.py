@@ -13,10 +13,10 @@ from ...dialects import Lock
 from ...dialects.execution_options import ENGINE_OPTIONS
 from ...errors import UnmanagedWriteError
 from ...schema.computed import state_of
-from ..database.touched_rows import Touched
+from ..database.pending_changes import Touched
 from ..plan import Key, Plan, Source
 from ..plan.column_replacement import labelled
-from ..sql.row_restriction import Restriction
+from ..sql.unevaluated_where import Restriction
 from .dml_statement import DMLStatement, conflict_clauses
 from .flush import Flush
 from .replaced_rows import may_replace

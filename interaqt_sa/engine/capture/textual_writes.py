@@ -9,7 +9,7 @@ from sqlalchemy import Table
 from sqlalchemy.sql import quoted_name
 
 from ..plan import Plan
-from ..propagation.dependents import leads_on
+from ..propagation.foreign_key_actions import leads_on
 from .table_identity import TableNames
 
 _NAME = r'(?:"(?:[^"]|"")+"|`[^`]+`|\[[^\]]+\]|\w+)'

@@ -15,11 +15,11 @@ from ...errors import DefinitionError, UnattachedWriteWarning, UnmanagedWriteErr
 from ...schema.computed import declared_rows
 from ...schema.metadata_state import Catalog
 from ..plan import Plan, plan_if_ready
-from .attachments import Attachments
+from .attached_sessions import Attachments
 from .caller import Caller
+from .core_statements import inner_tables, is_text, written_table
 from .table_identity import TableNames
 from .textual_writes import textual_writes
-from .unmanaged_dml import inner_tables, is_text, written_table
 
 Unattached = Literal["raise", "warn", "allow"]
 

@@ -12,11 +12,11 @@ from ...dialects import Lock
 from ...errors import UnmanagedWriteError
 from ..database.advisory_locks import lock_names, place_of
 from ..plan import Key
-from ..propagation.inserted_rows import returned_columns
+from ..propagation.statement_inserts import returned_columns
 from .conflict_targets import ConflictTarget, Values, conflict_targets
+from .core_statements import MANAGED_OPTION
 from .dml_results import WriteResult
 from .dml_statement import conflict_clauses
-from .unmanaged_dml import MANAGED_OPTION
 
 if TYPE_CHECKING:
     from .orm_dml import Bulk

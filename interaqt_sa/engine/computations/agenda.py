@@ -10,12 +10,12 @@ from sqlalchemy.orm import object_mapper
 
 from ..database.database import Database
 from ..database.link_rows import find_repeated
-from ..database.touched_rows import Batch
+from ..database.pending_changes import Batch
 from ..locking.recursion import refuse_cycles
 from ..plan import Edge, Host, Key
 from ..propagation.propagation import Propagation
 from .delta_application import HostChange, HostUpdates
-from .recount import recount
+from .host_key_changes import recount
 from .recursion_levels import TreeLevels
 from .selection_application import SelectionChange, SelectionUpdates
 

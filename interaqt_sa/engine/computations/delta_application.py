@@ -11,17 +11,17 @@ from sqlalchemy.orm import Mapper
 
 from ...dialects import Lock
 from ...dialects.base import is_exact_key, named
-from ...dialects.running_sum import add_exactly, negate_exactly
+from ...dialects.running_sum_type import add_exactly, negate_exactly
 from ...errors import ComputationError
-from ..database.members_without_foreign_key import lock_members
-from ..database.touched_rows import Batch, Row, folded
+from ..database.host_key_locks import lock_members
+from ..database.pending_changes import Batch, Row, folded
 from ..locking.lock_pass import LockPass
 from ..plan import Key
-from ..sql.host_statements import HostStatements
+from ..sql.aggregate_updates import HostStatements
 
 if TYPE_CHECKING:
     from ..plan import Edge, Hop, Host
-    from ..propagation.event_listener import RowsByClass
+    from ..propagation.listener_protocol import RowsByClass
     from ..propagation.propagation import Propagation
     from ..sql.returning_layout import Returned
 
@@ -254,7 +254,7 @@ class HostUpdates:
         found = self._whole_rows(level, rows) if level.has_old and rows else {}
         fresh: Mapping[Key, Mapping[str, Any]] = {}
         if source.same_row and rows:
-            from ..database.row_functions import refresh_same_row  # it stands on the propagation
+            from ..database.same_row_functions import refresh_same_row  # it stands on the propagation
 
             fresh = refresh_same_row(self._propagation.db, source, list(rows))
         if mutations is None or not found:

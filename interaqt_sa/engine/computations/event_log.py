@@ -12,14 +12,14 @@ from ...definitions.events import MutationEvent, RecordView
 from ...errors import SchedulerError
 from ...schema.record_lookup import record_name
 from ...session.state import SessionState
-from ..database.round_trip import same_value
+from ..database.value_round_trip import same_value
 from ..propagation.propagation import Propagation
-from .effects import run_effect
+from .run_reactions import run_effect
 
 if TYPE_CHECKING:
     from ..database.loaded_objects import Memory
     from ..plan import Derivation, Machine, Reaction
-    from ..propagation.event_listener import RowsByClass
+    from ..propagation.listener_protocol import RowsByClass
     from ..sql.statement_cache import Statements
 
 #: from so many events that follow from one another on it is counted how often each row has one

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...definitions.events import MutationEvent
 from ...definitions.state_machine import StateNode
-from ...definitions.stored_states import state_in_column
+from ...definitions.state_names import state_in_column
 from ...definitions.validation import refuse_awaitable
 from ...errors import ComputationError, FrameworkError
 

@@ -30,15 +30,15 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ...dialects import Lock
 from ...dialects.base import named
+from ..database.pending_changes import Touched
 from ..database.python_contributions import evaluate_members
-from ..database.round_trip import as_stored, same_value
-from ..database.row_functions import fresh_same_row, read_attributes
-from ..database.touched_rows import Touched
+from ..database.same_row_functions import fresh_same_row, read_attributes
+from ..database.value_round_trip import as_stored, same_value
 from ..plan import ComputedValue, Edge, Host, Key, Source
 from ..plan.column_replacement import labelled
 from ..propagation.propagation import Propagation
-from ..propagation.write import Changed, NamedRows, Write, WriteBracket
-from ..sql.host_statements import HostStatements
+from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
+from ..sql.aggregate_updates import HostStatements
 from .selection_application import selection_of
 
 _ZERO: ColumnElement[Any] = literal_column("0")

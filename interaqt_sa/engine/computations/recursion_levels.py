@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column
 
 from ...dialects.base import is_exact_key
-from ..database.touched_rows import Batch
+from ..database.pending_changes import Batch
 from ..locking.recursion import ancestors
 
 if TYPE_CHECKING:
-    from ..database.touched_rows import Row
+    from ..database.pending_changes import Row
     from ..plan import Edge, Host, Key
     from ..propagation.propagation import Propagation
 

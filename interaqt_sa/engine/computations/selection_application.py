@@ -23,11 +23,11 @@ from sqlalchemy import (
 
 from ...dialects import Lock
 from ...dialects.base import RowShape, named
-from ..database.touched_rows import Batch, Row, Touched
+from ..database.pending_changes import Batch, Row, Touched
 from ..plan import Key
 from ..plan.column_replacement import labelled
-from ..propagation.write import Changed, NamedRows, Write, WriteBracket
-from ..sql.host_statements import HostStatements
+from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
+from ..sql.aggregate_updates import HostStatements
 from . import Selection
 
 if TYPE_CHECKING:

@@ -14,20 +14,20 @@ from sqlalchemy.sql.dml import Update
 
 from ...definitions.events import MutationEvent
 from ...definitions.state_machine import StateMachine, StateNode, StateTransfer
-from ...definitions.stored_states import state_in_column
+from ...definitions.state_names import state_in_column
 from ...dialects.base import is_row
 from ...errors import ComputationError, ComputationProtocolError, FrameworkError
 from ...schema.computed import state_of
-from ...schema.given_values import may_be_stored
+from ...schema.value_checks import may_be_stored
 from ..plan import ComputedValue, Key, Machine, Plan, Reaction
 from ..plan.column_replacement import labelled
 from ..plan.event_reactions import add_reaction, resolved_trigger
 from ..plan.kinds import add_value
 from ..plan.watched_tables import Sources
 from ..propagation.propagation import Propagation
-from .effects import run_effect
+from .engine_row_writes import lock_and_read, update_rows
 from .initial_states import value_on_entering
-from .row_writes import lock_and_read, update_rows
+from .run_reactions import run_effect
 
 
 @add_value.register

@@ -22,8 +22,8 @@ from ..plan.event_reactions import add_reaction, resolved_trigger
 from ..plan.kinds import add_rows
 from ..plan.watched_tables import Sources
 from ..propagation.propagation import Propagation
-from .effects import run_effect
-from .row_writes import column_values, delete_rows, insert_rows, update_rows
+from .engine_row_writes import column_values, delete_rows, insert_rows, update_rows
+from .run_reactions import run_effect
 
 
 @add_rows.register

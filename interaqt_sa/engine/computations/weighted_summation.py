@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement
 
 from ...definitions.weighted_summation import WeightedSummation
-from ...dialects.running_sum import ALL_DIGITS
+from ...dialects.running_sum_type import ALL_DIGITS
 from ..plan.accumulator import Accumulator, Contribution, Resolve, Test, accumulates
 from ..sql.exact_numbers import as_number
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapper
 
 from ..plan import Key, Source
 from .database import Database
-from .row_functions import read_attributes
+from .same_row_functions import read_attributes
 
 
 def classes_of(db: Database, source: Source, mapper: Mapper[Any], keys: Iterable[Key]) -> dict[Key, Mapper[Any]]:

@@ -9,11 +9,11 @@ from sqlalchemy import Column
 
 from ...dialects.base import is_exact_key
 from ..plan import Edge, Hop, Host, Key
-from ..sql.host_statements import HostStatements
+from ..sql.aggregate_updates import HostStatements
 from .database import Database
-from .members_without_foreign_key import lock_members
+from .host_key_locks import lock_members
+from .pending_changes import Row
 from .python_contributions import evaluate_members
-from .touched_rows import Row
 
 
 class Reader:

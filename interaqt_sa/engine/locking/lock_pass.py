@@ -13,13 +13,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...dialects import Lock
-from .lock_paths import Reference, Wanted, is_read, may_be_late, ranks_ahead, references
+from .lock_dependencies import Reference, Wanted, is_read, may_be_late, ranks_ahead, references
 
 if TYPE_CHECKING:
     from sqlalchemy import Column
 
+    from ..database.pending_changes import Touched
     from ..database.reader import Reader
-    from ..database.touched_rows import Touched
     from ..plan import Edge, Hop, Key, Source
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from ..computations.agenda import run_agenda
 from ..computations.recompute import Recompute, next_keys, restore
 from ..database.loaded_objects import Memory
-from ..database.row_functions import refresh_same_row
+from ..database.same_row_functions import refresh_same_row
 from ..plan import ComputedValue, Key
 from ..propagation.propagation import Propagation
 from ..sql.statement_cache import Statements

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import Column, insert
 from sqlalchemy.orm import Session
 
-from ...definitions.arguments import RecordRef
-from ...definitions.representation import shorten
+from ...definitions.argument_types import RecordRef
+from ...definitions.short_repr import shorten
 from ...dialects import Lock
 from ...dialects.execution_options import ENGINE_OPTIONS
 from ...errors import DefinitionFault
@@ -21,7 +21,7 @@ from ..computations.agenda import run_agenda
 from ..computations.event_log import start_propagation
 from ..computations.recompute import Fresh, Recompute, next_keys, read_same_row, restore
 from ..database.loaded_objects import Memory
-from ..database.round_trip import same_value
+from ..database.value_round_trip import same_value
 from ..plan import ComputedValue, Derivation, Key, Plan
 from ..propagation.propagation import Propagation
 from ..sql.statement_cache import Statements

@@ -14,14 +14,14 @@ from ...definitions.events import RecordView
 from ...dialects import Lock, dialect_for
 from ...schema.key_coercion import key_value
 from ..computations.agenda import run_agenda
+from ..computations.engine_row_writes import column_values
 from ..computations.event_log import start_propagation
 from ..computations.recompute import next_keys
-from ..computations.row_writes import column_values
 from ..computations.state_machine import converted
 from ..computations.transform import derive, source_token, store_derived
 from ..database.loaded_objects import Memory
 from ..database.polymorphic_rows import read_instances
-from ..database.round_trip import as_stored, same_value
+from ..database.value_round_trip import as_stored, same_value
 from ..plan import Derivation, Key, plan_of
 from ..propagation.propagation import Propagation
 from ..sql.statement_cache import Statements

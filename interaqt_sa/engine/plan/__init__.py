@@ -1,15 +1,15 @@
 """What is declared, compiled: which rows contribute where, and in which order rows are locked. No session, no I/O.
 
 In comes a MetaData with its mapped classes, out goes a :class:`.Plan`: sources, edges and hosts
-(:mod:`.contributions`), what events set off (:mod:`.event_nodes`), what to look for in changed objects
-(:mod:`.mapper_watch`), and the lock order. :mod:`.planner` makes it, with every fault at once. Read
-:mod:`.contributions` first.
+(:mod:`.plan_graph`), what events set off (:mod:`.event_nodes`), what to look for in changed objects
+(:mod:`.changed_attributes`), and the lock order. :mod:`.planner` makes it, with every fault at once. Read
+:mod:`.plan_graph` first.
 """
 
-from .contributions import ComputedValue, Edge, Hop, Host, Key, Part, Source
+from .changed_attributes import RowReference, Watch, references_of, watch_of
 from .event_nodes import Derivation, Machine, Reaction
-from .mapper_watch import RowReference, Watch, references_of, watch_of
 from .plan import Plan
+from .plan_graph import ComputedValue, Edge, Hop, Host, Key, Part, Source
 from .planner import plan_if_ready, plan_of
 
 __all__ = [

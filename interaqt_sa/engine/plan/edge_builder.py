@@ -12,10 +12,10 @@ from sqlalchemy.sql.operators import eq
 from sqlalchemy.sql.visitors import iterate
 
 from ...errors import DefinitionFault
-from ...schema.checks.outlines import no_foreign_key
+from ...schema.checks.record_outlines import no_foreign_key
 from ...schema.predicates.expression_columns import check_columns, columns_of
 from .column_replacement import replace_columns
-from .contributions import Edge, Hop, Host
+from .plan_graph import Edge, Hop, Host
 from .watched_tables import Sources
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapper
 from ...definitions.events import MutationEvent, Trigger
 from ...definitions.state_machine import StateMachine, StateTransfer
 from ...definitions.transform import Transform
-from .contributions import ComputedValue, Source
+from .plan_graph import ComputedValue, Source
 
 
 @dataclass(eq=False)

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Mapper
 
 from ...definitions.computation import Computation
 from ...errors import DefinitionFault
-from .contributions import ComputedValue
 from .plan import Plan
+from .plan_graph import ComputedValue
 from .watched_tables import Sources
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import MetaData, Table
 
-from .contributions import Hop
 from .plan import Plan
+from .plan_graph import Hop
 from .watched_tables import Sources
 
 

@@ -10,11 +10,11 @@ from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
 from ...dialects.functions import NextId
-from ...dialects.indexes import declared_resolutions, may_stop_halfway
+from ...dialects.unique_key_options import declared_resolutions, may_stop_halfway
 from ...schema.metadata_state import Catalog
 from ...schema.record_lookup import relationships_of
-from .contributions import ComputedValue, Host, Source
 from .mapper_cache import ByMapper
+from .plan_graph import ComputedValue, Host, Source
 
 if TYPE_CHECKING:
     from .event_nodes import Derivation, Machine, Reaction

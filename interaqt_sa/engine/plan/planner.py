@@ -14,20 +14,20 @@ from ...definitions.computation import info_of
 from ...definitions.match import MatchExp
 from ...errors import DefinitionError, DefinitionFault
 from ...schema.checks.computation_checks import ComputationChecks
-from ...schema.checks.outlines import Outlines
+from ...schema.checks.record_outlines import Outlines
 from ...schema.compile.dictionaries import DICTIONARY_KEY
 from ...schema.computed import computed_attributes, declared_rows, state_of
 from ...schema.faults import Faults
+from ...schema.mapper_readiness import can_be_configured
 from ...schema.metadata_state import Catalog
 from ...schema.predicates.match import compile_where
-from ...schema.readiness import can_be_configured
 from ...schema.record_lookup import record_name, resolve_record
 from .accumulator import accumulator_for
-from .contributions import ComputedValue, Host, Part
 from .edge_builder import EdgeBuilder, flatten_attributes
 from .kinds import add_rows, add_value
 from .lock_order import assign_ranks
 from .plan import Plan
+from .plan_graph import ComputedValue, Host, Part
 from .watched_tables import Sources
 
 _ZERO: ColumnElement[Any] = literal_column("0")

@@ -1,6 +1,7 @@
 """One write: what rows held before it, what they hold after it, and what is pending because of the difference.
 
 In come rows that are about to be written, out come pending changes of hosts and mutation events. :mod:`.propagation`
-holds the changes, :mod:`.written_rows` compares rows before and after and tells of the difference, :mod:`.dependents`
-finds rows that foreign keys change along. Read :mod:`.propagation` first.
+holds the changes, :mod:`.write_bracket` goes around a write, :mod:`.written_rows` compares rows before and after and
+tells of the difference, :mod:`.foreign_key_actions` finds rows that foreign keys change along. Read :mod:`.propagation`
+first.
 """

@@ -10,18 +10,18 @@ from typing import Any
 from sqlalchemy import Column
 from sqlalchemy.orm import Session
 
-from ...dialects.running_sum import negate_exactly
+from ...dialects.running_sum_type import negate_exactly
 from ...errors import SchedulerError
 from ..database.database import Database
+from ..database.host_key_locks import lock_hosts
 from ..database.loaded_objects import Memory
-from ..database.members_without_foreign_key import lock_hosts
+from ..database.pending_changes import Batch, Row, Touched
 from ..database.reader import Reader
-from ..database.touched_rows import Batch, Row, Touched
 from ..locking.lock_pass import LockPass
 from ..locking.recursion import lock_structure
 from ..plan import Edge, Hop, Host, Key, Source
 from ..sql.statement_cache import Statements
-from .event_listener import Listener
+from .listener_protocol import Listener
 
 #: after so many steps it is counted how often each row changes: a long chain of rows changes each of them once or twice
 _UNCOUNTED_STEPS = 1000

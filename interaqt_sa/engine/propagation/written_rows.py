@@ -9,11 +9,11 @@ from sqlalchemy import Column, Table
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_state
 
+from ..database.pending_changes import Touched
 from ..database.polymorphic_rows import read_by_class
-from ..database.row_functions import refresh_same_row
-from ..database.touched_rows import Touched
+from ..database.same_row_functions import refresh_same_row
 from ..plan import Key, Source
-from .dependents import Dependents, Rows
+from .foreign_key_actions import Dependents, Rows
 from .propagation import Propagation
 
 Row = Mapping[str, Any]

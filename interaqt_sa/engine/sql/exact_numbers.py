@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Float, Integer, case, func, literal_column
 
 from ...dialects.functions import exact, finite
-from ...dialects.stored_types import stored_type
+from ...dialects.undecorated_types import stored_type
 
 
 def is_number(value: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -31,7 +31,7 @@ from ...dialects.base import is_row
 from ...schema.record_lookup import stored_attributes
 from ..plan import Edge, Hop, Plan, Source
 from ..plan.column_replacement import labelled
-from ..plan.contributions import edges_locked_ahead
+from ..plan.plan_graph import edges_locked_ahead
 from .statement_text import KeptText
 
 T = TypeVar("T")

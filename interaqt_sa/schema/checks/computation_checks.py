@@ -18,9 +18,9 @@ from ..computed import check_state
 from ..faults import Faults, NotYetKnown
 from ..predicates.expression_columns import check_columns
 from ..predicates.match import compile_where
-from ..predicates.predicate_checks import check_operands, parts_of
+from ..predicates.predicate_values import check_operands, parts_of
 from .column_checks import check_column
-from .outlines import Outline, Outlines
+from .record_outlines import Outline, Outlines
 from .self_dependencies import SelfDependencies
 
 

@@ -12,8 +12,8 @@ from ...definitions.computation import computation_of
 from ...definitions.match import Atom
 from ...definitions.references import References
 from ...errors import DefinitionFault
-from ..predicates.predicate_checks import parts_of
-from .outlines import Outline
+from ..predicates.predicate_values import parts_of
+from .record_outlines import Outline
 
 
 class SelfDependencies:

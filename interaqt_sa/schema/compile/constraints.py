@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Column, ColumnElement, Index, MetaData
 from sqlalchemy.exc import CompileError, StatementError
 
-from ...definitions.arguments import Where
+from ...definitions.argument_types import Where
 from ...definitions.computation import INFO_KEY
 from ...definitions.constraints import NonNullConstraint, UniqueConstraint
 from ...definitions.records import Constraint
@@ -18,7 +18,7 @@ from ..metadata_state import Catalog
 from ..naming import fit_identifier
 from ..predicates.index_predicates import writable
 from ..predicates.match import compile_where
-from ..predicates.predicate_checks import check_operands, parts_of
+from ..predicates.predicate_values import check_operands, parts_of
 from .definition_checks import check_constraint, constraints_of, is_text
 from .relations import unique
 from .tables import TablePlan

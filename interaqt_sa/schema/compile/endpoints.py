@@ -9,7 +9,7 @@ from sqlalchemy import Column, ColumnElement, MetaData, Table
 from sqlalchemy.orm import Mapper, RelationshipProperty
 from sqlalchemy.types import TypeEngine
 
-from ...definitions.arguments import RecordRef
+from ...definitions.argument_types import RecordRef
 from ...definitions.records import ref_name
 from ...dialects.column_types import id_type
 from ...errors import DefinitionFault

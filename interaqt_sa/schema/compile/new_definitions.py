@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ...definitions.dictionary import Dictionary
 from ...definitions.records import Entity, Relation, ref_name
-from ...definitions.representation import with_article
+from ...definitions.short_repr import with_article
 from ...errors import DefinitionFault
 from ..faults import Faults
 from ..metadata_state import Catalog

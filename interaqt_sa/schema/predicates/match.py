@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import NullType, TypeDecorator
 
-from ...definitions.arguments import Where
+from ...definitions.argument_types import Where
 from ...definitions.match import And, Atom, MatchExp, Not, Or
 from ...dialects.functions import json_contains
 from ...errors import DefinitionFault

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Boolean, Date, DateTime, Enum, Float, Integer, Numeric, String, Time, Uuid
 from sqlalchemy.types import TypeEngine
 
-from ...definitions.arguments import Where
+from ...definitions.argument_types import Where
 from ...definitions.match import And, Atom, MatchExp, Not, Or
 from ...dialects.column_types import AwareDateTime
 from ...errors import DefinitionFault

@@ -13,14 +13,14 @@ from sqlalchemy.sql.elements import ClauseElement
 from ...dialects import Lock
 from ...dialects.base import named
 from ...errors import ComputationError
-from ..database.row_functions import read_attributes
-from ..database.stored_values import store_values
-from ..database.touched_rows import Touched
+from ..database.pending_changes import Touched
+from ..database.same_row_functions import read_attributes
+from ..database.update_by_key import store_values
 from ..plan import Key, Source
 from ..propagation.explicit_ids import move_sequence
-from ..propagation.inserted_rows import count_inserted
 from ..propagation.propagation import Propagation
-from ..propagation.write import Changed, NamedRows, Write, WriteBracket
+from ..propagation.statement_inserts import count_inserted
+from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
 from .initial_states import initial_value
 
 Values = Mapping[str, Any]

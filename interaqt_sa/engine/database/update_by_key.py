@@ -13,7 +13,7 @@ from ..plan.column_replacement import labelled
 if TYPE_CHECKING:
     from ..plan import Key, Source
     from .database import Database
-    from .touched_rows import Row
+    from .pending_changes import Row
 
 
 def store_values(

@@ -36,7 +36,7 @@ from sqlalchemy.orm import Mapper, RelationshipDirection
 from ...definitions.events import RecordView
 from ...schema.record_lookup import relationships_of
 from ..plan import Watch
-from .round_trip import same_value
+from .value_round_trip import same_value
 
 #: what :func:`stored_form` returns where only the database can tell
 UNKNOWN: Any = object()

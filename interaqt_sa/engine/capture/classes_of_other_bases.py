@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from ...errors import FrameworkError
 from ...schema.record_lookup import record_name
 from ..plan import plan_of
-from .attachments import Attachments
+from .attached_sessions import Attachments
 
 
 def refuse_stray(session: Session, metadata: MetaData, mapped: type[object]) -> None:

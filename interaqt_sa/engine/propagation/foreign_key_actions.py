@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import Column, ForeignKeyConstraint, Select, Table, and_, select, tuple_
 
 from ...dialects import Lock
-from ..database.touched_rows import Touched
+from ..database.pending_changes import Touched
 from ..plan import Key, Plan, Source
 from ..plan.column_replacement import labelled
 from ..plan.plan import KEY_ACTIONS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import CheckConstraint, Column, Table, UniqueConstraint
 
-from ..propagation.dependents import Changes, leads_on
+from ..propagation.foreign_key_actions import Changes, leads_on
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Column
 
 from ...dialects import Lock
-from ...dialects.running_sum import add_exactly
+from ...dialects.running_sum_type import add_exactly
 from ..plan import Hop, Key
 
 #: host key followed by one number for each running column

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Column, MetaData
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty, class_mapper
 
-from ...definitions.arguments import RecordRef
+from ...definitions.argument_types import RecordRef
 from ...definitions.records import Relation, ref_name
 from ...dialects.column_types import id_type
 from ...errors import DefinitionFault
@@ -22,7 +22,7 @@ from ..compile.tables import TablePlan
 from ..faults import NotYetKnown
 from ..metadata_state import Catalog
 from ..record_lookup import is_configured, no_rows, record_name, resolve_record
-from .other_attributes import describe, of_no_column
+from .non_column_attributes import describe, of_no_column
 
 
 @dataclass(frozen=True, slots=True)

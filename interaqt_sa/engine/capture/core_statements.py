@@ -13,9 +13,9 @@ from ...dialects import Lock
 from ...dialects.execution_options import ENGINE_OPTIONS
 from ...errors import UnmanagedWriteError
 from ..database.link_rows import find_links
-from ..database.touched_rows import Touched
+from ..database.pending_changes import Touched
 from ..plan import Key, Plan, Source
-from ..propagation.dependents import leads_on
+from ..propagation.foreign_key_actions import leads_on
 from .computed_writes import refuse_assigned
 from .dml_statement import dml_of
 from .flush import Flush

@@ -11,12 +11,12 @@ from sqlalchemy.schema import CreateTable
 
 from ..dialects import dialect_for
 from ..engine.engine import Statements, whole_update
+from .backfill_passes import initial_values
 from .backfill_state import DONE, WAITING, metadatas, state_of
 from .declared import Declared
 from .default_backfill import DEFAULT
 from .dependencies import Pass, passes, reads_any
 from .operations import Backfill
-from .work import initial_values
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext

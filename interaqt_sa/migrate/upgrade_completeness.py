@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 
 from .backfill import Pace, Transactions, apart, inline, run_waiting
 from .backfill_state import DONE, has_state, metadatas, read_state, state_table
+from .contract_check import verify
 from .declared import Declared, missing_columns
-from .verification import verify
 
 if TYPE_CHECKING:
     from alembic.runtime.environment import EnvironmentContext

@@ -14,7 +14,7 @@ from sqlalchemy.types import TypeEngine
 
 from ...definitions.computation import Computation
 from ...dialects import Lock
-from ...dialects.indexes import POSTGRESQL, index_predicate
+from ...dialects.unique_key_options import POSTGRESQL, index_predicate
 from .accumulator import Accumulator
 
 Key = tuple[Any, ...]

@@ -11,8 +11,8 @@ from sqlalchemy.orm.attributes import instance_dict, instance_state
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
-from ..database.row_functions import read_attributes
-from ..database.rows_in_memory import UNKNOWN, stored_form
+from ..database.flush_row_values import UNKNOWN, stored_form
+from ..database.same_row_functions import read_attributes
 from ..database.session_connection import is_kept_with
 
 if TYPE_CHECKING:

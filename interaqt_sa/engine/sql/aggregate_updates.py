@@ -31,7 +31,7 @@ from ...dialects import DatabaseDialect, Lock
 from ...dialects.base import named, one_row
 from ..plan import ComputedValue, Edge, Hop, Host
 from ..plan.column_replacement import labelled, replace_columns
-from .qualified_names import qualified
+from .qualified_columns import qualified
 from .returning_layout import Returned
 from .statement_cache import Statements
 

@@ -15,7 +15,7 @@ from ..plan.column_replacement import labelled
 if TYPE_CHECKING:
     from ..plan import Source
     from .database import Database
-    from .touched_rows import Row
+    from .pending_changes import Row
 
 
 def as_stored(db: Database, source: Source, columns: Sequence[Column[Any]], rows: Sequence[Row]) -> list[Row]:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import Column
 from sqlalchemy.orm import Mapper
 
-from ..database.row_functions import refresh_same_row
-from ..database.touched_rows import Touched
+from ..database.pending_changes import Touched
+from ..database.same_row_functions import refresh_same_row
 from ..locking.lock_pass import LockPass
 from ..plan import Key, Source
 from .propagation import Propagation

@@ -10,12 +10,12 @@ from sqlalchemy import CheckConstraint, Column, ColumnElement, Dialect, Index, M
 from sqlalchemy import UniqueConstraint as TableUniqueConstraint
 from sqlalchemy.orm import Mapper
 
-from ..definitions.arguments import RecordRef
+from ..definitions.argument_types import RecordRef
 from ..definitions.computation import INFO_KEY, Computation, computation_of, info_of
 from ..definitions.constraints import NonNullConstraint, UniqueConstraint
 from ..definitions.records import Relation
 from ..dialects import dialect_class, knows
-from ..dialects.indexes import index_predicate
+from ..dialects.unique_key_options import index_predicate
 from .compile.constraints import VIOLATION_CODE
 from .compile.dictionaries import DICTIONARY_KEY
 from .computed import TRANSFORM_KEY, state_of

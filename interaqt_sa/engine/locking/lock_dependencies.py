@@ -11,7 +11,7 @@ from sqlalchemy import Column
 from ...dialects import Lock
 
 if TYPE_CHECKING:
-    from ..database.touched_rows import Touched
+    from ..database.pending_changes import Touched
     from ..plan import Edge, Source
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Float, Integer, Numeric, text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from ..dialects.running_sum import RunningSum
-from ..dialects.stored_types import stored_type
+from ..dialects.running_sum_type import RunningSum
+from ..dialects.undecorated_types import stored_type
 from ..errors import DefinitionFault
 
 _CONVERSIONS = ("process_bind_param", "process_result_value", "bind_expression", "column_expression")

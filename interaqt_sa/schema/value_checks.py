@@ -37,9 +37,9 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlalchemy.util import method_is_overridden
 
-from ..definitions.representation import shorten
+from ..definitions.short_repr import shorten
 from ..dialects import dialect_class
-from ..dialects.special_types import other_check
+from ..dialects.special_value_checks import other_check
 from ..errors import InvalidValueError
 from .key_coercion import NoKeyError, key_value
 

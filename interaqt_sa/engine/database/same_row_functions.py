@@ -13,11 +13,11 @@ from ...definitions.same_row import SameRow
 from ...errors import ComputationError
 from ..plan import ComputedValue, Key, Source, Watch
 from .database import Database
+from .flush_row_values import UNKNOWN, FunctionRow, UnknownValueError, changed_row, new_row, stored_form, stored_row
 from .python_contributions import call
-from .round_trip import as_stored, same_value
-from .rows_in_memory import UNKNOWN, FunctionRow, UnknownValueError, changed_row, new_row, stored_form, stored_row
-from .stored_values import store_values
 from .triggers import has_triggers
+from .update_by_key import store_values
+from .value_round_trip import as_stored, same_value
 
 
 class SameRowValues:

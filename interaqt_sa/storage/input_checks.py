@@ -9,10 +9,10 @@ from sqlalchemy import Dialect
 from sqlalchemy.orm import Mapper, RelationshipProperty
 
 from ..definitions.computation import computation_of
-from ..definitions.representation import shorten
+from ..definitions.short_repr import shorten
 from ..errors import InvalidValueError
-from ..schema.given_values import checked_value
 from ..schema.record_lookup import record_name
+from ..schema.value_checks import checked_value
 from .attributes import LINK, link_of
 from .references import column_key
 

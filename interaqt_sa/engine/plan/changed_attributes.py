@@ -16,9 +16,9 @@ from ...dialects import Lock
 from ...schema.record_lookup import relationships_of
 
 if TYPE_CHECKING:
-    from .contributions import ComputedValue, Edge, Source
     from .event_nodes import Machine
     from .plan import Plan
+    from .plan_graph import ComputedValue, Edge, Source
 
 
 @dataclass(frozen=True)

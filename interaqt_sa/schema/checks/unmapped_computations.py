@@ -15,7 +15,7 @@ from ..computed import computed_attributes, declared_rows
 from ..faults import Faults
 from ..metadata_state import Catalog
 from .computation_checks import ComputationChecks
-from .outlines import Outlines
+from .record_outlines import Outlines
 
 
 def check_computations(

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, Table
 
-from ..database.row_functions import refresh_same_row
+from ..database.same_row_functions import refresh_same_row
 from ..plan import Key, Source
 from .propagation import Propagation
 

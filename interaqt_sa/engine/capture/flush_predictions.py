@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column
 from sqlalchemy.orm import InstanceState, Mapper
 
+from ..database.flush_row_values import UNKNOWN, changes_by_itself, stored_form
 from ..database.loaded_objects import changed_attributes, identity_of
-from ..database.rows_in_memory import UNKNOWN, changes_by_itself, stored_form
 from ..database.triggers import has_triggers
 
 if TYPE_CHECKING:
