@@ -106,6 +106,19 @@ def test_importing_the_entry_point_of_the_alembic_plugin_loads_no_alembic() -> N
     assert "alembic" not in loaded_by("interaqt_sa.migrate._plugin")
 
 
+def test_what_migrate_promises_is_there_whatever_was_imported_before() -> None:
+    program = (
+        "import pkgutil; from importlib import import_module; import interaqt_sa.migrate as m; "
+        "[import_module(f'interaqt_sa.migrate.{one.name}') for one in pkgutil.iter_modules(m.__path__) "
+        "if one.name != '__main__']; "
+        "assert all(callable(getattr(m, name)) for name in m.__all__)"
+    )
+    for before in ("", "import interaqt_sa.migrate.operations; "):
+        subprocess.run(
+            [sys.executable, "-c", f"{before}from interaqt_sa.migrate import *; {program}"], check=True, timeout=60
+        )
+
+
 # -- errors -----------------------------------------------------------------------------------------------------------
 
 

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .env_configuration import configure as configure
+    from .exclusive_runs import migration_lock as migration_lock
     from .lock_timeout_retry import run_migrations as run_migrations
-    from .migration_lock import migration_lock as migration_lock
 
 __all__ = ["configure", "migration_lock", "run_migrations"]
 
-_HOMES = {"configure": "env_configuration", "migration_lock": "locking", "run_migrations": "lock_timeout_retry"}
+_HOMES = {"configure": "env_configuration", "migration_lock": "exclusive_runs", "run_migrations": "lock_timeout_retry"}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from ..dialects.database_errors import is_retryable_transaction_error
-from .migration_lock import migration_lock
+from .exclusive_runs import migration_lock
 
 log = logging.getLogger("alembic.interaqt_sa")
 
