@@ -113,7 +113,7 @@ def test_what_migrate_promises_is_there_whatever_was_imported_before() -> None:
         "if one.name != '__main__']; "
         "assert all(callable(getattr(m, name)) for name in m.__all__)"
     )
-    for before in ("", "import interaqt_sa.migrate.operations; "):
+    for before in ("", "import alembic, interaqt_sa.migrate.operations; "):
         subprocess.run(
             [sys.executable, "-c", f"{before}from interaqt_sa.migrate import *; {program}"], check=True, timeout=60
         )
