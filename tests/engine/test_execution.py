@@ -61,8 +61,8 @@ def by_cursor(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(kept.text)
         return original(connection, kept, given)
 
-    original = execution.run_kept
-    monkeypatch.setattr(execution, "run_kept", run)
+    original = execution.run_cached
+    monkeypatch.setattr(execution, "run_cached", run)
     return seen
 
 

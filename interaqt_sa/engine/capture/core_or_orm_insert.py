@@ -70,7 +70,7 @@ def _takes_part(session: Session, mapper: Mapper[Any]) -> bool:
 
 def _plain_values(statements: Statements, mapper: Mapper[Any], values: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the values that the unit of work would write; ``None`` if only it knows."""
-    known = statements.keep(("plain columns", mapper), lambda: _plain_columns(mapper))
+    known = statements.cached(("plain columns", mapper), lambda: _plain_columns(mapper))
     given: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known or isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):

@@ -13,7 +13,7 @@ from ...dialects import Lock
 from ...dialects.execution_options import ENGINE_OPTIONS
 from ...errors import UnmanagedWriteError
 from ..database.link_rows import find_links
-from ..database.pending_changes import Touched
+from ..database.pending_deltas import Touched
 from ..plan import Key, Plan, Source
 from ..propagation.foreign_key_actions import leads_on
 from .computed_writes import refuse_assigned

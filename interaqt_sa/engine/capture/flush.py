@@ -17,7 +17,7 @@ from ..computations.initial_states import initial_value
 from ..database.host_key_locks import lock_rekeyed
 from ..database.link_rows import find_links
 from ..database.loaded_objects import Memory, changed_attributes, identity_of
-from ..database.pending_changes import Touched
+from ..database.pending_deltas import Touched
 from ..database.polymorphic_rows import read_by_class
 from ..database.same_row_functions import SameRowValues, refresh_same_row
 from ..locking.lock_pass import LockPass
@@ -136,7 +136,7 @@ class Flush:
             for source, keys in self._hosts.items():
                 for key in keys:
                     locks.add_host(source, key)
-        unsettled: set[Edge] = set()
+        not_locked_ahead: set[Edge] = set()
         for instance, watch in (*self._new, *self._changed):
             for edge, reference in watch.host_references:
                 host = reference.key_in(instance)
@@ -145,7 +145,7 @@ class Flush:
             for neighbour in watch.neighbours:
                 read = neighbour.reference.key_in(instance)
                 if read is None:
-                    unsettled.update(neighbour.edges)
+                    not_locked_ahead.update(neighbour.edges)
                 elif None not in read:
                     locks.add_neighbour(neighbour.reference.target, read, neighbour.lock, checked=neighbour.checked)
         for instance, watch in self._changed:
@@ -154,7 +154,7 @@ class Flush:
                 if read is not None and None not in read:
                     locks.add_neighbour(neighbour.reference.target, read, neighbour.lock, checked=False)
         known = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys if edge.hops}
-        self.propagation.settled = (known & self.propagation.db.statements.locked_ahead) - unsettled
+        self.propagation.locked_ahead = (known & self.propagation.db.statements.locked_ahead) - not_locked_ahead
 
     def _collect_new(self, instance: object) -> None:
         self._others.refers(instance)
@@ -375,10 +375,10 @@ class Flush:
         propagation = self.propagation
         self._is_sure = not running.runs_code(self._any_connection())
         if not self._is_sure:
-            propagation.settled = set()
+            propagation.locked_ahead = set()
         placed = [i for i, watch in (*self._new, *self._changed) if watch.computed]
         propagation.db.memory = Memory(self.session, self.plan, placed)
-        loose: dict[Source, dict[Key, Mapping[Any, Any]]] = {}
+        without_foreign_key: dict[Source, dict[Key, Mapping[Any, Any]]] = {}
         for instance, watch in self._new:
             if watch.source is None:
                 continue
@@ -389,10 +389,10 @@ class Flush:
                 propagation.contributes(watch.source, key, hosts, fresh=True)
             if propagation.has_loose_members(watch.source):
                 row = {c: values.get(watch.mapper.get_property_by_column(c).key) for c in watch.mapper.columns}
-                loose.setdefault(watch.source, {})[key] = row
+                without_foreign_key.setdefault(watch.source, {})[key] = row
         for instance, watch in self._changed:
             self._changed_row(instance, watch)
-        for source, rows in loose.items():
+        for source, rows in without_foreign_key.items():
             propagation.new_hosts(source, rows)
         self._apply_links()
         self.same_row.after_flush([] if self._is_sure else [*self._new, *self._changed])

@@ -63,7 +63,7 @@ class ForetoldRows:
         return self._statements.stored(mapper)
 
     def _is_plain(self, source: Source, mapper: Mapper[Any]) -> bool:
-        plain = self._statements.keep(("plain rows", source, mapper), lambda: self._has_plain_rows(source, mapper))
+        plain = self._statements.cached(("plain rows", source, mapper), lambda: self._has_plain_rows(source, mapper))
         return plain and not has_triggers(self._propagation.db, source, mapper)
 
     def _has_plain_rows(self, source: Source, mapper: Mapper[Any]) -> bool:

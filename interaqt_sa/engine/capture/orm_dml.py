@@ -21,7 +21,7 @@ from ..computations.initial_states import initial_value
 from ..database.cursor_execution import shared_options
 from ..database.host_key_locks import lock_rekeyed
 from ..database.loaded_objects import Memory
-from ..database.pending_changes import Touched
+from ..database.pending_deltas import Touched
 from ..database.polymorphic_rows import read_by_class
 from ..database.same_row_functions import read_attributes
 from ..locking.lock_dependencies import has_hosts_below
@@ -455,7 +455,9 @@ class Bulk:
 
     def _has_triggers(self) -> bool:
         connection, dialect = self.propagation.db.connection(self.source), self.propagation.db.dialect
-        return self.statements.keep(("has triggers", self.table), lambda: dialect.has_triggers(connection, self.table))
+        return self.statements.cached(
+            ("has triggers", self.table), lambda: dialect.has_triggers(connection, self.table)
+        )
 
     def _invoke(self, statement: Any) -> Result[Any]:
         options = {**_MANAGED, STATEMENT_OPTION: (statement, self.dml.rows or [self.dml.parameters])}

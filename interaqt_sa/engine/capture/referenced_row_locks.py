@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import ColumnClause
 
-from ..database.pending_changes import Touched
+from ..database.pending_deltas import Touched
 from ..locking.lock_pass import LockPass
 from ..plan import Key, RowReference, Source, Watch, references_of, watch_of
 from ..propagation.propagation import Propagation

@@ -38,13 +38,13 @@ def may_fail_late(
             return False
     if reactions or source.same_row:
         return True
-    reached = statements.keep(("reached", source, table), lambda: _reached(plan, source, table))
-    if statements.keep(("python after", source, table), lambda: _runs_python(plan, reached)):
+    reached = statements.cached(("reached", source, table), lambda: _reached(plan, source, table))
+    if statements.cached(("python after", source, table), lambda: _runs_python(plan, reached)):
         return True
     if propagation.db.dialect.has_row_locks:
         return False  # an error of the database ends the transaction there
     return any(
-        statements.keep(("may be refused", other.table), lambda other=other: _may_be_refused(propagation, other))  # type: ignore[misc]
+        statements.cached(("may be refused", other.table), lambda other=other: _may_be_refused(propagation, other))  # type: ignore[misc]
         for other in reached
         if other.host is not None
     )
@@ -94,4 +94,4 @@ def _may_be_refused(propagation: Propagation, source: Source) -> bool:
     if any(not written.isdisjoint(columns) for columns in unique):
         return True
     connection, dialect = propagation.db.connection(source), propagation.db.dialect
-    return propagation.db.statements.keep(("has triggers", table), lambda: dialect.has_triggers(connection, table))
+    return propagation.db.statements.cached(("has triggers", table), lambda: dialect.has_triggers(connection, table))

@@ -105,7 +105,7 @@ class SessionListeners:
         return list(self._engines)
 
     def statements(self, dialect: Any) -> Statements:
-        """Return the kept statements for a SQLAlchemy dialect."""
+        """Return the cached statements for a SQLAlchemy dialect."""
         plan = self.plan
         found = self._statements.get(dialect.name)
         if found is None or found.plan is not plan:
@@ -116,7 +116,7 @@ class SessionListeners:
         return found
 
     def statements_for(self, session: Session) -> Statements:
-        """Return the kept statements for the database in which ``session`` keeps computed values."""
+        """Return the cached statements for the database in which ``session`` keeps computed values."""
         return self.statements(bind_of(session, self.plan).dialect)
 
     def add_row(self, session: Session, mapper: Mapper[Any], values: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from ...dialects import Lock
 from ...dialects.execution_options import ENGINE_OPTIONS
 from ...errors import UnmanagedWriteError
 from ...schema.computed import state_of
-from ..database.pending_changes import Touched
+from ..database.pending_deltas import Touched
 from ..plan import Key, Plan, Source
 from ..plan.column_replacement import labelled
 from ..sql.unevaluated_where import Restriction

@@ -176,7 +176,7 @@ class Upsert:
             return self._dialect.lock(find, Lock.UPDATE, bulk.table)
 
         # expressions of the application are others each time
-        return bulk.statements.keep(("upsert", target.elements), make) if target.is_plain else make()
+        return bulk.statements.cached(("upsert", target.elements), make) if target.is_plain else make()
 
     def _insert(self, rows: Sequence[Values], statement: Any) -> list[Key]:
         """Insert the rows that do not conflict; return the keys of what was inserted."""

@@ -10,14 +10,14 @@ from sqlalchemy.orm import object_mapper
 
 from ..database.database import Database
 from ..database.link_rows import find_repeated
-from ..database.pending_changes import Batch
+from ..database.pending_deltas import PendingDelta
 from ..locking.recursion import refuse_cycles
 from ..plan import Edge, Host, Key
 from ..propagation.propagation import Propagation
-from .delta_application import HostChange, HostUpdates
+from .delta_application import HostDelta, HostUpdates
 from .host_key_changes import recount
 from .recursion_levels import TreeLevels
-from .selection_application import SelectionChange, SelectionUpdates
+from .selection_application import SelectionDelta, SelectionUpdates
 
 
 class Agenda:
@@ -60,13 +60,13 @@ class Agenda:
             host = min(pending, key=lambda h: h.rank)
             self._apply(host, self._levels.take(host, pending.pop(host)))
 
-    def _apply(self, host: Host, batches: dict[Edge, Batch]) -> None:
+    def _apply(self, host: Host, deltas: dict[Edge, PendingDelta]) -> None:
         propagation = self._propagation
         propagation.begin_step(host)
-        sums: list[HostChange] = []
-        selected: list[SelectionChange] = []
-        for key in dict.fromkeys(tuple(edge.host_key) for edge in batches):
-            alike = {e: b for e, b in batches.items() if tuple(e.host_key) == key}
+        sums: list[HostDelta] = []
+        selected: list[SelectionDelta] = []
+        for key in dict.fromkeys(tuple(edge.host_key) for edge in deltas):
+            alike = {e: b for e, b in deltas.items() if tuple(e.host_key) == key}
             additive = {e: b for e, b in alike.items() if e.is_additive}
             if additive and (change := self._hosts.prepare(host, key, additive)):
                 sums.append(change)
@@ -80,7 +80,7 @@ class Agenda:
             self._selections.apply(found, locked=locked)
             locked = True
 
-    def _lock_all(self, host: Host, changes: Sequence[HostChange | SelectionChange]) -> bool:
+    def _lock_all(self, host: Host, changes: Sequence[HostDelta | SelectionDelta]) -> bool:
         """Lock the hosts of several changes in one order; return whether it was done.
 
         Each change would lock those that it really changes, in order, and the next one again from the least.

@@ -14,7 +14,7 @@ from ...dialects.base import is_exact_key, named
 from ...dialects.running_sum_type import add_exactly, negate_exactly
 from ...errors import ComputationError
 from ..database.host_key_locks import lock_members
-from ..database.pending_changes import Batch, Row, folded
+from ..database.pending_deltas import PendingDelta, Row, folded
 from ..locking.lock_pass import LockPass
 from ..plan import Key
 from ..sql.aggregate_updates import HostStatements
@@ -30,11 +30,11 @@ _FEW_TARGETS = 4
 
 
 @dataclass
-class HostChange:
+class HostDelta:
     """What is pending for hosts that the changes know by the same ``key`` columns, and may be added up.
 
     :ivar applied: the edges over which it comes.
-    :ivar inline: those of which the UPDATE reads the new contributions itself, of these driver rows.
+    :ivar inline: those of which the UPDATE reads the new contributions itself, of these contributing rows.
     :ivar rows: what is known in numbers.
     :ivar targets: the hosts, by ``key``.
     """
@@ -55,36 +55,38 @@ class HostUpdates:
         self._statements = HostStatements.of(propagation.db.statements)
         self._dialect = propagation.db.dialect
 
-    def prepare(self, host: Host, key: tuple[Column[Any], ...], batches: Mapping[Edge, Batch]) -> HostChange | None:
+    def prepare(
+        self, host: Host, key: tuple[Column[Any], ...], deltas: Mapping[Edge, PendingDelta]
+    ) -> HostDelta | None:
         """Lock what contributions read, and find out which hosts change; ``None`` if none do."""
         propagation = self._propagation
         rows: list[Row] = []
         inline: dict[Edge, list[Key]] = {}
         targets: set[Key] = set()
-        for edge, batch in batches.items():
-            rows += batch.rows
-            if not batch.ids:
+        for edge, delta in deltas.items():
+            rows += delta.rows
+            if not delta.ids:
                 continue
-            ids = list(batch.ids)
-            if batch.unlocked:
+            ids = list(delta.ids)
+            if delta.unlocked:
                 # the check of a foreign key has locked the first step of written rows just as well
                 hops = [hop for hop in edge.hops if not (hop.checked and edge.neighbour_lock(hop) is Lock.KEY_SHARE)]
-                propagation.reader.lock_neighbours(edge, list(batch.unlocked), hops)
-            for hop in edge.hops if batch.beyond else ():
-                if hop in batch.beyond:
-                    propagation.reader.lock_neighbours(edge, list(batch.beyond[hop]), (hop,))
-            if edge.python or batch.keys is None:
+                propagation.reader.lock_neighbours(edge, list(delta.unlocked), hops)
+            for hop in edge.hops if delta.beyond else ():
+                if hop in delta.beyond:
+                    propagation.reader.lock_neighbours(edge, list(delta.beyond[hop]), (hop,))
+            if edge.python or delta.keys is None:
                 rows += [row for row in propagation.reader.contributions(edge, ids) if None not in row[: len(key)]]
             else:
-                lock_members(propagation.db, edge, batch.keys)
+                lock_members(propagation.db, edge, delta.keys)
                 inline[edge] = ids
-                targets |= batch.keys
+                targets |= delta.keys
         if is_exact_key(key):
             rows = folded(rows, len(key), keep_zero=bool(inline))
         targets.update(row[: len(key)] for row in rows)
-        return HostChange(host, key, frozenset(batches), inline, rows, targets) if targets else None
+        return HostDelta(host, key, frozenset(deltas), inline, rows, targets) if targets else None
 
-    def apply(self, change: HostChange, *, locked: bool) -> None:
+    def apply(self, change: HostDelta, *, locked: bool) -> None:
         """Write a change.
 
         :param locked: whether its hosts are locked.
@@ -92,11 +94,11 @@ class HostUpdates:
         propagation, statements, dialect = self._propagation, self._statements, self._dialect
         host, key, inline, rows, targets = change.host, change.key, change.inline, change.rows, change.targets
         is_exact = is_exact_key(key)
-        fused = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and _may_be_read_again(host, inline))
+        with_parents = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and _may_be_read_again(host, inline))
         heard = self._is_heard(host)
-        edges, readers = statements.read_before(host, change.applied, fused)
+        edges, readers = statements.read_before(host, change.applied, with_parents)
         reads_before = bool(edges or readers)
-        marks = {edge: propagation.batch(edge).mark() for edge in (*edges, *(edge for edge, _ in readers))}
+        marks = {edge: propagation.delta(edge).mark() for edge in (*edges, *(edge for edge, _ in readers))}
         pair = len(targets) == 2 and is_exact and key == tuple(host.key) and dialect.chains_updates and not reads_before
         is_one = len(targets) == 1 and host.is_known_by(key)
         found: Sequence[Key] = ()
@@ -104,10 +106,10 @@ class HostUpdates:
             found = self._lock_and_read(host, key, targets, edges, readers)
         parameters: dict[str, Any] = {}
         one = (not rows or (len(rows) == 1 and is_exact)) and all(
-            len(ids) == 1 and not edge.driver.may_repeat for edge, ids in inline.items()
+            len(ids) == 1 and not edge.member.may_repeat for edge, ids in inline.items()
         )
         for n, (edge, ids) in enumerate(inline.items()):
-            parameters |= dialect.pack_some(f"ids_{n}", edge.driver.key_shape, ids, one=one)
+            parameters |= dialect.pack_some(f"ids_{n}", edge.member.key_shape, ids, one=one)
         if rows:
             parameters |= dialect.pack_some("rows", statements.row_shape(host, key), rows, one=one)
         if pair:
@@ -126,7 +128,7 @@ class HostUpdates:
             rows=bool(rows),
             one=one,
             old=heard,
-            fused=fused,
+            with_parents=with_parents,
             pair=pair,
             above=above,
             old_above=heard_above,
@@ -137,9 +139,9 @@ class HostUpdates:
         if reads_before:
             self._count_above_strangers(host, returned, set(found), edges, readers)
         for edge, mark in marks.items() if not returned else ():
-            propagation.batch(edge).back_to(mark)  # nothing changed: else values of one row that read others never end
+            propagation.delta(edge).back_to(mark)  # nothing changed: else values of one row that read others never end
         levels = [(host, heard), *((edge.host, told) for edge, told in zip(above, heard_above, strict=True))]
-        self._take([statements.returned(level, told, fused) for level, told in levels], returned)
+        self._take([statements.returned(level, told, with_parents) for level, told in levels], returned)
 
     def _count_above_strangers(
         self,
@@ -201,11 +203,11 @@ class HostUpdates:
             targets = set(propagation.reader.lock_targets(host, {key: targets}))
         for target in targets:
             locks.add_host(host.source, target)
-        for other, batches in propagation.pending.items():
-            for edge, batch in batches.items() if other.rank <= top else ():
-                found = {row[: len(edge.key)] for row in batch.rows} | (batch.keys or set())
-                if batch.keys is None and not edge.python:
-                    found |= {row[: len(edge.key)] for row in propagation.reader.contributions(edge, list(batch.ids))}
+        for other, deltas in propagation.pending.items():
+            for edge, delta in deltas.items() if other.rank <= top else ():
+                found = {row[: len(edge.key)] for row in delta.rows} | (delta.keys or set())
+                if delta.keys is None and not edge.python:
+                    found |= {row[: len(edge.key)] for row in propagation.reader.contributions(edge, list(delta.ids))}
                 for target in found:
                     if None not in target:
                         locks.add_host_over(edge, target)
@@ -241,12 +243,12 @@ class HostUpdates:
             target = row[host_key]
             if None in target:
                 continue
-            batch = propagation.batch(edge)
-            if key in batch.ids:
+            delta = propagation.delta(edge)
+            if key in delta.ids:
                 continue  # its new contribution is still to be read, and holds this change
             change = tuple(add_exactly(n, negate_exactly(o)) for n, o in zip(row[new], row[old], strict=True))
             if any(change):
-                batch.rows.append((*target, *change))
+                delta.rows.append((*target, *change))
 
     def _tell(self, level: Returned, rows: Mapping[Key, Row]) -> None:
         """Let same-row values of hosts follow, and tell of both changes as one."""
@@ -293,4 +295,4 @@ class HostUpdates:
 
 def _may_be_read_again(host: Host, inline: Iterable[Edge]) -> bool:
     """Whether a subquery in RETURNING may read the new contributions: there columns go without their table's name."""
-    return all(edge.own and edge.driver is not host.source for edge in inline)
+    return all(edge.own and edge.member is not host.source for edge in inline)

@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from ...dialects import Lock
 from ...dialects.base import named
 from ...errors import ComputationError
-from ..database.pending_changes import Touched
+from ..database.pending_deltas import Touched
 from ..database.same_row_functions import read_attributes
 from ..database.update_by_key import store_values
 from ..plan import Key, Source
@@ -82,7 +82,7 @@ def _inserted(
         given = {name: bindparam(named(f"v{i}"), type_=table.c[name].type) for i, name in enumerate(names)}
         return insert(table).values(given).returning(*columns)
 
-    kept = propagation.db.statements.keep(("insert row", table, names, tuple(columns)), make)
+    kept = propagation.db.statements.cached(("insert row", table, names, tuple(columns)), make)
     values = {named(f"v{i}"): rows[0][name] for i, name in enumerate(names)}
     return [tuple(row) for row in propagation.db.execute(source, kept, values)]
 
@@ -205,7 +205,7 @@ def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], k
     bracket.open(Write(touched, named=NamedRows(source, mapper, wanted)))
     for table in reversed([t for t in mapper.tables if isinstance(t, Table)]):
         key = source.key_in(table)
-        statement = propagation.db.statements.keep(
+        statement = propagation.db.statements.cached(
             ("delete rows", table),
             lambda table=table, key=key: delete(table).where(
                 propagation.db.dialect.contains(key, "ids", source.key_shape)

@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ...dialects import Lock
 from ...dialects.base import named
-from ..database.pending_changes import Touched
+from ..database.pending_deltas import Touched
 from ..database.python_contributions import evaluate_members
 from ..database.same_row_functions import fresh_same_row, read_attributes
 from ..database.value_round_trip import as_stored, same_value
@@ -100,7 +100,7 @@ class Recompute:
             statement = select(*labelled(columns)).select_from(joined)
             return statement.where(self._dialect.contains(self._host.key, "ids", self._shape(self._host.key)))
 
-        statement = self._statements.keep(("recompute", self._host, self._values, rows is not None), make)
+        statement = self._statements.cached(("recompute", self._host, self._values, rows is not None), make)
         width, count = len(self._host.key), len(stored) + len(running)
         for row in self._propagation.db.execute(self._host.source, statement, parameters):
             yield Fresh(tuple(row[:width]), tuple(row[width : width + count]), tuple(row[width + count :]))
@@ -113,7 +113,7 @@ class Recompute:
             statement = self._update(python=rows is not None)
             return statement.returning(*self._host.key, *(value.column for value in self._values))
 
-        statement = self._statements.keep(("store fresh", self._host, self._values, rows is not None), make)
+        statement = self._statements.cached(("store fresh", self._host, self._values, rows is not None), make)
         width = len(self._host.key)
         for row in self._propagation.db.execute(self._host.source, statement, parameters):
             self._propagation.db.memory.refresh(self._values, tuple(row[:width]), tuple(row[width:]))
@@ -252,8 +252,8 @@ class Recompute:
         def make() -> Select[Any]:
             return self._restricted(self._statements.members(edge), edge)
 
-        statement = self._statements.keep(("members of hosts", edge), make)
-        rows = self._propagation.db.execute(edge.driver, statement, parameters)
+        statement = self._statements.cached(("members of hosts", edge), make)
+        rows = self._propagation.db.execute(edge.member, statement, parameters)
         return [row for row in evaluate_members(edge, rows) if None not in row[: len(edge.key)]]
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column
 
 from ...dialects.base import is_exact_key
-from ..database.pending_changes import Batch
+from ..database.pending_deltas import PendingDelta
 from ..locking.recursion import ancestors
 
 if TYPE_CHECKING:
-    from ..database.pending_changes import Row
+    from ..database.pending_deltas import Row
     from ..plan import Edge, Host, Key
     from ..propagation.propagation import Propagation
 
@@ -28,18 +28,18 @@ class TreeLevels:
         self._propagation = propagation
         self._levels: dict[Host, _Levels] = {}
 
-    def take(self, host: Host, batches: dict[Edge, Batch]) -> dict[Edge, Batch]:
-        """Return what of ``batches`` is to be applied now; the rest is pending again."""
-        trees = {edge: batch for edge, batch in batches.items() if edge.recursive}
+    def take(self, host: Host, deltas: dict[Edge, PendingDelta]) -> dict[Edge, PendingDelta]:
+        """Return what of ``deltas`` is to be applied now; the rest is pending again."""
+        trees = {edge: delta for edge, delta in deltas.items() if edge.recursive}
         edges = [edge for edge in host.edges if edge.recursive]
         if not trees or not all(map(_is_followed, edges)):
-            return batches
-        few = all(len(batch.ids) + len(batch.rows) <= _FEW for batch in trees.values())
+            return deltas
+        few = all(len(delta.ids) + len(delta.rows) <= _FEW for delta in trees.values())
         if host not in self._levels and few:
-            return batches
+            return deltas
         self._propagation.pending[host] = trees
-        if len(batches) > len(trees):
-            return {edge: batch for edge, batch in batches.items() if edge not in trees}
+        if len(deltas) > len(trees):
+            return {edge: delta for edge, delta in deltas.items() if edge not in trees}
         levels = self._levels.setdefault(host, _Levels(self._propagation, edges))
         now = levels.take(trees)
         if levels.is_empty:
@@ -78,17 +78,17 @@ class _Levels:
     def is_empty(self) -> bool:
         return not any(waiting.ids or waiting.rows for waiting in self._waiting.values())
 
-    def take(self, batches: Mapping[Edge, Batch]) -> dict[Edge, Batch]:
-        """Take the deepest level out of ``batches``, of which what is known in numbers is kept here."""
-        self._learn(batches)
-        for edge, batch in batches.items():
-            self._place(edge, batch)
+    def take(self, deltas: Mapping[Edge, PendingDelta]) -> dict[Edge, PendingDelta]:
+        """Take the deepest level out of ``deltas``, of which what is known in numbers is kept here."""
+        self._learn(deltas)
+        for edge, delta in deltas.items():
+            self._place(edge, delta)
         while self._ordered and not self._holds(-self._ordered[0]):
             heappop(self._ordered)
         depth = -heappop(self._ordered) if self._ordered else 0
-        taken: dict[Edge, Batch] = {}
-        for edge, batch in batches.items():
-            now = self._taken(edge, batch, depth)
+        taken: dict[Edge, PendingDelta] = {}
+        for edge, delta in deltas.items():
+            now = self._taken(edge, delta, depth)
             if now.ids or now.rows:
                 taken[edge] = now
         return taken
@@ -96,37 +96,37 @@ class _Levels:
     def _holds(self, depth: int) -> bool:
         return any(depth in waiting.ids or depth in waiting.rows for waiting in self._waiting.values())
 
-    def _taken(self, edge: Edge, batch: Batch, depth: int) -> Batch:
+    def _taken(self, edge: Edge, delta: PendingDelta, depth: int) -> PendingDelta:
         waiting = self._waiting[edge]
-        ids = [key for key in waiting.ids.pop(depth, []) if key in batch.ids]
-        now = Batch(ids=dict.fromkeys(ids), rows=waiting.rows.pop(depth, []), keys=set())
+        ids = [key for key in waiting.ids.pop(depth, []) if key in delta.ids]
+        now = PendingDelta(ids=dict.fromkeys(ids), rows=waiting.rows.pop(depth, []), keys=set())
         for key in ids:
-            del batch.ids[key]
+            del delta.ids[key]
             waiting.placed.discard(key)
-            if key in batch.unlocked:
-                now.unlocked[key] = batch.unlocked.pop(key)
+            if key in delta.unlocked:
+                now.unlocked[key] = delta.unlocked.pop(key)
             host = self._above.get(key, {}).get(edge)
-            if batch.keys is None:
+            if delta.keys is None:
                 now.expect(None)
             elif host is not None:
                 now.expect(host)
-        for hop, keys in batch.beyond.items():
+        for hop, keys in delta.beyond.items():
             now.beyond[hop] = {key: None for key in ids if key in keys}
         return now
 
-    def _place(self, edge: Edge, batch: Batch) -> None:
+    def _place(self, edge: Edge, delta: PendingDelta) -> None:
         waiting, width = self._waiting[edge], len(edge.key)
-        for key in self._new(edge, batch):
+        for key in self._new(edge, delta):
             host = self._above.get(key, {}).get(edge)
             self._add(waiting.ids, -1 if host is None else self._depths[host], key)
             waiting.placed.add(key)
-        for row in batch.rows:
+        for row in delta.rows:
             self._add(waiting.rows, self._depths[row[:width]], row)
-        batch.rows.clear()
+        delta.rows.clear()
 
-    def _new(self, edge: Edge, batch: Batch) -> list[Key]:
+    def _new(self, edge: Edge, delta: PendingDelta) -> list[Key]:
         placed = self._waiting[edge].placed
-        return [key for key in batch.ids if key not in placed] if len(batch.ids) > len(placed) else []
+        return [key for key in delta.ids if key not in placed] if len(delta.ids) > len(placed) else []
 
     def _add(self, levels: dict[int, list[Any]], depth: int, item: Any) -> None:
         if depth not in levels:
@@ -134,12 +134,12 @@ class _Levels:
             heappush(self._ordered, -depth)
         levels[depth].append(item)
 
-    def _learn(self, batches: Mapping[Edge, Batch]) -> None:
+    def _learn(self, deltas: Mapping[Edge, PendingDelta]) -> None:
         """Find the rows above what is pending, over all edges, and their levels."""
         keys: dict[Key, None] = {}
-        for edge, batch in batches.items():
-            keys |= dict.fromkeys(self._new(edge, batch))
-            keys |= dict.fromkeys(row[: len(edge.key)] for row in batch.rows)
+        for edge, delta in deltas.items():
+            keys |= dict.fromkeys(self._new(edge, delta))
+            keys |= dict.fromkeys(row[: len(edge.key)] for row in delta.rows)
         unknown = [key for key in keys if key not in self._depths]
         asked: dict[Edge, set[Key]] = {edge: set() for edge in self._waiting}
         reached = dict.fromkeys(unknown)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from ...dialects import Lock
 from ...dialects.base import RowShape, named
-from ..database.pending_changes import Batch, Row, Touched
+from ..database.pending_deltas import PendingDelta, Row, Touched
 from ..plan import Key
 from ..plan.column_replacement import labelled
 from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class SelectionChange:
+class SelectionDelta:
     """What is pending over an edge that is not additive.
 
     :ivar left: host key, and what a member showed that has left.
@@ -67,20 +67,20 @@ class SelectionUpdates:
         self._statements = propagation.db.statements
         self._dialect = propagation.db.dialect
 
-    def prepare(self, edge: Edge, batch: Batch) -> SelectionChange | None:
+    def prepare(self, edge: Edge, delta: PendingDelta) -> SelectionDelta | None:
         """Lock what members read, and find out which hosts may change; ``None`` if none do."""
         propagation, width = self._propagation, len(edge.key)
-        if batch.unlocked:
-            propagation.reader.lock_neighbours(edge, list(batch.unlocked), edge.hops)
-        for hop, keys in batch.beyond.items():
+        if delta.unlocked:
+            propagation.reader.lock_neighbours(edge, list(delta.unlocked), edge.hops)
+        for hop, keys in delta.beyond.items():
             propagation.reader.lock_neighbours(edge, list(keys), (hop,))
-        ids = list(batch.ids)
+        ids = list(delta.ids)
         come = [row for row in propagation.reader.contributions(edge, ids) if None not in row[:width]] if ids else []
-        left, joined = _differing(batch.rows, come, width)
+        left, joined = _differing(delta.rows, come, width)
         targets = {row[:width] for row in (*left, *joined)}
-        return SelectionChange(edge, left, joined, targets) if targets else None
+        return SelectionDelta(edge, left, joined, targets) if targets else None
 
-    def apply(self, change: SelectionChange, *, locked: bool) -> None:
+    def apply(self, change: SelectionDelta, *, locked: bool) -> None:
         """Write a change.
 
         :param locked: whether its hosts are locked.
@@ -89,13 +89,13 @@ class SelectionUpdates:
         width = len(edge.key)
         grows = not left and all(self._grows(value) for value in _values(edge))
         if left:
-            propagation.db.require_latest_rows(edge.driver, f"{edge.name}: whether another member takes its place")
+            propagation.db.require_latest_rows(edge.member, f"{edge.name}: whether another member takes its place")
         values = _values(edge)
         is_seen = not grows or self._is_seen(edge)
         bracket = self._open(edge, targets) if is_seen else None
         if not is_seen and not locked and not (len(targets) == 1 and edge.host.is_known_by(change.key)):
             propagation.reader.lock_targets(edge.host, {change.key: targets})
-        statement = self._statements.keep(("select", edge, grows), lambda: self._update(edge, grows=grows))
+        statement = self._statements.cached(("select", edge, grows), lambda: self._update(edge, grows=grows))
         nothing = (None,) * len(edge.vector)
         rows = [(*row, *nothing) for row in left]
         rows += [(*row[:width], *nothing, *row[width:]) for row in change.joined]

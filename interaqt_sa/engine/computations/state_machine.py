@@ -124,7 +124,7 @@ def _take_step(propagation: Propagation, machine: Machine, key: Key, steps: Mapp
         values = {value.column.key: case(dict(steps), value=state)}
         return statement.values(values).returning(*labelled(column for _, column in attributes))
 
-    statement = propagation.db.statements.keep(("step", machine, tuple(steps.items()), heard), make)
+    statement = propagation.db.statements.cached(("step", machine, tuple(steps.items()), heard), make)
     parameters = propagation.db.dialect.pack_some("row", source.key_shape, [key], one=True)
     for row in propagation.db.execute(source, statement, parameters):
         new = dict(zip((name for name, _ in attributes), row, strict=True))

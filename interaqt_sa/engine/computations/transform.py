@@ -133,7 +133,7 @@ def _mapped_rows(propagation: Propagation, derivation: Derivation, token: str) -
         statement = select(index, *target.key).where(propagation.db.dialect.contains([source], "ids", shape))
         return propagation.db.dialect.lock(statement.order_by(*target.key), Lock.UPDATE, target.table)
 
-    statement = propagation.db.statements.keep(("derived", derivation), make)
+    statement = propagation.db.statements.cached(("derived", derivation), make)
     rows = propagation.db.execute(target, statement, propagation.db.dialect.pack("ids", shape, [(token,)]))
     return {row[0]: tuple(row[1:]) for row in rows}
 

@@ -20,7 +20,7 @@ def lock_names(db: Database, source: Source, names: Iterable[str], *, shared: bo
     :param shared: whether others may hold them too, if shared as well.
     """
     dialect = db.dialect
-    statement = db.statements.keep(("lock names", shared), lambda: dialect.lock_names(shared=shared))
+    statement = db.statements.cached(("lock names", shared), lambda: dialect.lock_names(shared=shared))
     numbers = sorted({_number(name) for name in names})
     if statement is not None and numbers:
         db.execute(source, statement, dialect.pack("names", LOCK_NAMES, [(number,) for number in numbers]))

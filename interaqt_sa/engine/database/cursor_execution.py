@@ -1,4 +1,4 @@
-"""Kept statements run by the driver's cursor.
+"""Cached statements run by the driver's cursor.
 
 SQLAlchemy's own execution costs more time than the driver's for statements as short as the engine's. What it does for
 them is done here once for each statement: compile it, and find out how parameters and columns are converted. The
@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Executable
 
 from ...dialects.execution_options import STATEMENT_OPTION
-from ..sql.statement_text import KeptText, Row
+from ..sql.statement_text import CachedText, Row
 
 
 def is_observed(connection: Connection, options: Mapping[str, Any]) -> bool:
@@ -42,8 +42,8 @@ def _changes_execution(dialect: Any) -> bool:
     return bool(dialect._has_events and (dialect.dispatch.do_execute or dialect.dispatch.do_execute_no_params))
 
 
-def run_kept(connection: Connection, kept: KeptText, given: Mapping[str, Any]) -> list[Row]:
-    """Run a kept statement on the transaction of ``connection``.
+def run_cached(connection: Connection, cached: CachedText, given: Mapping[str, Any]) -> list[Row]:
+    """Run a cached statement on the transaction of ``connection``.
 
     :raises StatementError: as :meth:`sqlalchemy.Connection.execute` does.
     """
@@ -51,16 +51,16 @@ def run_kept(connection: Connection, kept: KeptText, given: Mapping[str, Any]) -
     execution: Any = dialect.execution_ctx_cls
     context = cursor = parameters = None
     try:
-        parameters = kept.parameters(given)
+        parameters = cached.parameters(given)
         # dialects hang on it what they do about errors and about schemas that change, as asyncpg's does
-        context = execution._init_statement(dialect, connection, raw, {}, kept.text, [parameters])
+        context = execution._init_statement(dialect, connection, raw, {}, cached.text, [parameters])
         context.pre_exec()
         cursor = context.cursor
-        dialect.do_execute(cursor, kept.text, parameters, context)
-        rows = kept.fetch(cursor, dialect)
+        dialect.do_execute(cursor, cached.text, parameters, context)
+        rows = cached.fetch(cursor, dialect)
         cursor.close()
     except BaseException as error:
-        connection._handle_dbapi_exception(error, kept.text, parameters, cursor, context)
+        connection._handle_dbapi_exception(error, cached.text, parameters, cursor, context)
         raise
     return rows
 

@@ -38,10 +38,10 @@ class Database:
     def execute(self, source: Source, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
         """Run one of the engine's statements."""
         connection = self.connection(source)
-        kept = None if self.is_observed(connection) else self.statements.text_of(statement, connection.dialect)
-        if kept is None:
+        cached = None if self.is_observed(connection) else self.statements.text_of(statement, connection.dialect)
+        if cached is None:
             return execution.run_statement(connection, statement, parameters, self.options)
-        return execution.run_kept(connection, kept, parameters)
+        return execution.run_cached(connection, cached, parameters)
 
     def is_observed(self, connection: Connection) -> bool:
         """Whether a listener sees the statements of ``connection``."""

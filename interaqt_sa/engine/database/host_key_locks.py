@@ -34,7 +34,7 @@ def lock_hosts(db: Database, edge: Edge, keys: Iterable[Key]) -> None:
 
 def lock_rekeyed(db: Database, source: Source) -> None:
     """Do the same for hosts in ``source`` that are about to get other keys, whichever."""
-    for edge in db.statements.loose_edges:
+    for edge in db.statements.edges_without_foreign_key:
         if edge.host.source is source and not edge.has_foreign_key:
             _lock(db, edge, range(_LOCKS_PER_EDGE), shared=False)
 
@@ -42,8 +42,8 @@ def lock_rekeyed(db: Database, source: Source) -> None:
 def _lock(db: Database, edge: Edge, places: Iterable[int], *, shared: bool) -> None:
     names = [f"host of {edge.name} {place}" for place in places]
     if names and db.dialect.has_row_locks:
-        db.require_latest_rows(edge.driver, f"{edge.name}: without a foreign key, either side may come first")
-        lock_names(db, edge.driver, names, shared=shared)
+        db.require_latest_rows(edge.member, f"{edge.name}: without a foreign key, either side may come first")
+        lock_names(db, edge.member, names, shared=shared)
 
 
 def _places(edge: Edge, keys: Iterable[Key]) -> Sequence[int]:

@@ -24,7 +24,7 @@ def find_links(
     if None not in places:
         return [tuple(row[i] for i in places if i is not None) for row in rows]
     shape = tuple((f"p{i}", c.type) for i, c in enumerate(columns))
-    statement = db.statements.keep(
+    statement = db.statements.cached(
         ("links", source, tuple(columns)),
         lambda: select(*source.key).where(db.dialect.contains(list(columns), "ids", shape)),
     )
@@ -37,8 +37,8 @@ def find_repeated(db: Database, edge: Edge, new: Mapping[Key, int]) -> list[Key]
     :param new: how many rows of each were inserted.
     :raises ComputationError: if there are such, and members know their host by other columns than its primary key.
     """
-    source = edge.driver
-    statement = db.statements.keep(
+    source = edge.member
+    statement = db.statements.cached(
         ("repeated", source),
         lambda: (
             select(*source.key, func.count())

@@ -12,7 +12,7 @@ from ..plan import Edge, Hop, Host, Key
 from ..sql.aggregate_updates import HostStatements
 from .database import Database
 from .host_key_locks import lock_members
-from .pending_changes import Row
+from .pending_deltas import Row
 from .python_contributions import evaluate_members
 
 
@@ -25,24 +25,24 @@ class Reader:
     def contributions(self, edge: Edge, ids: Sequence[Key]) -> list[Row]:
         """Return what rows contribute over an edge, the hosts' keys first."""
         lock_members(self.db, edge, None)
-        parameters = self.db.dialect.pack("ids", edge.driver.key_shape, ids)
+        parameters = self.db.dialect.pack("ids", edge.member.key_shape, ids)
         if edge.python:
-            rows = self.db.execute(edge.driver, self.db.statements.read_members(edge), parameters)
+            rows = self.db.execute(edge.member, self.db.statements.read_members(edge), parameters)
             return evaluate_members(edge, rows)
-        return [tuple(r) for r in self.db.execute(edge.driver, self.db.statements.read_contributions(edge), parameters)]
+        return [tuple(r) for r in self.db.execute(edge.member, self.db.statements.read_contributions(edge), parameters)]
 
     def find_readers(self, edge: Edge, hop: Hop, keys: Sequence[Key]) -> tuple[list[Key], set[Key]]:
-        """Return the driver rows that read rows ``keys`` along ``hop``, and the keys of their hosts."""
+        """Return the contributing rows that read rows ``keys`` along ``hop``, and the keys of their hosts."""
         self.db.require_latest_rows(
-            edge.driver, f"{edge.name}: a change of {hop.source.table.name!r} reaches its readers"
+            edge.member, f"{edge.name}: a change of {hop.source.table.name!r} reaches its readers"
         )
         return self.readers_of(edge, hop, keys)
 
     def readers_of(self, edge: Edge, hop: Hop, keys: Sequence[Key]) -> tuple[list[Key], set[Key]]:
         """Return the same of rows of this transaction, which it sees in any case."""
         parameters = self.db.dialect.pack("ids", hop.source.key_shape, keys)
-        found = [tuple(r) for r in self.db.execute(edge.driver, self.db.statements.find_readers(edge, hop), parameters)]
-        width = len(edge.driver.key)
+        found = [tuple(r) for r in self.db.execute(edge.member, self.db.statements.find_readers(edge, hop), parameters)]
+        width = len(edge.member.key)
         constant = edge.host.constant
         hosts = {row[width:] if constant is None else constant for row in found}
         return [row[:width] for row in found], {host for host in hosts if None not in host}
@@ -51,7 +51,7 @@ class Reader:
         """Keep rows still that contributions read along paths."""
         if not self.db.dialect.has_row_locks:
             return
-        parameters = self.db.dialect.pack("ids", edge.driver.key_shape, ids)
+        parameters = self.db.dialect.pack("ids", edge.member.key_shape, ids)
         for hop in hops:
             if not hop.same_row:
                 statement = self.db.statements.lock_neighbours(edge, hop, edge.neighbour_lock(hop))

@@ -210,7 +210,7 @@ def read_attributes(
 ) -> dict[Key, dict[str, Any]]:
     """Return the stored column attributes of rows."""
     stored = db.statements.stored(mapper)
-    statement = db.statements.keep(
+    statement = db.statements.cached(
         ("read whole", source, mapper), lambda: db.statements.read_rows(source, [*stored.values()], mapper)
     )
     parameters = db.dialect.pack("ids", source.key_shape, list(keys))

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def has_triggers(db: Database, source: Source, mapper: Mapper[Any]) -> bool:
     """Whether triggers of the application run when rows of ``mapper`` are written; looked up once for each table."""
-    keep, dialect = db.statements.keep, db.dialect
+    cached, dialect = db.statements.cached, db.dialect
 
     def of(table: Table) -> bool:
-        return keep(("has triggers", table), lambda: dialect.has_triggers(db.connection(source), table))
+        return cached(("has triggers", table), lambda: dialect.has_triggers(db.connection(source), table))
 
     return any(of(table) for table in mapper.tables if isinstance(table, Table))

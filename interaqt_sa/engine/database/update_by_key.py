@@ -13,7 +13,7 @@ from ..plan.column_replacement import labelled
 if TYPE_CHECKING:
     from ..plan import Key, Source
     from .database import Database
-    from .pending_changes import Row
+    from .pending_deltas import Row
 
 
 def store_values(
@@ -49,7 +49,7 @@ def store_values(
         return statement.values(stored).returning(*labelled([*key, *map(dialect.returned, columns)]))
 
     name = ("store values", table, tuple(columns), fires_onupdate)
-    statement = db.statements.keep(name, make)
+    statement = db.statements.cached(name, make)
     groups = [rows] if is_packed else [[row] for row in rows]
     found: list[tuple[Key, Row]] = []
     for group in groups if rows else ():

@@ -15,7 +15,7 @@ from ..plan.column_replacement import labelled
 if TYPE_CHECKING:
     from ..plan import Source
     from .database import Database
-    from .pending_changes import Row
+    from .pending_deltas import Row
 
 
 def as_stored(db: Database, source: Source, columns: Sequence[Column[Any]], rows: Sequence[Row]) -> list[Row]:
@@ -37,7 +37,7 @@ def as_stored(db: Database, source: Source, columns: Sequence[Column[Any]], rows
         fields = [bindparam(named(f"rows_{name}"), type_=type_) for name, type_ in shape]
         return select(*labelled(cast(field, type_) for field, (_, type_) in zip(fields, shape, strict=True)))
 
-    statement = db.statements.keep(("as stored", tuple(columns)), make)
+    statement = db.statements.cached(("as stored", tuple(columns)), make)
     numbered = [(n, *row) for n, row in enumerate(rows)]
     groups = [numbered] if is_packed else [[row] for row in numbered]
     found: list[Row] = []

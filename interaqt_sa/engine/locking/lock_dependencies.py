@@ -11,7 +11,7 @@ from sqlalchemy import Column
 from ...dialects import Lock
 
 if TYPE_CHECKING:
-    from ..database.pending_changes import Touched
+    from ..database.pending_deltas import Touched
     from ..plan import Edge, Source
 
 

@@ -18,7 +18,7 @@ from .lock_dependencies import Reference, Wanted, is_read, may_be_late, ranks_ah
 if TYPE_CHECKING:
     from sqlalchemy import Column
 
-    from ..database.pending_changes import Touched
+    from ..database.pending_deltas import Touched
     from ..database.reader import Reader
     from ..plan import Edge, Hop, Key, Source
 
@@ -28,7 +28,7 @@ _SAVEPOINT = "iq__locks"
 _MAX_ATTEMPTS = 10
 
 
-#: an edge, the rows of its driver that are written, locked rows, and the place of the edge's columns in these
+#: an edge, the members that are written, locked rows, and the place of the edge's columns in these
 Subtract = Callable[["Edge", "Touched", Sequence[Any], int], int]
 
 
@@ -68,7 +68,7 @@ class LockPass:
         self._is_followed = False
         self._subtract: Subtract | None = None
         self._late: dict[Source, dict[Key, Wanted]] | None = None
-        self._loose: dict[Edge, set[Key]] = {}
+        self._without_foreign_key: dict[Edge, set[Key]] = {}
         self._read: dict[tuple[Edge, Hop, bool], set[Key]] = {}
         self._found: dict[tuple[Edge, Hop], dict[Key, None]] = {}
         for source, rows in touched.items():
@@ -88,7 +88,7 @@ class LockPass:
         if edge.refers_by_primary_key:
             self.add_host(edge.host.source, key)
         elif self._top is not None and edge.host.rank <= self._top and self._db.dialect.has_row_locks:
-            self._loose.setdefault(edge, set()).add(key)
+            self._without_foreign_key.setdefault(edge, set()).add(key)
 
     def add_neighbour(self, source: Source, key: Key, lock: Lock, *, checked: bool) -> None:
         """Add a row that written rows will refer to, and that their contributions read."""
@@ -118,7 +118,7 @@ class LockPass:
             self._late.setdefault(source, {})[key] = wanted
 
     def __bool__(self) -> bool:
-        return bool(self._waiting or self._loose)
+        return bool(self._waiting or self._without_foreign_key)
 
     def run(self, subtract: Subtract | None = None) -> None:
         """Take the locks.
@@ -135,7 +135,7 @@ class LockPass:
             self._run()
             return
         wanted = {source: dict(rows) for source, rows in self._waiting.items()}
-        loose = {edge: set(keys) for edge, keys in self._loose.items()}
+        given = {edge: set(keys) for edge, keys in self._without_foreign_key.items()}
         connection = self._db.connection(next(iter(wanted)))
         connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
         for again in reversed(range(_MAX_ATTEMPTS)):
@@ -147,7 +147,7 @@ class LockPass:
             for source, rows in self._late.items():
                 wanted.setdefault(source, {}).update(rows)
             self._waiting = {source: dict(rows) for source, rows in wanted.items()}
-            self._loose = {edge: set(keys) for edge, keys in loose.items()}
+            self._without_foreign_key = {edge: set(keys) for edge, keys in given.items()}
             self._locked, self._read, self._found = {}, {}, {}
         connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
 
@@ -165,10 +165,12 @@ class LockPass:
             self._want_hosts_of_readers(s, rows, below=True) for s, rows in [*self._waiting.items()]
         ):
             pass  # who comes first must be known before the first lock
-        while waiting := [*self._waiting, *(edge.host.source for edge in self._loose)]:
+        while waiting := [*self._waiting, *(edge.host.source for edge in self._without_foreign_key)]:
             source = min(waiting, key=lambda s: s.rank)
-            for edge in [e for e in self._loose if e.host.source is source]:
-                found = self._reader.lock_targets(edge.host, {tuple(edge.host_key): self._loose.pop(edge)})
+            for edge in [e for e in self._without_foreign_key if e.host.source is source]:
+                found = self._reader.lock_targets(
+                    edge.host, {tuple(edge.host_key): self._without_foreign_key.pop(edge)}
+                )
                 for key in found if self._climbs_from(source) else ():
                     self.add_host(source, key)
             if source not in self._waiting:
@@ -213,7 +215,7 @@ class LockPass:
                 self._found.setdefault((edge, hop), {}).update(dict.fromkeys(drivers))
             if edge.host.constant is None and not edge.refers_by_primary_key:
                 if hosts:
-                    self._loose.setdefault(edge, set()).update(hosts)
+                    self._without_foreign_key.setdefault(edge, set()).update(hosts)
                 continue
             target = edge.host.source
             for host in hosts:
@@ -252,7 +254,7 @@ class LockPass:
 
     def _is_single_host(self) -> bool:
         rows = [wanted for rows in self._waiting.values() for wanted in rows.values()]
-        count = len(rows) + sum(map(len, self._loose.values()))
+        count = len(rows) + sum(map(len, self._without_foreign_key.values()))
         return count == 1 and not self._touched and not self._is_followed and not any(row.follows for row in rows)
 
     def _climbs_from(self, source: Source) -> bool:

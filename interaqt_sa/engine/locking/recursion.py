@@ -21,7 +21,7 @@ def lock_structure(db: Database, edge: Edge) -> None:
 
     Two moves, each of which leaves a tree, can make a cycle together; neither sees the other's.
     """
-    lock_names(db, edge.driver, [f"tree {edge.driver.table.fullname}"])
+    lock_names(db, edge.member, [f"tree {edge.member.table.fullname}"])
 
 
 def refuse_cycles(db: Database, edge: Edge, moved: Sequence[Key]) -> None:
@@ -34,7 +34,7 @@ def refuse_cycles(db: Database, edge: Edge, moved: Sequence[Key]) -> None:
     if found:
         keys = ", ".join(str(key[0] if len(key) == 1 else key) for key in found)
         raise ComputationError(
-            f"{edge.name}: {edge.driver.table.name} {keys} would become its own ancestor, and its values follow from "
+            f"{edge.name}: {edge.member.table.name} {keys} would become its own ancestor, and its values follow from "
             "themselves",
             record=edge.host.mapper.class_.__name__,
             keys=found,
@@ -43,11 +43,11 @@ def refuse_cycles(db: Database, edge: Edge, moved: Sequence[Key]) -> None:
 
 def ancestors(db: Database, edge: Edge, keys: Sequence[Key]) -> dict[Key, list[Key]]:
     """Return the rows above rows ``keys``: of each row, also of these, those that it contributes to."""
-    width = len(edge.driver.key)
+    width = len(edge.member.key)
 
     def make() -> Executable:
         # its rows by their key, with that of their host; and the hosts by what rows know them by
-        own = [c.label(f"own_{n}") for n, c in enumerate(edge.driver_key)]
+        own = [c.label(f"own_{n}") for n, c in enumerate(edge.member_key)]
         named = [c.label(f"named_{n}") for n, c in enumerate(edge.key)]
         row = select(*own, *named).select_from(edge.table_join).subquery("row")
         keys = [c.label(f"above_{n}") for n, c in enumerate(edge.host.key)]
@@ -58,17 +58,17 @@ def ancestors(db: Database, edge: Edge, keys: Sequence[Key]) -> dict[Key, list[K
         def pairs(table: FromClause) -> Any:
             return select(*list(row.c)[:width], *list(host.c)[:width]).select_from(table.join(host, on))
 
-        start = pairs(row).where(db.dialect.contains(list(row.c)[:width], "ids", edge.driver.key_shape))
+        start = pairs(row).where(db.dialect.contains(list(row.c)[:width], "ids", edge.member.key_shape))
         upwards = start.cte("upwards", recursive=True)
         again = and_(*(a == b for a, b in zip(list(row.c)[:width], list(upwards.c)[width:], strict=True)))
         # UNION, not UNION ALL: each row is reached once, whatever leads to it, and on a cycle the search ends
         upwards = upwards.union(pairs(upwards.join(row, again)))
         return select(*upwards.c)
 
-    statement = db.statements.keep(("ancestors", edge), make)
-    packed = db.dialect.pack("ids", edge.driver.key_shape, keys)
+    statement = db.statements.cached(("ancestors", edge), make)
+    packed = db.dialect.pack("ids", edge.member.key_shape, keys)
     found: dict[Key, list[Key]] = {}
-    for pair in db.execute(edge.driver, statement, packed):
+    for pair in db.execute(edge.member, statement, packed):
         found.setdefault(tuple(pair[:width]), []).append(tuple(pair[width:]))
     return found
 

@@ -140,7 +140,7 @@ def _stored(
     assert index is not None
     columns = list(derivation.mapper.columns)
     shape = (("p0", source.type),)
-    statement = propagation.db.statements.keep(
+    statement = propagation.db.statements.cached(
         ("stored derived", derivation),
         lambda: select(source, index, *columns).where(propagation.db.dialect.contains([source], "ids", shape)),
     )

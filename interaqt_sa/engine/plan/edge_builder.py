@@ -52,7 +52,7 @@ class EdgeBuilder:
             case _:
                 self._over_one(relationship)
         self.edge.is_deferred = any(_is_deferrable(column) for column in self.edge.key)
-        _refuse_converted_keys([*self.edge.key, *self.edge.host_key, *self.edge.driver_key, *self._host.key])
+        _refuse_converted_keys([*self.edge.key, *self.edge.host_key, *self.edge.member_key, *self._host.key])
         return self
 
     def _over_many(self, relationship: RelationshipProperty[Any]) -> None:
@@ -68,18 +68,18 @@ class EdgeBuilder:
         to_host = _column_pairs(relationship.synchronize_pairs)
         to_member = _column_pairs(relationship.secondary_synchronize_pairs or ())
         has_foreign_key = all(remote.references(local) for local, remote in to_host)
-        driver = self._sources.table(link)
+        links = self._sources.table(link)
         self.member = relationship.mapper
         self._sources.members(self.member)
         self.edge = Edge(
             name=self._name,
-            driver=driver,
+            member=links,
             host=self._host,
             key=[column for _, column in to_host],
             host_key=[self._host_column(column) for column, _ in to_host],
             tables=(link,),
             table_join=link,
-            driver_key=list(driver.key),
+            member_key=list(links.key),
             has_foreign_key=has_foreign_key,
         )
         self._read(self.edge.key)
@@ -110,16 +110,16 @@ class EdgeBuilder:
         has_foreign_key: bool,
     ) -> None:
         self.member = member
-        driver = self._sources.members(member)
+        contributing = self._sources.members(member)
         self.edge = Edge(
             name=self._name,
-            driver=driver,
+            member=contributing,
             host=self._host,
             key=key,
             host_key=[self._host_column(column) for column in host_key],
             tables=tuple(t for t in member.tables if isinstance(t, Table)),
             table_join=member.persist_selectable,
-            driver_key=list(driver.key),
+            member_key=list(contributing.key),
             has_foreign_key=has_foreign_key,
         )
         self._read(key)
@@ -269,7 +269,7 @@ class EdgeBuilder:
         if hop is None and table in self.edge.tables:
             original = table.c[column.key]
             self.edge.inputs.add(original)
-            self.edge.driver.inputs.add(original)
+            self.edge.member.inputs.add(original)
             return
         hop = hop or self._member_hop
         assert hop is not None

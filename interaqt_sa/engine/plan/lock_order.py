@@ -68,10 +68,10 @@ def _by_contributions(plan: Plan) -> list[tuple[Table, Table]]:
     paths: set[tuple[Table, Table]] = set()
     reads: set[tuple[Table, Table]] = set()
     for edge in [edge for host in plan.hosts.values() for edge in host.edges]:
-        table, driver = edge.host.source.table, edge.driver.table
-        members.add((driver, table))
+        table, member = edge.host.source.table, edge.member.table
+        members.add((member, table))
         for hop in edge.hops:
-            paths.add((hop.parent.source.table if hop.parent is not None else driver, hop.source.table))
+            paths.add((hop.parent.source.table if hop.parent is not None else member, hop.source.table))
             if table not in _tables_before(hop):
                 reads.add((hop.source.table, table))
     return [pair for pairs in (members, paths, reads) for pair in sorted(pairs, key=_names) if pair[0] is not pair[1]]

@@ -107,13 +107,13 @@ class Source:
 
 @dataclass(eq=False)
 class Hop:
-    """One step of an x:1 path: from the driver, or from the hop before it, to the row that it refers to.
+    """One step of an x:1 path: from the member, or from the hop before it, to the row that it refers to.
 
     :ivar table: the table, and ``alias``, as which it stands in the contribution's FROM.
     :ivar on: join condition.
     :ivar local: referring columns, as expressions of the FROM.
     :ivar remote: the columns they refer to, on the source's table.
-    :ivar checked: whether writing a driver row locks the neighbour, because the database checks a foreign key at once.
+    :ivar checked: whether writing a member locks the neighbour, because the database checks a foreign key at once.
     :ivar same_row: whether it is only the rest of the row before it, in a lower table of joined inheritance.
     :ivar is_deferred: whether the row may come after those that refer to it, for its foreign key is checked later.
     :ivar required: whether members without the row are not members (the far end of a secondary table).
@@ -137,24 +137,24 @@ class Hop:
 class Edge:
     """How the rows of one table contribute to the rows of another: one edge for each relationship.
 
-    :ivar driver: whose rows contribute.
-    :ivar key: expressions over a driver row that say to which host it contributes.
+    :ivar member: whose rows contribute.
+    :ivar key: expressions over a contributing row that say to which host it contributes.
     :ivar host_key: the host columns they equal.
-    :ivar criteria: what a driver row must fulfil to be a member at all.
+    :ivar criteria: what a contributing row must fulfil to be a member at all.
     :ivar parts: what it contributes, one for each aggregate.
-    :ivar inputs: columns of the driver's tables that are read.
+    :ivar inputs: columns of the member's tables that are read.
     :ivar vector: running columns of the host that it changes; a contribution is a tuple in this order.
     :ivar is_additive: whether contributions are numbers that are added up; else they are compared.
     """
 
     name: str
-    driver: Source
+    member: Source
     host: Host
     key: Sequence[ColumnElement[Any]]
     host_key: Sequence[Column[Any]]
     tables: Sequence[Table]
     table_join: FromClause
-    driver_key: Sequence[ColumnElement[Any]]
+    member_key: Sequence[ColumnElement[Any]]
     criteria: list[ColumnElement[bool]] = field(default_factory=list)
     hops: list[Hop] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
@@ -166,9 +166,9 @@ class Edge:
 
     @property
     def own(self) -> bool:
-        """Whether a contribution reads nothing but its row in the driver's base table."""
+        """Whether a contribution reads nothing but its row in the member's base table."""
         is_plain = self.is_additive and not self.hops and not self.python
-        return is_plain and tuple(self.tables) == (self.driver.table,) and self.has_foreign_key
+        return is_plain and tuple(self.tables) == (self.member.table,) and self.has_foreign_key
 
     @property
     def contributes_always(self) -> bool:
@@ -177,8 +177,8 @@ class Edge:
 
     @property
     def holds_key(self) -> bool:
-        """Whether the driver's base table holds the columns by which it knows the host."""
-        return all(isinstance(key, Column) and key.table is self.driver.table for key in self.key)
+        """Whether the member's base table holds the columns by which it knows the host."""
+        return all(isinstance(key, Column) and key.table is self.member.table for key in self.key)
 
     @property
     def refers_by_primary_key(self) -> bool:
@@ -188,7 +188,7 @@ class Edge:
     @property
     def recursive(self) -> bool:
         """Whether rows contribute to values of their own table that they contribute in turn."""
-        return self.driver is self.host.source and bool(self.inputs & self.host.written)
+        return self.member is self.host.source and bool(self.inputs & self.host.written)
 
     @property
     def python(self) -> bool:
@@ -220,7 +220,7 @@ class Edge:
         host = hop.source.host
         if host is None or not hop.inputs & host.written:
             return Lock.KEY_SHARE
-        if any(other.host.source is hop.source for other in self.driver.edges):
+        if any(other.host.source is hop.source for other in self.member.edges):
             return Lock.NO_KEY_UPDATE  # the same write will update it: no stronger lock later
         return Lock.SHARE
 
@@ -230,7 +230,7 @@ class Edge:
 
 @dataclass(eq=False)
 class Part:
-    """The contribution of one driver row to one aggregate.
+    """The contribution of one contributing row to one aggregate.
 
     :ivar positions: places of its numbers in the host's vector.
     :ivar sql: the numbers in SQL; empty if there is a callback.
@@ -353,7 +353,7 @@ def edges_locked_ahead(edges: Iterable[Edge]) -> set[Edge]:
             hop.same_row
             or (
                 tuple(hop.remote) == tuple(hop.source.key)
-                and all(getattr(c, "table", None) is edge.driver.table for c in hop.local)
+                and all(getattr(c, "table", None) is edge.member.table for c in hop.local)
                 if hop.parent is None
                 else hop.parent.table is hop.parent.source.table
             )

@@ -168,7 +168,7 @@ class _PlanBuilder:
             builder.edge.is_additive = value.is_additive
             if value.is_additive:
                 builder.edge.vector = host.vector  # one UPDATE adds what comes over all of them
-            builder.edge.driver.edges.append(builder.edge)
+            builder.edge.member.edges.append(builder.edge)
             host.edges.append(builder.edge)
         return self._edges[place]
 

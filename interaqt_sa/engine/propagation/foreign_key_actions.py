@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import Column, ForeignKeyConstraint, Select, Table, and_, select, tuple_
 
 from ...dialects import Lock
-from ..database.pending_changes import Touched
+from ..database.pending_deltas import Touched
 from ..plan import Key, Plan, Source
 from ..plan.column_replacement import labelled
 from ..plan.plan import KEY_ACTIONS
@@ -152,7 +152,7 @@ class Dependents:
             level, is_first = below, False
 
     def _leads_on(self, table: Table, changes: Changes) -> list[Effect]:
-        return self._statements.keep(
+        return self._statements.cached(
             ("leads on", table, changes, self._everywhere),
             lambda: leads_on(self._plan, table, changes, everywhere=self._everywhere),
         )
@@ -219,7 +219,7 @@ class Dependents:
             left = local[0] if len(local) == 1 else tuple_(*local)
             return select(*child_key).where(left.in_(gone))
 
-        statement = statements.keep(("children", constraint, follows), make)
+        statement = statements.cached(("children", constraint, follows), make)
         what = "a change of keys" if changed is not None and effect.moves else "a delete"
         self._propagation.db.require_latest_rows(source, f"{what} in {parent.name!r} reaches rows of {child.name!r}")
         rows = self._propagation.db.execute(source, statement, dialect.pack("ids", shape, keys))

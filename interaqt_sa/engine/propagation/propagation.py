@@ -15,7 +15,7 @@ from ...errors import SchedulerError
 from ..database.database import Database
 from ..database.host_key_locks import lock_hosts
 from ..database.loaded_objects import Memory
-from ..database.pending_changes import Batch, Row, Touched
+from ..database.pending_deltas import PendingDelta, Row, Touched
 from ..database.reader import Reader
 from ..locking.lock_pass import LockPass
 from ..locking.recursion import lock_structure
@@ -33,7 +33,7 @@ class Propagation:
     """The pending changes of one write, and of what follows from it.
 
     :ivar db: where its statements are run.
-    :ivar settled: edges whose new neighbours were locked before the write.
+    :ivar locked_ahead: edges whose new neighbours were locked before the write.
     :ivar mutations: the event log that is told of the writes; ``None``: none, as in a repair.
     """
 
@@ -44,17 +44,17 @@ class Propagation:
     ) -> None:
         self.db = Database(session, statements, memory, options)
         self.reader = Reader(self.db)
-        self.pending: dict[Host, dict[Edge, Batch]] = {}
+        self.pending: dict[Host, dict[Edge, PendingDelta]] = {}
         self._steps = 0
         self._last_steps: deque[Host] = deque(maxlen=8)
         self._changes: dict[tuple[Host, Key], int] = defaultdict(int)
         self.moved_in_trees: dict[Edge, dict[Key, None]] = {}
         self.new_links: dict[Edge, Counter[Key]] = {}
         self.uncounted: dict[Source, dict[Key, None]] = {}
-        self.settled: set[Edge] = set()
+        self.locked_ahead: set[Edge] = set()
 
-    def batch(self, edge: Edge) -> Batch:
-        return self.pending.setdefault(edge.host, {}).setdefault(edge, Batch())
+    def delta(self, edge: Edge) -> PendingDelta:
+        return self.pending.setdefault(edge.host, {}).setdefault(edge, PendingDelta())
 
     # -- before a write ----------------------------------------------------------------------------------------
 
@@ -86,36 +86,36 @@ class Propagation:
 
         :param found: locked rows, keys first; at ``place`` the host's key and the contribution.
         """
-        batch, width = self.batch(edge), len(edge.driver.key)
+        delta, width = self.delta(edge), len(edge.member.key)
         end = place + len(edge.key) + len(edge.vector)
         for row in found:
             key = tuple(row[:width])
-            if key in touched.keys and key not in batch.ids:
-                self._subtract(edge, batch, tuple(row[place:end]))
-        batch.ids.update(dict.fromkeys(touched.keys))
+            if key in touched.keys and key not in delta.ids:
+                self._subtract(edge, delta, tuple(row[place:end]))
+        delta.ids.update(dict.fromkeys(touched.keys))
         return end
 
     @staticmethod
-    def _subtract(edge: Edge, batch: Batch, row: Row) -> None:
+    def _subtract(edge: Edge, delta: PendingDelta, row: Row) -> None:
         width = len(edge.key)
         key = row[:width]
         if None not in key:
             # what is compared is kept as it is: there is nothing to subtract
-            batch.rows.append((*key, *map(negate_exactly, row[width:])) if edge.is_additive else row)
+            delta.rows.append((*key, *map(negate_exactly, row[width:])) if edge.is_additive else row)
 
     def read_old(self, edge: Edge, keys: Iterable[Key], unlocked: Sequence[Hop]) -> None:
         """Subtract what rows contribute over an edge.
 
         :param unlocked: steps of its paths whose rows are not locked yet.
         """
-        batch = self.batch(edge)
-        ids = [key for key in keys if key not in batch.ids]
+        delta = self.delta(edge)
+        ids = [key for key in keys if key not in delta.ids]
         if not ids:
             return
         self.reader.lock_neighbours(edge, ids, unlocked)
         for row in self.reader.contributions(edge, ids):
-            self._subtract(edge, batch, row)
-        batch.ids.update(dict.fromkeys(ids))
+            self._subtract(edge, delta, row)
+        delta.ids.update(dict.fromkeys(ids))
 
     def read_readers(
         self,
@@ -140,11 +140,11 @@ class Propagation:
             found = self.reader.find_readers(edge, hop, keys)[0] if keys else []
         self.read_old(edge, found, unlocked)
         if found and columns:
-            batch, names = self.batch(edge), {column.key for column in columns}
+            delta, names = self.delta(edge), {column.key for column in columns}
             for further in edge.hops:
                 if further.parent is hop and any(getattr(c, "key", None) in names for c in further.local):
                     for step in (further, *edge.beyond(further)):
-                        batch.beyond.setdefault(step, {}).update(dict.fromkeys(found))
+                        delta.beyond.setdefault(step, {}).update(dict.fromkeys(found))
 
     # -- after a write -----------------------------------------------------------------------------------------
 
@@ -155,27 +155,27 @@ class Propagation:
         :param fresh: whether the row is new; a row that is not must have gone through :meth:`before`.
         """
         for edge in source.edges:
-            batch = self.batch(edge) if fresh else self.pending.get(edge.host, {}).get(edge)
-            if batch is None or (not fresh and key not in batch.ids):
+            delta = self.delta(edge) if fresh else self.pending.get(edge.host, {}).get(edge)
+            if delta is None or (not fresh and key not in delta.ids):
                 continue
-            if source.may_repeat and key not in batch.ids:
+            if source.may_repeat and key not in delta.ids:
                 self.new_links.setdefault(edge, Counter())[key] += 1
-            batch.ids[key] = None
-            if edge.hops and edge not in self.settled:
-                batch.unlocked[key] = None
+            delta.ids[key] = None
+            if edge.hops and edge not in self.locked_ahead:
+                delta.unlocked[key] = None
             if edge.host.constant is not None:
-                batch.expect(edge.host.constant)
+                delta.expect(edge.host.constant)
             elif fresh or edge in host_key:
-                batch.expect(host_key.get(edge))
+                delta.expect(host_key.get(edge))
 
     def rekeyed(self, source: Source, old: Key, new: Key) -> None:
         """Note that a row has another key: what it has contributed under ``old`` is compared with what it does now."""
-        for batches in self.pending.values():
-            for edge, batch in batches.items():
-                if edge.driver is source and old in batch.ids:
-                    batch.ids[new] = None
-                    if old in batch.unlocked:
-                        batch.unlocked[new] = None
+        for deltas in self.pending.values():
+            for edge, delta in deltas.items():
+                if edge.member is source and old in delta.ids:
+                    delta.ids[new] = None
+                    if old in delta.unlocked:
+                        delta.unlocked[new] = None
 
     def rename_hosts(self, source: Source, columns: Sequence[Column[Any]], renamed: Iterable[tuple[Key, Key]]) -> None:
         """Let what was subtracted from hosts in ``source`` go to them by the keys that they have now.
@@ -183,12 +183,12 @@ class Propagation:
         :param renamed: values of ``columns`` before and after the write, for each host.
         """
         pairs = list(renamed)
-        for host, batches in self.pending.items():
-            for edge, batch in batches.items() if pairs and host.source is source else ():
+        for host, deltas in self.pending.items():
+            for edge, delta in deltas.items() if pairs and host.source is source else ():
                 places = [columns.index(column) for column in edge.host_key]
                 names = {tuple(old[i] for i in places): tuple(new[i] for i in places) for old, new in pairs}
                 width = len(places)
-                batch.rows = [(*names.get(row[:width], row[:width]), *row[width:]) for row in batch.rows]
+                delta.rows = [(*names.get(row[:width], row[:width]), *row[width:]) for row in delta.rows]
 
     def moved(self, source: Source, keys: Iterable[Key], columns: AbstractSet[Column[Any]] | None = None) -> None:
         """Note that rows were updated by a statement, so that only the database knows where they contribute now.
@@ -196,32 +196,32 @@ class Propagation:
         :param columns: what was written, if that is known: rows whose key to a host was not stay where they were.
         """
         written = set(keys)
-        for batches in self.pending.values():
-            for edge, batch in batches.items():
-                if edge.driver is not source or batch.ids.keys().isdisjoint(written):
+        for deltas in self.pending.values():
+            for edge, delta in deltas.items():
+                if edge.member is not source or delta.ids.keys().isdisjoint(written):
                     continue
                 if columns is None or not columns.isdisjoint(c for c in edge.key if isinstance(c, Column)):
-                    batch.expect(edge.host.constant)
+                    delta.expect(edge.host.constant)
                 steps = (c for hop in edge.hops if hop.parent is None for c in hop.local if isinstance(c, Column))
                 if edge.hops and (columns is None or not columns.isdisjoint(steps)):
-                    batch.unlocked.update(dict.fromkeys(written & batch.ids.keys()))
+                    delta.unlocked.update(dict.fromkeys(written & delta.ids.keys()))
 
     def new_rows(self, edge: Edge, keys: Iterable[Key], hosts: Iterable[Key] | None) -> None:
         """Note that many rows were inserted that contribute over ``edge`` to ``hosts``; ``None``: not known."""
-        batch, listed = self.batch(edge), list(keys)
+        delta, listed = self.delta(edge), list(keys)
         fresh = dict.fromkeys(listed)
-        if edge.driver.may_repeat:
-            self.new_links.setdefault(edge, Counter()).update(key for key in listed if key not in batch.ids)
-        batch.ids.update(fresh)
+        if edge.member.may_repeat:
+            self.new_links.setdefault(edge, Counter()).update(key for key in listed if key not in delta.ids)
+        delta.ids.update(fresh)
         if edge.hops:
-            batch.unlocked.update(fresh)
+            delta.unlocked.update(fresh)
         if edge.host.constant is not None:
-            batch.expect(edge.host.constant)
+            delta.expect(edge.host.constant)
         elif hosts is None:
-            batch.expect(None)
+            delta.expect(None)
         else:
             for host in hosts:
-                batch.expect(host)
+                delta.expect(host)
 
     def new_hosts(self, source: Source, rows: Mapping[Key, Mapping[Column[Any], Any]]) -> None:
         """Note that hosts were inserted whose members, without a foreign key, may be there already.
@@ -232,7 +232,7 @@ class Propagation:
             if hop.is_deferred:  # rows that refer to it came before it, and were read without it
                 for key in self.reader.readers_of(edge, hop, list(rows))[1]:  # of this transaction, which sees them
                     self.count_later(edge, key)
-        for host in {e.host for e in self.db.statements.loose_edges if e.host.source is source}:
+        for host in {e.host for e in self.db.statements.edges_without_foreign_key if e.host.source is source}:
             for edge in [e for e in host.edges if not e.has_foreign_key]:
                 lock_hosts(self.db, edge, [tuple(row.get(c) for c in edge.host_key) for row in rows.values()])
         if source.host is not None:
@@ -240,20 +240,20 @@ class Propagation:
 
     def has_loose_members(self, source: Source) -> bool:
         """Whether members of the hosts in ``source``, or rows that read those of ``source``, may exist before them."""
-        return self.db.statements.keep(
-            ("loose members", source),
+        return self.db.statements.cached(
+            ("members without foreign key", source),
             lambda: (
-                any(edge.host.source is source for edge in self.db.statements.loose_edges)
+                any(edge.host.source is source for edge in self.db.statements.edges_without_foreign_key)
                 or any(hop.is_deferred for _, hop in source.readers)
             ),
         )
 
     def recount_over(self, edge: Edge, link: Key) -> None:
         """Count the host of a link that was there before, whose old contribution was not read."""
-        batch = self.batch(edge)
-        batch.ids.pop(link, None)
-        batch.unlocked.pop(link, None)
-        places = {column: i for i, column in enumerate(edge.driver.key)}
+        delta = self.delta(edge)
+        delta.ids.pop(link, None)
+        delta.unlocked.pop(link, None)
+        places = {column: i for i, column in enumerate(edge.member.key)}
         host = tuple(link[places[column]] for column in edge.key if isinstance(column, Column))
         if None not in host:
             self.count_later(edge, host)

@@ -23,7 +23,12 @@ def returned_columns(propagation: Propagation, source: Source, tables: Sequence[
     for edge in source.edges:
         own |= {c: None for c in edge.key if isinstance(c, Column) and c.table in tables}
     if propagation.has_loose_members(source):
-        own |= {c: None for edge in propagation.db.statements.loose_edges for c in edge.host_key if c.table in tables}
+        own |= {
+            c: None
+            for edge in propagation.db.statements.edges_without_foreign_key
+            for c in edge.host_key
+            if c.table in tables
+        }
     return list(own)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import Column
 from sqlalchemy.orm import Mapper
 
-from ..database.pending_changes import Touched
+from ..database.pending_deltas import Touched
 from ..database.same_row_functions import refresh_same_row
 from ..locking.lock_pass import LockPass
 from ..plan import Key, Source

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Table
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_state
 
-from ..database.pending_changes import Touched
+from ..database.pending_deltas import Touched
 from ..database.polymorphic_rows import read_by_class
 from ..database.same_row_functions import refresh_same_row
 from ..plan import Key, Source
@@ -69,7 +69,7 @@ class WrittenRows:
             columns = (*statements.stored(mapper).values(),)
             return columns if all(column.table is source.table for column in columns) else ()
 
-        return statements.keep(("columns of one table", source, mapper), make)
+        return statements.cached(("columns of one table", source, mapper), make)
 
     def remember(
         self, touched: Mapping[Source, Touched], classes: Classes | None = None, found: Found | None = None

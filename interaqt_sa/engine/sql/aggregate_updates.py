@@ -42,7 +42,7 @@ _ZERO: ColumnElement[Any] = literal_column("0")
 class HostStatements:
     """Statements about hosts.
 
-    :param statements: keeps them, and has those about the rows that contribute.
+    :param statements: their cache, which also has those about the rows that contribute.
     """
 
     def __init__(self, statements: Statements) -> None:
@@ -53,7 +53,7 @@ class HostStatements:
     @classmethod
     def of(cls, statements: Statements) -> HostStatements:
         """Return those of a plan and a dialect."""
-        return statements.keep("host statements", lambda: cls(statements))
+        return statements.cached("host statements", lambda: cls(statements))
 
     def host_shape(self, edge_key: Sequence[Any]) -> Sequence[tuple[str, TypeEngine[Any]]]:
         return tuple((f"k{i}", column.type) for i, column in enumerate(edge_key))
@@ -74,7 +74,7 @@ class HostStatements:
             statement = select(*labelled(list(host.key))).select_from(host.table).where(or_(*known))
             return self.dialect.lock(statement.order_by(*host.key), Lock.NO_KEY_UPDATE, host.table)
 
-        return self._statements.keep(("lock hosts", host, keys), make)
+        return self._statements.cached(("lock hosts", host, keys), make)
 
     def apply(
         self,
@@ -85,7 +85,7 @@ class HostStatements:
         rows: bool,
         one: bool,
         old: bool,
-        fused: bool,
+        with_parents: bool,
         pair: bool,
         above: tuple[Edge, ...] = (),
         old_above: tuple[bool, ...] = (),
@@ -93,13 +93,13 @@ class HostStatements:
         """Add to the running columns of hosts what changed, and let the computed values follow.
 
         :param key: the host columns that the keys of the changes equal.
-        :param inline: edges whose new contributions the statement reads itself, for driver rows ``ids_<n>``.
+        :param inline: edges whose new contributions the statement reads itself, for contributing rows ``ids_<n>``.
         :param rows: whether there are changes in parameter ``rows`` too.
         :param one: whether each of these parameters holds a single row.
         :param old: whether to return the computed values before the change as well.
-        :param fused: whether to return what :meth:`parents` need.
+        :param with_parents: whether to return what :meth:`parents` need.
         :param pair: for exactly two hosts, parameters ``first`` and ``second``: one UPDATE after the other.
-        :param above: for one host, the edges over which the statement goes on; see :func:`.fuse`.
+        :param above: for one host, the edges over which the statement goes on; see :func:`.chain_levels`.
         :param old_above: ``old`` for the hosts above.
 
         Returns primary key, computed values (old ones and the rest of the row too if asked), and per parent edge of the
@@ -112,18 +112,20 @@ class HostStatements:
             if not self.dialect.returns_joined:
                 again = self._changes(host, key, inline, rows, one, name=named("changes_again"))
             if above:
-                lowest = self.update_hosts(host, key, changes, again, old, fused)
-                return fuse(self, lowest, host, above, (old, *old_above))
+                lowest = self.update_hosts(host, key, changes, again, old, with_parents)
+                return chain_levels(self, lowest, host, above, (old, *old_above))
             if not pair:
-                return self.update_hosts(host, key, changes, again, old, fused)
+                return self.update_hosts(host, key, changes, again, old, with_parents)
             changes = select(*changes.c).cte(named("changes"))
-            update_each = self.update_hosts(host, key, changes, again, old, fused)
+            update_each = self.update_hosts(host, key, changes, again, old, with_parents)
             first = update_each.where(key[0] == _param("first", key[0])).cte("u1")
             after_first = select(func.count()).select_from(first).scalar_subquery() >= 0
             second = update_each.where(key[0] == _param("second", key[0]), after_first).cte("u2")
             return union_all(select(*first.c), select(*second.c))
 
-        return self._statements.keep(("apply", host, key, inline, rows, one, old, fused, pair, above, old_above), make)
+        return self._statements.cached(
+            ("apply", host, key, inline, rows, one, old, with_parents, pair, above, old_above), make
+        )
 
     def _changes(
         self,
@@ -135,7 +137,7 @@ class HostStatements:
         name: str = named("changes"),
     ) -> Subquery:
         parts: list[Select[Any]] = [
-            self._statements.of_drivers(edge, self._statements.contributions(edge), f"ids_{n}", one=one)
+            self._statements.of_members(edge, self._statements.contributions(edge), f"ids_{n}", one=one)
             for n, edge in enumerate(inline)
         ]
         if rows:
@@ -157,7 +159,7 @@ class HostStatements:
         changes: FromClause,
         again: FromClause | None,
         old: bool,
-        fused: bool,
+        with_parents: bool,
     ) -> Update:
         """Return the UPDATE of :meth:`apply` for ``changes``, columns ``k0`` … and ``d0`` …
 
@@ -191,7 +193,7 @@ class HostStatements:
         if old:
             returned += [old_values[value.column] for value in host.values]
             returned += [self.dialect.returned(column) for _, column in self.rest(host)]
-        for edge in self.parents(host) if fused else ():
+        for edge in self.parents(host) if with_parents else ():
             contribution = self._statements.contribution(edge)
             returned += [*edge.key, *contribution]
             returned += [replace_columns(c, old_values) for c in contribution]
@@ -209,7 +211,7 @@ class HostStatements:
 
     def parents(self, host: Host) -> list[Edge]:
         """Return the edges over which a change of the host's values goes on within the UPDATE's own RETURNING."""
-        return self._statements.keep(
+        return self._statements.cached(
             ("parents", host),
             lambda: [e for e in self.affected(host) if e.own and self.reads(e, host) and self._may_be_returned(e)],
         )
@@ -221,14 +223,14 @@ class HostStatements:
         parts = (part for number in self._statements.contribution(edge) for part in visitors.iterate(number))
         return not any(getattr(part, "operator", None) in _NULL_TESTS for part in parts)
 
-    def returned(self, host: Host, has_old: bool, fused: bool) -> Returned:
+    def returned(self, host: Host, has_old: bool, with_parents: bool) -> Returned:
         """Return what :meth:`apply` returns of one host, column by column."""
 
         def make() -> Returned:
-            parents = self.parents(host) if fused else ()
+            parents = self.parents(host) if with_parents else ()
             return Returned(host, parents, has_old, [name for name, _ in self.rest(host)])
 
-        return self._statements.keep(("returned", host, has_old, fused), make)
+        return self._statements.cached(("returned", host, has_old, with_parents), make)
 
     def rest(self, host: Host) -> list[tuple[str, Column[Any]]]:
         """Return the attributes in the host's table that its UPDATE does not change."""
@@ -239,7 +241,7 @@ class HostStatements:
     def returns_whole_rows(self, host: Host) -> bool:
         """Whether :meth:`apply` can return all attributes of a host, of which it knows the class."""
         statements = self._statements
-        return statements.keep(
+        return statements.cached(
             ("returns whole rows", host),
             lambda: (
                 not statements.plan.is_narrowed(host.mapper)
@@ -249,7 +251,7 @@ class HostStatements:
 
     def above(self, host: Host) -> tuple[Edge, ...]:
         """Return the edges over which an UPDATE of one host may go on by itself."""
-        return self._statements.keep(
+        return self._statements.cached(
             ("above", host), lambda: levels_above(self, host) if self.dialect.chains_updates else ()
         )
 
@@ -263,21 +265,21 @@ class HostStatements:
         return host.table is host.source.table and not edge.inputs & same_row
 
     def read_before(
-        self, host: Host, applied: frozenset[Edge], fused: bool
+        self, host: Host, applied: frozenset[Edge], with_parents: bool
     ) -> tuple[list[Edge], list[tuple[Edge, Hop]]]:
         """Return what must be read before the UPDATE of a host: edges over its rows, and edges of others that read it.
 
         :param applied: over which edges the changes come; values over others stay as they are.
-        :param fused: whether the UPDATE returns what :meth:`parents` need.
+        :param with_parents: whether the UPDATE returns what :meth:`parents` need.
         """
 
         def make() -> tuple[list[Edge], list[tuple[Edge, Hop]]]:
-            returned = self.parents(host) if fused else []
+            returned = self.parents(host) if with_parents else []
             written = host.written_over(applied)
             readers = [(edge, hop) for edge, hop in host.source.readers if hop.inputs & written]
             return [e for e in host.source.edges if e.inputs & written and e not in returned], readers
 
-        return self._statements.keep(("read before", host, applied, fused), make)
+        return self._statements.cached(("read before", host, applied, with_parents), make)
 
 
 def _param(name: str, column: Column[Any]) -> ColumnElement[Any]:
@@ -303,7 +305,7 @@ def levels_above(statements: HostStatements, host: Host) -> tuple[Edge, ...]:
             break
         (edge,) = parents
         host = edge.host
-        discovers = any(statements.read_before(host, frozenset(parents), fused=True))
+        discovers = any(statements.read_before(host, frozenset(parents), with_parents=True))
         if host.table in seen or discovers or tuple(edge.host_key) != tuple(host.key):
             break
         found.append(edge)
@@ -311,7 +313,7 @@ def levels_above(statements: HostStatements, host: Host) -> tuple[Edge, ...]:
     return tuple(found)
 
 
-def fuse(
+def chain_levels(
     statements: HostStatements, first: Update, host: Host, edges: Sequence[Edge], old: Sequence[bool]
 ) -> Select[Any]:
     """Return a statement that goes on from the UPDATE of ``host`` over ``edges``.
@@ -326,7 +328,7 @@ def fuse(
     for n, edge in enumerate(edges, 1):
         key, changes = _changes(statements, below, host, edge, old[n - 1], named(f"changes_{n}"))
         host = edge.host
-        update = statements.update_hosts(host, tuple(host.key), changes, None, old[n], fused=True)
+        update = statements.update_hosts(host, tuple(host.key), changes, None, old[n], with_parents=True)
         level = update.cte(f"level_{n}")
         level_key = list(level.c)[: len(host.key)]
         joined = joined.outerjoin(level, and_(*(k == m for k, m in zip(key, level_key, strict=True))))
@@ -340,7 +342,7 @@ def _changes(
 ) -> tuple[Sequence[ColumnElement[Any]], FromClause]:
     """Return the key over ``edge`` in what ``below`` returned, and the changes by that key."""
     columns = list(below.c)
-    (contribution,) = statements.returned(host, old, fused=True).contributions
+    (contribution,) = statements.returned(host, old, with_parents=True).contributions
     key, new, before = columns[contribution.key], columns[contribution.new], columns[contribution.old]
     sums = [statements.dialect.total(column, n - b) for column, n, b in zip(edge.vector, new, before, strict=True)]
     changes = select(

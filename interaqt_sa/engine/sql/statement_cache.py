@@ -1,4 +1,4 @@
-"""The engine's statements: built once for a plan and a dialect, kept, and of constant text."""
+"""The engine's statements: built once for a plan and a dialect, cached, and of constant text."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ...schema.record_lookup import stored_attributes
 from ..plan import Edge, Hop, Plan, Source
 from ..plan.column_replacement import labelled
 from ..plan.plan_graph import edges_locked_ahead
-from .statement_text import KeptText
+from .statement_text import CachedText
 
 T = TypeVar("T")
 
@@ -51,24 +51,24 @@ class Statements:
         self.plan = plan
         self.all_serializable = all_serializable
         self.dialect = dialect
-        self._kept: dict[Hashable, Any] = {}
+        self._cached: dict[Hashable, Any] = {}
         self._executables: set[Executable] = set()
-        self._texts: WeakKeyDictionary[Dialect, dict[Executable, KeptText | None]] = WeakKeyDictionary()
+        self._texts: WeakKeyDictionary[Dialect, dict[Executable, CachedText | None]] = WeakKeyDictionary()
 
-    def keep(self, key: Hashable, make: Callable[[], T]) -> T:
+    def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what ``make`` built when ``key`` was first asked for."""
-        if key not in self._kept:
+        if key not in self._cached:
             made: Any = make()
             if isinstance(made, ClauseElement):
                 _give_constant_cache_key(made)
             if isinstance(made, Executable):
                 self._executables.add(made)
-            self._kept[key] = made
-        kept: T = self._kept[key]
-        return kept
+            self._cached[key] = made
+        found: T = self._cached[key]
+        return found
 
-    def text_of(self, statement: Executable, dialect: Dialect) -> KeptText | None:
-        """Return ``statement`` as a driver takes it; ``None`` if it is not kept, or only SQLAlchemy can run it."""
+    def text_of(self, statement: Executable, dialect: Dialect) -> CachedText | None:
+        """Return ``statement`` as a driver takes it; ``None`` if it is not cached, or only SQLAlchemy can run it."""
         texts = self._texts.get(dialect)
         if texts is None:
             texts = self._texts[dialect] = {}
@@ -76,17 +76,17 @@ class Statements:
             return texts[statement]
         if statement not in self._executables:
             return None
-        text = texts[statement] = KeptText.of(statement, dialect)
+        text = texts[statement] = CachedText.of(statement, dialect)
         return text
 
     def unwatched(self, table: Table, mapper: Mapper[Any] | None = None) -> Source:
         """Return a source for a table from which nothing is computed, but whose rows the engine writes or locks."""
         rank = self.plan.places.get(table, len(self.plan.places))
-        return self.keep(("unwatched", table, mapper), lambda: Source(table, mapper, rank))
+        return self.cached(("unwatched", table, mapper), lambda: Source(table, mapper, rank))
 
     def stored(self, mapper: Mapper[Any]) -> Mapping[str, Column[Any]]:
         """Return the attributes of a class that are columns, in their order."""
-        return self.keep(("stored", mapper), lambda: dict(stored_attributes(mapper)))
+        return self.cached(("stored", mapper), lambda: dict(stored_attributes(mapper)))
 
     # -- rows of sources ---------------------------------------------------------------------------------------
 
@@ -122,25 +122,27 @@ class Statements:
             )
             return self.dialect.lock(statement, lock, source.table)
 
-        return self.keep(("lock", source, lock, tuple(edges), references, one), make)
+        return self.cached(("lock", source, lock, tuple(edges), references, one), make)
 
     @property
     def locked_ahead(self) -> set[Edge]:
         """The edges all of whose neighbours are found, and locked, from the keys of the rows that drive them."""
         sources = self.plan.sources.values()
-        return self.keep("locked ahead", lambda: edges_locked_ahead(e for s in sources for e in s.edges if e.hops))
+        return self.cached("locked ahead", lambda: edges_locked_ahead(e for s in sources for e in s.edges if e.hops))
 
     @property
     def has_hosts_below(self) -> bool:
         """Whether some host comes before rows that its members read, because it refers to them."""
         readers = (pair for source in self.plan.sources.values() for pair in source.readers)
-        return self.keep("has hosts below", lambda: any(edge.comes_before(hop) for edge, hop in readers))
+        return self.cached("has hosts below", lambda: any(edge.comes_before(hop) for edge, hop in readers))
 
     @property
-    def loose_edges(self) -> list[Edge]:
+    def edges_without_foreign_key(self) -> list[Edge]:
         """The edges without a foreign key, or with one that is checked later: members may precede their host."""
         hosts = self.plan.hosts.values()
-        return self.keep("loose", lambda: [e for h in hosts for e in h.edges if not e.has_foreign_key or e.is_deferred])
+        return self.cached(
+            "without foreign key", lambda: [e for h in hosts for e in h.edges if not e.has_foreign_key or e.is_deferred]
+        )
 
     def lock_and_read(self, source: Source, lock: Lock, columns: Sequence[Column[Any]]) -> Executable:
         """Lock rows by key, in key order; returns keys, then columns of their own table."""
@@ -150,7 +152,7 @@ class Statements:
             statement = statement.where(self.dialect.contains(source.key, "ids", source.key_shape))
             return self.dialect.lock(statement, lock, source.table)
 
-        return self.keep(("lock and read", source, lock, tuple(columns)), make)
+        return self.cached(("lock and read", source, lock, tuple(columns)), make)
 
     def read_rows(
         self, source: Source, columns: Sequence[ColumnElement[Any]], mapper: Mapper[Any] | None = None
@@ -166,7 +168,7 @@ class Statements:
             statement = select(*labelled([*source.key, *columns])).select_from(rows)
             return statement.where(self.dialect.contains(source.key, "ids", source.key_shape))
 
-        return self.keep(("read", source, tuple(columns), mapper), make)
+        return self.cached(("read", source, tuple(columns), mapper), make)
 
     def _row(self, source: Source, mapper: Mapper[Any] | None, columns: Iterable[ColumnElement[Any]]) -> FromClause:
         """Return the FROM of ``columns``: what lies in tables of subclasses only is NULL for rows of other classes."""
@@ -182,7 +184,7 @@ class Statements:
     # -- contributions -----------------------------------------------------------------------------------------
 
     def contribution(self, edge: Edge) -> list[ColumnElement[Any]]:
-        """Return what a driver row adds to each running column of the host; NULL-free, in types that never round.
+        """Return what a contributing row adds to each running column of the host; NULL-free, in types that never round.
 
         Over an edge that is not additive it is what the row shows, or NULL.
         """
@@ -204,14 +206,14 @@ class Statements:
         return [number if number is _ZERO else self.dialect.change(column, number) for column, number in changes]
 
     def joined(self, edge: Edge) -> FromClause:
-        """Return the FROM of an edge: the driver and the rows along its paths."""
+        """Return the FROM of an edge: the member and the rows along its paths."""
         joined: FromClause = edge.table_join
         for hop in edge.hops:
             joined = joined.join(hop.alias, hop.on, isouter=not hop.required)
         return joined
 
     def contributions(self, edge: Edge) -> Select[Any]:
-        """Return a SELECT of host key (``k0`` …) and contribution (``d0`` …) for every driver row."""
+        """Return a SELECT of host key (``k0`` …) and contribution (``d0`` …) for every contributing row."""
         columns = [k.label(f"k{i}") for i, k in enumerate(edge.key)]
         columns += [d.label(f"d{i}") for i, d in enumerate(self.contribution(edge))]
         statement = select(*columns).select_from(self.joined(edge))
@@ -225,8 +227,8 @@ class Statements:
         return statement
 
     def read_contributions(self, edge: Edge) -> Executable:
-        """Read the contributions of driver rows by key."""
-        return self.keep(("contributions", edge), lambda: self.of_drivers(edge, self.contributions(edge), "ids"))
+        """Read the contributions of contributing rows by key."""
+        return self.cached(("contributions", edge), lambda: self.of_members(edge, self.contributions(edge), "ids"))
 
     def members(self, edge: Edge) -> Select[Any]:
         """Return, for an edge computed in Python, a SELECT of what :func:`.evaluate_members` takes.
@@ -244,15 +246,15 @@ class Statements:
         return select(*labelled(columns)).select_from(self.joined(edge))
 
     def read_members(self, edge: Edge) -> Executable:
-        """Read :meth:`members` of driver rows by key."""
-        return self.keep(("members", edge), lambda: self.of_drivers(edge, self.members(edge), "ids"))
+        """Read :meth:`members` of contributing rows by key."""
+        return self.cached(("members", edge), lambda: self.of_members(edge, self.members(edge), "ids"))
 
-    def of_drivers(self, edge: Edge, statement: Select[Any], name: str, *, one: bool = False) -> Select[Any]:
+    def of_members(self, edge: Edge, statement: Select[Any], name: str, *, one: bool = False) -> Select[Any]:
         contains = is_row if one else self.dialect.contains
-        return statement.where(contains(edge.driver_key, name, edge.driver.key_shape))
+        return statement.where(contains(edge.member_key, name, edge.member.key_shape))
 
     def lock_neighbours(self, edge: Edge, hop: Hop, lock: Lock) -> Executable:
-        """Lock the rows to which a hop leads from driver rows; the rows before it on the path are locked already.
+        """Lock the rows to which a hop leads from contributing rows; the rows before it on the path are locked already.
 
         Returns keys only: what the rows hold is read by a later statement, after a wait this one has stale joins.
         """
@@ -262,28 +264,28 @@ class Statements:
             path: FromClause = edge.table_join
             for step in edge.hops[: edge.hops.index(hop)]:
                 path = path.join(step.alias, step.on, isouter=not step.required)
-            leading = self.of_drivers(edge, select(*hop.local).select_from(path), "ids").correlate(None)
+            leading = self.of_members(edge, select(*hop.local).select_from(path), "ids").correlate(None)
             left = hop.remote[0] if len(hop.remote) == 1 else tuple_(*hop.remote)
             key = list(hop.source.key_in(table))
             statement = select(*labelled(key)).where(left.in_(leading)).order_by(*key)
             return self.dialect.lock(statement, lock, table)
 
-        return self.keep(("neighbours", edge, hop, lock), make)
+        return self.cached(("neighbours", edge, hop, lock), make)
 
     def find_readers(self, edge: Edge, hop: Hop) -> Executable:
-        """Find the driver rows whose path ``hop`` leads to given rows, and the keys of their hosts."""
+        """Find the contributing rows whose path ``hop`` leads to given rows, and the keys of their hosts."""
 
         def make() -> Select[Any]:
             keys = [hop.alias.c[c.key] for c in hop.source.key_in(hop.table)]
-            found = [*edge.driver_key, *(edge.key if edge.host.constant is None else ())]
+            found = [*edge.member_key, *(edge.key if edge.host.constant is None else ())]
             statement = select(*labelled(found)).select_from(self.joined(edge)).distinct()
             return statement.where(self.dialect.contains(keys, "ids", hop.source.key_shape))
 
-        return self.keep(("readers", edge, hop), make)
+        return self.cached(("readers", edge, hop), make)
 
 
 def _give_constant_cache_key(statement: ClauseElement) -> None:
-    """Let SQLAlchemy find the compiled text of a kept statement without walking through the statement each time.
+    """Let SQLAlchemy find the compiled text of a cached statement without walking through the statement each time.
 
     The key of a statement as large as these is long, and is otherwise made and hashed again each time. SQLAlchemy
     memoizes the same method for long-lived constructs of its own; like theirs, this key is left behind when a statement
@@ -296,7 +298,7 @@ def _give_constant_cache_key(statement: ClauseElement) -> None:
 
 
 class _KeptKey:
-    """Equal to itself only, as a kept statement is."""
+    """Equal to itself only, as a cached statement is."""
 
     __slots__ = ()
 

@@ -15,8 +15,8 @@ Row = tuple[Any, ...]
 Convert = Callable[[Any], Any]
 
 
-class KeptText:
-    """A kept statement as one driver takes it.
+class CachedText:
+    """A cached statement as one driver takes it.
 
     :ivar text: with the driver's parameters.
     """
@@ -40,7 +40,7 @@ class KeptText:
         self._columns: list[tuple[int, Convert]] | None = None
 
     @classmethod
-    def of(cls, statement: Any, dialect: Dialect) -> KeptText | None:
+    def of(cls, statement: Any, dialect: Dialect) -> CachedText | None:
         """Return the text of ``statement``; ``None`` if only SQLAlchemy itself can run it."""
         if dialect.bind_typing is BindTyping.SETINPUTSIZES:
             return None

@@ -40,10 +40,10 @@ class Touched:
 
 
 @dataclass
-class Batch:
+class PendingDelta:
     """What is still to be applied over one edge: NEW(ids) - OLD(ids), where OLD is in ``rows`` already.
 
-    :ivar ids: driver rows whose new contribution is read when the hosts are written.
+    :ivar ids: contributing rows whose new contribution is read when the hosts are written.
     :ivar rows: changes that are known in numbers.
     :ivar keys: hosts that ``ids`` will contribute to, as far as memory knows; ``None``: not known.
     :ivar unlocked: those of ``ids`` that were written, and may refer to neighbours that are not locked.
