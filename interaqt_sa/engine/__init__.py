@@ -1,4 +1,4 @@
-"""Keep derived data true inside the transaction that changes what it is computed from.
+"""Keep derived data true inside the transaction that changes its inputs.
 
 In come the events of attached sessions, out go updated rows: a flush or a DML statement becomes a *write*, whose rows
 are locked and read before it and read again after it; the difference is applied to hosts, level by level, until nothing

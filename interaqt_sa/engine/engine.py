@@ -1,4 +1,4 @@
-"""All that the rest of the package asks of the engine; nothing below this module is imported from outside."""
+"""The public face of the engine: the only module of it that the rest of the package imports."""
 
 from __future__ import annotations
 

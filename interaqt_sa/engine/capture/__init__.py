@@ -1,4 +1,4 @@
-"""What sessions do, turned into writes.
+"""Turn the events of SQLAlchemy sessions and engines into writes.
 
 In come the events of SQLAlchemy: flushes, DML statements, statements on connections, savepoints. Out go writes that the
 rest of the engine follows, refusals of those that cannot be followed, and warnings of those by sessions that are not

@@ -1,4 +1,4 @@
-"""Which session classes take part, and by whom: two keepers of one session would count every change twice."""
+"""Registry of the session classes that take part, and of the system that owns each of them."""
 
 from __future__ import annotations
 

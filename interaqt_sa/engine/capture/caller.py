@@ -1,4 +1,4 @@
-"""Find the line of the program that runs a statement, and warn there."""
+"""Find the line of the application that runs a statement, and warn there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes of another base than that of the system, with values that it does not keep."""
+"""Refuse writes to classes of a declarative base that the system was not given."""
 
 from __future__ import annotations
 

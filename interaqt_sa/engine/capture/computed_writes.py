@@ -1,4 +1,4 @@
-"""Writes to computed columns: refused before they happen, unless they give the value that is there."""
+"""Refuse writes to computed columns, unless they assign the value that is stored."""
 
 from __future__ import annotations
 

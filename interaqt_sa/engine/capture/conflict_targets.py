@@ -1,4 +1,4 @@
-"""By which unique keys the rows of an INSERT may be in conflict with rows that are there."""
+"""Find the unique keys by which rows of an INSERT may conflict with existing rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One row that the package itself adds: by Core where that makes no difference, else by the unit of work.
+"""Insert one row for the package itself: by Core where no mapper event can tell the difference, else by the ORM.
 
 A flush of one object costs several times as much as its INSERT. It is needed where the class, the mapper or the session
 has code of the application that takes part in it.

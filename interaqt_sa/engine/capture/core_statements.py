@@ -1,4 +1,4 @@
-"""The net under the session: sees every Core statement of a managed connection before it runs."""
+"""Inspect every Core statement on a managed connection before it runs, and refuse unmanaged writes."""
 
 from __future__ import annotations
 

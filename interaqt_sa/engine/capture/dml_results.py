@@ -1,4 +1,4 @@
-"""Results of statements to whose RETURNING the engine has added columns."""
+"""Results of DML statements without the RETURNING columns that the engine has added."""
 
 from __future__ import annotations
 

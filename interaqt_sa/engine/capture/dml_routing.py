@@ -1,4 +1,4 @@
-"""DML statements of a session: to what runs them."""
+"""Route each DML statement of a session to the code that runs it."""
 
 from __future__ import annotations
 

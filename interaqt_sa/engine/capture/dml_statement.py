@@ -1,4 +1,4 @@
-"""A DML statement in the terms of the plan: its table, the columns that it writes, the rows that it gives."""
+"""A DML statement in the terms of the plan: its table, the columns that it writes, its parameter sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listen to the statements of an engine, once for all systems that use it."""
+"""Event listeners of one Engine, shared by all systems that use it."""
 
 from __future__ import annotations
 

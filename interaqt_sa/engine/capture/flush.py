@@ -1,4 +1,4 @@
-"""A flush of the unit of work, from the locks before it to the computed values after it."""
+"""One flush of the unit of work: locks and old images before it, deltas and events after it."""
 
 from __future__ import annotations
 

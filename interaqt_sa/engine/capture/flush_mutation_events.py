@@ -1,4 +1,4 @@
-"""The mutation events of a flush."""
+"""Mutation events of a flush."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of rows that a flush writes, where that is certain without reading them once more.
+"""Predict the rows that a flush writes, where that is certain without reading them back.
 
 The row as it was before is read from the database, under the lock. What the unit of work has changed in it is known
 from the object, unless the database may store something else, or code of the application has taken part in the flush.

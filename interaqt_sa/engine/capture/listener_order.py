@@ -1,4 +1,4 @@
-"""Take part in events of a session after the listeners of the application, in whatever order they were registered."""
+"""Run the engine's session listeners after those of the application, whatever the order of registration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""INSERT, UPDATE and DELETE statements run through the session."""
+"""Run INSERT, UPDATE and DELETE statements of a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find objects that a flush deletes although ``session.deleted`` does not hold them."""
+"""Find objects that a flush deletes although ``session.deleted`` does not list them."""
 
 from __future__ import annotations
 

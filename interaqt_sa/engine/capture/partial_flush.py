@@ -1,4 +1,4 @@
-"""The objects that a flush of chosen ones writes: ``session.flush([…])``."""
+"""The objects that ``session.flush([…])`` writes."""
 
 from __future__ import annotations
 

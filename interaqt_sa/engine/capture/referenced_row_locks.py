@@ -1,4 +1,4 @@
-"""What rows will refer to once a DML statement has run: it is locked before, in the lock order.
+"""Lock the rows that a DML statement will make other rows refer to, in the lock order.
 
 The checks of foreign keys would lock it too, but row by row and in the order of the columns; and what contributions
 read along the new references would be locked only after the write, when hosts are locked already.

@@ -1,4 +1,4 @@
-"""Rows that SQLite deletes to make room: ``INSERT OR REPLACE``, and constraints that are declared with REPLACE."""
+"""Rows that SQLite deletes for ``INSERT OR REPLACE``, and for constraints declared with REPLACE."""
 
 from __future__ import annotations
 

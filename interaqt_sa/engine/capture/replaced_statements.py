@@ -1,4 +1,4 @@
-"""Statements that listeners of the application replace on their way to the database.
+"""Detect statements that listeners of the application have replaced on their way to the database.
 
 A listener to ``before_execute`` may return another statement, and one that comes after the engine's own does so unseen.
 What was prepared for, locked and read holds for the statement as it was. So the one that gets to the database has to

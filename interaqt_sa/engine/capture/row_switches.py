@@ -1,4 +1,4 @@
-"""New objects that take the place of deleted ones in the same flush.
+"""Row switches: new objects that take the place of deleted ones in the same flush.
 
 The unit of work makes one UPDATE of both: a row switch. The row keeps what the new object does not set, which memory
 does not know; its aggregates have gone on, and its state machines start again.

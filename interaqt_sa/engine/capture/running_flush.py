@@ -1,4 +1,4 @@
-"""A flush as it runs in a session: from when to when, and which of the statements meanwhile are its own."""
+"""The extent of a running flush, and which statements meanwhile are its own."""
 
 from __future__ import annotations
 

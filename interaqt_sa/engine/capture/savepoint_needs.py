@@ -1,4 +1,4 @@
-"""Which writes may fail after their rows are in the database, so that they need a savepoint."""
+"""Decide which writes need a savepoint, because they may fail after their rows are written."""
 
 from __future__ import annotations
 

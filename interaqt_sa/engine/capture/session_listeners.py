@@ -1,4 +1,4 @@
-"""Listen to sessions and their engines: attached, detached, and what each event leads to."""
+"""Event listeners of sessions: attach, detach, and dispatch of each event to the code that handles it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statements that the application runs while a flush runs, as mapper events do: they are parts of the flush."""
+"""Follow Core statements that mapper events execute during a flush, as parts of that flush."""
 
 from __future__ import annotations
 

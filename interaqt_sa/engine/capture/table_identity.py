@@ -1,4 +1,4 @@
-"""Recognise a table by what it is in the database, whatever object a statement names it by."""
+"""Recognise a table by its name in the database, whatever object a statement uses for it."""
 
 from __future__ import annotations
 

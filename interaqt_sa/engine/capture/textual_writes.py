@@ -1,4 +1,4 @@
-"""Writes in SQL text: the simple forms, in which table and columns can be read, are known."""
+"""Recognise writes in textual SQL, in the forms whose table and columns can be parsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hear writes by sessions and connections that no system is attached to."""
+"""Warn about writes by sessions and connections to which no system is attached."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Rows that the unit of work writes beside those that matter to computed values.
+"""Lock the rows of a flush from which nothing is computed, so that they keep the lock order too.
 
-It writes them in an order of its own, parents first. To write a row is to lock it, so they have their place in the lock
-order too: as soon as a flush takes other locks, these rows are locked with them.
+The unit of work writes them in an order of its own, parents first, and writing a row locks it. As soon as a flush takes other locks, these rows are locked with them.
 """
 
 from __future__ import annotations

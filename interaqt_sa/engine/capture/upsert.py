@@ -1,4 +1,4 @@
-"""INSERT … ON CONFLICT DO UPDATE: which rows are new and which are updated must be known, and the latter locked."""
+"""Run INSERT … ON CONFLICT DO UPDATE: tell new rows from updated ones, and lock the latter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Apply what a write has left pending, level by level, until nothing changes."""
+"""Apply pending deltas and reactions, level by level, until none are left."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Agenda:
         _refresh_kept_by_database(propagation.db)
 
     def _look_at_new_rows(self) -> None:
-        """Refuse trees that have become circles, and count hosts of links that were there already."""
+        """Refuse trees that have become cyclic, and recount hosts whose links were there already."""
         propagation = self._propagation
         for edge, keys in propagation.moved_in_trees.items():
             refuse_cycles(propagation.db, edge, list(keys))

@@ -1,4 +1,4 @@
-"""Average."""
+"""Average: a sum and a count of members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Count."""
+"""Count: the number of members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hosts take the changes that are pending for them, and pass on what they contribute in turn."""
+"""Apply pending deltas to host rows, and derive the deltas of the next level."""
 
 from __future__ import annotations
 

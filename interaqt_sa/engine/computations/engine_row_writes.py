@@ -1,4 +1,4 @@
-"""Rows that the engine itself writes: derived rows, and values that follow from events."""
+"""Write rows for the engine itself: derived rows, and values that follow from events."""
 
 from __future__ import annotations
 

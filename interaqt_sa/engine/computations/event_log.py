@@ -1,4 +1,4 @@
-"""Mutation events: what happened to rows, for those who wait for it."""
+"""Collect mutation events, and pass them to state machines, Transforms and listeners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Min and Max."""
+"""Min and Max: the least and the greatest value of the members."""
 
 from __future__ import annotations
 

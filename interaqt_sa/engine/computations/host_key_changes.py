@@ -1,4 +1,4 @@
-"""Hosts that come to members, or whose key changes under them."""
+"""Recount hosts whose members were there before them, and hosts that get another key."""
 
 from __future__ import annotations
 

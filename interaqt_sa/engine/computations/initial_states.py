@@ -1,4 +1,4 @@
-"""Values of new rows that a state machine computes."""
+"""Initial states of new rows, where a function computes them."""
 
 from __future__ import annotations
 

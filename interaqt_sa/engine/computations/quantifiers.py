@@ -1,4 +1,4 @@
-"""Every and Any: counts of members that fail, or pass, a test."""
+"""Every and Any: counts of the members that fail, or pass, a test."""
 
 from __future__ import annotations
 

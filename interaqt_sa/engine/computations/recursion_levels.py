@@ -1,4 +1,4 @@
-"""Many changes in one tree, applied from its deepest level up: so a row changes once, not once for each row below."""
+"""Apply the deltas of a tree from its deepest level up, so that each row is updated once."""
 
 from __future__ import annotations
 

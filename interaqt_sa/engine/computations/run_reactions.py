@@ -1,4 +1,4 @@
-"""Run what an event sets off; each kind that reacts registers here."""
+"""Run state machines and Transforms when an event triggers them; each kind registers here."""
 
 from __future__ import annotations
 

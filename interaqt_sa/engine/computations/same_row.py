@@ -1,4 +1,4 @@
-"""Values of the same row; see :mod:`..database.same_row_functions`, which computes them."""
+"""Values of the same row; :mod:`..database.same_row_functions` computes them."""
 
 from __future__ import annotations
 

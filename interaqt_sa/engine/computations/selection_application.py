@@ -1,4 +1,4 @@
-"""Apply pending changes of aggregates that are compared instead of added up, such as the least of several values."""
+"""Apply pending deltas of aggregates that are selected instead of added up, such as Min and Max."""
 
 from __future__ import annotations
 

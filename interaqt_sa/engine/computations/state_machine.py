@@ -1,4 +1,4 @@
-"""State machines at work: rows move along the transfers that an event sets off."""
+"""Move rows along the transfers of a StateMachine."""
 
 from __future__ import annotations
 

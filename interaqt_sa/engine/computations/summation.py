@@ -1,4 +1,4 @@
-"""Summation."""
+"""Summation: the sum of a column over the members."""
 
 from __future__ import annotations
 

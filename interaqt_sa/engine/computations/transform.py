@@ -1,4 +1,4 @@
-"""Transforms at work: derived rows follow their source, or come with events."""
+"""Derive rows from source rows or from events, as a Transform declares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WeightedSummation."""
+"""WeightedSummation: the sum of weight times value over the members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One session at one database: run the engine's statements, and read rows as they are stored.
+"""Run the engine's statements for one session at one database, and read stored rows.
 
 In come statements and keys, out go rows. :class:`.Database` is what everything above is given; :mod:`.reader` reads
 along the paths of a plan, :mod:`.polymorphic_rows` whole rows by their class, :mod:`.same_row_functions` computes

@@ -1,4 +1,4 @@
-"""Locks on names, for what has no row to lock: held to the end of the transaction."""
+"""Transaction-level locks on names, where there is no row to lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cached statements run by the driver's cursor.
+"""Execute cached statements by the driver's cursor.
 
 SQLAlchemy's own execution costs more time than the driver's for statements as short as the engine's. What it does for
 them is done here once for each statement: compile it, and find out how parameters and columns are converted. The

@@ -1,4 +1,4 @@
-"""One session at one database: where the engine's statements are run, and for whom."""
+"""Execute the engine's statements on the connection of one session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a flush as memory knows them: what a later read will give, or that only the database can tell."""
+"""Column values of flushed rows as a later read will return them, where memory can tell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Members that name their host without a foreign key: either may come first, and neither waits for the other's row.
+"""Lock the keys of hosts whose members have no foreign key, since either may be written first.
 
 Who reads what a member contributes holds a lock on the host's key, shared; who writes a host, or gives it another
 key, holds it alone. The second of the two waits for the first to commit, and sees it.

@@ -1,4 +1,4 @@
-"""Rows of secondary tables, which the unit of work writes without an object of their own."""
+"""Rows of secondary tables, which the unit of work writes without a mapped object."""
 
 from __future__ import annotations
 

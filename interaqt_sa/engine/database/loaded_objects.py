@@ -1,4 +1,4 @@
-"""Computed values in loaded objects: fresh after every write, without I/O, and taken back with a savepoint."""
+"""Put computed values into loaded objects after a write, and restore them after a rollback to a savepoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that a write touches, and what is still to be applied because of them."""
+"""Rows that a write touches, and the deltas that are still to be applied."""
 
 from __future__ import annotations
 

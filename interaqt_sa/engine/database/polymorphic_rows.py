@@ -1,4 +1,4 @@
-"""Of which class rows are: with inheritance also of subclasses of the one by which they are found."""
+"""Resolve the polymorphic class of stored rows."""
 
 from __future__ import annotations
 

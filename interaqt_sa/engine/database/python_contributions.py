@@ -1,4 +1,4 @@
-"""Contributions that a Python callback computes."""
+"""Contributions computed by a Python callback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read and lock the rows along the paths of a plan: what contributes where, and who reads what."""
+"""Read and lock rows along the paths of a plan: contributions, neighbours, hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values that a function computes from other columns of their row."""
+"""Run functions that compute a value from other columns of the same row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection on which the engine works for a session, and what its transaction can give."""
+"""The connection on which the engine works for a session, and the capabilities of its transaction."""
 
 from __future__ import annotations
 

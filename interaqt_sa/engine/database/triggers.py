@@ -1,4 +1,4 @@
-"""Whether the database itself changes what is written to a table."""
+"""Find out whether a table has triggers, after which rows must be read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""UPDATEs that store values by key: one statement for all rows, or one for each where a type cannot be packed."""
+"""UPDATE rows by key: one statement for all of them, or one for each where a type cannot be packed."""
 
 from __future__ import annotations
 

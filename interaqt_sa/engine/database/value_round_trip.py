@@ -1,4 +1,4 @@
-"""Values as their columns would store them, and whether two stored values are the same."""
+"""Convert values to what their columns return after storing them, and compare stored values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which locks lead to which others: what can be said of a lock pass from the plan alone."""
+"""Which locks of a lock pass lead to which others, from the plan alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The row locks that a write needs before it, taken in one pass from the bottom up.
+"""Take all row locks that a write needs, in one pass from the bottom up.
 
 Each table is locked once, in one statement and in the order of its keys, with the strongest lock that any of its rows
 needs; tables follow each other in the lock order of the plan. What a locked row refers to is read by the very statement

@@ -1,4 +1,4 @@
-"""Rows that contribute to rows of their own table, level by level: trees."""
+"""Trees: rows that contribute to rows of their own table."""
 
 from __future__ import annotations
 

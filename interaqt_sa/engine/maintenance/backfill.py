@@ -1,4 +1,4 @@
-"""The values of one table for rows that exist, a batch at a time."""
+"""Compute the values of existing rows of one table, batch by batch."""
 
 from __future__ import annotations
 

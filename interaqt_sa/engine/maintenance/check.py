@@ -1,4 +1,4 @@
-"""Check and repair: stored values against recomputed ones."""
+"""Check and repair computed values by recomputing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check, repair and back-fill of derived rows: what a Transform gives for all source rows, against what is stored."""
+"""Check, repair and back-fill the derived rows of a Transform."""
 
 from __future__ import annotations
 

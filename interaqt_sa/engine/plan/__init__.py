@@ -1,4 +1,4 @@
-"""What is declared, compiled: which rows contribute where, and in which order rows are locked. No session, no I/O.
+"""The compiled form of all declarations: which rows contribute where, and the lock order. No session, no I/O.
 
 In comes a MetaData with its mapped classes, out goes a :class:`.Plan`: sources, edges and hosts
 (:mod:`.plan_graph`), what events set off (:mod:`.event_nodes`), what to look for in changed objects

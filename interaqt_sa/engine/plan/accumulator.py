@@ -1,4 +1,4 @@
-"""How an aggregate is kept: running columns, what a member adds to them, and the value that follows."""
+"""Accumulators: the running columns of an aggregate, a member's contribution, and the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to look for in the changed objects of a flush."""
+"""The attributes of each mapped class whose change in a flush matters to computed values."""
 
 from __future__ import annotations
 

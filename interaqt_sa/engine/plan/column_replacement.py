@@ -1,4 +1,4 @@
-"""Expressions: from the user's ORM to plain Core over a plan's FROM, and names for them."""
+"""Translate expressions over mapped classes into Core expressions over a plan's FROM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From relationships to edges."""
+"""Build the edges of a plan from relationships."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What events set off: state machines, derived rows, and the triggers that lead to them."""
+"""Plan nodes that events trigger: state machines, derived rows, and their triggers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Let mutation events set something off."""
+"""Find the plan nodes that a mutation event triggers."""
 
 from __future__ import annotations
 

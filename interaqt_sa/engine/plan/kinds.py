@@ -1,4 +1,4 @@
-"""How kinds of computations enter a plan: each registers here, and the planner asks without knowing them.
+"""Registry by which kinds of computations enter a plan.
 
 Aggregates need no entry of their own: they register an :class:`.Accumulator`.
 """

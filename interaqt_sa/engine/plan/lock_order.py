@@ -1,4 +1,4 @@
-"""The lock order: one function, so that no two transactions disagree."""
+"""Give each table its rank in the lock order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers about mapped classes that are worth remembering."""
+"""Cached facts about mapped classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a system does when rows change: the compiled form of all declarations on one MetaData."""
+"""The plan of one MetaData: everything that a system does when rows change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan is made of: which rows contribute where. Values without session and without I/O."""
+"""The nodes and edges of a plan: sources, hops, edges, parts and hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From declarations to a plan; finds every fault before any SQL."""
+"""Compile declarations into a plan, reporting all faults at once."""
 
 from __future__ import annotations
 

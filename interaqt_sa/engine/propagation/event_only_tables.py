@@ -1,4 +1,4 @@
-"""Tables from which nothing is computed, while the events of all rows are collected, as in a dispatch."""
+"""Tables without computed values whose events are collected, as in a dispatch."""
 
 from __future__ import annotations
 

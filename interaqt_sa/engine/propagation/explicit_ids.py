@@ -1,4 +1,4 @@
-"""Ids that a write gives to rows, where otherwise a sequence of the package gives them."""
+"""Ids that a write assigns explicitly, past which a sequence has to be moved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find rows that change because rows that they refer to are deleted or get another key.
+"""Find rows that change because a row that they refer to is deleted or gets another key.
 
 The database changes them by the actions of foreign keys, or the unit of work does. What is found is a superset: what
 has become of the rows is seen by reading them after the write.

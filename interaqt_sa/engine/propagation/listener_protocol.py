@@ -1,4 +1,4 @@
-"""Who hears what happened to rows."""
+"""Interface of the listeners to row events."""
 
 from __future__ import annotations
 

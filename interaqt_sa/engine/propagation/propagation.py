@@ -1,4 +1,4 @@
-"""What a write changes in the values of hosts: what rows contributed before it, and what they contribute after it."""
+"""The pending deltas of one write: new contributions of its rows minus the old ones."""
 
 from __future__ import annotations
 

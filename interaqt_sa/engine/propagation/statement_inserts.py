@@ -1,4 +1,4 @@
-"""New rows that came by a statement, not by the unit of work."""
+"""New rows inserted by a statement, not by the unit of work."""
 
 from __future__ import annotations
 

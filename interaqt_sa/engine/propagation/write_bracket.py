@@ -1,4 +1,4 @@
-"""The bracket of a write: lock, read what is there, write, read what has come of it, tell.
+"""The bracket of a write: lock, read old images, write, read new images, notify the observers.
 
 Whatever writes rows goes through it: flushes, DML statements, upserts, storage, rows that the engine writes itself,
 repair and back-fill. They differ only in who makes the :class:`Write`.

@@ -1,4 +1,4 @@
-"""The rows that one write changes, deletes or gives another key: what became of them is found by comparing."""
+"""Compare the rows of a write before and after it, and report the differences to the observers."""
 
 from __future__ import annotations
 

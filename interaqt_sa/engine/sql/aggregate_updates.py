@@ -1,4 +1,4 @@
-"""Statements that add to the values of hosts, and what may be known of them beforehand."""
+"""Build the UPDATE statements that add deltas to aggregates in host rows."""
 
 from __future__ import annotations
 

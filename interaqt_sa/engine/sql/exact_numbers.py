@@ -1,4 +1,4 @@
-"""Numbers as the engine adds them: exact, finite, and never NULL."""
+"""SQL expressions for exact, finite numbers that are never NULL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Column names that stay whole."""
+"""Keep the table name of columns within RETURNING, where a compiler would leave it out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the UPDATE of a host returns, column by column."""
+"""The layout of the rows that the UPDATE of a host returns."""
 
 from __future__ import annotations
 

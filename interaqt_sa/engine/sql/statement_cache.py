@@ -1,4 +1,4 @@
-"""The engine's statements: built once for a plan and a dialect, cached, and of constant text."""
+"""Cache of the engine's statements, built once for a plan and a dialect, and of constant text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text of a statement as one driver takes it, and how its parameters and columns are converted."""
+"""Compiled text of a cached statement for one driver, with its parameter and result conversions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A criterion that keeps a statement to rows which match it anyway."""
+"""A WHERE criterion that counts as true when SQLAlchemy evaluates it in Python."""
 
 from __future__ import annotations
 
