@@ -1,6 +1,7 @@
 """Lock the rows of a flush from which nothing is computed, so that they keep the lock order too.
 
-The unit of work writes them in an order of its own, parents first, and writing a row locks it. As soon as a flush takes other locks, these rows are locked with them.
+The unit of work writes them in an order of its own, parents first, and writing a row locks it. As soon as a flush takes
+other locks, these rows are locked with them.
 """
 
 from __future__ import annotations
