@@ -1,1 +1,1 @@
-"""What data is: frozen values, without session and without I/O."""
+"""Immutable definitions of records and computations; no session, no I/O."""

@@ -1,4 +1,4 @@
-"""Aggregates: values over the members of a relationship, or over all rows of a record."""
+"""Aggregates over the members of a relationship, or over all rows of a record."""
 
 from __future__ import annotations
 
@@ -33,16 +33,19 @@ Direction = Literal["source", "target"]
 
 
 class Aggregate(Computation[T], Generic[T]):
-    """What all aggregates share.
+    """Base of all aggregates.
 
-    :param source: on a property the name of a relationship, globally (on a :class:`.Dictionary`) a record.
-    :param where: which members count: ``{"status": "open"}``, ``{"total": (">", 10)}``, ``{"product.active": True}``
-        (x:1 paths), a :class:`.MatchExp`, a SQL expression, or a function of the member's mapped class that returns
-        one. ``None`` inside it is NULL. It is evaluated in the database and may read the member's own columns and,
-        by paths, its x:1 neighbours.
+    :param source: the name of a relationship for a property or a computed column, a record for a
+        :class:`.Dictionary`.
+    :param where: restricts the members that count: ``{"status": "open"}``, ``{"total": (">", 10)}``,
+        ``{"product.active": True}`` (x:1 paths), a :class:`.MatchExp`, a SQL expression, or a function of the member's
+        mapped class that returns one. ``None`` inside it is NULL. It is evaluated in the database and may read the
+        member's own columns and, by paths, its x:1 neighbours.
     :param callback: pure Python function of a member, which sees the attributes in ``attribute_query``.
     :param attribute_query: the attributes that ``callback`` reads, such as ``["amount", "product.price"]``.
-    :param direction: for a self-referential relation of definitions, which of its sides is the host.
+    :param direction: the side of a self-referential :class:`.Relation` that is the host: ``"source"`` or ``"target"``.
+    :raises ComputationProtocolError: if ``source`` is ``None``, ``callback`` is not a plain function or has no
+        ``attribute_query``, or ``direction`` is invalid.
     """
 
     source: RecordRef
@@ -51,7 +54,7 @@ class Aggregate(Computation[T], Generic[T]):
     attribute_query: AttributeQuery | None
     direction: Direction | None
     is_global = True
-    #: name of the parameter that takes what a callback could say too
+    #: name of the parameter that takes in SQL the test that a callback would make in Python
     _conditions = "where"
 
     @property
@@ -73,7 +76,7 @@ class Aggregate(Computation[T], Generic[T]):
         attribute_query: AttributeQuery | None = None,
         direction: Direction | None = None,
     ) -> None:
-        """Check and take what all aggregates have; for constructors of subclasses."""
+        """Check and assign the arguments shared by all aggregates; for constructors of subclasses."""
         if source is None:
             raise ComputationProtocolError(f"{type(self).__name__} needs a source: a relationship name or a record")
         if callback is not None:
@@ -99,16 +102,25 @@ class Aggregate(Computation[T], Generic[T]):
 
 
 class Count(Aggregate[int]):
-    """How many members there are.
+    """The number of members; an integer, 0 when there are none.
 
     With both ``where`` and ``callback`` a member counts if both hold.
+
+    :param source: the name of a relationship for a property or a computed column, a record for a
+        :class:`.Dictionary`.
+    :param where: restricts the members that count: a mapping such as ``{"status": "open"}``,
+        ``{"total": (">", 10)}`` or ``{"product.active": True}`` (x:1 paths), a :class:`.MatchExp`, a SQL expression, or
+        a function of the member's mapped class that returns one. ``None`` inside it is NULL.
+    :param callback: pure Python function of a member; the member counts if the result is true.
+    :param attribute_query: the attributes that ``callback`` reads, such as ``["amount", "product.price"]``.
+    :param direction: the side of a self-referential :class:`.Relation` that is the host: ``"source"`` or ``"target"``.
+    :raises ComputationProtocolError: if ``source`` is ``None``, ``callback`` is not a plain function or has no
+        ``attribute_query``, or ``direction`` is invalid.
 
     ::
 
         item_count: Mapped[int] = computed(Count("items"))
         open_items: Mapped[int] = computed(Count("items", where={"done": False}))
-
-    See :class:`.Aggregate` for the parameters.
     """
 
     _fields = ("source", "where", "callback", "attribute_query", "direction")
@@ -133,7 +145,7 @@ class Count(Aggregate[int]):
 
 
 class FieldAggregate(Aggregate[T], Generic[T]):
-    """An aggregate of one attribute of the members.
+    """Base of the aggregates of one attribute of the members.
 
     :param field: the attribute, or an x:1 path such as ``"product.price"``.
     """
@@ -144,7 +156,7 @@ class FieldAggregate(Aggregate[T], Generic[T]):
         return replace(super().references(), fields=(self.field,))
 
     def set_field(self, field: str) -> None:
-        """Check and take :attr:`field`; for constructors of subclasses, after :meth:`set_source`."""
+        """Check and assign :attr:`field`; for constructors of subclasses, after :meth:`set_source`."""
         if not _is_name(field):
             raise ComputationProtocolError(
                 f"{type(self).__name__}({self.source!r}) takes the name of one attribute or x:1 path, not {field!r}"
@@ -159,13 +171,17 @@ def _is_name(value: object) -> bool:
 class Summation(FieldAggregate[_Any]):
     """The sum of one attribute over the members; 0 when there are none.
 
-    NULL, NaN and infinities contribute 0. ``field`` may be an x:1 path such as ``"product.price"``.
+    NULL, NaN and infinities contribute 0.
+
+    :param source: as for :class:`Count`.
+    :param field: a numeric attribute, or an x:1 path such as ``"product.price"``.
+    :param where: as for :class:`Count`.
+    :param direction: as for :class:`Count`.
+    :raises ComputationProtocolError: if ``source`` is ``None``, ``field`` is not a name, or ``direction`` is invalid.
 
     ::
 
         spent: Mapped[Decimal] = computed(Summation("orders", "total"))
-
-    See :class:`.Aggregate` for the other parameters.
     """
 
     _fields = ("source", "field", "where", "direction")
@@ -193,12 +209,20 @@ class Summation(FieldAggregate[_Any]):
 
 
 class Average(FieldAggregate[_Any]):
-    """The mean of one attribute over the members.
+    """The arithmetic mean of one attribute over the members.
 
+    :param source: as for :class:`Count`.
+    :param field: a numeric attribute, or an x:1 path such as ``"product.price"``.
     :param nulls: ``"ignore"`` leaves NULLs out, like SQL's AVG; ``"zero"`` counts them as 0.
-    :param empty: the value when no member counts; ``None`` needs a nullable column.
+    :param empty: the value when no member counts, a number; ``None`` needs a nullable column.
+    :param where: as for :class:`Count`.
+    :param direction: as for :class:`Count`.
+    :raises ComputationProtocolError: if ``source`` is ``None``, ``field`` is not a name, or ``nulls``, ``empty`` or
+        ``direction`` is invalid.
 
-    See :class:`.Aggregate` for the other parameters.
+    ::
+
+        mean_score: Mapped[float | None] = computed(Average("reviews", "score", empty=None))
     """
 
     _fields = ("source", "field", "nulls", "empty", "where", "direction")
@@ -262,15 +286,20 @@ class _Quantifier(Aggregate[bool]):
 class Every(_Quantifier):
     """Whether all members pass a test.
 
-    :param expression: the test in SQL, in any form that ``where`` takes; NULL is not passed.
-    :param callback: or the test in Python.
-    :param not_empty: with ``True``, no members at all is ``False``.
+    :param source: as for :class:`Count`.
+    :param callback: the test as a pure Python function of a member.
+    :param expression: the test in SQL, in any form that ``where`` takes; a member for which it is NULL fails. Give
+        either this or ``callback``.
+    :param where: restricts the members that are tested, as for :class:`Count`.
+    :param attribute_query: the attributes that ``callback`` reads, such as ``["amount", "product.price"]``.
+    :param direction: as for :class:`Count`.
+    :param not_empty: if true, the value is ``False`` when there are no members; else it is ``True``.
+    :raises ComputationProtocolError: if neither or both of ``callback`` and ``expression`` are given, and as for
+        :class:`Count`.
 
     ::
 
         all_done: Mapped[bool] = computed(Every("items", expression={"done": True}))
-
-    See :class:`.Aggregate` for the other parameters.
     """
 
     _fields = ("source", "callback", "expression", "where", "attribute_query", "direction", "not_empty")
@@ -300,7 +329,11 @@ class Every(_Quantifier):
 class Any(_Quantifier):
     """Whether at least one member passes a test; ``False`` when there are none.
 
-    See :class:`Every` for the parameters.
+    See :class:`Every` for the parameters and for what is raised.
+
+    ::
+
+        has_overdue: Mapped[bool] = computed(Any("invoices", expression={"overdue": True}))
     """
 
     _fields = ("source", "callback", "expression", "where", "attribute_query", "direction")

@@ -1,4 +1,4 @@
-"""Types of arguments that definitions share."""
+"""Argument types shared by the definitions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 #: A record: its name, its definition or its mapped class.
 RecordRef: TypeAlias = Any
-#: Which members count; see :class:`.Count`.
+#: Condition over members; see :class:`.Count`.
 Where: TypeAlias = "MatchExp | Mapping[str, Any] | ColumnElement[bool] | Callable[[Any], ColumnElement[bool]]"
 AttributeQuery: TypeAlias = Sequence[Any]

@@ -1,4 +1,4 @@
-"""The base of all computations: an inert value that can be written into a column."""
+"""The base class of all computations: immutable values that are attached to columns."""
 
 from __future__ import annotations
 
@@ -14,95 +14,103 @@ from .references import References
 
 T = TypeVar("T")
 
-#: Key of everything that the package keeps in ``MetaData.info``, ``Table.info`` and ``Column.info``.
+#: Key of all entries of the package in ``MetaData.info``, ``Table.info`` and ``Column.info``.
 INFO_KEY = "interaqt_sa"
-#: Key of ``Column.info``: name of the table that the column was declared for. What copies it into a table of another
-#: name, such as one of versions, copies values and declares nothing.
+#: Key of ``Column.info``: name of the table that the column was declared for. A copy of the column in another table,
+#: such as a table of versions, holds copied values and declares no computation.
 _DECLARED_FOR = f"{INFO_KEY}.declared_for"
 
 
 class Computation(SchemaItem, Generic[T]):
-    """Says what a value *is*; the engine keeps it true.
+    """The definition of a derived value; base class of all kinds of computations.
 
-    A computation is a value: it holds no state and can be shared. It is a :class:`~sqlalchemy.schema.SchemaItem`, so
+    A computation is immutable, holds no state and can be shared. It is a :class:`~sqlalchemy.schema.SchemaItem`, so
     ``mapped_column(Count("items"), init=False)`` and ``Column(Integer, Count("items"))`` mean the same as
-    ``computed(Count("items"))``. The type parameter is the type of the value.
+    ``computed(Count("items"))``. The type parameter is the type of the value. Attaching it to anything but a column
+    raises :class:`TypeError`.
+
+    :mod:`interaqt_sa.extending` has the base classes for kinds of your own, which override the methods below where the
+    defaults do not fit.
+
+    ::
+
+        Table("cart", metadata, …, Column("open_items", Integer, Count("items", where={"done": False})))
     """
 
     #: names of the constructor's parameters, in order; the base of ``repr`` and equality
     _fields: tuple[str, ...] = ()
 
-    #: whether it gives the value of a column; else it gives whole rows
+    #: whether it computes the value of a column; else it derives whole rows
     gives_value: ClassVar[bool] = True
     #: whether a :class:`.Dictionary` may hold it
     is_global: ClassVar[bool] = False
-    #: whether callers may give the value of a new row
+    #: whether the application may set the value of a new row
     may_be_given: ClassVar[bool] = False
     #: whether it is computed from other columns of its own row
     reads_own_row: ClassVar[bool] = False
-    #: how the value changes, for who tries to assign it
+    #: how the value changes, for the error that an assignment raises
     way_to_change: ClassVar[str] = "change what it is computed from"
 
-    # a column takes these along when it is copied or merged, as those of a mixin and of Annotated are
+    # columns of mixins and of Annotated types are copied or merged, and carry their schema items along
     _type_bound = False
 
     def hidden_columns(self, column: Column[Any]) -> dict[str, Column[Any]]:
-        """Return the columns that it needs beside ``column``, by their role and without a name."""
+        """Return the hidden columns needed beside ``column``, keyed by role and without names."""
         return {}
 
     def hidden_row_columns(self) -> dict[str, Column[Any]]:
-        """Return the columns that rows need which it gives, by their role: together they say where a row comes from."""
+        """Return the hidden columns of derived rows, keyed by role; together they identify the origin of a row."""
         return {}
 
     @property
     def starts_constant(self) -> bool:
-        """Whether all new rows begin with :meth:`initial_value`; else the value is computed for each of them."""
+        """Whether all new rows start with :meth:`initial_value`; else the value is computed for each row."""
         return False
 
     def initial_value(self, column: Column[Any] | None = None) -> Any:
-        """Return the value of a new row, before anything has happened, as a read of ``column`` gives it."""
+        """Return the value of a new row without members or events, as a read of ``column`` returns it."""
         return None
 
     def server_default(self, column: Column[Any]) -> Any:
-        """Return :meth:`initial_value` as the database stores it; ``None`` for NULL, or if it is not constant."""
+        """Return :meth:`initial_value` as the database stores it; ``None`` for NULL or if it is not constant."""
         return self.initial_value(column) if self.starts_constant else None
 
     @property
     def is_never_null(self) -> bool:
-        """Whether there is a value for every row."""
+        """Whether every row has a value other than NULL."""
         return self.starts_constant and self.initial_value() is not None
 
     def check_column(self, column: Column[Any]) -> None:
-        """Refuse a column that cannot hold the value.
+        """Check that ``column`` can hold the value.
 
-        :raises DefinitionFault: saying what is wrong with it.
+        :raises DefinitionFault: if it cannot.
         """
 
     def check_fields(self, column: Column[Any], fields: Mapping[str, TypeEngine[Any]]) -> None:
-        """Refuse types from which the value of ``column`` cannot be computed.
+        """Check that the value of ``column`` can be computed from fields of these types.
 
         :param fields: the types of :attr:`.References.fields`.
-        :raises DefinitionFault: saying what is wrong with them.
+        :raises DefinitionFault: if it cannot.
         """
 
     def meaning(self) -> dict[str, Any]:
-        """Return what says which value it is; when that changes, migrations fill stored values again."""
+        """Return the arguments that determine the value; when they change, migrations back-fill the column."""
         return dict(zip(self._fields, self._values(), strict=True))
 
     def references(self) -> References:
-        """Return what it names."""
+        """Return the relationships, attributes and records that the computation names."""
         return References()
 
     def faults(self) -> Iterator[str]:
-        """Yield what is wrong with it wherever it stands."""
+        """Yield the faults of the computation that do not depend on its column."""
         yield from ()
 
     def _set_parent(self, parent: Any, **kw: Any) -> None:
         if not isinstance(parent, Column):
             raise TypeError(f"{self!r} belongs in a Column or mapped_column, not in {parent!r}")
-        # Column() replaces its info by the argument info= after this, so it is written when the column gets its table
+        # Column() assigns the argument info= after this, so info is written when the column is attached to its table
         column: Column[Any] = parent  # pyright: ignore[reportUnknownVariableType]
-        if _among_constraints(column) is None:  # that of an Annotated type comes after the column's own
+        if _among_constraints(column) is None:  # the item of an Annotated type comes after the column's own
             column.constraints.add(self)  # type: ignore[arg-type]
             event.listen(column, "before_parent_attach", _write_into_info)
 
@@ -120,8 +128,8 @@ class Computation(SchemaItem, Generic[T]):
 def _write_into_info(column: Column[Any], table: Any) -> None:
     computation = _among_constraints(column)
     if computation is not None and isinstance(table, Table):
-        column.constraints.discard(computation)  # they become DDL
-        # a new dictionary: the application's may be the info of other columns too
+        column.constraints.discard(computation)  # constraints are rendered as DDL
+        # a new dictionary, because other columns may share the application's
         column.info = {**column.info, INFO_KEY: computation, _DECLARED_FOR: table.name}
 
 
@@ -130,15 +138,15 @@ def _among_constraints(column: Column[Any]) -> Computation[Any] | None:
 
 
 def info_of(item: SchemaItem) -> Mapping[Any, Any]:
-    """Return the ``info`` of a schema item; reading the attribute itself would make one where there is none."""
+    """Return the ``info`` of a schema item without creating an empty dictionary on it, as the attribute would."""
     found: Mapping[Any, Any] = item.__dict__.get("info") or {}
     return found
 
 
 def computation_of(column: object) -> Computation[Any] | None:
-    """Return the computation written into ``column``, or ``None``."""
+    """Return the computation attached to ``column``, or ``None``."""
     if not isinstance(column, Column):
-        return None  # mappers have SQL expressions among their columns
+        return None  # the columns of a mapper include SQL expressions
     declared: Column[Any] = column  # pyright: ignore[reportUnknownVariableType]
     if getattr(declared, "table", None) is None:
         return _among_constraints(declared)

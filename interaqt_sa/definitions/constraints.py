@@ -1,4 +1,4 @@
-"""Constraints of records, kept by the database."""
+"""Constraints of records, enforced by the database."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .validation import require_string
 
 @dataclass(frozen=True, slots=True)
 class UniqueConstraint:
-    """No two rows agree in all of ``properties``; rows with NULL in one of them are free.
+    """A unique index over ``properties``; rows with NULL in any of them are exempt.
 
     :param name: unique among all constraints of a schema.
     :param properties: properties and x:1 relation properties of the record; on a relation also ``"source"`` and
         ``"target"``. They become the columns of the index in this order.
-    :param where: the constraint holds only among rows that match; own columns only.
-    :param violation_code: ``code`` of the :class:`.ConstraintViolationError` that a violation raises.
-    :raises TypeError: if the name is not a string. All else is looked at when the record is compiled.
+    :param where: restricts the constraint to matching rows, as a partial index; own columns only.
+    :param violation_code: ``code`` of the :class:`.ConstraintViolationError` that a violation raises, a string.
+    :raises TypeError: if the name is not a string. All other checks are made when the record is compiled.
 
     ::
 
@@ -47,14 +47,18 @@ class UniqueConstraint:
 
 @dataclass(frozen=True, slots=True)
 class NonNullConstraint:
-    """A property is never NULL.
+    """A NOT NULL constraint on ``property``.
 
-    Unlike ``Property(nullable=False)`` it has a name and a code, which a violation carries.
+    Unlike ``Property(nullable=False)`` it has a name and a code, which the error of a violation carries.
 
     :param name: unique among all constraints of a schema.
     :param property: a property or x:1 relation property of the record.
     :param violation_code: as for :class:`UniqueConstraint`.
-    :raises TypeError: if the name is not a string. All else is looked at when the record is compiled.
+    :raises TypeError: if the name is not a string. All other checks are made when the record is compiled.
+
+    ::
+
+        NonNullConstraint("order_has_customer", "customer", violation_code="CUSTOMER_MISSING")
     """
 
     name: str

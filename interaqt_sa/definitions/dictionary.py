@@ -1,4 +1,4 @@
-"""Single values that belong to the whole system."""
+"""Single values of the whole system."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Dictionary:
 
     :param name: unique among the dictionaries of a schema.
     :param type: as for :class:`.Property`.
-    :param default: its first value, or a function without parameters that returns it.
-    :param computation: what the value is, instead; its ``source`` is a record.
+    :param default: the initial value, or a function without parameters that returns it.
+    :param computation: an aggregate that computes the value; its ``source`` is a record.
     :param collection: whether the value is a list, stored as JSON.
-    :raises TypeError: if the name is not a string. All else is looked at when it is compiled.
+    :raises TypeError: if the name is not a string. All other checks are made when the dictionary is compiled.
 
     ::
 

@@ -1,4 +1,4 @@
-"""Where business facts enter: event sources, and what is done after their transaction."""
+"""Event sources, and side effects of committed record mutations."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 from ..errors import DefinitionFault
 from .argument_types import RecordRef
 
-#: A function of a dispatch; under an asynchronous controller it may be a coroutine function.
+#: A function called by a dispatch; under an asynchronous controller it may be a coroutine function.
 Hook: TypeAlias = Callable[..., Any]
-#: What a dispatch is given: plain data.
+#: The arguments of a dispatch: plain data.
 Args: TypeAlias = Mapping[str, Any]
 
 _HOOKS = ("guard", "map_event_data", "resolve", "after_dispatch", "post_commit")
@@ -21,22 +21,22 @@ _HOOKS = ("guard", "map_event_data", "resolve", "after_dispatch", "post_commit")
 class EventSource:
     """A kind of event that can be dispatched; each dispatch stores a row of ``entity``.
 
-    The functions run in the order in which they are listed. All but the last are part of the transaction and run
-    again when it is repeated, so they must leave the outside world alone. Under an :class:`.AsyncController` each may
-    be a coroutine function.
+    The functions run in the order in which they are listed. All but the last run inside the transaction, and again when
+    it is retried, so they must not have effects outside the database. Under an :class:`.AsyncController` each may be a
+    coroutine function.
 
     :param name: unique among the event sources of a controller.
     :param entity: the record of the stored events.
     :param guard: ``guard(ctx, args)`` raises a :class:`.FrameworkError`, such as :class:`.InteractionGuardError`, to
         reject the dispatch, or returns ``False``.
-    :param map_event_data: ``map_event_data(ctx, args)`` returns the attributes of the event's row; none if not given.
+    :param map_event_data: ``map_event_data(ctx, args)`` returns the attributes of the stored event; default: none.
     :param resolve: ``resolve(ctx, args)`` returns the ``data`` of the result.
     :param after_dispatch: ``after_dispatch(ctx, args, data)`` returns a mapping, the ``context`` of the result, or
         ``None``.
     :param post_commit: ``post_commit(ctx, args, data, context)`` runs after the commit, once; a mapping that it
         returns is merged into ``context``.
-    :param idempotency: reserved.
-    :raises DefinitionFault: if the name is empty.
+    :param idempotency: reserved; must be ``None``.
+    :raises DefinitionFault: if the name is empty or not a string, ``entity`` is ``None``, or ``idempotency`` is given.
 
     ::
 
@@ -76,18 +76,18 @@ class EventSource:
         return f"{type(self).__name__}({self.name!r})"
 
     def callbacks(self) -> Iterator[tuple[str, Hook]]:
-        """Iterate over the functions that a dispatch calls, with their names."""
+        """Yield the names and functions of the hooks that are set."""
         for name in _HOOKS:
             hook = getattr(self, name)
             if hook is not None:
                 yield name, hook
 
     def references(self) -> Iterator[tuple[str, RecordRef]]:
-        """Iterate over the records that it names, with what it names them for."""
+        """Yield the records that the event source names, each after the name of the parameter."""
         yield "entity", self.entity
 
     def trigger_pattern(self) -> Mapping[str, Any] | None:
-        """Return what tells this source's events from others in the same record; ``None`` if they are alone there."""
+        """Return the pattern of this source's events in a shared entity; ``None`` if the entity is not shared."""
         return None
 
 
@@ -99,12 +99,12 @@ def _check_name(name: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RecordMutationSideEffect:
-    """Work outside the database that follows the commit of a dispatch which changed a record.
+    """A function called after the commit of a dispatch, for each mutation event of a record.
 
-    :param name: key of its outcome in ``DispatchResult.side_effects``.
-    :param record: whose mutation events it gets: name, definition or mapped class.
-    :param content: ``content(ctx, event)``, called for each event in order, once. What it raises is kept as a
-        :class:`.SideEffectError` and changes nothing else.
+    :param name: key of the outcome in ``DispatchResult.side_effects``.
+    :param record: the record whose mutation events are passed: name, definition or mapped class.
+    :param content: ``content(ctx, event)``, called once for each :class:`.MutationEvent`, in order. An exception is
+        stored in the result as a :class:`.SideEffectError`, and affects nothing else.
 
     ::
 

@@ -1,4 +1,4 @@
-"""What happened to a record, and which of it a computation waits for."""
+"""Mutation events of records, and triggers that match them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MutationType: TypeAlias = Literal["create", "update", "delete"]
 
 
 class RecordView(dict[str, Any]):
-    """A row as callbacks see it: ``view["amount"]`` and ``view.amount``; x:1 neighbours are views too.
+    """The row passed to callbacks: ``view["amount"]`` or ``view.amount``; x:1 neighbours are views too.
 
-    Its keys always win over the methods of ``dict``, because ``items`` is a common name of a relationship.
+    Keys take precedence over the methods of ``dict``, because ``items`` is a common name of a relationship.
     """
 
     __slots__ = ()
@@ -32,13 +32,17 @@ class RecordView(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class MutationEvent:
-    """A change of one row.
+    """The change of one row.
 
     :param type: ``"create"``, ``"update"`` or ``"delete"``.
     :param record_name: name of the record.
-    :param record: create: the whole row; update: the row after it; delete: the last row.
-    :param old_record: update: the row before it, else ``None``.
-    :param keys: update: names of the attributes that changed, else ``None``.
+    :param record: the new image of the row, a mapping; for a delete the old image.
+    :param old_record: the old image for an update, else ``None``.
+    :param keys: names of the changed attributes for an update, else ``None``.
+
+    ::
+
+        MutationEvent("update", "Order", {"id": 1, "paid": True}, {"id": 1, "paid": False}, frozenset({"paid"}))
     """
 
     type: MutationType
@@ -50,15 +54,17 @@ class MutationEvent:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """Which mutation events set something off.
+    """A pattern of mutation events that trigger a :class:`.StateTransfer` or a :class:`.Transform`.
 
-    :param record_name: a record (name, definition, mapped class) or an event source, which stands for its event
-        records of that name.
+    :param record_name: a record (name, definition, mapped class), or an event source, which stands for the events that
+        it stores.
     :param type: ``"create"``, ``"update"`` or ``"delete"``.
-    :param record: pattern that the row must match after the event: nested mappings match partially, ``None``
+    :param record: pattern of the new image (of the old image for a delete): nested mappings match partially, ``None``
         matches only ``None``.
-    :param old_record: pattern for the row before an update.
-    :param keys: update: attributes that must all be among the changed ones.
+    :param old_record: pattern of the old image; updates only.
+    :param keys: attributes that must all have changed; updates only.
+    :raises ComputationProtocolError: if ``type`` is invalid, ``keys`` is empty or a string, or ``keys`` or
+        ``old_record`` is given for another type than ``"update"``.
 
     ::
 
@@ -84,7 +90,7 @@ class Trigger:
 
     @classmethod
     def of(cls, value: Trigger | Mapping[str, Any]) -> Trigger:
-        """Return ``value`` as a trigger; a mapping has the names of the parameters as keys."""
+        """Return ``value`` as a trigger; the keys of a mapping are the names of the parameters."""
         if isinstance(value, Trigger):
             return value
         if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -92,7 +98,7 @@ class Trigger:
         return cls(**value)
 
     def matches(self, event: MutationEvent) -> bool:
-        """Whether ``event``, of this trigger's record, fits type, keys and patterns."""
+        """Whether ``event``, of this trigger's record, matches type, keys and patterns."""
         if event.type != self.type:
             return False
         if self.keys is not None and not set(self.keys) <= (event.keys or frozenset()):

@@ -1,4 +1,4 @@
-"""Min and Max: the least and the greatest value among members."""
+"""Min and Max: the least and the greatest value among the members."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..errors import DefinitionFault
 from .aggregates import Direction, FieldAggregate
 from .argument_types import RecordRef, Where
 
-#: types whose values every database orders, and of which it gives the least and the greatest
+#: types that every database orders and takes in its own MIN and MAX
 ORDERED = (Integer, Numeric, Float, String, Date, DateTime, Time, Interval)
 _LIMITS = ("length", "precision", "scale", "timezone", "enum_class", "second_precision", "day_precision")
 
 
 class ExtremeAggregate(FieldAggregate[Any]):
-    """What Min and Max share."""
+    """Base of Min and Max."""
 
     _fields = ("source", "field", "where", "direction")
 
@@ -41,11 +41,11 @@ class ExtremeAggregate(FieldAggregate[Any]):
 
 
 def check_ordered_field(kind: str, name: str, declared: TypeEngine[Any], column: Column[Any]) -> None:
-    """Refuse a field that has no order in every database, or whose values a column would change.
+    """Check that a field is ordered in every database, and that a column holds its values unchanged.
 
     :param kind: the computation, for the message.
     :param declared: type of the field.
-    :raises DefinitionFault: saying what is wrong with it.
+    :raises DefinitionFault: if it is not, or the column does not.
     """
     field, own = stored_type(declared), stored_type(column.type)
     if not isinstance(field, ORDERED) or isinstance(field, Boolean) or binds_in_sql(declared):
@@ -60,13 +60,13 @@ def check_ordered_field(kind: str, name: str, declared: TypeEngine[Any], column:
 
 
 def _holds(own: Any, field: Any) -> bool:
-    """Whether all values of one type are values of another, of the same kind."""
+    """Whether a column of type ``own`` holds all values of ``field``, a type of the same kind."""
     if isinstance(own, Integer):
         return True
     if isinstance(own, Float):
         return bool((own.precision or 53) >= (field.precision or 53))
     if isinstance(own, Numeric):
-        # more places would show zeros that the field does not have, which are equal
+        # more places only append zeros, and such decimals are equal
         if own.precision is None:
             return True
         return field.precision is not None and (
@@ -83,27 +83,30 @@ class Min(ExtremeAggregate):
 
     NULL and NaN do not count. Numbers, texts, dates, times and enums are compared as the database orders them.
 
-    :param source: on a property the name of a relationship, on a :class:`.Dictionary` a record.
-    :param field: the attribute, or an x:1 path such as ``"product.price"``.
-
     When the member with the least value leaves, the members of this host are read again, by an index on the foreign key
     and ``field`` if there is one.
+
+    :param source: the name of a relationship for a property or a computed column, a record for a
+        :class:`.Dictionary`.
+    :param field: the attribute, or an x:1 path such as ``"product.price"``; the computed column has the same type and
+        is nullable.
+    :param where: as for :class:`.Count`.
+    :param direction: as for :class:`.Count`.
+    :raises ComputationProtocolError: if ``source`` is ``None``, ``field`` is not a name, or ``direction`` is invalid.
 
     ::
 
         cheapest: Mapped[Decimal | None] = computed(Min("offers", "price"))
         Index("ix_offer_price", Offer.product_id, Offer.price)
-
-    See :class:`.Aggregate` for the other parameters.
     """
 
 
 class Max(ExtremeAggregate):
     """The greatest value of one attribute among the members; ``None`` when no member counts.
 
+    See :class:`.Min` for the parameters and for what is raised.
+
     ::
 
         last_login: Mapped[datetime | None] = computed(Max("logins", "at"))
-
-    See :class:`.Min`.
     """

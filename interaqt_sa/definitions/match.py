@@ -1,4 +1,4 @@
-"""Predicates over records, as values."""
+"""Predicates over the attributes of records."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ..errors import DefinitionFault
 from .short_repr import shorten
 
 COMPARISONS = frozenset({"=", "!=", ">", "<", ">=", "<=", "like"})
-#: Every operator that an atom takes, in lower case.
+#: All operators of an atom, in lower case.
 OPERATORS = COMPARISONS | {"in", "not in", "between", "not", "is null", "is not null", "contains", "exist"}
 _NULL_SAFE = frozenset({"=", "!="})
 _UNARY = frozenset({"is null", "is not null"})
 
 
 class MatchExp:
-    """A predicate over the attributes of a record; a frozen value.
+    """A predicate over the attributes of a record; immutable.
 
     Keys are attributes or paths (``"status"``, ``"customer.name"``). Operators are ``=  !=  >  <  >=  <=``,
     ``like``, ``in``, ``not in``, ``between``, ``contains`` (member of a collection), ``is null``, ``is not null``,
     ``not`` (only with ``None``) and ``exist`` (the key is a relationship, the operand a predicate over its members).
     ``None`` is NULL: ``("=", None)`` is ``IS NULL``, and lists may contain it. As in SQL, every other comparison with
-    a NULL value is neither true nor false.
+    a NULL value is neither true nor false. A match has no truth value: ``bool()`` raises :class:`TypeError`.
 
     ::
 
@@ -39,17 +39,17 @@ class MatchExp:
 
         :param key: an attribute or a dotted path.
         :param value: ``(operator, operand)``; ``("is null",)`` and ``("is not null",)`` need no operand.
-        :raises DefinitionFault: if the operator is unknown or the operand cannot go with it.
+        :raises DefinitionFault: if the key is not a path, the operator is unknown, or the operand is invalid for it.
         """
         return _atom(key, value)
 
     @classmethod
     def from_object(cls, conditions: Mapping[str, Any]) -> MatchExp:
-        """Return the conjunction of ``conditions``.
+        """Return the predicate that all ``conditions`` hold.
 
-        :param conditions: attribute or path to a plain value (equality; ``None`` is NULL) or to a tuple
+        :param conditions: maps attributes or paths to a plain value (equality; ``None`` is NULL) or to a tuple
             ``(operator, operand)``.
-        :raises DefinitionFault: as :meth:`atom`, and if there are no conditions at all.
+        :raises DefinitionFault: as for :meth:`atom`, and if ``conditions`` is empty or not a mapping.
         """
         if not _is(conditions, Mapping):
             raise DefinitionFault(
@@ -63,9 +63,9 @@ class MatchExp:
 
     @classmethod
     def of(cls, value: MatchExp | Mapping[str, Any]) -> MatchExp:
-        """Return ``value`` as an expression.
+        """Return ``value`` as a match.
 
-        :raises DefinitionFault: if it is neither an expression nor a mapping.
+        :raises DefinitionFault: if it is neither a match nor a mapping.
         """
         return value if isinstance(value, MatchExp) else cls.from_object(value)
 
@@ -95,7 +95,7 @@ class MatchExp:
         raise TypeError("a match has no truth value; combine with & | ~, compare with None by 'is'")
 
     def keys(self) -> Iterable[str]:
-        """Yield every key of the expression; keys below ``exist`` belong to the related record and are left out."""
+        """Yield all keys; keys below ``exist`` belong to the related record and are left out."""
         match self:
             case Atom(key=key):
                 yield key
@@ -110,7 +110,7 @@ class MatchExp:
 
 @dataclass(frozen=True, slots=True, eq=True)
 class Atom(MatchExp):
-    """One comparison."""
+    """A comparison of one attribute."""
 
     key: str
     operator: str
@@ -119,32 +119,32 @@ class Atom(MatchExp):
 
 @dataclass(frozen=True, slots=True)
 class And(MatchExp):
-    """All parts hold."""
+    """A conjunction."""
 
     parts: tuple[MatchExp, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or(MatchExp):
-    """At least one part holds."""
+    """A disjunction."""
 
     parts: tuple[MatchExp, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not(MatchExp):
-    """The part does not hold."""
+    """A negation."""
 
     part: MatchExp
 
 
 def _is(value: Any, kind: type[Any]) -> bool:
-    # values of users, of which annotations promise more than is true
+    # arguments of users need not have the annotated types
     return isinstance(value, kind)
 
 
 def _atom(key: Any, value: Any) -> Atom:
-    """Return the comparison with operator and operand in their normal form."""
+    """Return the comparison with operator and operand normalized."""
     if not isinstance(key, str) or not all(key.split(".")):
         raise DefinitionFault(f"{key!r} is not an attribute or a dotted path")
     if not _is(value, tuple) or not value or not isinstance(value[0], str):

@@ -1,4 +1,4 @@
-"""Entities, their properties, and the relations between them."""
+"""Entities, properties and relations."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Constraint: TypeAlias = UniqueConstraint | NonNullConstraint
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A value that every row of a record has.
+    """A property of a record, stored in a column.
 
     :param name: name of the attribute.
     :param type: ``"string"``, ``"number"`` (double precision), ``"boolean"``, ``"timestamp"`` (milliseconds since
         1970), ``"object"`` (JSON), ``"id"``; or ``str``, ``int``, ``float``, ``Decimal``, ``bool``, ``datetime``
         (with time zone), ``dict``, ``list``, ``UUID``; or a SQLAlchemy type.
-    :param default: value of a new row that is given none, copied for each row, or a function without parameters that
-        returns it.
+    :param default: value of a new row for which none is given, copied for each row, or a function without parameters
+        that returns it.
     :param computed: pure function of the row's other columns; the result is stored.
-    :param computation: what the value is, such as ``Count("orders")``.
+    :param computation: computes the value, such as ``Count("orders")``.
     :param collection: whether the value is a list, stored as JSON.
     :param nullable: whether it may be NULL; counts and sums never are.
-    :param column_name: name of the column; the name in snake case if not given.
-    :raises TypeError: if the name is not a string. All else is looked at when the record is compiled.
+    :param column_name: name of the column; default: the name in snake case.
+    :raises TypeError: if the name is not a string. All other checks are made when the record is compiled.
 
     ::
 
@@ -67,7 +67,7 @@ class Property:
 
 
 def _property_values(value: Property) -> tuple[Any, ...]:
-    # a SameRow is made here, so two properties of one function must not differ by it
+    # __post_init__ makes a SameRow of computed=, and two properties of one function are equal
     computation = None if value.computed else value.computation
     return (
         *(value.name, value.type, value.default, value.computed, computation),
@@ -77,20 +77,22 @@ def _property_values(value: Property) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A kind of record with rows of its own.
+    """A record that is stored in a table of its own.
 
-    :param name: its name among all records, also the name of the mapped class.
-    :param properties: its :class:`Property` values; every entity has ``id`` besides.
+    :param name: unique among all records of a schema; also the name of the mapped class.
+    :param properties: :class:`Property` values; every entity has an ``id`` in addition.
     :param computation: a :class:`.Transform` that derives the rows.
     :param constraints: :class:`.UniqueConstraint` and :class:`.NonNullConstraint` values.
-    :param table_name: name of the table; the name in snake case if not given.
+    :param table_name: name of the table; default: the name in snake case.
     :param table_args: further arguments of the :class:`~sqlalchemy.schema.Table`, such as an ``Index``; a mapping at
         the end holds its keyword arguments.
     :param base_entity: with ``match_expression``: the entity is a view of the matching rows of another.
+    :param match_expression: the condition of such a view.
     :param input_entities: with ``common_properties``: the entity is the union of others.
-    :param identity: properties by which rows are recognised.
+    :param common_properties: the properties of such a union.
+    :param identity: properties that identify a row.
     :param retention: how long rows are kept.
-    :raises TypeError: if the name is not a string. All else is looked at when it is compiled.
+    :raises TypeError: if the name is not a string. All other checks are made when the entity is compiled.
 
     ::
 
@@ -148,21 +150,26 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Which rows of two records belong together.
+    """A relation between two records.
 
-    :param source: a record (name, definition or mapped class); so is ``target``.
-    :param source_property: attribute of the source that leads to the target; ``target_property`` the way back.
-    :param type: how many sources and targets belong together: ``"1:n"`` is one source with many targets.
-    :param name: its name among all records; ``<Source>_<source_property>_<target_property>_<Target>`` if not given.
+    :param source: a record: name, definition or mapped class.
+    :param source_property: attribute of the source that refers to its targets.
+    :param target: a record: name, definition or mapped class.
+    :param target_property: attribute of the target that refers to its sources.
+    :param type: the cardinality, ``"1:1"``, ``"1:n"``, ``"n:1"`` or ``"n:n"``: ``"1:n"`` is one source with many
+        targets.
+    :param name: unique among all records of a schema; default:
+        ``<Source>_<source_property>_<target_property>_<Target>``.
     :param properties: values that each pair has; such a relation has a table and a mapped class.
     :param computation: a :class:`.Transform` that derives the pairs.
     :param is_target_reliance: whether targets exist only with their source; ``"1:1"`` and ``"1:n"``. They are deleted
-        with it, and storage lets them change to another source, but refuses to leave them without one: delete them
-        instead. In a session, those that are taken out of the source's relationship are deleted.
+        with it. Storage lets them change to another source, but refuses to leave them without one: delete them
+        instead. In a session, targets that are removed from the source's relationship are deleted.
     :param constraints: as for :class:`Entity`, over ``"source"``, ``"target"`` and the properties.
     :param base_relation: with ``match_expression``: the relation is a view of the matching pairs of another.
+    :param match_expression: the condition of such a view.
     :param input_relations: the relation is the union of others.
-    :raises TypeError: if a name is not a string. All else is looked at when it is compiled.
+    :raises TypeError: if a name is not a string. All other checks are made when the relation is compiled.
 
     ::
 
@@ -226,7 +233,7 @@ class Relation:
 
 
 def ref_name(ref: RecordRef) -> str:
-    """Return the name of the record that ``ref`` means, without looking it up.
+    """Return the name of the record that ``ref`` refers to, without looking it up.
 
     :raises DefinitionFault: if ``ref`` is neither a name, a definition nor a class.
     """
@@ -234,14 +241,14 @@ def ref_name(ref: RecordRef) -> str:
         return ref.rpartition(".")[2]
     name = ref.__name__ if isinstance(ref, type) else getattr(ref, "name", None)
     if not isinstance(name, str):
-        raise DefinitionFault(f"{ref!r} is no record; give its name, its definition or its mapped class")
+        raise DefinitionFault(f"{ref!r} is not a record; give its name, its definition or its mapped class")
     return name
 
 
 def _name_part(ref: RecordRef) -> str:
     try:
         return ref_name(ref)
-    except DefinitionFault:  # the compiler says so, together with all other faults
+    except DefinitionFault:  # the compiler reports it together with all other faults
         return type(ref).__name__
 
 

@@ -1,4 +1,4 @@
-"""What a computation names, to be looked up and checked where the records are known."""
+"""The names in a computation, to be resolved and checked when the records are known."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .events import Trigger
 class References:
     """The names in a computation.
 
-    :param members: a relationship of the record, or for a :class:`.Dictionary` a record: the rows that contribute.
+    :param members: the relationship to the members, or for a :class:`.Dictionary` their record.
     :param to_many: whether that relationship must lead to many rows.
     :param fields: attributes, or x:1 paths, of the members that are read as columns.
     :param conditions: conditions over the members, in any form that ``where`` takes.
     :param attribute_query: attributes of the members that a callback reads.
-    :param triggers: events of other records that it waits for.
-    :param origin: a record from whose rows it derives others.
-    :param origin_attributes: attributes of these rows that are read; none: all.
+    :param triggers: events of other records that the computation reacts to.
+    :param origin: the record from whose rows a :class:`.Transform` derives others.
+    :param origin_attributes: attributes of these rows that are read; empty: all.
     """
 
     members: Any = None
@@ -33,7 +33,7 @@ class References:
     origin_attributes: tuple[Any, ...] = ()
 
     def paths(self) -> Iterator[str]:
-        """Yield the paths of :attr:`attribute_query`, flat."""
+        """Yield the paths of :attr:`attribute_query`, with nested queries flattened."""
         yield from _flat(self.attribute_query)
 
 

@@ -10,13 +10,13 @@ from .validation import refuse_coroutine_function
 
 
 class SameRow(Computation[T]):
-    """A value that a function computes from the other columns of its row, stored in a column.
+    """A stored value that a function computes from the other columns of its row.
 
-    ``computed(lambda order: order.price * order.quantity)`` and ``Property(computed=…)`` mean it without naming it.
-    Write it where a column is declared by SQLAlchemy's own means: Core tables, imperative mappings, SQLModel.
+    ``computed(lambda order: order.price * order.quantity)`` and ``Property(computed=…)`` create it implicitly. Write it
+    out where a column is declared with SQLAlchemy's own constructs: Core tables, imperative mappings, SQLModel.
 
-    :param function: a pure, synchronous function of the record; sees the columns of the row, not relationships.
-    :raises TypeError: if ``function`` is not a function.
+    :param function: a pure, synchronous function of the row; it sees the columns of the row, not relationships.
+    :raises TypeError: if ``function`` is a class or cannot be called.
     :raises ComputationProtocolError: if it is a coroutine function.
 
     ::

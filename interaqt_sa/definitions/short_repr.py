@@ -1,4 +1,4 @@
-"""Values in messages: never long, whatever was given."""
+"""Shortened representations of values for messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
 
 
 def shorten(value: object) -> str:
-    """Return the ``repr`` of ``value``, cut where it is long or deep; also where its own ``repr`` fails."""
+    """Return the ``repr`` of ``value``, truncated if it is long or deep; its type's name if ``repr`` fails."""
     try:
         return _REPR.repr(value)
     except Exception:  # noqa: BLE001  such as that of an integer with more digits than Python shows
@@ -18,5 +18,5 @@ def shorten(value: object) -> str:
 
 
 def with_article(name: str) -> str:
-    """Return a name with "a" or "an" before it."""
+    """Return ``name`` with its indefinite article, "a" or "an"."""
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

@@ -1,4 +1,4 @@
-"""State machines: a value that moves along declared transfers when events occur."""
+"""State machines, whose transfers are triggered by events."""
 
 from __future__ import annotations
 
@@ -20,11 +20,18 @@ from .value_column_checks import converts
 
 @dataclass(frozen=True, slots=True)
 class StateNode:
-    """A state.
+    """A state of a :class:`StateMachine`.
 
-    :param name: also the stored value, unless ``compute_value`` is given.
+    :param name: letters, digits and underscores; also the stored value, unless ``compute_value`` is given.
     :param compute_value: ``compute_value(last_value, event)`` returns the value that is stored on entering the
         state; at creation ``last_value`` is ``None``.
+    :raises DefinitionFault: if the name has other characters.
+    :raises ComputationProtocolError: if ``compute_value`` is not a plain function.
+
+    ::
+
+        paid = StateNode("paid")
+        counted = StateNode("counted", compute_value=lambda last_value, event: (last_value or 0) + 1)
     """
 
     name: str
@@ -40,13 +47,20 @@ class StateNode:
 
 @dataclass(frozen=True, slots=True)
 class StateTransfer:
-    """A possible step from one state to another.
+    """A transition of a :class:`StateMachine` from one state to another.
 
-    :param current: the state it leaves.
-    :param next: the state it enters.
-    :param trigger: the events that set it off.
-    :param compute_target: ``compute_target(ctx, event)`` names the rows that move: a mapping with their key
-        (``{"id": 3}``), a bare key, a list of these, or ``None`` for none. It may do I/O.
+    :param current: the :class:`StateNode` that is left.
+    :param next: the :class:`StateNode` that is entered.
+    :param trigger: the :class:`.Trigger`, or a mapping of its parameters, that matches the events.
+    :param compute_target: ``compute_target(ctx, event)`` returns the rows to move: a mapping with the key
+        (``{"id": 3}``), a bare key, a list of these, or ``None`` for none. It may do I/O. A transfer without it is
+        reported when the machine is compiled.
+    :raises ComputationProtocolError: if an argument is invalid.
+
+    ::
+
+        StateTransfer(current=pending, next=paid, trigger=Trigger(PayOrder),
+                      compute_target=lambda ctx, event: event.record["payload"]["order"])
     """
 
     current: StateNode
@@ -71,11 +85,13 @@ class StateTransfer:
 
 
 class StateMachine(Computation[Any]):
-    """The value of a property is the state in which its machine stands.
+    """A value that is the current state of a state machine, and moves along its transfers when events occur.
 
-    :param states: all nodes, with unique names.
-    :param transfers: the possible steps; several may share a trigger, from one state they must agree on the next.
-    :param initial_state: the node of a new row.
+    :param states: all :class:`StateNode` values, with unique names.
+    :param transfers: the :class:`StateTransfer` values. Several may share a trigger; those from one state must then
+        have the same next state.
+    :param initial_state: the state of a new row.
+    :raises ComputationProtocolError: if two states share a name, or a state is used that is not in ``states``.
 
     ::
 
@@ -107,7 +123,7 @@ class StateMachine(Computation[Any]):
 
     @property
     def computes_values(self) -> bool:
-        """Whether some node stores a value of its own, so that the state needs a column of its own."""
+        """Whether any node has ``compute_value``, so that the state needs a hidden column."""
         return any(node.compute_value is not None for node in self.states)
 
     def hidden_columns(self, column: Column[Any]) -> dict[str, Column[Any]]:
@@ -153,7 +169,7 @@ class StateMachine(Computation[Any]):
             raise DefinitionFault(f"{stored!r} is too short for the state {longest!r}")
 
     def meaning(self) -> dict[str, Any]:
-        # transfers say how rows go on, not what the state of one is
+        # transfers determine the next states of rows, not the stored one
         return {
             "states": [[node.name, node.compute_value] for node in self.states],
             "initial": self.initial_state.name,

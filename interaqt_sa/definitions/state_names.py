@@ -1,4 +1,4 @@
-"""How the states of a machine stand in a column: as their names, or as members of its Enum."""
+"""Conversion of state names to column values and stored texts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sqlalchemy.types import TypeEngine
 
 
 def state_in_column(name: str, type_: TypeEngine[Any]) -> Any:
-    """Return what a read of a column gives for a state: its name, or the member of the column's Enum that it names.
+    """Return the value that a read of a column returns for a state: its name, or a member of the column's Enum.
 
-    :param type_: a state may be named by what the Enum stores, by the name of the member or by its value.
+    :param type_: the type of the column. A state may have the stored text, the name or the value of an Enum member.
     """
     text = state_text(name, type_)
     if text is None or not isinstance(type_, Enum) or type_.enum_class is None:

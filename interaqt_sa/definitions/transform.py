@@ -1,4 +1,4 @@
-"""Rows that exist because other rows, or events, do."""
+"""Rows derived from the rows of another record, or from events."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from .validation import refuse_coroutine_function, refuse_text, require_function
 
 
 class Transform(Computation[Any]):
-    """Derives rows from the rows of another record, or from events.
+    """Derive rows from the rows of another record, or from events.
 
-    Given to ``Entity(computation=…)``, ``Relation(computation=…)`` or as ``__computation__`` of a declarative class.
+    Pass it to ``Entity(computation=…)`` or ``Relation(computation=…)``, or set it as ``__computation__`` of a
+    declarative class. Give either ``record`` or ``event_deps``.
 
-    :param record: record-driven: each row of this record yields the rows that ``callback(record)`` returns (a mapping,
-        a list of mappings and ``None``, or ``None``). They follow updates and deletes of their source.
-    :param callback: a pure function; record-driven it sees the source's column attributes (or those in
-        ``attribute_query``), event-driven the :class:`.MutationEvent`.
-    :param event_deps: event-driven: named :class:`.Trigger` values; each matching event yields rows once, which stay.
-    :param attribute_query: record-driven: the column attributes that ``callback`` reads, such as ``customer_id``.
+    :param record: the source record. Each of its rows yields the rows that ``callback(record)`` returns: a mapping, a
+        list of mappings and ``None``, or ``None``. Derived rows follow updates and deletes of their source row.
+    :param callback: a pure function. With ``record`` it takes the source's column attributes (or those in
+        ``attribute_query``), with ``event_deps`` the :class:`.MutationEvent`.
+    :param event_deps: maps names to :class:`.Trigger` values; each matching event yields rows once, which are kept.
+    :param attribute_query: with ``record``: the column attributes that ``callback`` reads, such as ``customer_id``.
+    :raises ComputationProtocolError: if neither or both of ``record`` and ``event_deps`` are given, or ``callback`` is
+        missing or not a plain function.
 
     ::
 

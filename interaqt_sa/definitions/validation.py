@@ -1,4 +1,4 @@
-"""Checks that every definition makes of its arguments."""
+"""Argument checks shared by the definitions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def require_string(kind: str, name: object) -> str:
-    """Return ``name``.
+    """Check that ``name`` is a string, and return it.
 
-    :raises TypeError: if it is not a string.
+    :raises TypeError: if it is not.
     """
     if not isinstance(name, str):
         raise TypeError(f"{kind} name {name!r} is not a string")
@@ -22,9 +22,9 @@ def require_string(kind: str, name: object) -> str:
 
 
 def check_name(kind: str, name: object) -> str:
-    """Return ``name`` if it can stand in paths and identifiers.
+    """Check that ``name`` is valid in paths and identifiers, and return it.
 
-    :raises DefinitionFault: if it is not a string of letters, digits and underscores.
+    :raises DefinitionFault: if it is not a string of letters, digits and underscores, or begins with a digit.
     """
     if not isinstance(name, str) or not _NAME.match(name):
         raise DefinitionFault(
@@ -35,9 +35,9 @@ def check_name(kind: str, name: object) -> str:
 
 
 def check_mapped_name(kind: str, name: object) -> str:
-    """Return ``name`` if a mapped class can be called so, or have it as an attribute.
+    """Check that ``name`` is valid for a mapped class or its attribute, and return it.
 
-    :raises DefinitionFault: as :func:`check_name`, and if Python or SQLAlchemy keep something there.
+    :raises DefinitionFault: as for :func:`check_name`, and if the name is reserved by Python or SQLAlchemy.
     """
     checked = check_name(kind, name)
     if checked.startswith(("__", "_sa_")):
@@ -49,33 +49,33 @@ def check_mapped_name(kind: str, name: object) -> str:
 
 
 def is_coroutine_function(function: object) -> bool:
-    """Whether calling ``function`` gives a coroutine."""
+    """Whether calling ``function`` returns a coroutine."""
     call = getattr(function, "__call__", None)  # noqa: B004  an instance's own __call__, which may be async
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def require_function(function: object, where: str) -> None:
-    """Refuse what cannot be called.
+    """Check that ``function`` can be called.
 
-    :raises ComputationProtocolError: if ``function`` is none.
+    :raises ComputationProtocolError: if it cannot.
     """
     if not callable(function):
         raise ComputationProtocolError(f"{where} is {function!r}, which is not a function")
 
 
 def refuse_text(values: object, where: str) -> None:
-    """Refuse a text that stands where a list of names belongs, which would be read letter by letter.
+    """Check that ``values`` is not a string, which would be iterated by character, in place of a list of names.
 
-    :raises ComputationProtocolError: if ``values`` is one.
+    :raises ComputationProtocolError: if it is one.
     """
     if isinstance(values, str):
         raise ComputationProtocolError(f"{where} is a list of names: write [{values!r}]")
 
 
 def refuse_coroutine_function(function: object, where: str) -> None:
-    """Refuse a function that would return a coroutine where a value is needed at once.
+    """Check that ``function`` is not a coroutine function, whose result would not be available at once.
 
-    :raises ComputationProtocolError: if ``function`` is a coroutine function.
+    :raises ComputationProtocolError: if it is one.
     """
     if is_coroutine_function(function):
         raise ComputationProtocolError(
@@ -84,9 +84,9 @@ def refuse_coroutine_function(function: object, where: str) -> None:
 
 
 def refuse_awaitable(value: Any, where: str) -> Any:
-    """Return ``value``.
+    """Check that ``value`` is not an awaitable, and return it.
 
-    :raises ComputationProtocolError: if it is an awaitable; a coroutine is closed first, so that it causes no warning.
+    :raises ComputationProtocolError: if it is one; a coroutine is closed first, so that it causes no warning.
     """
     if inspect.isawaitable(value):
         if inspect.iscoroutine(value):

@@ -1,4 +1,4 @@
-"""Whether a column can hold what is computed into it: checks that kinds of computations share."""
+"""Checks of computed columns and their fields, shared by the kinds of computations."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _CONVERSIONS = ("process_bind_param", "process_result_value", "bind_expression",
 
 
 def counter() -> Column[Any]:
-    """Return a hidden column that counts members."""
+    """Return a hidden column for a number of members."""
     return Column(BigInteger, nullable=False, server_default=text("0"))
 
 
 def exact_sum() -> Column[Any]:
-    """Return a hidden column with a sum; a decimal, because sums of floats depend on the order of additions."""
+    """Return a hidden column for a sum; a decimal, because sums of floats depend on the order of additions."""
     return Column(RunningSum(), nullable=False, server_default=text("0"))
 
 
 def require_type(kind: object, column: Column[Any], allowed: tuple[type[Any], ...]) -> None:
-    """Refuse a column of another type.
+    """Check that ``column`` is of an allowed type.
 
     :param kind: the computation.
-    :raises DefinitionFault: naming the types that are allowed.
+    :raises DefinitionFault: if it is not, with the names of the allowed types.
     """
     if not isinstance(stored_type(column.type), allowed):
         names = ", ".join(t.__name__ for t in allowed)
@@ -37,19 +37,19 @@ def require_type(kind: object, column: Column[Any], allowed: tuple[type[Any], ..
 
 
 def require_plain_values(kind: object, column: Column[Any]) -> None:
-    """Refuse a column whose type stores something else than it is given.
+    """Check that the type of ``column`` does not convert its values.
 
-    :raises DefinitionFault: naming the type.
+    :raises DefinitionFault: if it does.
     """
     if converts(column.type):
         raise DefinitionFault(f"{column.type!r} stores something else than {type(kind).__name__} gives")
 
 
 def check_summed_field(name: str, declared: TypeEngine[Any], column: Column[Any]) -> None:
-    """Refuse a field that cannot be added up into a column.
+    """Check that a field can be summed into a column.
 
     :param declared: type of the field.
-    :raises DefinitionFault: saying what is wrong with it.
+    :raises DefinitionFault: if it cannot.
     """
     own = column.type
     if not isinstance(stored_type(declared), (Integer, Numeric, Float)):
@@ -68,11 +68,12 @@ def check_summed_field(name: str, declared: TypeEngine[Any], column: Column[Any]
 
 
 def check_places(what: str, needed: int | None, declared: TypeEngine[Any], column: Column[Any]) -> None:
-    """Refuse a column that would round sums at every change.
+    """Check that ``column`` does not round sums at every change.
 
-    :param what: what is added up.
-    :param needed: its places after the point, ``None`` if they are not limited.
-    :raises DefinitionFault: saying what to give instead.
+    :param what: the summed expression, for the message.
+    :param needed: its decimal places, ``None`` if they are unlimited.
+    :param declared: type of the field.
+    :raises DefinitionFault: if it does.
     """
     has = places(stored_type(column.type))
     if has is not None and (needed is None or isinstance(stored_type(declared), Float) or needed > has):
@@ -83,19 +84,19 @@ def check_places(what: str, needed: int | None, declared: TypeEngine[Any], colum
 
 
 def places(type_: TypeEngine[Any]) -> int | None:
-    """Return how many places after the point a type has, ``None`` if they are not limited."""
+    """Return the number of decimal places of a type, ``None`` if they are unlimited."""
     return 0 if isinstance(type_, Integer) else getattr(type_, "scale", None)
 
 
 def converts(type_: TypeEngine[Any]) -> bool:
-    """Whether a type stores something else than it shows."""
+    """Whether a type converts its values between Python and the database."""
     return isinstance(type_, TypeDecorator) and any(
         getattr(type(type_), name) is not getattr(TypeDecorator, name) for name in _CONVERSIONS
     )
 
 
 def _differs(type_: TypeEngine[Any]) -> bool:
-    """Whether a type holds numbers of different kinds on different databases."""
+    """Whether the variants of a type hold numbers of different kinds."""
     variants: Any = type_._variant_mapping  # pyright: ignore[reportPrivateUsage]
     return len({_kind(found) for found in (type_, *variants.values())}) > 1
 

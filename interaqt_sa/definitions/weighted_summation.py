@@ -1,4 +1,4 @@
-"""WeightedSummation."""
+"""Weighted sums over the members."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ from .value_column_checks import check_places, check_summed_field, exact_sum, pl
 class WeightedSummation(Aggregate[Any]):
     """The sum of weight times value over the members; 0 when there are none. It is not divided by the weights.
 
-    NULL, NaN and infinities contribute 0.
+    NULL, NaN and infinities contribute 0. Give either ``callback``, or both ``weight`` and ``value``.
 
+    :param source: as for :class:`.Count`.
     :param callback: pure Python function of a member that returns ``{"weight": …, "value": …}``, or ``None`` for 0.
-    :param weight: or, in SQL, the attribute or x:1 path of the weight, such as ``"quantity"``,
-    :param value: and that of the value, such as ``"product.price"``.
-    :raises ComputationProtocolError: if neither a callback nor both names are given, or all of them.
+    :param weight: the numeric attribute or x:1 path of the weight, such as ``"quantity"``.
+    :param value: the numeric attribute or x:1 path of the value, such as ``"product.price"``.
+    :param where: as for :class:`.Count`.
+    :param attribute_query: the attributes that ``callback`` reads.
+    :param direction: as for :class:`.Count`.
+    :raises ComputationProtocolError: if neither a callback nor both names are given, or all of them, and as for
+        :class:`.Count`.
 
     ::
 
         total: Mapped[Decimal] = computed(WeightedSummation("lines", weight="quantity", value="product.price"))
-
-    See :class:`.Aggregate` for the other parameters.
     """
 
     _fields = ("source", "callback", "weight", "value", "where", "attribute_query", "direction")
@@ -63,7 +66,7 @@ class WeightedSummation(Aggregate[Any]):
 
     def hidden_columns(self, column: Column[Any]) -> dict[str, Column[Any]]:
         stored = stored_type(column.type)
-        # what a callback returns may have more places than the column
+        # a callback may return more places than the column has
         is_exact = isinstance(stored, Integer) or (not isinstance(stored, Float) and self.callback is None)
         return {} if is_exact else {"sum": exact_sum()}
 

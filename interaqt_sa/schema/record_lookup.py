@@ -69,7 +69,7 @@ def resolve_record(metadata: MetaData, ref: RecordRef, *, besides: Collection[st
         return resolve_record(metadata, entity, besides=besides)
     if isinstance(name := getattr(ref, "name", None), str):
         return _by_name(metadata, name, besides)
-    raise DefinitionFault(f"{ref!r} is no record; give its name, its definition or its mapped class")
+    raise DefinitionFault(f"{ref!r} is not a record; give its name, its definition or its mapped class")
 
 
 def _by_class(metadata: MetaData, cls: type[Any]) -> Mapper[Any]:

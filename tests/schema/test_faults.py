@@ -198,7 +198,7 @@ def unique(*properties: str, **kw: Any) -> Entity:
         ),
         (
             {"entities": [B], "relations": [rel(source=3)]},
-            "source: 3 is no record; give its name, its definition or it",
+            "source: 3 is not a record; give its name, its definition or it",
         ),
         ({"entities": [A], "relations": [rel()]}, "Relation 'A_b_a_B', target: there is no record 'B'"),
         ({"entities": [A], "relations": [rel(target=B)]}, "target: there is no record 'B'"),

@@ -164,7 +164,7 @@ def test_what_is_shown_cannot_be_changed(info: str) -> None:
         ("Nothing", "there is no record 'Nothing'; did you mean|there is no record 'Nothing'"),
         (int, "class int is not mapped"),
         (Author, "class Author is mapped on another MetaData"),
-        (3, "3 is no record"),
+        (3, "3 is not a record"),
         (shop.Orders, "has no rows of its own"),
     ],
 )
