@@ -86,12 +86,12 @@ class Entity:
     :param table_name: name of the table; default: the name in snake case.
     :param table_args: further arguments of the :class:`~sqlalchemy.schema.Table`, such as an ``Index``; a mapping at
         the end holds its keyword arguments.
-    :param base_entity: with ``match_expression``: the entity is a view of the matching rows of another.
-    :param match_expression: the condition of such a view.
-    :param input_entities: with ``common_properties``: the entity is the union of others.
-    :param common_properties: the properties of such a union.
-    :param identity: properties that identify a row.
-    :param retention: how long rows are kept.
+    :param base_entity: reserved for views: the entity whose matching rows this entity shows.
+    :param match_expression: reserved for views: the condition.
+    :param input_entities: reserved for unions: the united entities.
+    :param common_properties: reserved for unions: the properties.
+    :param identity: reserved: properties that identify a row.
+    :param retention: reserved: how long rows are kept. A reserved argument that is given is a fault of the definition.
     :raises TypeError: if the name is not a string. All other checks are made when the entity is compiled.
 
     ::
@@ -166,9 +166,10 @@ class Relation:
         with it. Storage lets them change to another source, but refuses to leave them without one: delete them
         instead. In a session, targets that are removed from the source's relationship are deleted.
     :param constraints: as for :class:`Entity`, over ``"source"``, ``"target"`` and the properties.
-    :param base_relation: with ``match_expression``: the relation is a view of the matching pairs of another.
-    :param match_expression: the condition of such a view.
-    :param input_relations: the relation is the union of others.
+    :param base_relation: reserved for views: the relation whose matching pairs this relation shows.
+    :param match_expression: reserved for views: the condition.
+    :param input_relations: reserved for unions: the united relations. A reserved argument that is given is a fault of
+        the definition.
     :raises TypeError: if a name is not a string. All other checks are made when the relation is compiled.
 
     ::

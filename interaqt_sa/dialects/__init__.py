@@ -1,11 +1,12 @@
-"""What databases differ in, as operations with names; adding a database is one file here.
+"""Differences between databases, as named operations; one file for each database.
 
-In comes a SQLAlchemy dialect, out goes the :class:`.DatabaseDialect` of the same *name*: how rows are locked, how a set
-of rows becomes a parameter, how numbers are added exactly, what values are stored, how transactions begin. A database
-that is not listed here is refused, also one whose SQLAlchemy dialect is a subclass of one that is.
+:func:`dialect_for` returns the :class:`.DatabaseDialect` with the name of a SQLAlchemy dialect. It defines how rows are
+locked, how a set of rows is passed as a parameter, how numbers are added exactly, which values can be stored, and how
+transactions begin. Databases that are not listed here are refused, also those whose SQLAlchemy dialect is a subclass of
+a listed one.
 
-Read :mod:`.base` first, which says what a database has to answer; then :mod:`.postgresql` and :mod:`.sqlite`.
-:mod:`.functions` has the SQL functions that are spelled differently.
+Read :mod:`.base` first, the interface of all databases; then :mod:`.postgresql` and :mod:`.sqlite`. :mod:`.functions`
+has the SQL functions whose text differs.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ _DIALECTS: Mapping[str, type[DatabaseDialect]] = {cls.name: cls for cls in (Post
 
 
 def knows(dialect: Dialect) -> bool:
-    """Whether the database of ``dialect`` is one of those that are listed here."""
+    """Whether the database of ``dialect`` is supported."""
     return dialect.name in _DIALECTS
 
 
 def dialect_class(dialect: Dialect) -> type[DatabaseDialect]:
-    """Return what is known of a database, without the state of a connection.
+    """Return the class for the database of ``dialect``, whose class methods need no instance.
 
-    :raises TransactionCapabilityError: if the database is not known, with the names of those that are.
+    :raises TransactionCapabilityError: if the database is not supported, with the names of those that are.
     """
     found = _DIALECTS.get(dialect.name)
     if found is None:
@@ -44,8 +45,8 @@ def dialect_class(dialect: Dialect) -> type[DatabaseDialect]:
 
 
 def dialect_for(dialect: Dialect) -> DatabaseDialect:
-    """Return the capabilities of the database of ``dialect``.
+    """Return the operations of the database of ``dialect``.
 
-    :raises TransactionCapabilityError: if the database is not known, with the names of those that are.
+    :raises TransactionCapabilityError: if the database is not supported, with the names of those that are.
     """
     return dialect_class(dialect)(dialect)

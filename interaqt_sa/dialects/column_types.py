@@ -1,4 +1,4 @@
-"""Column types whose form differs between databases."""
+"""Column types whose representation differs between databases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-#: It has no type for points in time that keeps their zone, and counts up nothing but INTEGER.
+#: SQLite has no timestamp type with time zone, and autoincrements only INTEGER.
 _SQLITE = "sqlite"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -18,7 +18,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 class Timestamp(TypeDecorator[int]):
     """Milliseconds since 1970 in Python; TIMESTAMPTZ in the database, INTEGER on SQLite.
 
-    Takes milliseconds, an aware ``datetime`` or ISO 8601 text with an offset; gives milliseconds.
+    It accepts milliseconds, an aware ``datetime`` or ISO 8601 text with an offset, and returns milliseconds.
     """
 
     impl = DateTime(timezone=True)
@@ -38,7 +38,7 @@ class Timestamp(TypeDecorator[int]):
 
 
 class AwareDateTime(TypeDecorator[datetime]):
-    """A point in time; always comes back with a time zone, also from SQLite, which keeps none."""
+    """A timestamp with time zone; values read from SQLite, which stores no zone, are in UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -55,21 +55,21 @@ class AwareDateTime(TypeDecorator[datetime]):
 
 
 class Json(JSON):
-    """JSON, where ``None`` is NULL, not the JSON value ``null``, which ``IS NULL`` would not find."""
+    """JSON in which ``None`` is SQL NULL, not the JSON value ``null``, which ``IS NULL`` does not match."""
 
-    # JSON derives it from none_as_null, by which an explicit None would be taken for a missing value
+    # JSON derives it from none_as_null, and the ORM would treat an explicit None as a missing value
     should_evaluate_none = True  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
 
     def __init__(self) -> None:
         super().__init__(none_as_null=True)
 
     def compare_values(self, x: Any, y: Any) -> bool:
-        # to Python False is 0, to JSON it is not: the change from one to the other must be written
+        # False == 0 in Python but not in JSON: a change from one to the other has to be flushed
         return _same_json(x, y)
 
 
 def _same_json(x: Any, y: Any) -> bool:
-    # by a list, not by recursion: JSON may be nested deeper than Python's stack bears
+    # iterative, because JSON may be nested deeper than Python's recursion limit
     one: Any
     other: Any
     waiting: list[tuple[Any, Any]] = [(x, y)]
@@ -97,7 +97,7 @@ def to_milliseconds(value: Any) -> int:
     """Return a timestamp as milliseconds since 1970.
 
     :param value: milliseconds, an aware ``datetime`` or ISO 8601 text with an offset.
-    :raises ValueError: if it is something else, or has no time zone.
+    :raises ValueError: if it is none of these, or has no time zone.
     """
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
@@ -109,10 +109,10 @@ def to_milliseconds(value: Any) -> int:
 
 
 def id_type() -> TypeEngine[Any]:
-    """Return the type of ids; on SQLite it must be INTEGER to be counted up."""
+    """Return the type of ids; on SQLite INTEGER, which autoincrement requires."""
     return BigInteger().with_variant(Integer(), _SQLITE)
 
 
 def json_type() -> TypeEngine[Any]:
-    """Return the type of JSON values, where ``None`` is NULL."""
+    """Return the type of JSON values, in which ``None`` is SQL NULL."""
     return Json().with_variant(JSONB(none_as_null=True), "postgresql")

@@ -1,4 +1,4 @@
-"""What an error of a database means, read from codes and from attributes that drivers give."""
+"""Classify database errors by their codes and by the attributes of driver exceptions."""
 
 from __future__ import annotations
 
@@ -35,16 +35,21 @@ _CONFLICTS = frozenset({"serialization", "deadlock", "lock"})
 
 @dataclass(frozen=True, slots=True)
 class NormalizedDatabaseError:
-    """An error of a database, in the same words for all drivers.
+    """A database error in a form common to all drivers.
 
     :ivar driver: the driver's package: ``"asyncpg"``, ``"psycopg"``, ``"sqlite3"``, …
     :ivar code: SQLSTATE, or SQLite's extended error name.
-    :ivar kind: the kind of constraint that was violated, or of conflict with another transaction; ``None`` for
-        everything else.
-    :ivar constraint: physical name of the constraint or index, where the database tells it.
-    :ivar schema: schema of the table, where the database tells it.
-    :ivar table: physical name of the table, where the database tells it.
-    :ivar columns: physical names of the columns, where the database tells them.
+    :ivar kind: the kind of violated constraint (``"unique"``, ``"non-null"``, ``"foreign-key"``, ``"check"``,
+        ``"exclusion"``) or of conflict with another transaction (``"serialization"``, ``"deadlock"``, ``"lock"``);
+        ``None`` for all other errors.
+    :ivar constraint: physical name of the constraint or index, if the database reports it.
+    :ivar schema: schema of the table, if the database reports it.
+    :ivar table: physical name of the table, if the database reports it.
+    :ivar columns: physical names of the columns, if the database reports them.
+
+    ::
+
+        NormalizedDatabaseError(driver="psycopg", code="23505", kind="unique", constraint="uq_customer_email")
     """
 
     driver: str
@@ -57,17 +62,17 @@ class NormalizedDatabaseError:
 
     @property
     def is_conflict(self) -> bool:
-        """Whether another transaction stood in the way, so that the same work may succeed when it is repeated."""
+        """Whether it is a conflict with another transaction, so that a retry may succeed."""
         return self.kind in _CONFLICTS
 
     @property
     def is_violation(self) -> bool:
-        """Whether a constraint was violated."""
+        """Whether it is the violation of a constraint."""
         return self.kind is not None and self.kind not in _CONFLICTS
 
 
 def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """Iterate over ``error``, what it wraps (``orig``) and what caused it, each once.
+    """Yield ``error``, the errors that it wraps (``orig``) and its causes, each once.
 
     ``__context__`` is left out: it may be an unrelated error that was being handled.
     """
@@ -82,9 +87,9 @@ def error_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def normalize_database_error(error: BaseException) -> NormalizedDatabaseError | None:
-    """Return what the database said, or ``None`` if no database stands behind ``error``.
+    """Return the database error in the chain of ``error``, or ``None`` if it has none.
 
-    :param error: an error of SQLAlchemy, of a driver, or one that was caused by such.
+    :param error: an error of SQLAlchemy or of a driver, or one that was caused by such an error.
 
     ::
 
@@ -103,10 +108,18 @@ def normalize_database_error(error: BaseException) -> NormalizedDatabaseError | 
 
 
 def is_retryable_transaction_error(error: BaseException) -> bool:
-    """Whether repeating the transaction may help: 40001, 40P01, 55P03 or a lock of SQLite, anywhere in the chain.
+    """Whether a retry of the transaction may succeed: 40001, 40P01, 55P03 or a lock of SQLite, anywhere in the chain.
 
-    What a runner has already repeated in vain (:class:`.TransactionRetryExhaustedError`) is not repeated again, and
-    what may be stored (:class:`.TransactionOutcomeUnknownError`) is not repeated at all.
+    It is false for a transaction that has been retried in vain (:class:`.TransactionRetryExhaustedError`) and for one
+    that may have been committed (:class:`.TransactionOutcomeUnknownError`).
+
+    :param error: any error of the transaction.
+
+    ::
+
+        except DBAPIError as error:
+            if is_retryable_transaction_error(error):
+                session.rollback()  # and run the transaction again
     """
     if not isinstance(error, Exception) or isinstance(error, _FINAL):
         return False
@@ -115,7 +128,14 @@ def is_retryable_transaction_error(error: BaseException) -> bool:
 
 
 def is_require_serializable_retry(error: BaseException) -> bool:
-    """Whether a :class:`.RequireSerializableRetry` is in the chain of ``error``."""
+    """Whether a :class:`.RequireSerializableRetry` is in the chain of ``error``.
+
+    :param error: any error of the transaction.
+
+    ::
+
+        level = "SERIALIZABLE" if is_require_serializable_retry(error) else "READ COMMITTED"
+    """
     return any(isinstance(link, RequireSerializableRetry) for link in error_chain(error))
 
 
@@ -123,7 +143,7 @@ def _from_sqlstate(link: BaseException, state: str) -> NormalizedDatabaseError:
     source: object = link
     fields: object = getattr(link, "diag", None)  # psycopg
     if fields is None:
-        # asyncpg: on its own exception, from which SQLAlchemy's adapter raises an imitation of DBAPI
+        # asyncpg: on the original exception, from which SQLAlchemy's adapter raises its DBAPI error
         source = fields = link if link.__cause__ is None else link.__cause__
     column = _text(fields, "column_name")
     return NormalizedDatabaseError(
@@ -142,7 +162,7 @@ def _from_sqlite(link: BaseException, name: str) -> NormalizedDatabaseError:
     constraint: str | None = None
     table: str | None = None
     columns: tuple[str, ...] = ()
-    # SQLite tells the place only in its message, of these forms: "UNIQUE constraint failed: t.a, t.b",
+    # SQLite reports the place only in its message, in these forms: "UNIQUE constraint failed: t.a, t.b",
     # "UNIQUE constraint failed: index 'x'", "NOT NULL constraint failed: t.a", "CHECK constraint failed: x"
     _, _, place = str(link).partition(" constraint failed: ")
     if kind == "check":

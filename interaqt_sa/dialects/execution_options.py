@@ -1,8 +1,8 @@
-"""Options that mark the statements of the package itself."""
+"""Execution options that mark the statements of the package."""
 
 from __future__ import annotations
 
-#: Execution option by which the package knows its own statements.
+#: Execution option of the statements of the package itself.
 ENGINE_OPTIONS = {"interaqt_sa_engine": True}
-#: Execution option with the statement itself, to be known by if a listener replaces it.
+#: Execution option with the statement itself, which identifies it if a listener replaces it.
 STATEMENT_OPTION = "interaqt_sa_statement"

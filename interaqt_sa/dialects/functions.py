@@ -1,4 +1,4 @@
-"""SQL functions that each database spells in its own way."""
+"""SQL functions whose text differs between databases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _POSTGRESQL, _SQLITE = "postgresql", "sqlite"
 
 
 class finite(FunctionElement[Any]):  # noqa: N801  reads as a SQL function
-    """Whether a floating-point or numeric value is an ordinary number."""
+    """Whether a floating-point or numeric value is finite."""
 
     name = "finite"
     type = Boolean()
@@ -37,7 +37,7 @@ def _finite_postgresql(element: finite, compiler: SQLCompiler, **kw: Any) -> str
 
 
 class exact(FunctionElement[Any]):  # noqa: N801
-    """A floating-point value as a NUMERIC with all its digits; a plain cast keeps 15 of them."""
+    """A floating-point value as a NUMERIC with all digits; a plain cast keeps 15 of them."""
 
     name = "exact"
     inherit_cache = True
@@ -54,7 +54,7 @@ def _exact_postgresql(element: exact, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class trimmed(FunctionElement[Any]):  # noqa: N801
-    """A decimal without zeros at its end: PostgreSQL divides to more places if a dividend shows more of them."""
+    """A decimal without trailing zeros, which would increase the scale of a division on PostgreSQL."""
 
     name = "trimmed"
     inherit_cache = True
@@ -71,7 +71,7 @@ def _trimmed_postgresql(element: trimmed, compiler: SQLCompiler, **kw: Any) -> s
 
 
 class without_nan(FunctionElement[Any]):  # noqa: N801
-    """A value, or NULL where it is NaN, which has no place in an order."""
+    """A value, or NULL if it is NaN, which Min and Max ignore."""
 
     name = "without_nan"
     inherit_cache = True
@@ -97,7 +97,7 @@ def _itself(element: FunctionElement[Any], compiler: SQLCompiler, **kw: Any) -> 
 
 
 class json_contains(FunctionElement[bool]):  # noqa: N801
-    """Whether a JSON array has an element."""
+    """Whether a JSON array contains an element."""
 
     type = Boolean()
     inherit_cache = True
@@ -106,14 +106,14 @@ class json_contains(FunctionElement[bool]):  # noqa: N801
 @compiles(json_contains, _POSTGRESQL)
 def _json_contains_postgresql(element: json_contains, compiler: SQLCompiler, **kw: Any) -> str:
     array, member = (compiler.process(clause, **kw) for clause in element.clauses)
-    # not @>, which for objects would be content with a part of the member
+    # not @>, which for objects also matches a part of the element
     return f"(CAST({member} AS JSONB) IN (SELECT jsonb_array_elements(CAST({array} AS JSONB))))"
 
 
 @compiles(json_contains, _SQLITE)
 def _json_contains_sqlite(element: json_contains, compiler: SQLCompiler, **kw: Any) -> str:
     array, member = (compiler.process(clause, **kw) for clause in element.clauses)
-    # wrapped in a list, because json_each of a bare scalar has no stable type; atom is NULL for objects and lists
+    # wrapped in a list, because json_each of a bare scalar has no stable type
     return (
         f"EXISTS (SELECT 1 FROM json_each({array}) AS have, json_each('[' || {member} || ']') AS want "
         "WHERE have.value IS want.value AND have.type = want.type)"
@@ -121,7 +121,7 @@ def _json_contains_sqlite(element: json_contains, compiler: SQLCompiler, **kw: A
 
 
 class NextId(FunctionElement[int]):
-    """The next value of a sequence as a column default; ``NULL`` where the database has no sequences."""
+    """The next value of a sequence as a column default; NULL on databases without sequences."""
 
     type = BigInteger()
     inherit_cache = False
@@ -138,12 +138,12 @@ def _next_id_postgresql(element: NextId, compiler: SQLCompiler, **kw: Any) -> st
 
 @compiles(NextId, _SQLITE)
 def _next_id_sqlite(element: NextId, compiler: SQLCompiler, **kw: Any) -> str:
-    # Sequence.next_value() would make CREATE TABLE impossible; the row id takes the place of NULL
+    # Sequence.next_value() cannot be rendered in CREATE TABLE; SQLite replaces NULL by the row id
     return "(NULL)"
 
 
 def _only_shown(render: Callable[..., str]) -> Callable[..., str]:
-    """Let an expression be shown in messages, and refuse databases for which it is not written."""
+    """Render an expression for the default dialect, as messages do, and raise for databases without a rendering."""
 
     def fall_back(element: FunctionElement[Any], compiler: SQLCompiler, **kw: Any) -> str:
         if compiler.dialect.name != "default":

@@ -1,4 +1,4 @@
-"""What a NOT NULL column holds between its INSERT and the value that Python computes then."""
+"""Placeholders in NOT NULL columns between their INSERT and the computation of the value in Python."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _POSTGRESQL = "postgresql"
-_ZERO_DAY = datetime(1970, 1, 1)  # noqa: DTZ001  what a type without time zones holds
+_ZERO_DAY = datetime(1970, 1, 1)  # noqa: DTZ001  for types without time zones
 #: literals of PostgreSQL's own types
 _LITERALS: dict[type[TypeEngine[Any]], str] = {
     postgresql.INET: "'0.0.0.0'",
@@ -53,7 +53,7 @@ _LITERALS: dict[type[TypeEngine[Any]], str] = {
 
 
 class Placeholder(ColumnElement[Any]):
-    """A value that a type can store and read back on every database; as a server default.
+    """A server default that the type can store and read back on each database.
 
     :param type_: the type of the column.
     """
@@ -73,12 +73,12 @@ def _placeholder(element: Placeholder, compiler: Any, **_: Any) -> str:
 
 
 def has_placeholder(type_: TypeEngine[Any]) -> bool:
-    """Whether a value of a type is known for some database."""
+    """Whether a placeholder of a type is known for any database."""
     return any(literal_for(type_, dialect()) is not None for dialect in (postgresql.dialect, sqlite.dialect))
 
 
 def literal_for(type_: TypeEngine[Any], dialect: Dialect) -> str | None:
-    """Return a literal that a type can store and read back; ``None`` if none is known."""
+    """Return a SQL literal that a type can store and read back; ``None`` if none is known."""
     found = type_.dialect_impl(dialect)
     match found:
         case PickleType():
@@ -99,7 +99,7 @@ def literal_for(type_: TypeEngine[Any], dialect: Dialect) -> str | None:
 
 
 def _literal_of_decorated(type_: TypeDecorator[Any], dialect: Dialect) -> str | None:
-    """Try what the Python code of a type may take, until it reads back what it has made of it."""
+    """Return the literal of the first guessed value that the type's Python code converts in both directions."""
     impl = type_.impl_instance
     guesses: tuple[Any, ...] = (*_values(impl), 0, "", UUID(int=0), b"", {}, [], False)
     for value in guesses:
@@ -109,13 +109,13 @@ def _literal_of_decorated(type_: TypeDecorator[Any], dialect: Dialect) -> str | 
             if literal is not None:
                 type_.process_result_value(stored, dialect)
                 return literal
-        except Exception:  # noqa: BLE001, S112  it is the application's code, and this was a guess
+        except Exception:  # noqa: BLE001, S112  the application's code, called with a guess
             continue
     return literal_for(impl, dialect) if type_.process_bind_param.__func__ is TypeDecorator.process_bind_param else None  # type: ignore[attr-defined]
 
 
 def _values(type_: TypeEngine[Any]) -> Iterator[Any]:
-    """Yield values of a type, the emptiest first."""
+    """Yield sample values of a type, empty ones first."""
     match type_:
         case Enum(enums=[first, *_]):
             yield first
@@ -148,7 +148,7 @@ def _values(type_: TypeEngine[Any]) -> Iterator[Any]:
 
 
 def _literal(value: Any, type_: TypeEngine[Any], dialect: Dialect) -> str | None:
-    """Return the literal of what the driver gets for a type."""
+    """Return the SQL literal of a value as it is passed to the driver."""
     match type_:
         case JSON():
             return _quoted(json.dumps(value or None))

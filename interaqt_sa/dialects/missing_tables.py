@@ -1,4 +1,4 @@
-"""What to do about an error of a database that lacks a table or column."""
+"""Advice on errors about missing tables and columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ADVICE = (
 
 
 def advise(context: ExceptionContext, metadata: Iterable[MetaData]) -> None:
-    """Add the way out to an error about a table or column that ``metadata`` declares."""
+    """Add a hint on migrations to an error about a missing table or column that ``metadata`` declares."""
     if context.sqlalchemy_exception is None:
         return
     found = _MISSING.search(str(context.original_exception))

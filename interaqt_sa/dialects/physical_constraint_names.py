@@ -1,4 +1,4 @@
-"""Names that a database has for constraints, also for those that were given none."""
+"""Physical names of constraints, including the default names of unnamed ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 Constraint: TypeAlias = UniqueConstraint | PrimaryKeyConstraint | ForeignKeyConstraint | CheckConstraint | Index
 
-#: Renders names as the database got them, shortened where they were too long. SQLite tells none in its errors.
+#: Renders names as in DDL, truncated if they are too long. Errors of SQLite contain no names.
 _PREPARER = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
 _DEFAULT_SUFFIXES: dict[type[Any], str] = {
     UniqueConstraint: "key",
@@ -19,7 +19,7 @@ _DEFAULT_SUFFIXES: dict[type[Any], str] = {
 
 
 def physical_name(constraint: Constraint, table: Table) -> str | None:
-    """Return the quoted name of a constraint of ``table``; ``None`` if it has none that can be told."""
+    """Return the quoted name of a constraint of ``table``; ``None`` if it is not known."""
     name = _PREPARER.format_constraint(constraint) if constraint.name is not None else None
     if name is not None or isinstance(constraint, (CheckConstraint, Index)):
         return name
@@ -28,5 +28,5 @@ def physical_name(constraint: Constraint, table: Table) -> str | None:
 
 
 def quoted_name(name: str) -> str:
-    """Return ``name`` as :func:`physical_name` gives it."""
+    """Return ``name`` quoted as by :func:`physical_name`."""
     return _PREPARER.quote(name)

@@ -1,4 +1,4 @@
-"""PostgreSQL: arrays, ``unnest``, four strengths of row locks, sequences."""
+"""PostgreSQL: arrays, ``unnest``, row locks of four strengths, sequences."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def _decimal(value: Any) -> Any:
 
 
 def _array(type_: TypeEngine[Any]) -> ARRAY[Any]:
-    # of one dimension: a list among the values, as JSON has them, is a value
+    # one dimension: a list among the values, such as a JSON array, is a single value
     return ARRAY(type_, dimensions=1)
 
 
 def _impl(type_: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
-    """Return what a type is in the database."""
+    """Return the type in the database, below all decorators."""
     found = type_.dialect_impl(dialect)
     while isinstance(found, TypeDecorator):
         found = found.impl_instance.dialect_impl(dialect)
@@ -72,8 +72,8 @@ def _impl(type_: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
 
 
 _BITS: tuple[tuple[type[Any], int], ...] = ((SmallInteger, 15), (BigInteger, 63), (Integer, 31))
-# nextval only ever goes forward, whatever others do at the same time, but one by one. setval would take back what
-# others fetch between its reading and its writing, so it may only be used where they cannot fetch as many.
+# nextval only moves forward, also under concurrency, but one by one. setval would revert numbers that others fetch
+# between its read and its write, so it is used only across a gap larger than they could fetch.
 _MOVE_SEQUENCE = """
     SELECT CASE WHEN :id - last_value > 100000 THEN setval(CAST(:name AS regclass), :id)
            ELSE (SELECT max(nextval(CAST(:name AS regclass)))
@@ -119,7 +119,7 @@ class PostgreSQLDialect(DatabaseDialect):
         return bool(connection.scalar(_HAS_TRIGGERS, {"name": name}, execution_options=ENGINE_OPTIONS))
 
     def packs(self, type_: TypeEngine[Any]) -> bool:
-        # arrays do not nest: an array of arrays is one of more dimensions, which unnest() takes apart to the last
+        # arrays do not nest: an array of arrays is multidimensional, and unnest() expands all dimensions
         return super().packs(type_) and not isinstance(_impl(type_, self.sqlalchemy_dialect), _LISTS)
 
     def row_set(self, name: str, shape: RowShape, values: Mapping[str, Any] = NO_VALUES) -> FromClause:
@@ -134,7 +134,7 @@ class PostgreSQLDialect(DatabaseDialect):
         packed: dict[str, Any] = {}
         for i, (field, type_) in enumerate(shape):
             values = [row[i] for row in rows]
-            # zeros of SQL and of Python are ints among them, and psycopg wants one type in an array
+            # psycopg requires one type in an array, and zeros among the decimals are ints
             packed[named(f"{name}_{field}")] = list(map(_decimal, values)) if _is_decimal(type_) else values
         return packed
 
@@ -152,7 +152,7 @@ class PostgreSQLDialect(DatabaseDialect):
         return tuple_(*columns).in_(select(*rows.c))
 
     def fold_name(self, name: str) -> str:
-        # SQLAlchemy quotes a name that is not all in lower case, unless it was told not to
+        # SQLAlchemy quotes a name that is not all in lower case, unless quote=False was given
         return str.lower(name) if getattr(name, "quote", None) is False else str(name)
 
     def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:

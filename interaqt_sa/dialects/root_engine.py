@@ -1,4 +1,4 @@
-"""Engines of SQLAlchemy and their variants."""
+"""The original of engines made with ``Engine.execution_options()``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 
 def root_engine(engine: Any) -> Engine:
-    """Return the engine of which ``engine`` is a variant with other execution options."""
+    """Return the engine from which ``engine`` was made by ``execution_options()``, or ``engine`` itself."""
     while isinstance(proxied := getattr(engine, "_proxied", None), Engine):
         engine = proxied
     assert isinstance(engine, Engine)

@@ -1,4 +1,4 @@
-"""The type of running sums: decimals with all their digits, also where the database has none."""
+"""The type of running sums: exact decimals, on SQLite encoded as text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sqlalchemy import Dialect, Numeric
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import TypeCompiler
 
-#: The context of a program, which its operators would use, may have any number of digits; the usual one has 28.
+#: Decimal operators use the program's context, whose precision is 28 digits by default.
 ALL_DIGITS = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
-#: What keeps a NUMERIC column from making a float of the text. ``CAST(… AS REAL)`` still reads the number.
+#: Suffix that keeps a NUMERIC column from converting the text to a float. ``CAST(… AS REAL)`` still reads the number.
 _MARK = "n"
 _INTEGERS = range(-(2**63), 2**63)
 _INTEGER_DIGITS = 19
@@ -20,8 +20,8 @@ _INTEGER_DIGITS = 19
 class RunningSum(Numeric[Decimal]):
     """NUMERIC without limits, for hidden columns.
 
-    SQLite keeps decimals as floats, where each addition leaves an error behind. There it is TEXT, such as ``'0.3n'``;
-    see :func:`encode_sum`. Columns of databases that were made as NUMERIC are served too.
+    SQLite stores decimals as floats, so that rounding errors accumulate. There the type is TEXT, such as ``'0.3n'``;
+    see :func:`encode_sum`. Existing columns of type NUMERIC work too.
     """
 
     cache_ok = True
@@ -29,7 +29,7 @@ class RunningSum(Numeric[Decimal]):
     def __init__(self) -> None:
         super().__init__(asdecimal=True)
 
-    # SQLAlchemy's own methods have no types
+    # SQLAlchemy's own methods are not annotated
     def bind_processor(self, dialect: Dialect) -> Any:
         inherited: Any = super()
         return inherited.bind_processor(dialect) if dialect.supports_native_decimal else _encode_bound
@@ -45,9 +45,9 @@ def _sqlite_type(type_: RunningSum, compiler: TypeCompiler, **kw: Any) -> str:
 
 
 def decode_sum(stored: Any) -> Decimal:
-    """Return the number that SQLite holds; what is not a finite number is 0.
+    """Return the number that SQLite stores; 0 for anything but a finite number.
 
-    A float is the shortest decimal that stands for it, as in ``repr(0.1)`` and in PostgreSQL's text of it.
+    A float is converted to its shortest decimal representation, as by ``repr(0.1)`` and by PostgreSQL.
     """
     if isinstance(stored, int):
         return Decimal(stored)
@@ -61,7 +61,7 @@ def decode_sum(stored: Any) -> Decimal:
 
 
 def encode_sum(number: Decimal) -> int | str:
-    """Return ``number`` as SQLite stores it with all digits; equal numbers look the same, and 0 is the integer."""
+    """Return ``number`` as SQLite stores it, with all digits; equal numbers have equal encodings, 0 is an integer."""
     number = ALL_DIGITS.normalize(number)
     if number.adjusted() < _INTEGER_DIGITS and (integer := int(number)) == number and integer in _INTEGERS:
         return integer

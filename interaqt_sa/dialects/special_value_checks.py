@@ -1,4 +1,4 @@
-"""Values of the types that some database alone has: addresses, ranges, bits, moments of time as it counts them."""
+"""Checks of values of database-specific types: addresses, ranges, bits, intervals, object ids."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _HEX = re.compile(r"[0-9a-f]*", re.IGNORECASE)
 
 
 def other_check(type_: Any) -> Callable[[Any, Any, Dialect], str | None]:
-    """Return what says why a value cannot be of a type, and ``None`` if it can."""
+    """Return the check of a type; it returns the fault of a value, or ``None`` if the type accepts it."""
     return _BY_NAME.get(type_.__visit_name__, _by_processor)
 
 
 def _by_processor(type_: Any, value: Any, dialect: Dialect) -> str | None:
-    """Ask the type's own code, which runs before any SQL."""
+    """Check a value with the bind processor of its type, before any SQL."""
     process = type_.dialect_impl(dialect).bind_processor(dialect)
     try:
         if process is not None:
             process(value)
-    except Exception as error:  # noqa: BLE001  code of any type
+    except Exception as error:  # noqa: BLE001  the code of any type
         return f"{type(error).__name__}: {error}"
     return None
 

@@ -1,4 +1,4 @@
-"""SQLite: JSON parameters, a single writer, and decimals of our own."""
+"""SQLite: JSON parameters, a single writer, exact decimals in Python."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ from .sqlite_decimals import (
 from .sqlite_json_parameters import DECODE, decoded, encoded, is_plain
 from .undecorated_types import stored_type
 
-#: key of ``Connection.info``: whether the connection has the engine's functions
+#: key of ``Connection.info``: whether the engine's functions are registered on the connection
 _DEFINED = "interaqt_sa.functions"
-#: to how many places SQLAlchemy reads a Decimal from a float
+#: decimal places to which SQLAlchemy converts a float to a Decimal
 _DEFAULT_PLACES = 10
 _HAS_TRIGGERS = text(
     "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = lower(:name) "
@@ -69,7 +69,7 @@ class SQLiteDialect(DatabaseDialect):
     chains_updates = False
     returns_joined = False
     rounds_values = False
-    # it takes a column for NOT NULL there if the one before it is, and answers without looking (3.40)
+    # SQLite 3.40 treats a column there as NOT NULL if the one before it is, and returns a wrong result
     returns_null_tests = False
 
     @classmethod
@@ -89,7 +89,7 @@ class SQLiteDialect(DatabaseDialect):
         return select(*fields).select_from(rows).subquery(name)
 
     def pack(self, name: str, shape: RowShape, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
-        # JSON carries what the driver would store, so every type's own bind processor comes first
+        # JSON contains the values that the driver would store, so each type's bind processor is applied first
         columns = [self._packing(type_) for _, type_ in shape]
         if not any(columns):
             return {named(name): json.dumps([tuple(row) for row in rows])}
@@ -97,7 +97,7 @@ class SQLiteDialect(DatabaseDialect):
         return {named(name): json.dumps(packed, ensure_ascii=False)}
 
     def _packing(self, type_: TypeEngine[Any]) -> Callable[[Any], Any] | None:
-        """Return what makes a value of ``type_`` one that JSON takes."""
+        """Return the function that converts a value of ``type_`` for JSON, ``None`` if it needs no conversion."""
         bind = type_.dialect_impl(self.sqlalchemy_dialect).bind_processor(self.sqlalchemy_dialect)
         if isinstance(type_, Integer) and bind is None:
             return None
@@ -112,7 +112,7 @@ class SQLiteDialect(DatabaseDialect):
         _go_on(connection.connection.dbapi_connection)
 
     def returned(self, column: Column[Any]) -> ColumnElement[Any]:
-        # it keeps 4.0 as 4, which RETURNING gives away
+        # SQLite stores 4.0 as the integer 4, and RETURNING returns that
         return cast(column, column.type) if isinstance(stored_type(column.type), Float) else column
 
     def contains(
@@ -136,12 +136,12 @@ class SQLiteDialect(DatabaseDialect):
         return RunningSum() if _is_decimal(column) else super().number_type(column)
 
     def as_stored(self, value: ColumnElement[Any], column: Column[Any]) -> ColumnElement[Any]:
-        # a cast to DATE makes a number of it
+        # a cast to DATE would convert the text to a number
         is_text = isinstance(stored_type(column.type), (Date, DateTime, Time, Interval))
         return type_coerce(value, column.type) if is_text else super().as_stored(value, column)
 
     def transport_type(self, type_: TypeEngine[Any]) -> TypeEngine[Any]:
-        return NullType()  # as the driver has them: what SQLAlchemy makes of a float may not be the same one
+        return NullType()  # the driver's own values: SQLAlchemy's conversion of a float may not restore it
 
     def change(self, column: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
         return exact_decimal(value) if _is_decimal(column) else super().change(column, value)
@@ -162,7 +162,7 @@ class SQLiteDialect(DatabaseDialect):
     def stored(self, column: Column[Any], total: ColumnElement[Any]) -> ColumnElement[Any]:
         if isinstance(column.type, RunningSum) or not _is_decimal(column):
             return total
-        # the computed column itself: a float without the digits that its type does not show
+        # the computed column itself is a float, rounded to the scale of its type
         type_ = stored_type(column.type)
         if isinstance(type_, Float):
             return nearest_float(total)
@@ -174,12 +174,12 @@ class SQLiteDialect(DatabaseDialect):
 
 
 def _is_decimal(column: Column[Any]) -> bool:
-    """Whether changes of a running column are summed as exact decimals."""
+    """Whether deltas of a running column are summed as exact decimals."""
     return not isinstance(stored_type(column.type), (Integer, Boolean))
 
 
 def _field(row: ColumnElement[Any], place: int, type_: TypeEngine[Any]) -> ColumnElement[Any]:
-    """Return one value of a row."""
+    """Return one field of a JSON row."""
     path = f"$[{place}]"
     value = func.json_extract(row, path)
     if is_plain(type_):
@@ -189,9 +189,9 @@ def _field(row: ColumnElement[Any], place: int, type_: TypeEngine[Any]) -> Colum
 
 
 def _go_on(raw: Any) -> None:
-    """Begin a transaction again that the database has ended by itself, as ON CONFLICT ROLLBACK does.
+    """Begin a transaction again that the database itself has ended, as ON CONFLICT ROLLBACK does.
 
-    What the driver would run now would be committed statement by statement.
+    Without it the driver's next statements would be committed one by one.
     """
     driver = getattr(raw, "driver_connection", raw)  # the adapter of an asynchronous driver
     if raw.isolation_level is None and not getattr(driver, "in_transaction", True):

@@ -1,4 +1,4 @@
-"""Exact decimals on SQLite: functions in Python over numbers as :func:`.encode_sum` stores them.
+"""Exact decimals on SQLite: Python functions over numbers encoded by :func:`.encode_sum`.
 
 They are registered on each connection that the engine uses, and only the engine's own statements call them: a database
 file can be read and written without them.
@@ -21,8 +21,8 @@ def exact_decimal(value: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def exact_sum(number: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the aggregate sum of exact decimals."""
-    # not every driver lets an aggregate be registered
+    """Return the SQL aggregate that sums exact decimals."""
+    # not every driver can register aggregate functions
     return func.iq__sum(func.group_concat(number), type_=RunningSum())
 
 
@@ -42,14 +42,14 @@ def nearest_float(number: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def nearest_rounded_float(number: ColumnElement[Any], places: int) -> ColumnElement[Any]:
-    """Return the float nearest to an exact decimal after rounding, which SQLite's ``round()`` does not always give."""
+    """Return the float nearest to an exact decimal after rounding, which SQLite's ``round()`` may miss."""
     return func.iq__round(number, literal_column(str(places)), type_=Double())
 
 
 def _decimal(value: Any) -> int | str:
     if isinstance(value, int):
         return value
-    # text that a numeric column holds is not a number, else it would not be text
+    # a numeric column stores text only if it is not a number
     return encode_sum(decode_sum(value)) if isinstance(value, float) else 0
 
 

@@ -1,8 +1,8 @@
-"""Values in SQLite's JSON parameters: what JSON has no form for, or not the same one, is carried as bytes.
+"""Encoding of values in SQLite's JSON parameters.
 
-SQLite reads numbers of JSON text less exactly than it stores them, and JSON has neither bytes nor infinities, and ends
-text at a NUL. Such a value goes as a JSON array of its kind and its bytes in hexadecimal digits; a function that the
-engine defines on each connection turns it back.
+SQLite parses floats in JSON less exactly than it stores them and truncates JSON text at a NUL, and JSON has neither
+bytes nor infinities. Such a value is passed as a JSON array of its kind and its bytes in hexadecimal digits, which a
+function registered on each connection decodes.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-#: the function, which takes the JSON array
+#: name of the SQL function that decodes such an array
 DECODE = "iq__decode"
 _INTEGERS = range(-(2**63), 2**63)
-#: types whose values the driver gets as integers, or as text without a NUL
+#: types whose values are passed to the driver as integers, or as text without a NUL
 _PLAIN = (Boolean, Date, DateTime, Integer, Interval, Time, Uuid)
 
 
 def is_plain(type_: TypeEngine[Any]) -> bool:
-    """Whether JSON carries all values of a type as they are."""
+    """Whether all values of a type have an exact form in JSON."""
     while type(type_) is not Interval and isinstance(type_, TypeDecorator):
-        return False  # whatever its Python code makes of a value
+        return False  # the result of its Python code is not known
     return isinstance(type_, _PLAIN)
 
 
 def encoded(value: Any) -> Any:
-    """Return a value that the driver would take as JSON takes it.
+    """Return a value of the driver in the form that is passed in JSON.
 
-    :raises OverflowError: if an integer has more than 64 bits, as the driver does.
+    :raises OverflowError: if an integer has more than 64 bits, like the driver.
     """
     match value:
         case None:
@@ -61,7 +61,7 @@ def encoded(value: Any) -> Any:
 
 
 def decoded(kind: str, digits: str) -> Any:
-    """Return the value of a JSON array that :func:`encoded` made."""
+    """Return the value of a JSON array made by :func:`encoded`."""
     value = bytes.fromhex(digits)
     match kind:
         case "f":

@@ -1,4 +1,4 @@
-"""SQLite as a database of several writers: every transaction takes the write lock when it begins."""
+"""Transactions on SQLite that take the write lock when they begin."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session, SessionTransaction
 from .database_errors import normalize_database_error
 from .root_engine import root_engine
 
-#: seconds that a writer waits for another
+#: seconds that a writer waits for the write lock
 BUSY_TIMEOUT = 30.0
-#: the same where the other has begun in the same thread or task, which probably cannot end it while it waits
+#: seconds if the lock is held by the same thread or task, which probably cannot release it while it waits
 OWN_TIMEOUT = 5.0
 _PREPARED = "interaqt_sa.sqlite"
 _LOCK = threading.Lock()
@@ -35,26 +35,25 @@ _OTHER_LOCK = (
 
 
 class SQLiteTransactions:
-    """Makes transactions on SQLite begin with BEGIN IMMEDIATE; does nothing for other databases.
+    """Begin transactions on SQLite with BEGIN IMMEDIATE; does nothing for other databases.
 
     A transaction that begins by reading and writes later cannot wait for another writer: SQLite refuses it at once.
-    Connections are also given a busy timeout, foreign keys and, for files, a write-ahead log. An engine whose driver
-    was put into manual transactions by the application (``isolation_level = None``) keeps its own way, and so does a
-    connection in AUTOCOMMIT.
+    Connections also get a busy timeout, foreign keys and, for files, a write-ahead log. Connections in AUTOCOMMIT, or
+    in a manual transaction mode set by the application (``isolation_level = None``), are left as they are.
     """
 
     def __init__(self) -> None:
         self._engines: WeakSet[Engine] = WeakSet()
 
     def session_listeners(self) -> list[tuple[str, Callable[..., Any]]]:
-        """Return the listeners that configure the engines of sessions, as soon as one is used."""
+        """Return the session listeners that configure the engines of sessions on first use."""
         return [
             ("after_transaction_create", self._configure_bind),
             ("after_begin", self._configure_connection),
         ]
 
     def configure(self, engine: Engine) -> None:
-        """Configure ``engine``, and with it those that are variants of it."""
+        """Configure ``engine``, including its variants made by ``execution_options()``."""
         if engine.dialect.name == "sqlite":
             root = root_engine(engine)
             if root not in self._engines:
@@ -62,7 +61,7 @@ class SQLiteTransactions:
                 self._engines.add(root)
 
     def keep(self, engines: Iterable[Engine]) -> None:
-        """Leave all engines alone but these; what others have configured stays."""
+        """Stop configuring all engines except ``engines``; other owners of an engine are not affected."""
         kept = {root_engine(engine) for engine in engines}
         for engine in [engine for engine in self._engines if engine not in kept]:
             self._engines.discard(engine)
@@ -73,11 +72,11 @@ class SQLiteTransactions:
         if transaction.parent is None and isinstance(bind, Engine):
             self.configure(bind)
         elif transaction.parent is None and isinstance(bind, Connection) and bind.in_transaction():
-            # begun by the application, such as a test that rolls everything back: the session's savepoints come next
+            # begun by the application, such as a test that rolls everything back; the session uses savepoints in it
             self._configure_connection(session, transaction, bind)
 
     def _configure_connection(self, session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-        """Configure an engine that only its first transaction makes known, such as one of ``binds=``."""
+        """Configure an engine that is known only at its first transaction, such as one of ``binds=``."""
         engine: Any = connection.engine
         if connection.dialect.name == "sqlite" and isinstance(engine, Engine):
             self.configure(engine)
@@ -85,10 +84,7 @@ class SQLiteTransactions:
 
 
 class _Writers:
-    """The transactions of one engine.
-
-    :ivar owners: on whose behalf they begin as writers.
-    """
+    """The ``begin`` listener of one engine, shared by all owners that configure the engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = ref(engine)
@@ -97,7 +93,7 @@ class _Writers:
 
     @classmethod
     def on(cls, engine: Engine) -> _Writers:
-        """Return what listens on ``engine``, making it if there is nothing."""
+        """Return the listener of ``engine``, creating it if there is none."""
         with _LOCK:
             owners = (getattr(listener, "__self__", None) for listener in engine.dispatch.begin)
             found = next((owner for owner in owners if isinstance(owner, cls)), None)
@@ -112,7 +108,7 @@ class _Writers:
             self._owners.add(owner)
 
     def drop(self, owner: SQLiteTransactions) -> None:
-        """Forget ``owner``; the last one leaves nothing on the engine, and connections are the driver's again."""
+        """Remove ``owner``; with the last owner the listeners are removed, and the driver begins transactions again."""
         with _LOCK:
             self._owners.discard(owner)
             engine = self._engine()
@@ -121,14 +117,14 @@ class _Writers:
                 event.remove(engine, "invalidate", _release)
 
     def begin(self, connection: Connection) -> None:
-        """Take the write lock."""
+        """Begin the transaction with the write lock."""
         raw: Any = connection.connection.dbapi_connection
-        # without a level the connection is in AUTOCOMMIT, or the application begins by itself
+        # isolation_level None means AUTOCOMMIT, or that the application begins transactions itself
         if not self._owners or raw.isolation_level is None or _in_transaction(raw):
             return
         if _PREPARED not in connection.info:
             _prepare(raw)
-            # last: a task may be cancelled in the middle, and the next one then prepares the connection again
+            # set last: if the task is cancelled before, the next one prepares the connection again
             connection.info[_PREPARED] = True
         is_held_here = self._is_held_here()
         try:
@@ -144,7 +140,7 @@ class _Writers:
         self._here()[connection] = _current_task()
 
     def _is_held_here(self) -> bool:
-        """Whether a transaction that this thread, or in asyncio this task, has begun is still open."""
+        """Whether a transaction begun by this thread, or under asyncio by this task, is still open."""
         task = _current_task()
         return any(begun == task and other.in_transaction() for other, begun in list(self._here().items()))
 
@@ -166,7 +162,7 @@ def _current_task() -> ref[asyncio.Task[Any]] | None:
 
 @contextmanager
 def _waiting(raw: Any, seconds: float) -> Generator[None]:
-    """Wait so long for other writers meanwhile."""
+    """Set the busy timeout of a connection inside the block."""
     _run(raw, f"PRAGMA busy_timeout = {int(seconds * 1000)}")
     try:
         yield
@@ -175,10 +171,10 @@ def _waiting(raw: Any, seconds: float) -> Generator[None]:
 
 
 def _release(raw: Any, record: object, exception: object) -> None:
-    """Give back the write lock of a connection that is thrown away, as when its task was cancelled.
+    """Release the write lock of an invalidated connection, as when its task was cancelled.
 
-    SQLite keeps a closed connection open, with its locks, as long as there are cursors that were not read to their
-    end; and those of a cancelled task live until they are collected.
+    SQLite keeps a closed connection open, with its locks, as long as it has cursors that were not exhausted, and the
+    cursors of a cancelled task live until they are garbage-collected.
     """
     with suppress(Exception):
         raw.rollback()

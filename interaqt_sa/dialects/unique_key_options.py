@@ -1,4 +1,4 @@
-"""What the Tables of an application say about unique keys, for each database in options of its own."""
+"""Dialect options of unique keys: partial indexes, equal NULLs, conflict resolution."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _PREFIX = re.compile(r"\s*OR\s+(\w+)", re.IGNORECASE)
 
 
 def index_predicate(index: Index, database: str | None = None) -> Any:
-    """Return the predicate of a partial index, ``None`` if all rows are in it.
+    """Return the predicate of a partial index, ``None`` if the index is not partial.
 
-    :param database: on which one; ``None``: on any.
+    :param database: name of the dialect; ``None``: any.
     """
     options = index.dialect_options
     found = [options[name]["where"] for name in ((POSTGRESQL, SQLITE) if database is None else (database,))]
@@ -23,13 +23,13 @@ def index_predicate(index: Index, database: str | None = None) -> Any:
 
 
 def has_equal_nulls(key: UniqueConstraint | PrimaryKeyConstraint | Index) -> bool:
-    """Whether a unique key takes two NULLs for equal."""
+    """Whether a unique key treats NULLs as equal (``NULLS NOT DISTINCT``)."""
     options: Any = key.dialect_options[POSTGRESQL]
     return bool(options.get("nulls_not_distinct"))
 
 
 def conflict_resolution(statement: Any) -> str | None:
-    """Return what a statement says about conflicts on SQLite, such as ``"REPLACE"``; ``None``: nothing."""
+    """Return the ``OR`` clause of a statement for SQLite, such as ``"REPLACE"``, or ``None``."""
     for clause, dialect in getattr(statement, "_prefixes", ()):
         found = _PREFIX.match(getattr(clause, "text", "")) if dialect in ("*", SQLITE) else None
         if found is not None:
@@ -38,7 +38,7 @@ def conflict_resolution(statement: Any) -> str | None:
 
 
 def declared_resolutions(table: Table) -> Iterator[tuple[str, Sequence[Column[Any]]]]:
-    """Yield how conflicts of unique keys are resolved on SQLite where the Table says so, with their columns."""
+    """Yield the ``ON CONFLICT`` resolutions that a Table declares for SQLite, with the columns of their keys."""
     for constraint in table.constraints:
         if isinstance(constraint, (UniqueConstraint, PrimaryKeyConstraint)):
             columns = list(constraint.columns)
@@ -50,7 +50,7 @@ def declared_resolutions(table: Table) -> Iterator[tuple[str, Sequence[Column[An
 
 
 def may_stop_halfway(table: Table) -> bool:
-    """Whether a statement on SQLite that fails on a row of ``table`` may keep those before it."""
+    """Whether a statement on SQLite that fails on a row of ``table`` may keep its changes to previous rows."""
     said: list[Any] = [c.dialect_options[SQLITE].get("on_conflict") for c in table.constraints]
     for column in table.columns:
         options = column.dialect_options[SQLITE]

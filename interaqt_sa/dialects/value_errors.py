@@ -1,4 +1,4 @@
-"""Errors of drivers and databases about values: what no check by type can know beforehand."""
+"""Errors of drivers and databases about values, which checks by type cannot foresee."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from sqlalchemy.exc import DataError, DBAPIError, StatementError
 
 from .database_errors import normalize_database_error
 
-#: what conversions raise in Python
+#: errors raised by conversions in Python
 _OF_PYTHON = (TypeError, ValueError, ArithmeticError, AttributeError, LookupError)
-#: SQLSTATEs: a data exception, a type that does not match, an operator that there is not for a type
+#: SQLSTATEs: data exceptions, datatype mismatch, undefined function or operator, impossible cast
 _OF_VALUES = ("22", "42804", "42883", "42846")
-#: SQLite, and asyncpg, know no codes for it
+#: messages of SQLite and asyncpg, which have no codes for these errors
 _SAID = ("binding parameter", "invalid input for query argument", "datatype mismatch", "integer overflow")
 
 
 def value_error(error: BaseException) -> BaseException | None:
-    """Return what says in ``error`` that a value cannot be stored or compared, ``None`` if it is of another kind."""
+    """Return the error in ``error`` about a value that cannot be stored or compared, ``None`` if there is none."""
     if not isinstance(error, StatementError):
-        return error if isinstance(error, OverflowError) else None  # sqlite3, of an integer of more than 64 bits
+        return error if isinstance(error, OverflowError) else None  # sqlite3, for integers of more than 64 bits
     origin = error.orig
     if isinstance(error, DBAPIError):
         found = normalize_database_error(error)
