@@ -19,10 +19,10 @@ def setup(plugin: Plugin) -> None:
     from alembic.runtime.plugins import Plugin
 
     from . import check_constraints as requirements
-    from . import comparators, server_defaults, unconfigured
+    from . import comparators, native_enums, server_defaults, unconfigured
     from . import object_filter as removals
     from . import partial_indexes as predicates
 
-    for module in (comparators, predicates, removals, requirements, server_defaults):
+    for module in (comparators, native_enums, predicates, removals, requirements, server_defaults):
         module.setup(plugin)
     unconfigured.setup(plugin, Plugin(unconfigured.WATCH))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any
 
 from alembic.operations import Operations
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.dialects.postgresql import CreateEnumType, DropEnumType
+from sqlalchemy.dialects.postgresql.base import PGInspector
 from sqlalchemy.schema import CreateSequence as CreateSequenceDDL
 from sqlalchemy.schema import DropSequence as DropSequenceDDL
 
@@ -13,8 +17,12 @@ from . import operations as op
 from .backfill import run_backfill
 from .contract_check import verify
 from .duplicates import check_rows, check_unique
+from .enum_operations import AddEnumLabel, CreateEnum, DropEnum
 from .legacy_sequences import lock_legacy_ids, move_legacy_ids, return_legacy_ids
 from .offline_sql import retirement, script_backfill, waiting
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationContext
 
 log = logging.getLogger("alembic.interaqt_sa")
 
@@ -29,6 +37,37 @@ def _create_sequence(operations: Operations, operation: op.CreateSequence) -> No
 def _drop_sequence(operations: Operations, operation: op.DropSequence) -> None:
     if operations.get_context().dialect.supports_sequences:
         operations.execute(DropSequenceDDL(operation.sequence()))
+
+
+@Operations.implementation_for(CreateEnum)
+def _create_enum(operations: Operations, operation: CreateEnum) -> None:
+    context = operations.get_context()
+    if context.dialect.name == "postgresql" and not _has_enum(context, operation):
+        operations.execute(CreateEnumType(operation.type()))
+
+
+@Operations.implementation_for(DropEnum)
+def _drop_enum(operations: Operations, operation: DropEnum) -> None:
+    if operations.get_context().dialect.name == "postgresql":
+        operations.execute(DropEnumType(operation.type()))
+
+
+@Operations.implementation_for(AddEnumLabel)
+def _add_enum_label(operations: Operations, operation: AddEnumLabel) -> None:
+    context = operations.get_context()
+    if context.dialect.name != "postgresql":
+        return
+    preparer: Any = context.dialect.identifier_preparer
+    name = preparer.format_type(operation.type())
+    (label,) = operation.labels
+    statement = f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {_quoted(label)}"
+    if operation.before is not None:
+        statement += f" BEFORE {_quoted(operation.before)}"
+    with ExitStack() as stack:
+        # what a transaction of the caller's says, and that of a script
+        with suppress(AssertionError, AttributeError):
+            stack.enter_context(context.autocommit_block())
+        operations.execute(text(statement.replace(":", r"\:")))
 
 
 @Operations.implementation_for(op.Note)
@@ -114,6 +153,21 @@ def _reopen_backfill(operations: Operations, operation: op.ReopenBackfill) -> No
             "models, which fills them again",
             ", ".join(reopened),
         )
+
+
+def _quoted(label: str) -> str:
+    return "'" + label.replace("'", "''") + "'"
+
+
+def _has_enum(context: MigrationContext, operation: CreateEnum) -> bool:
+    """Whether the type is there with the same labels; with others, CREATE TYPE fails."""
+    if context.as_sql or context.connection is None:
+        return False
+    found = inspect(context.connection)
+    assert isinstance(found, PGInspector)
+    schema = operation.schema or found.default_schema_name
+    enums = {enum["name"]: tuple(enum["labels"]) for enum in found.get_enums(schema)}
+    return enums.get(operation.name) == operation.labels
 
 
 def _connection(operations: Operations) -> Connection:

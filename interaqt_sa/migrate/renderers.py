@@ -14,6 +14,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..dialects.running_sum_type import RunningSum
 from . import operations as op
+from .enum_operations import AddEnumLabel, CreateEnum, DropEnum
+from .native_enums import is_array, native_enum, render_enum
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -62,6 +64,29 @@ def _drop_sequence(context: AutogenContext, operation: op.DropSequence) -> str:
 
 def _sequence_call(context: AutogenContext, name: str, operation: op.SequenceOperation) -> str:
     return _call(context, name, operation.name, **{**operation.options, "schema": operation.schema})
+
+
+@renderers.dispatch_for(CreateEnum)
+def _create_enum(context: AutogenContext, operation: CreateEnum) -> str:
+    return _call(context, "interaqt_create_enum", operation.name, operation.labels, schema=operation.schema)
+
+
+@renderers.dispatch_for(DropEnum)
+def _drop_enum(context: AutogenContext, operation: DropEnum) -> str:
+    return _call(context, "interaqt_drop_enum", operation.name, schema=operation.schema)
+
+
+@renderers.dispatch_for(AddEnumLabel)
+def _add_enum_label(context: AutogenContext, operation: AddEnumLabel) -> str:
+    (label,) = operation.labels
+    return _call(
+        context,
+        "interaqt_add_enum_label",
+        operation.name,
+        label,
+        before=operation.before,
+        schema=operation.schema,
+    )
 
 
 @renderers.dispatch_for(op.RetireBackfill)
@@ -157,8 +182,19 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
     """Render types of this package as what they are in the database: revisions outlive the package's modules."""
     if kind != "type":
         return False
+    # arrays show what they hold by themselves
+    enum = None if is_array(item) else native_enum(item, context.dialect)
+    if enum is not None:
+        context.imports.add("from sqlalchemy.dialects import postgresql")
+        return render_enum(enum)
     if type(item) in (postgresql.JSON, postgresql.JSONB):
         return _postgresql_json(context, item)
+    of_postgresql = type(item).__module__.startswith("sqlalchemy.dialects.postgresql")
+    if is_array(item) and of_postgresql and context.dialect.name != "postgresql":
+        # elsewhere Alembic leaves the type inside without a prefix
+        context.imports.add("from sqlalchemy.dialects import postgresql")
+        inner, dimensions = _repr_type(item.item_type, context), item.dimensions
+        return f"postgresql.ARRAY({inner}{f', dimensions={dimensions}' if dimensions else ''})"
     plain = _plain(context, item)
     return _repr_type(plain, context) if plain is not None else False
 
