@@ -5,19 +5,23 @@ pyproject.toml: ``models`` (``package.module:name``, or a list of them) and ``sq
 autogenerate drop what definitions no longer declare.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 from logging.config import fileConfig
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, engine_from_config, make_url, pool
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from interaqt_sa.migrate import configure, run_migrations
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 config = context.config
 arguments = context.get_x_argument(as_dictionary=True)
@@ -83,9 +87,13 @@ async def run_async(engine: AsyncEngine) -> None:
 
 def connect_and_run(engine: Engine | AsyncEngine) -> None:
     """Migrate on a connection of ``engine``."""
-    if isinstance(engine, AsyncEngine) or engine.dialect.is_async:
-        asyncio.run(run_async(engine if isinstance(engine, AsyncEngine) else AsyncEngine(engine)))
+    if engine.dialect.is_async:
+        # needs greenlet, which SQLAlchemy does not always install
+        from sqlalchemy.ext.asyncio import AsyncEngine
+
+        asyncio.run(run_async(AsyncEngine(engine) if isinstance(engine, Engine) else engine))
         return
+    assert isinstance(engine, Engine)
     with engine.connect() as connection:
         run(connection)
 

@@ -24,6 +24,7 @@ from .directives import hold_after_values
 from .legacy_sequences import LEGACY_TABLE
 from .moved_links import move_links
 from .operations import Backfill, CreateSequence, LockLegacyIds, MoveLegacyIds, RetireBackfill
+from .sqlite_alterations import warn_of_alterations
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -78,6 +79,7 @@ def compare_values(
     upgrade_ops.ops.extend(_retirements(context))
     upgrade_ops.ops.extend(_backfills(context))
     hold_after_values(upgrade_ops)
+    warn_of_alterations(context, upgrade_ops)
     return PriorityDispatchResult.CONTINUE
 
 

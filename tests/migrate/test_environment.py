@@ -19,6 +19,7 @@ from alembic.util import CommandError
 from sqlalchemy import Integer, MetaData, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from interaqt_sa.definitions.records import Property
 from interaqt_sa.migrate import configure, operations
 from tests.migrate.environment import MIGRATIONS, Environment
 from tests.migrate.shop import FILL, shop
@@ -223,6 +224,63 @@ def test_others_are_not_warned(environment: Environment, caplog: pytest.LogCaptu
     plain_autogenerate(environment, shop(counts=True).metadata, **silent)
     environment.migrate(shop(counts=True))
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize(
+    ("before", "after", "altered"),
+    [
+        (shop, lambda: shop(unique=True), "customer"),
+        (lambda: tickets(Property("note", str, nullable=False)), tickets, "ticket"),
+        (shop, lambda: shop(counts=True), None),
+    ],
+    ids=["constraint", "not NULL any more", "added"],
+)
+def test_what_sqlite_cannot_alter_is_said_when_it_is_written(
+    sqlite_environment: Environment,
+    caplog: pytest.LogCaptureFixture,
+    before: Callable[[], Any],
+    after: Callable[[], Any],
+    altered: str | None,
+    *,
+    batch: bool,
+) -> None:
+    sqlite_environment.migrate(before())
+    models = after()
+    caplog.clear()
+    with sqlite_environment.connect() as connection:
+        context = MigrationContext.configure(connection, opts=configure(models, render_as_batch=batch))
+        produce_migrations(context, models.metadata)
+    warned = [record.message for record in caplog.records if "SQLite" in record.message]
+    if batch or altered is None:
+        assert warned == []
+    else:
+        assert warned[0].startswith(f"{altered}: SQLite cannot alter columns and constraints")
+        assert "render_as_batch=True" in warned[0]
+
+
+def test_the_environment_needs_no_greenlet(tmp_path: Path) -> None:
+    """SQLAlchemy 2.1 does not install it by itself."""
+    (tmp_path / "models.py").write_text(textwrap.dedent(MODELS))
+    (tmp_path / "versions").mkdir()
+    program = f"""
+        import sys
+        sys.modules["greenlet"] = None
+        from alembic import command
+        from alembic.config import Config
+        sys.path.insert(0, {str(tmp_path)!r})
+        config = Config()
+        config.set_main_option("script_location", {str(MIGRATIONS)!r})
+        config.set_main_option("version_locations", {str(tmp_path / "versions")!r})
+        config.set_main_option("path_separator", "newline")
+        config.set_main_option("models", "models:Base")
+        config.set_main_option("sqlalchemy.url", {f"sqlite:///{tmp_path / 'app.db'}"!r})
+        command.revision(config, "first", autogenerate=True)
+        command.upgrade(config, "head")
+        command.check(config)
+        command.upgrade(config, "head", sql=True)
+    """
+    subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(program)], check=True, timeout=60)
 
 
 def test_rewriters_meet_operations_that_they_do_not_know(environment: Environment) -> None:
