@@ -1,1 +1,1 @@
-"""Definitions become tables, mapped classes and what ``storage.schema`` shows."""
+"""Compile definitions into tables and mapped classes, check computations, and inspect the result."""

@@ -1,4 +1,4 @@
-"""Definitions become tables and mapped classes."""
+"""Compile definitions into tables and mapped classes."""
 
 from __future__ import annotations
 
@@ -36,17 +36,20 @@ def compile_schema(
 ) -> Schema:
     """Compile definitions into tables and mapped classes on the MetaData of ``base``.
 
-    It needs no engine and does no I/O. The definitions are not changed and can be compiled on other MetaData too.
-    Definitions that are compiled there already are left as they are; others are added to them.
+    It needs no engine and does no I/O. The definitions are not changed, and can also be compiled on another MetaData.
+    Definitions that are already compiled on this MetaData are skipped; repeated calls add further ones.
 
-    :param base: what holds the application's tables: a ``DeclarativeBase``, ``registry`` or ``MetaData``, or the
-        result of an earlier call.
-    :param event_sources: their events' entities are compiled too.
-    :return: what ``base`` holds now.
+    :param base: the ``DeclarativeBase``, ``registry`` or ``MetaData`` of the application's tables, or the
+        :class:`.Schema` returned by an earlier call.
+    :param entities: :class:`.Entity` values.
+    :param relations: :class:`.Relation` values.
+    :param dictionaries: :class:`.Dictionary` values.
+    :param event_sources: :class:`.EventSource` values, whose entities are compiled too.
+    :return: the :class:`.Schema` of all records of ``base``.
     :raises DefinitionError: with all faults of the definitions, and those of computations beside them; then nothing
-        has been added. If the definitions are without fault, what computations refer to may come in a later call, or
-        with a class that is mapped later, and is looked at by :meth:`.Controller.setup`, :meth:`.System.check` or the
-        first write.
+        has been added. Names in computations may refer to definitions of a later call, or to a class that is mapped
+        later; they are checked by :meth:`.Controller.setup`, :meth:`.System.check` or the first write.
+    :raises TypeError: if ``base`` is none of these.
 
     ::
 
@@ -60,9 +63,9 @@ def compile_schema(
 
 
 class Compilation:
-    """One call: first everything is planned, and only if nothing is wrong something is added to the MetaData.
+    """One compilation: everything is planned first, and added to the MetaData only if there are no faults.
 
-    :ivar faults: what is wrong so far.
+    :ivar faults: the faults found so far.
     """
 
     def __init__(self, base: Any) -> None:
@@ -81,7 +84,7 @@ class Compilation:
         dictionaries: Iterable[Any],
         event_sources: Iterable[Any],
     ) -> None:
-        """Take in definitions, and note what is wrong with them."""
+        """Plan the tables of definitions, and collect their faults."""
         declared, faults = self._declared, self.faults
         declared.collect(entities, relations, dictionaries, event_sources)
         for entity in declared.entities.values():
@@ -98,7 +101,7 @@ class Compilation:
 
     @cached_property
     def outlines(self) -> Outlines:
-        """All records, once :meth:`plan` has run."""
+        """The outlines of all records, after :meth:`plan`."""
         declared = self._declared
         return Outlines(
             self.metadata,
@@ -109,9 +112,9 @@ class Compilation:
         )
 
     def finish(self, refusal: str) -> None:
-        """Add to the MetaData what was planned.
+        """Add the planned tables and classes to the MetaData.
 
-        :raises DefinitionError: with the message ``refusal``, and with what is wrong with computations besides.
+        :raises DefinitionError: with the message ``refusal``, if there are faults; those of computations are added.
         """
         if not self.faults.found:
             self._build()

@@ -1,4 +1,4 @@
-"""Computed columns of mapped classes, and the hidden columns that hold their running state."""
+"""Computed columns of mapped classes, and the hidden columns with their running state."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ from .record_lookup import mapper_of
 
 T = TypeVar("T")
 
-#: Key of ``Column.info`` on a hidden column: (name of the computed column, role). Those of whole rows
-#: have no such column, there the name is ``None``.
+#: Key of ``Column.info`` on a hidden column: (name of the computed column, role). The name is ``None`` for the hidden
+#: columns of derived rows.
 STATE_KEY = f"{INFO_KEY}.state"
-#: Key of ``Table.info``: the computation that gives the rows of the table.
+#: Key of ``Table.info``: the computation that derives the rows of the table.
 TRANSFORM_KEY = f"{INFO_KEY}.transform"
-#: Key of ``Column.info`` on a column that was read from a database, and is named like a hidden one.
+#: Key of ``Column.info`` on a reflected column that has the name of a hidden one.
 _REFLECTED = f"{INFO_KEY}.reflected"
 _LIKE_STATE = re.compile(r"_.+__.+", re.DOTALL)
 
@@ -54,12 +54,13 @@ def computed(computation: Computation[T], /, *column_args: SchemaItem | Any, **k
 @overload
 def computed(function: Callable[[Any], T], /, *column_args: SchemaItem | Any, **kw: Any) -> MappedColumn[T]: ...
 def computed(declaration: Any, /, *column_args: Any, **kw: Any) -> MappedColumn[Any]:
-    """Declare a mapped column whose value the engine keeps true.
+    """Declare a mapped column whose value is maintained by the engine.
 
     :param declaration: a computation such as ``Count("items")``, or a pure function of the same row.
-    :param column_args: further arguments of :func:`sqlalchemy.orm.mapped_column`, such as a type.
-    :param kw: likewise; in a dataclass give ``init=False``.
-    :raises TypeError: if ``declaration`` is neither.
+    :param column_args: further positional arguments of :func:`sqlalchemy.orm.mapped_column`, such as a type.
+    :param kw: its keyword arguments; in a dataclass pass ``init=False``.
+    :raises TypeError: if ``declaration`` is neither, or a :class:`.Transform`, which derives whole rows.
+    :raises ComputationProtocolError: if it is a coroutine function.
 
     ::
 
@@ -84,13 +85,13 @@ def _advice(declaration: object) -> str:
 
 
 def state_of(column: Column[Any]) -> tuple[str | None, str] | None:
-    """Return of which computed column, and in which role, a hidden column keeps the state; ``None`` for any other."""
+    """Return the name of the computed column and the role of a hidden column; ``None`` for other columns."""
     found: tuple[str | None, str] | None = info_of(column).get(STATE_KEY)
     return found
 
 
 def _placeholder(column: Column[Any]) -> Any:
-    """Return what a NOT NULL column holds between its INSERT and the value that Python computes then."""
+    """Return the placeholder of a NOT NULL column between its INSERT and the computation of its value in Python."""
     match column.type:
         case Boolean():
             return False
@@ -116,15 +117,14 @@ def _server_default(value: Any, column: Column[Any]) -> Any:
             return true() if value else false()
         return text(str(int(value)))
     if value == "":
-        return text("''")  # Alembic takes an empty string for no default
+        return text("''")  # Alembic treats an empty string as no default
     return value if isinstance(value, str) else text(str(value))
 
 
 def prepare_table(table: Table, rows: Computation[Any] | None = None) -> set[Column[Any]]:
-    """Give ``table`` the hidden columns and server defaults of its computed columns; repeatable.
+    """Add the hidden columns and server defaults of the computed columns of ``table``; idempotent.
 
-    :param rows: what gives the rows of the table, if something does.
-
+    :param rows: the computation that derives the rows of the table, if there is one.
     :return: all hidden columns of the table.
     """
     for column in list(table.columns):
@@ -139,7 +139,7 @@ def prepare_table(table: Table, rows: Computation[Any] | None = None) -> set[Col
         if empty is not None and column.server_default is None:
             _set_server_default(column, _server_default(empty, column))
     if rows is not None:
-        table.info = {**table.info, TRANSFORM_KEY: rows}  # the application's may be of several tables
+        table.info = {**table.info, TRANSFORM_KEY: rows}  # other tables may share the application's dictionary
         hidden = {_row_state_name(rows, role): (role, state) for role, state in rows.hidden_row_columns().items()}
         for name, (role, state) in hidden.items():
             _append_state(table, name, state, (None, role))
@@ -163,9 +163,9 @@ def _row_state_name(rows: Computation[Any], role: str) -> str:
 def computed_names(record: Any) -> tuple[str, ...]:
     """Return the names of the computed attributes of a record, which forms and imports have to leave out.
 
-    :param record: a mapped class or an instance of one, a mapper, an ``aliased()`` class, or a ``Table``: then names of
-        columns.
-    :raises TypeError: if it is something else.
+    :param record: a mapped class or an instance of one, a mapper, or an ``aliased()`` class; or a ``Table``, whose
+        column names are returned.
+    :raises TypeError: if ``record`` is none of these.
 
     ::
 
@@ -178,7 +178,7 @@ def computed_names(record: Any) -> tuple[str, ...]:
     mapper = getattr(found, "mapper", None)
     if not isinstance(mapper, Mapper):
         raise TypeError(f"computed_names() takes a mapped class or a Table, not {record!r}")
-    # not column_attrs, which would configure all mappers: this may be called while modules are being imported
+    # not column_attrs, which would configure all mappers: modules may still be being imported
     attributes: Any = mapper.columns
     return tuple(str(name) for name, column in attributes.items() if computation_of(column) is not None)
 
@@ -188,7 +188,7 @@ def _columns_of(table: Table) -> list[Column[Any]]:
 
 
 def declared_rows(cls: type[Any]) -> Any:
-    """Return the ``__computation__`` of a mapped class, its own or a mixin's; that of a mapped base is the base's."""
+    """Return the ``__computation__`` of a mapped class or its mixins, but not of a mapped base class."""
     for base in cls.__mro__:
         if base is not cls and mapper_of(base) is not None:
             break
@@ -198,7 +198,7 @@ def declared_rows(cls: type[Any]) -> Any:
 
 
 def computed_attributes(mapper: Mapper[Any]) -> Iterator[tuple[str, Column[Any], Computation[Any]]]:
-    """Yield the computed columns of the class's own table: attribute, column and computation."""
+    """Yield attribute, column and computation of the computed columns of the class's own table."""
     table = mapper.local_table
     columns: list[Any] = list(table.columns) if isinstance(table, Table) else []
     for column in columns:
@@ -210,11 +210,12 @@ def computed_attributes(mapper: Mapper[Any]) -> Iterator[tuple[str, Column[Any],
 def check_state(
     table: str, columns: Iterable[Column[Any]], computation: Computation[Any], column: Column[Any] | None
 ) -> None:
-    """Refuse a column of the application's own that stands where a hidden one belongs.
+    """Check that the application's own columns do not have the names of hidden columns.
 
-    :param table: name of the table, which has these ``columns``.
-    :param column: the computed column; ``None`` for what gives whole rows.
-    :raises DefinitionFault: naming it.
+    :param table: name of the table.
+    :param columns: the columns of the table.
+    :param column: the computed column; ``None`` for a computation that derives rows.
+    :raises DefinitionFault: if one has such a name.
     """
     if column is None:
         owner = None
@@ -232,7 +233,7 @@ def check_state(
 
 @event.listens_for(Table, "column_reflect")
 def _note_reflected(inspector: Any, table: Table, column_info: Any) -> None:
-    """Mark columns of a database that may be hidden ones: models that are read from it find them there."""
+    """Mark reflected columns that have the form of hidden ones, for models that are reflected."""
     if _LIKE_STATE.fullmatch(column_info["name"]):
         column_info["info"] = {**column_info.get("info", {}), _REFLECTED: True}
 
@@ -240,11 +241,11 @@ def _note_reflected(inspector: Any, table: Table, column_info: Any) -> None:
 def _append_state(table: Table, name: str, column: Column[Any], info: tuple[str | None, str]) -> None:
     known = next((found for found in table.columns if found.name == name), None)
     if known is not None:
-        # what is there may be another's: check_state() tells, together with all other faults
+        # the column may be the application's: check_state() reports it together with all other faults
         if _REFLECTED in info_of(known):
             known.info[STATE_KEY] = info
             if isinstance(column.type, RunningSum):
-                known.type = column.type  # the database only tells of NUMERIC
+                known.type = column.type  # reflection only finds NUMERIC
     else:
         column.name = column.key = name
         column.info[STATE_KEY] = info
@@ -252,7 +253,7 @@ def _append_state(table: Table, name: str, column: Column[Any], info: tuple[str 
 
 
 def _append_unique_place(table: Table, rows: Computation[Any], columns: Iterable[str]) -> None:
-    """Let no two rows come from the same place, whoever writes them."""
+    """Add the unique index over the origin of derived rows, so that an origin yields each row once."""
     name = fit_identifier(f"uq_{table.name}__{_prefix(rows)}")
     if not any(index.name == name for index in table.indexes):
         found = {column.name: column for column in table.columns}
@@ -268,7 +269,7 @@ def _set_server_default(column: Column[Any], default: Any) -> None:
 
 @event.listens_for(Mapper, "instrument_class")
 def _prepare_mapped_class(mapper: Mapper[Any], cls: type[Any]) -> None:
-    """Add hidden columns before the mapper turns the columns of its tables into attributes, and keep them out of it."""
+    """Add hidden columns before the mapper maps the columns of its tables, and exclude them from mapping."""
     hidden: set[Column[Any]] = set()
     for table in mapper.persist_selectable._from_objects:
         if isinstance(table, Table):

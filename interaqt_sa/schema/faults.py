@@ -1,4 +1,4 @@
-"""Faults of declarations, collected so that all of them are reported at once."""
+"""Collected faults of definitions and declarations, which are reported at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import DefinitionFault
 
 
 class NotYetKnown(DefinitionFault):
-    """What is asked about has a fault of its own, or is yet to be declared: no fault of who asks."""
+    """A reference to something with a fault of its own, or not declared yet; not a fault of the referring part."""
 
 
 class Faults:
@@ -19,12 +19,12 @@ class Faults:
         self.found: list[DefinitionFault] = []
 
     def add(self, message: str, *, record: str | None = None, property: str | None = None) -> None:
-        """Note a fault; ``message`` names record and property and says the way out."""
+        """Add a fault; ``message`` names record and property, and how to fix it."""
         self.found.append(DefinitionFault(message, record=record, property=property))
 
     @contextmanager
     def caught(self, where: str, *, record: str | None = None, property: str | None = None) -> Generator[None]:
-        """Note a fault that is raised inside, with ``where`` in front, and go on after the block."""
+        """Add a fault that is raised inside the block, prefixed by ``where``, and suppress it."""
         try:
             yield
         except NotYetKnown:

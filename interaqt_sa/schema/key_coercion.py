@@ -1,4 +1,4 @@
-"""Keys as their columns hold them: payloads and addresses carry them as text."""
+"""Coercion of keys, which payloads and URLs carry as text, to the types of their columns."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 
 
 class NoKeyError(ValueError):
-    """A value that no row can have in the column."""
+    """A value that cannot be stored in the column."""
 
 
 def key_value(column: Any, value: Any) -> Any:
-    """Return ``value`` as ``column`` holds it: text as a number or a UUID, where these are its type.
+    """Return ``value`` as ``column`` stores it: text is converted for integer and UUID columns.
 
-    :raises NoKeyError: if it is text that is no such thing, or a number that no database has.
+    :raises NoKeyError: if the text cannot be converted, or an integer has more than 64 bits.
     """
     kind = column.type
     if isinstance(kind, Integer):

@@ -1,4 +1,4 @@
-"""Whether classes can be configured by now, without trying: SQLAlchemy does not try a second time."""
+"""Test whether mappers can be configured, without configuring them, which SQLAlchemy does not repeat."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sqlalchemy.orm import Mapper, RelationshipProperty, clsregistry, registry
 
 from .metadata_state import mappers_in
 
-#: arguments of a relationship that may name classes and tables which are still to be imported
+#: arguments of a relationship that may name classes and tables which are not imported yet
 _NAMES = ("secondary", "primaryjoin", "secondaryjoin", "order_by", "foreign_keys", "remote_side")
 
 
 def can_be_configured(mappers: Iterable[Mapper[Any]]) -> bool:
-    """Return whether everything that the classes refer to is there.
+    """Whether all classes and tables that the mappers refer to exist.
 
-    Between the imports of two modules of models it is not. To configure a class then, as the first query does, would
+    Between the imports of two modules of models they may not. Configuring a mapper then, as the first query does, would
     make it unusable.
     """
     seen: set[registry] = set()
@@ -29,13 +29,13 @@ def can_be_configured(mappers: Iterable[Mapper[Any]]) -> bool:
                 continue
             try:
                 waiting |= {target.registry for target in _targets(mapper)} - seen
-            except Exception:  # noqa: BLE001  whatever the application's functions miss by now
+            except Exception:  # noqa: BLE001  the functions may use names that are not imported yet
                 return False
     return True
 
 
 def _targets(mapper: Mapper[Any]) -> Iterator[Mapper[Any]]:
-    """Yield the mappers that relationships of ``mapper`` lead to; raise if a name is still unknown."""
+    """Yield the target mappers of the relationships of ``mapper``; raise if a name is not defined yet."""
     for prop in list(mapper._props.values()):  # pyright: ignore[reportPrivateUsage]
         if not isinstance(prop, RelationshipProperty):
             continue
@@ -46,7 +46,7 @@ def _targets(mapper: Mapper[Any]) -> Iterator[Mapper[Any]]:
             argument: Any = getattr(prop._init_args, name).argument  # pyright: ignore[reportPrivateUsage]
             if isinstance(argument, str):
                 resolve_arg(argument)()
-        # the look-up raises for a class that is still to be mapped, and configures nothing
+        # the lookup raises for a class that is not mapped yet, and configures nothing
         yield _mapper_of(target) if isinstance(target, type) else target
 
 

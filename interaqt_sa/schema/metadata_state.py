@@ -1,4 +1,4 @@
-"""What the package keeps on a MetaData: nothing about declarations lives anywhere else."""
+"""The package's state on a MetaData; declarations are not stored anywhere else."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 
 class Catalog:
-    """The declarations that hang on one MetaData.
+    """The definitions, mapped classes and plan of one MetaData.
 
-    :ivar generation: grows whenever a class is mapped or definitions are compiled; plans made earlier are stale.
-    :ivar mappers: every mapper over the MetaData's tables that was made since the package was imported.
-    :ivar definitions: the records that :func:`.compile_schema` was given so far, by name; ``dictionaries`` likewise.
-    :ivar classes: the mapped classes that it made of records, by name of the definition.
-    :ivar dictionary_classes: those of dictionaries.
-    :ivar home: the registry of those classes: the user's own where there is one.
-    :ivar event_sources: names of those that controllers were given so far; one system may have several controllers.
-    :ivar schema: what :func:`.compile_schema` answered, if it was called.
-    :ivar plan: what the engine made of all declarations, if it was asked to.
+    :ivar generation: incremented when a class is mapped or definitions are compiled, which makes earlier plans stale.
+    :ivar mappers: all mappers over the MetaData's tables that were created since the package was imported.
+    :ivar registries: the known registries, whose mappers may be older.
+    :ivar definitions: the entities and relations compiled so far, by name; likewise ``dictionaries``.
+    :ivar classes: the mapped classes of compiled records, by name of the definition.
+    :ivar dictionary_classes: the mapped classes of dictionaries, by name.
+    :ivar home: the registry of those classes: the application's, else a private one.
+    :ivar event_sources: names of the event sources of all controllers; one system may have several controllers.
+    :ivar schema: the :class:`.Schema`, once it has been created.
+    :ivar plan: the engine's plan, once it has been compiled.
     """
 
     def __init__(self, metadata: MetaData) -> None:
@@ -47,16 +48,16 @@ class Catalog:
 
     @classmethod
     def of(cls, metadata: MetaData) -> Catalog:
-        """Return the catalog of ``metadata``, making it if there is none."""
+        """Return the catalog of ``metadata``, creating it if there is none."""
         found = info_of(metadata).get(INFO_KEY)
         if not isinstance(found, Catalog):
             found = cls(metadata)
-            # a new dictionary: the application's may be the info of several MetaData
+            # a new dictionary, because several MetaData may share the application's
             metadata.info = {**metadata.info, INFO_KEY: found}
         return found
 
     def all_mappers(self) -> list[Mapper[Any]]:
-        """Return the mappers of the MetaData, also those made before the package was imported."""
+        """Return all mappers of the MetaData, including those created before the package was imported."""
         found = {mapper for mapper in self.mappers if _is_usable(mapper)}
         for known in self.registries:
             found.update(mapper for mapper in mappers_in(known) if self._holds(mapper))
@@ -69,28 +70,28 @@ class Catalog:
 
 
 def mappers_in(known: registry) -> list[Mapper[Any]]:
-    """Return the mappers of a registry, without those of classes that could not be mapped."""
-    # not registry.mappers, which raises where the mapping of a class has failed
+    """Return the usable mappers of a registry."""
+    # not registry.mappers, which raises if the mapping of a class has failed
     managers: Any = known._managers  # pyright: ignore[reportPrivateUsage]
     return [manager.mapper for manager in list(managers) if manager.is_mapped and _is_usable(manager.mapper)]
 
 
 def _is_usable(mapper: Mapper[Any]) -> bool:
-    """Whether a class was mapped without an error, and still is: classes keep mappers that SQLAlchemy has given up."""
+    """Whether a mapper was created without an error and has not been disposed."""
     is_complete = "primary_key" in vars(mapper)  # determined last
     return is_complete and not mapper._dispose_called  # pyright: ignore[reportPrivateUsage]
 
 
 class HasMetaData(Protocol):
-    """Something that hangs on a MetaData, such as a :class:`.Schema`."""
+    """An object with a ``metadata``, such as a :class:`.Schema`."""
 
     metadata: MetaData
 
 
 def metadata_of(base: type[DeclarativeBase] | registry | MetaData | HasMetaData) -> MetaData:
-    """Return the MetaData behind anything that a ``base=`` parameter takes.
+    """Return the MetaData of any value of a ``base=`` parameter, and register its registry.
 
-    :raises TypeError: if ``base`` is none of these.
+    :raises TypeError: if ``base`` has none.
     """
     if isinstance(base, MetaData):
         return base

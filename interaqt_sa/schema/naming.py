@@ -1,11 +1,11 @@
-"""Physical names: readable, stable, and short enough for every database."""
+"""Physical names of tables, columns, indexes and constraints."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 
-#: PostgreSQL cuts identifiers at this many bytes, silently.
+#: PostgreSQL silently truncates longer identifiers.
 MAX_IDENTIFIER_BYTES = 63
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -17,10 +17,10 @@ def snake_case(name: str) -> str:
 
 
 def fit_identifier(name: str) -> str:
-    """Return ``name``, shortened to 63 bytes if need be.
+    """Return ``name``, shortened to 63 bytes if it is longer.
 
-    The cut part is replaced by a hash of the whole name, so that two long names never collide and a name does not
-    depend on the order of declarations.
+    The end is replaced by a hash of the whole name, so that long names do not collide and do not depend on the order of
+    declarations.
     """
     raw = name.encode()
     if len(raw) <= MAX_IDENTIFIER_BYTES:

@@ -1,4 +1,4 @@
-"""Which mapped class a reference to a record means."""
+"""Look up the mapper of a record by name, definition or class."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from .metadata_state import Catalog
 
 
 def record_name(mapper: Mapper[Any]) -> str:
-    """Return the name by which records of ``mapper`` are known: its definition's, which is also its class's."""
+    """Return the record name of ``mapper``: the name of its class, which is also that of a definition."""
     return str(mapper.class_.__name__)
 
 
 def mapper_of(cls: type[Any]) -> Mapper[Any] | None:
-    """Return the mapper of ``cls``, ``None`` if it is not mapped, or waits for its mapping."""
+    """Return the mapper of ``cls``, ``None`` if it is not mapped or its mapping is deferred."""
     try:
         found = cast("Mapper[Any] | None", inspect(cls, raiseerr=False))
-    except UnmappedClassError:  # SQLAlchemy says so of a class that waits, whatever raiseerr is
+    except UnmappedClassError:  # raised for a class with deferred mapping, in spite of raiseerr=False
         return None
     return found if found is not None and found.is_mapper else None
 
 
 def stored_attributes(mapper: Mapper[Any]) -> list[tuple[str, Column[Any]]]:
-    """Return the attributes of ``mapper`` that are columns, not SQL expressions."""
+    """Return the attributes of ``mapper`` that are columns, without SQL expressions."""
     columns = ((prop.key, prop.columns[0]) for prop in mapper.column_attrs)
     return [(name, column) for name, column in columns if isinstance(column, Column)]
 
 
 def relationships_of(mapper: Mapper[Any]) -> Iterator[RelationshipProperty[Any]]:
-    """Iterate over the relationships of ``mapper`` that SQLAlchemy has configured.
+    """Yield the relationships of ``mapper`` that SQLAlchemy has configured.
 
-    One that was added to a configured class, and failed, stays on the mapper without a direction or columns.
+    A relationship that was added to a configured class and failed stays on the mapper, without direction and columns.
     """
     for prop in mapper.relationships:
         if is_configured(prop):
@@ -46,16 +46,16 @@ def relationships_of(mapper: Mapper[Any]) -> Iterator[RelationshipProperty[Any]]
 
 
 def is_configured(prop: RelationshipProperty[Any]) -> bool:
-    """Whether SQLAlchemy knows direction and columns of a relationship."""
+    """Whether SQLAlchemy has determined direction and columns of a relationship."""
     return prop._configure_finished  # pyright: ignore[reportPrivateUsage]
 
 
 def resolve_record(metadata: MetaData, ref: RecordRef, *, besides: Collection[str] = ()) -> Mapper[Any]:
-    """Return the mapper of the record that ``ref`` means.
+    """Return the mapper of the record that ``ref`` refers to.
 
-    :param ref: a name (of a definition, else of a declarative class, also with its module in front), a definition, a
-        mapped class, or an event source, which stands for the record of its events.
-    :param besides: names of records that are not mapped yet, which a message may propose.
+    :param ref: a name (of a definition, else of a declarative class, optionally qualified by its module), a definition,
+        a mapped class, or an event source, which refers to its entity.
+    :param besides: names of records that are not mapped yet, to be suggested by error messages.
     :raises DefinitionFault: if there is no such record, or more than one.
     """
     if getattr(ref, "is_mapper", False):
@@ -104,7 +104,7 @@ def _by_name(metadata: MetaData, name: str, besides: Collection[str]) -> Mapper[
 
 
 def no_rows(name: str) -> DefinitionFault:
-    """Return the fault of a relation that is asked for as a record, but held by a foreign key."""
+    """Return the fault of a reference to a relation that is stored in a foreign key and has no rows."""
     return DefinitionFault(
         f"relation {name!r} has no rows of its own, a foreign key holds it; write its property on either end instead",
         record=name,

@@ -1,4 +1,4 @@
-"""What is declared on a MetaData, for tools and error messages: read-only values."""
+"""Read-only inspection of the records, tables, constraints and computations of a MetaData."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .record_lookup import record_name, resolve_record
 
 @dataclass(frozen=True, slots=True)
 class DialectInfo:
-    """What the database of a system can do."""
+    """Capabilities of the database of a system."""
 
     name: str
     max_identifier_length: int
@@ -37,7 +37,7 @@ class DialectInfo:
 class RecordInfo:
     """A record.
 
-    :ivar attributes: names of its columns and relationships.
+    :ivar attributes: names of its column attributes and relationships.
     """
 
     name: str
@@ -62,7 +62,7 @@ class ConstraintInfo:
     """A unique or non-null constraint.
 
     :ivar name: the declared name, else the physical one.
-    :ivar physical_name: ``None`` if the database gives it one.
+    :ivar physical_name: ``None`` if the database chooses the name.
     :ivar kind: ``"unique"`` or ``"non-null"``.
     :ivar record: name of the record, ``None`` for a table that is not mapped.
     :ivar where: the predicate of a partial index.
@@ -92,9 +92,10 @@ class SequenceInfo:
 class ComputationInfo:
     """A computed column, or a record whose rows are derived.
 
-    :ivar record: name of the record; of the dictionary for a global value.
-    :ivar property: ``None`` for derived rows; so is ``column``.
-    :ivar state_columns: names of the hidden columns that belong to it.
+    :ivar record: name of the record, or of the dictionary.
+    :ivar property: name of the attribute, ``None`` for derived rows.
+    :ivar column: name of the column, ``None`` for derived rows.
+    :ivar state_columns: names of its hidden columns.
     """
 
     record: str
@@ -106,12 +107,18 @@ class ComputationInfo:
 
 
 class Schema:
-    """What is declared on a MetaData, by definitions and on declarative classes.
+    """The records, tables, constraints and computations of a MetaData, from definitions and declarative classes.
 
-    It holds nothing itself: every answer is computed from the MetaData and the mapped classes.
+    It has no state of its own: all results are read from the MetaData and the mapped classes. It is returned by
+    :func:`.compile_schema` and by :attr:`.System.schema`.
 
     :ivar metadata: the MetaData.
-    :ivar dialect: what the database can do; ``None`` until a system is bound to one.
+    :ivar dialect: capabilities of the database, ``None`` if no database is known.
+
+    ::
+
+        for info in system.schema.computations:
+            print(info.record, info.property, info.computation)
     """
 
     def __init__(self, metadata: MetaData, dialect: Dialect | None = None) -> None:
@@ -126,9 +133,9 @@ class Schema:
 
     @classmethod
     def of(cls, metadata: MetaData, *, dialect: Dialect | None = None) -> Schema:
-        """Return the schema of ``metadata``; without a dialect the same each time.
+        """Return the schema of ``metadata``; without a dialect, always the same object.
 
-        :param dialect: that of the database on which it is looked at.
+        :param dialect: SQLAlchemy's dialect of the database.
         """
         if dialect is not None:
             return cls(metadata, dialect)
@@ -141,13 +148,14 @@ class Schema:
     def mapped_class(self, record: RecordRef) -> type[Any]:
         """Return the mapped class of a record.
 
-        :raises DefinitionFault: if there is no such record.
+        :param record: its name, definition or mapped class.
+        :raises DefinitionFault: if there is no such record, or the name is ambiguous.
         """
         return resolve_record(self.metadata, record).class_
 
     @property
     def records(self) -> tuple[RecordInfo, ...]:
-        """Every mapped record; dictionaries are none."""
+        """All mapped records, without dictionaries."""
         definitions = Catalog.of(self.metadata).definitions
         return tuple(
             RecordInfo(
@@ -161,17 +169,17 @@ class Schema:
 
     @property
     def tables(self) -> tuple[TableInfo, ...]:
-        """Every table of the MetaData."""
+        """All tables of the MetaData."""
         return tuple(TableInfo(t.fullname, tuple(c.name for c in t.columns)) for t in self._tables())
 
     @property
     def constraints(self) -> tuple[ConstraintInfo, ...]:
-        """Every unique constraint and unique index, and every declared non-null constraint."""
+        """All unique constraints and unique indexes, and all declared non-null constraints."""
         return tuple(info for table in self._tables() for info in self._constraints(table))
 
     @property
     def sequences(self) -> tuple[SequenceInfo, ...]:
-        """Every sequence that is the default of a column."""
+        """All sequences that are the default of a column."""
         return tuple(
             SequenceInfo(column.default.name, table.fullname, column.name)
             for table in self._tables()
@@ -181,7 +189,7 @@ class Schema:
 
     @property
     def computations(self) -> tuple[ComputationInfo, ...]:
-        """Every computed column, and every record whose rows are derived."""
+        """All computed columns, and all records whose rows are derived."""
         return tuple(info for table in self._tables() for info in self._computations(table))
 
     def _mappers(self) -> list[Mapper[Any]]:
@@ -193,7 +201,7 @@ class Schema:
         return sorted(self.metadata.tables.values(), key=lambda table: table.fullname)
 
     def _mapper_of(self, table: Table) -> Mapper[Any] | None:
-        """Return the topmost mapper of ``table``."""
+        """Return the topmost mapper of ``table`` in its inheritance hierarchy."""
         mappers = [mapper for mapper in Catalog.of(self.metadata).all_mappers() if mapper.local_table is table]
         return next((mapper for mapper in mappers if mapper.inherits not in mappers), None)
 

@@ -1,4 +1,4 @@
-"""Ids: one native sequence per table where the database has sequences, the row id where it has none."""
+"""Id columns: a sequence for each table, or the row id on databases without sequences."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .naming import fit_identifier
 
 
 def id_column(table_name: str, metadata: MetaData, schema: Any = None) -> Column[int]:
-    """Return the primary key of a table, with a sequence on ``metadata``.
+    """Return the primary key column of a table, with a sequence on ``metadata``.
 
-    :param schema: that of the table, if it is not the one of ``metadata``.
+    The sequence is also the client-side default, because only then SQLAlchemy runs bulk inserts with RETURNING as one
+    statement in a known order.
 
-    The sequence is also the default on the client side, because only so are bulk inserts with RETURNING known to keep
-    their order, and made in one statement.
+    :param schema: the schema of the table, if it differs from that of ``metadata``.
     """
     name = fit_identifier(f"{table_name}_id_seq")
     sequence = Sequence(name, schema=schema, metadata=metadata, data_type=BigInteger())

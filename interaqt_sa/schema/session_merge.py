@@ -1,4 +1,4 @@
-"""``Session.merge()`` of objects that carry computed values of an earlier time."""
+"""``Session.merge()`` of objects with stale computed values."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..definitions.computation import computation_of
 
 
 class _KeptByMerge:
-    """The property of a computed column: a merge leaves it alone, as only the engine writes it.
+    """Mixin for the properties of computed columns, which a merge does not copy.
 
-    What the source object had loaded may be stale, and is not an assignment. What its owner has assigned is merged like
-    any other value, and refused at flush.
+    The loaded value of the source object may be stale, and is not an assignment. An assigned value is merged like any
+    other, and refused at flush.
     """
 
     __slots__ = ()
@@ -39,14 +39,14 @@ class _KeptByMerge:
 
 
 class ComputedProperty(_KeptByMerge, ColumnProperty[Any]):
-    """That of a mapped column."""
+    """The property of a computed ``mapped_column()``."""
 
     __slots__ = ()
     inherit_cache = True
 
 
 class ComputedSQLExpression(_KeptByMerge, MappedSQLExpression[Any]):
-    """That of ``column_property()`` and ``deferred()``."""
+    """The property of a computed column in ``column_property()`` or ``deferred()``."""
 
     __slots__ = ()
     inherit_cache = True

@@ -1,4 +1,4 @@
-"""The column types of properties."""
+"""Column types of properties."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _TYPES: dict[str | type[Any], Any] = {
 def property_type(declared: PropertyType, *, collection: bool = False) -> TypeEngine[Any]:
     """Return the column type of a property.
 
-    :param declared: one of the words, Python types or SQLAlchemy types that :class:`.Property` takes.
-    :param collection: whether it is a list of these, which is stored as JSON.
+    :param declared: one of the names, Python types or SQLAlchemy types that :class:`.Property` accepts.
+    :param collection: whether the property is a list of such values, stored as JSON.
     :raises DefinitionFault: if there is no such type.
     """
     found = _declared_type(declared)

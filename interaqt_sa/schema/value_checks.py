@@ -1,7 +1,7 @@
-"""Values that callers give to columns: accepted as they are stored, or refused before any SQL.
+"""Checks of values against the types of their columns, before any SQL.
 
-Drivers differ in what they take, and fail with errors of their own, in the middle of a transaction. Here each value is
-looked at by the type of its column: what no database would store right is refused with the name of the column.
+Drivers differ in the values that they accept, and fail with errors of their own in the middle of a transaction. Values
+that the database would not store correctly are refused here, with the name of the column.
 """
 
 from __future__ import annotations
@@ -43,33 +43,33 @@ from ..dialects.special_value_checks import other_check
 from ..errors import InvalidValueError
 from .key_coercion import NoKeyError, key_value
 
-#: Levels of nesting that every step of a write bears.
+#: Levels of nesting of JSON that all steps of a write support.
 MAX_DEPTH = 460
-#: Python neither shows nor reads longer integers unless told to.
+#: Python's default limit for the conversion of integers from and to text.
 _MAX_DIGITS = 4300
 _LARGEST_REAL = 3.5e38
-#: Stands for any integer that no column holds.
+#: Replaces integers that are outside the range of all integer columns.
 _NO_INTEGER = 2**64
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _CONTAINERS = (dict, list, tuple, Mapping)
-#: what need not be asked whether it is a container, which takes long
+#: types that skip the isinstance() check for containers, which is slow
 _PLAIN = frozenset({str, int, float, bool, NoneType})
 
 
 class _Refusal(ValueError):
-    """What is wrong with a value."""
+    """The fault of a value."""
 
 
 def checked_value(
     column: ColumnElement[Any], value: Any, dialect: Dialect, *, record: str, name: str, code: str = "INVALID_VALUE"
 ) -> Any:
-    """Return ``value`` as ``column`` takes it: as it is, or as the same number of the column's type.
+    """Return ``value`` as ``column`` accepts it: unchanged, or as an equal value of the column's type.
 
-    SQL expressions are left alone.
+    SQL expressions are not checked.
 
-    :raises InvalidValueError: if no row can hold it.
+    :raises InvalidValueError: if the column cannot store it.
     """
     if value is None or _is(value, ColumnElement) or hasattr(value, "__clause_element__"):
         return value
@@ -85,11 +85,11 @@ def checked_value(
 
 
 def checked_operand(column: Any, operator: str, operand: Any, dialect: Dialect, *, record: str, name: str) -> Any:
-    """Return ``operand`` as it can be compared with ``column``.
+    """Return ``operand`` in a form that can be compared with ``column``.
 
-    Keys as text stay: what cannot be one equals no row. So do integers that the column cannot hold.
+    Text in place of a key, and integers outside the column's range, are accepted by equality tests and match no row.
 
-    :raises InvalidValueError: if it can be compared with no value of the column.
+    :raises InvalidValueError: if it cannot be compared with values of the column.
     """
     if operand is None or operator in ("is null", "is not null", "not"):
         return operand
@@ -103,7 +103,7 @@ def checked_operand(column: Any, operator: str, operand: Any, dialect: Dialect, 
     elif operator == "like":
         type_ = String()
     elif isinstance(type_, String) and not isinstance(type_, Enum):
-        type_ = String()  # a text that is too long for the column is only unequal
+        type_ = String()  # a text that is too long for the column is unequal to all its values
     elif isinstance(type_, Integer | Uuid) and isinstance(operand, str):
         if operator in ("=", "!="):
             return operand
@@ -122,7 +122,7 @@ def checked_operand(column: Any, operator: str, operand: Any, dialect: Dialect, 
 
 
 def may_be_stored(column: Any, value: Any, dialect: Dialect) -> bool:
-    """Whether a row may have ``value`` in ``column``: a key that none can have is that of no row."""
+    """Whether ``column`` can store ``value``; a key that cannot be stored matches no row."""
     try:
         _checked(column.type, value, dialect)
     except _Refusal:
@@ -155,13 +155,13 @@ def _checked(type_: Any, value: Any, dialect: Dialect) -> Any:
 
 
 def _decorated(type_: Any, value: Any, dialect: Dialect) -> Any:
-    """Check what a decorator makes of ``value``, by the type beneath it."""
+    """Check the result of a type decorator by the type below it."""
     if method_is_overridden(type_, TypeDecorator.process_bind_param):
         stored = _attempt(lambda: type_.process_bind_param(value, dialect))
         if stored is not None:
             _checked(type_.load_dialect_impl(dialect), stored, dialect)
         return value
-    if method_is_overridden(type_, TypeDecorator.bind_processor):  # as that of PickleType, which calls no other
+    if method_is_overridden(type_, TypeDecorator.bind_processor):  # such as that of PickleType
         process = type_.bind_processor(dialect)
         _attempt(lambda: process and process(value))
         return value
@@ -300,7 +300,7 @@ def _json(type_: Any, value: Any, dialect: Dialect) -> Any:
 
 
 def _texts(value: Any) -> str:
-    """Return all texts in JSON, one after another."""
+    """Return all strings in a JSON value, concatenated."""
     found: list[str] = []
     waiting = [value]
     while waiting:
@@ -315,7 +315,7 @@ def _texts(value: Any) -> str:
 
 
 def _check_depth(value: Any) -> None:
-    # by a list, not by recursion: how deep Python may go depends on who calls
+    # iterative, because the remaining recursion depth depends on the caller
     waiting: list[tuple[Any, int]] = [(value, 1)]
     while waiting:
         part, depth = waiting.pop()

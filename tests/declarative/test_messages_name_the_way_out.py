@@ -159,9 +159,9 @@ ATTRIBUTES = {
     "longer": "'longer' is a SQL expression, not a stored column.*make it a computed column",
     "point": "'point' is a composite of Item; name one of its parts: 'x', 'y'",
     "point.x": "'point' is a composite of Item; name one of its parts: 'x', 'y'",
-    "other": "'other' is a synonym of Item; name what it stands for: 'amount'",
-    "price": "'price' is an association proxy of Item; name what it leads to: 'product.price'",
-    "product": "'product' is a relationship of Item; name an attribute that it leads to, as in 'product.id'",
+    "other": "'other' is a synonym of Item; name the original: 'amount'",
+    "price": "'price' is an association proxy of Item; name its target: 'product.price'",
+    "product": "'product' is a relationship of Item; name an attribute of its target, as in 'product.id'",
     "plain": "'plain' is an attribute of Item in Python, without a column; make it a computed column",
     "amout": "Item has no column attribute 'amout'; it has amount",
 }

@@ -254,7 +254,7 @@ def unique(*properties: str, **kw: Any) -> Entity:
         ({"entities": [unique("n", where=3)]}, "3 is not a predicate"),
         ({"entities": [unique("n", where={"n": object()})]}, "'n' is BigInteger() and never <object object"),
         ({"entities": [unique("n", where={"n": ("like", "x%")})]}, "'n' is BigInteger(); 'like' compares texts"),
-        ({"entities": [unique("n", where=lambda e: e.n)]}, "which is BigInteger() and no condition; compare it"),
+        ({"entities": [unique("n", where=lambda e: e.n)]}, "which is BigInteger(), not a condition; compare it"),
         (
             {
                 "entities": [

@@ -159,7 +159,7 @@ def test_derived_rows_and_dictionaries_beside_a_faulty_definition() -> None:
     found = faults_of(**given)
     found.remove(LINK)
     assert [fault.partition(";")[0] for fault in found] == [
-        "Product: attribute_query names ['prise'], which Item has not",
+        "Product: attribute_query names ['prise'], which Item does not have",
         "Log: there is no record 'Itm'",
         "Copy: Transform keeps its state in a column '_transform__source', but table 'copy' declares one of that name",
         "Copy: there is no record 'Itm'",

@@ -122,8 +122,8 @@ def test_exist_is_resolved_by_the_caller() -> None:
     [
         ({"n": ("contains", 1)}, "'contains' needs a collection"),
         (lambda row: row.n is None, "gave False, which is not a SQL expression"),
-        ({"s": ["a", "b"]}, r"equals no \['a', 'b'\]; write \('in', \['a', 'b'\]\)"),
-        ({"n": ("!=", (1, 2))}, r"equals no \(1, 2\); write \('not in', \(1, 2\)\)"),
+        ({"s": ["a", "b"]}, r"never equals \['a', 'b'\]; write \('in', \['a', 'b'\]\)"),
+        ({"n": ("!=", (1, 2))}, r"never equals \(1, 2\); write \('not in', \(1, 2\)\)"),
         (3, "3 is not a predicate"),
         ({}, "would match everything"),
     ],

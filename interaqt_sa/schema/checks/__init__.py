@@ -1,5 +1,5 @@
-"""What can be wrong with a declaration, found before any SQL.
+"""Checks of computations, made before any SQL.
 
-In come definitions, mapped classes and outlines of those that are not mapped yet, out come faults, one for each wrong
-part. Read :mod:`.computation_checks` first.
+They take definitions, mapped classes and outlines of records that are not mapped yet, and collect one fault for each
+invalid part. Read :mod:`.computation_checks` first.
 """

@@ -1,4 +1,4 @@
-"""Whether a column may be a computed one, whatever computes it."""
+"""Checks of computed columns that are common to all kinds of computations."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ...errors import DefinitionFault
 
 
 def check_column(computation: Computation[Any], column: Column[Any]) -> None:
-    """Refuse a column that its computation cannot fill.
+    """Check that ``column`` can be computed by ``computation``.
 
-    :raises DefinitionFault: saying what is wrong with it.
+    :raises DefinitionFault: if it cannot.
     """
     if column.primary_key or column.foreign_keys:
         raise DefinitionFault("a key cannot be computed")
@@ -30,7 +30,7 @@ def check_column(computation: Computation[Any], column: Column[Any]) -> None:
 
 
 def _check_server_default(computation: Computation[Any], column: Column[Any]) -> None:
-    """Refuse a start that is not the value of a row without members, or of one to which nothing has happened."""
+    """Check that a server default equals the initial value of the computation."""
     if column.server_default is None:
         return
     start = computation.server_default(column)

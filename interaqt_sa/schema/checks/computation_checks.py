@@ -1,4 +1,4 @@
-"""Whether what computations name is there, and fits: one fault for each name that is wrong."""
+"""Checks of the names in computations; one fault for each invalid name."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from .self_dependencies import SelfDependencies
 
 
 class ComputationChecks:
-    """Checks computations against the records that there are.
+    """Check computations against the known records.
 
-    :param faults: takes what is wrong.
+    :param faults: collects the faults.
     """
 
     def __init__(self, outlines: Outlines, faults: Faults) -> None:
@@ -44,10 +44,11 @@ class ComputationChecks:
         host: Outline | str,
         attribute: str,
     ) -> bool:
-        """Note what is wrong with a computed column, and return whether nothing is.
+        """Collect the faults of a computed column, and return whether it has none.
 
-        :param column: ``None`` if something else is wrong with it.
-        :param table: name of its table, which has the columns ``siblings``.
+        :param column: ``None`` if it has another fault already.
+        :param table: name of its table.
+        :param siblings: the columns of that table.
         :param host: its record; for the value of a dictionary, the dictionary's name.
         """
         place = _Place(self._faults, host, attribute)
@@ -67,7 +68,7 @@ class ComputationChecks:
         return place.is_sound
 
     def check_rows(self, rows: Any, table: str, columns: Iterable[Column[Any]], target: Outline) -> bool:
-        """Note what is wrong with what gives the rows of a table, if something does; return whether nothing is."""
+        """Collect the faults of a ``__computation__``, if a record has one; return whether it has none."""
         place = _Place(self._faults, target, None)
         if not isinstance(rows, Computation) or rows.gives_value:
             if rows is not None:
@@ -91,7 +92,8 @@ class ComputationChecks:
         unknown = [n for n in given if not isinstance(n, str) or n not in stored]
         if unknown and not origin.is_open:
             raise DefinitionFault(
-                f"attribute_query names {unknown}, which {origin.name} has not; it has {', '.join(sorted(stored))}"
+                f"attribute_query names {unknown}, which {origin.name} does not have; "
+                f"it has {', '.join(sorted(stored))}"
             )
 
     def _check_trigger(self, trigger: Trigger) -> None:
@@ -125,11 +127,11 @@ class ComputationChecks:
             if column is not None:
                 computation.check_fields(column, fields)
         if column is not None and isinstance(host, Outline):
-            with suppress(DefinitionFault):  # it has been noted
+            with suppress(DefinitionFault):  # already collected
                 self._self_dependencies.add(host, place.attribute, column, named)
 
     def check_self_dependencies(self) -> None:
-        """Note the values that are computed from themselves, among all that have been checked."""
+        """Collect a fault for each self-dependent computation among those that have been checked."""
         self._faults.found += self._self_dependencies.faults()
 
     def _member(self, kind: str, named: References, host: Outline | str) -> Outline:
@@ -142,7 +144,7 @@ class ComputationChecks:
 
 
 class _Place:
-    """A declaration while it is checked: what is wrong is noted, and the next check follows."""
+    """A checked declaration, whose faults are collected so that all checks run."""
 
     def __init__(self, faults: Faults, host: Outline | str, attribute: str | None) -> None:
         self._faults = faults
@@ -160,7 +162,7 @@ class _Place:
 
     @contextmanager
     def caught(self) -> Generator[None]:
-        """Note a fault that is raised inside, and go on after the block."""
+        """Collect a fault that is raised inside the block, and suppress it."""
         try:
             yield
         except NotYetKnown:
@@ -169,7 +171,7 @@ class _Place:
             self.add(str(fault), fault.__cause__)
 
     def add(self, message: str, cause: BaseException | None = None) -> None:
-        if message not in self._found:  # two transfers may wait for one unknown record
+        if message not in self._found:  # two transfers may name the same unknown record
             self._found.add(message)
             self._faults.add(f"{self._where}: {message}", record=self._record, property=self._property)
             self._faults.found[-1].__cause__ = cause
@@ -193,14 +195,14 @@ def _try_where(where: Any, member: Outline) -> None:
         compiled = compile_where(where, _StandIn(member), member.column)
         check_columns(compiled, member.stored, member.name)
     except DefinitionFault as fault:
-        # what it does with a mapped class may be impossible with what stands for one
+        # a function of the mapped class may fail with the stand-in
         if isinstance(fault.__cause__, Exception):
             raise NotYetKnown(str(fault)) from fault
         raise
 
 
 class _StandIn:
-    """Stands for the class of a record that is not mapped yet, in functions that take it."""
+    """A stand-in for the class of a record that is not mapped yet, passed to functions of the class."""
 
     def __init__(self, outline: Outline) -> None:
         self._outline = outline

@@ -1,4 +1,4 @@
-"""What an attribute of a class is that is not a column, and what to name instead of it."""
+"""Messages about attributes that are not columns: hybrids, synonyms, composites, proxies."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from sqlalchemy.orm import CompositeProperty, Mapper, RelationshipProperty, Syno
 
 
 def of_no_column(name: str) -> str:
-    """Say the way out for an attribute that is worked out when it is read."""
+    """Return the advice for an attribute that is evaluated when it is read."""
     return (
-        f"from which no change of a row can be told; make it a computed column, as in {name}: Mapped[…] = "
+        f"whose changes cannot be followed; make it a computed column, as in {name}: Mapped[…] = "
         f"computed(lambda row: …), or write a condition as a function of the class: where=lambda cls: cls.{name} > 0"
     )
 
 
 def describe(cls: type[Any] | None, path: str) -> str | None:
-    """Say what the last attribute of a path is, and the way out.
+    """Return the kind of the last attribute of a path, with advice.
 
-    :param cls: the mapped class that may have it, if there is one.
-    :return: ``None`` if it has none, or one that is a column or unknown.
+    :param cls: the mapped class that may have the attribute, if there is one.
+    :return: ``None`` if there is no class or no such attribute, or it is a column or of an unknown kind.
     """
     leading, _, name = path.rpartition(".")
     before = f"{leading}." if leading else ""
@@ -35,14 +35,14 @@ def describe(cls: type[Any] | None, path: str) -> str | None:
         return f"is a hybrid of {cls.__name__}, {of_no_column(name)}"
     if isinstance(found, AssociationProxy):
         target, value = found.target_collection, found.value_attr
-        return f"is an association proxy of {cls.__name__}; name what it leads to: {f'{before}{target}.{value}'!r}"
+        return f"is an association proxy of {cls.__name__}; name its target: {f'{before}{target}.{value}'!r}"
     if isinstance(prop, SynonymProperty):
-        return f"is a synonym of {cls.__name__}; name what it stands for: {f'{before}{prop.name}'!r}"
+        return f"is a synonym of {cls.__name__}; name the original: {f'{before}{prop.name}'!r}"
     if isinstance(prop, CompositeProperty):
         parts = [repr(f"{before}{part.key}") for part in prop.props]
         return f"is a composite of {cls.__name__}; name one of its parts: {', '.join(parts)}"
     if isinstance(prop, RelationshipProperty):
-        return f"is a relationship of {cls.__name__}; name an attribute that it leads to, as in {f'{path}.id'!r}"
+        return f"is a relationship of {cls.__name__}; name an attribute of its target, as in {f'{path}.id'!r}"
     if prop is None and not name.startswith("_"):
         return (
             f"is an attribute of {cls.__name__} in Python, without a column; make it a computed column, as in "

@@ -1,4 +1,4 @@
-"""Records as far as their definitions and classes tell, mapped or not yet: what computations may name."""
+"""Outlines of records, mapped or not yet mapped: the names that computations may use."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from .non_column_attributes import describe, of_no_column
 class Way:
     """A relationship of a record.
 
-    :ivar is_many: whether there may be several; ``None`` if SQLAlchemy has still to find out.
-    :ivar by_key: whether a key of the record itself leads there; ``None`` likewise.
+    :ivar is_many: whether it is a collection; ``None`` if SQLAlchemy has not determined it yet.
+    :ivar by_key: whether the record itself has the referring key; ``None`` likewise.
     :ivar is_declared: whether that key is a foreign key.
-    :ivar key: what it shares with its reverse alone; ``None`` if that is not known.
+    :ivar key: identifies the relationship and its reverse; ``None`` if it is not known.
     """
 
     target: Callable[[], Outline]
@@ -44,11 +44,11 @@ class Way:
 
 @dataclass(eq=False, slots=True)
 class Outline:
-    """What a record has.
+    """The known attributes of a record.
 
-    :ivar columns: by attribute; ``None`` where the column is not known.
-    :ivar ways: relationships; ``None`` where it is not known where one leads.
-    :ivar is_open: whether it may have more than is listed.
+    :ivar columns: columns by attribute; ``None`` if the column is not known.
+    :ivar ways: relationships by attribute; ``None`` if the target is not known.
+    :ivar is_open: whether it may have attributes that are not listed.
     :ivar mapped_class: the class, once it is mapped.
     """
 
@@ -60,16 +60,16 @@ class Outline:
 
     @property
     def stored(self) -> set[Column[Any]]:
-        """Every column of the record's tables, where they are known."""
+        """All known columns of the record's tables."""
         mapper: Mapper[Any] | None = None if self.mapped_class is None else class_mapper(self.mapped_class, False)
         tables = () if mapper is None else mapper.tables
         columns = [*self.columns.values(), *(column for table in tables for column in table.columns)]
         return {column for column in columns if isinstance(column, Column)}
 
     def way(self, name: object) -> Way:
-        """Return a relationship.
+        """Return the relationship ``name``.
 
-        :raises DefinitionFault: if there is none of that name.
+        :raises DefinitionFault: if there is none.
         """
         if isinstance(name, str) and name in self.ways:
             found = self.ways[name]
@@ -130,14 +130,14 @@ class Outline:
         return record
 
     def has(self, attribute: object) -> bool:
-        """Whether there is, or may be, an attribute of that name."""
+        """Whether the record has, or may have, an attribute of that name."""
         return self.is_open or (isinstance(attribute, str) and (attribute in self.columns or attribute in self.ways))
 
 
 def no_foreign_key(name: str) -> DefinitionFault:
-    """Return the fault of a path along columns that are not a foreign key."""
+    """Return the fault of a path that does not follow a foreign key."""
     return DefinitionFault(
-        f"the path to {name} does not follow a foreign key, so that its rows cannot be kept still while they are read; "
+        f"the path to {name} does not follow a foreign key, so that its rows cannot be locked while they are read; "
         "declare the ForeignKey"
     )
 
@@ -146,9 +146,9 @@ class Outlines:
     """The outlines of all records: of mapped classes, and of one compilation's definitions.
 
     :param plans: the tables of definitions that are not mapped yet.
-    :param relations: those between them, by name.
-    :param disputed: names of records that are given with two meanings.
-    :param unplanned: relations that are not among ``relations``, because of a fault.
+    :param relations: the relations between them, by name.
+    :param disputed: names of records with conflicting definitions.
+    :param unplanned: relations that are not in ``relations`` because of a fault.
     :ivar planned: the outlines of ``plans``.
     """
 
@@ -172,7 +172,7 @@ class Outlines:
             self._note_unknown(relation)
 
     def find(self, ref: RecordRef) -> Outline:
-        """Return the outline of the record that ``ref`` means.
+        """Return the outline of the record that ``ref`` refers to.
 
         :raises DefinitionFault: if there is no such record.
         """
@@ -195,10 +195,10 @@ class Outlines:
         return self._mapped[mapper]
 
     def _outline_of(self, mapper: Mapper[Any]) -> Outline:
-        """Return what the class has by now; configuring a class that waits for another would break it for good."""
-        # functions of where= may do with the class what would configure it
+        """Return the outline of a class without configuring it, which would fail for good before all classes exist."""
+        # functions of where= may use the class in ways that configure it
         found = Outline(record_name(mapper), {}, mapped_class=mapper.class_ if mapper.configured else None)
-        # Mapper.attrs would configure
+        # Mapper.attrs would configure the mappers
         for name, prop in mapper._props.items():  # pyright: ignore[reportPrivateUsage]
             if isinstance(prop, ColumnProperty):
                 found.columns[name] = prop.columns[0]
@@ -218,7 +218,7 @@ class Outlines:
         if callable(target) and not isinstance(target, type):
             try:
                 target = target()
-            except Exception:  # noqa: BLE001  whatever the application's function misses by now
+            except Exception:  # noqa: BLE001  the function may use names that are not imported yet
                 return None
         try:
             mapper = resolve_record(self._metadata, target)
@@ -228,7 +228,7 @@ class Outlines:
 
     @cached_property
     def _backrefs(self) -> set[str]:
-        """Names of relationships that other classes will give to theirs."""
+        """Names of backrefs that other classes add to their targets."""
         found: set[str] = set()
         for mapper in Catalog.of(self._metadata).all_mappers():
             for prop in mapper._props.values():  # pyright: ignore[reportPrivateUsage]
@@ -237,7 +237,7 @@ class Outlines:
         return found
 
     def _relate(self, relation: Relation) -> None:
-        """Add the relationships that ``relation`` makes."""
+        """Add the relationships that ``relation`` creates."""
         is_known = has_known_type(relation)
         own = self.planned.get(relation.name)
         side = None if own is not None else holding_side(relation)

@@ -1,4 +1,4 @@
-"""Values that are computed from themselves: by way of their members, back to the row that they stand in."""
+"""Detection of self-dependent computations: values computed, through their members, from themselves."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .record_outlines import Outline
 
 
 class SelfDependencies:
-    """Collects which values read others of their own row, and finds those that never settle.
+    """Collect the computed values that each value reads on its own row, and find self-dependent ones.
 
-    Values of *other* rows of the same table are not a circle: a node may well add up the totals of its children.
+    Reading values of *other* rows of the same table is allowed: a node may sum the totals of its children.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class SelfDependencies:
         self._reads: dict[Column[Any], list[Column[Any]]] = {}
 
     def add(self, host: Outline, attribute: str, column: Column[Any], named: References) -> None:
-        """Take in a value of members that stands in ``column``."""
+        """Add the aggregate in ``column``."""
         self._places[column] = host.name, attribute
         way = host.way(named.members)
         for path in _paths(named):
@@ -36,13 +36,13 @@ class SelfDependencies:
             is_reverse = back is not None and back.key is not None and back.key == way.key and not way.by_key
             if back is None or not is_reverse or not back.by_key:
                 continue
-            with suppress(DefinitionFault):  # it has been noted
+            with suppress(DefinitionFault):  # already collected
                 there = back.target()
                 columns: list[Any] = [there.columns.get(name) for name in (there.columns if last == "*" else [last])]
                 self._reads.setdefault(column, []).extend(c for c in columns if computation_of(c) is not None)
 
     def faults(self) -> Iterator[DefinitionFault]:
-        """Give a fault for each value that is computed from itself."""
+        """Yield a fault for each self-dependent computation."""
         for column, (record, attribute) in self._places.items():
             circle = self._way_back(column)
             if circle is not None:

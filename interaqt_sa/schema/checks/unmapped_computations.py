@@ -1,4 +1,4 @@
-"""What would be wrong with computations, told together with definitions that cannot be mapped."""
+"""Checks of computations that are reported together with definitions that cannot be mapped."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def check_computations(
     values: Iterable[tuple[Dictionary, Column[Any] | None]],
     faults: Faults,
 ) -> None:
-    """Note what is wrong with the computations of definitions, and of the application's own classes.
+    """Collect the faults of the computations of definitions and of the application's own classes.
 
-    Definitions of earlier calls may wait for relations of later ones, so they are not looked at. What cannot be said,
-    because it depends on a definition that is at fault or a class that is yet to be mapped, is left for later.
+    Definitions of earlier calls may refer to relations of later ones, so they are not checked. Checks that depend on a
+    faulty definition or on a class that is not mapped yet are deferred.
 
     :param plans: the tables of records that are not mapped yet.
-    :param values: dictionaries that have no table yet, with the columns of their values, where there are any.
+    :param values: dictionaries that have no table yet, with the columns of their values; ``None`` for a faulty column.
     """
     checks = ComputationChecks(outlines, faults)
     for name, plan in plans.items():
@@ -41,7 +41,7 @@ def check_computations(
                 column = plan.columns.get(prop.name)
                 checks.check_value(prop.computation, column, table, columns, outline, prop.name)
         rows = plan.definition.computation
-        if is_computation(rows) and not rows.gives_value:  # what else it is has been noted
+        if is_computation(rows) and not rows.gives_value:  # any other value is already collected as a fault
             checks.check_rows(rows, table, columns, outline)
     for dictionary, column in values:
         if is_computation(dictionary.computation):

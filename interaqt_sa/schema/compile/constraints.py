@@ -1,4 +1,4 @@
-"""Declared constraints as constraints and unique indexes of the tables."""
+"""Compile declared constraints into constraints and unique indexes of tables."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _compiled(metadata: MetaData, plan: TablePlan, declared: Constraint) -> Any:
         constraint.info.update(info)
         return constraint
     predicate = _predicate(plan, declared.where)
-    # Alembic sees a changed predicate only by a changed name
+    # Alembic detects a changed predicate only by a changed name
     digest = hashlib.sha256(_literal(predicate).encode()).hexdigest()[:8]
     return Index(
         fit_identifier(f"uq_{plan.name}_{declared.name}_{digest}"),
@@ -100,7 +100,7 @@ def _column(plan: TablePlan, attribute: str) -> Column[Any]:
 
 
 class _OwnColumns:
-    """Stands for the mapped class, which does not exist yet, in the predicate of a partial index."""
+    """A stand-in for the mapped class, which does not exist yet, in the predicate of a partial index."""
 
     def __init__(self, plan: TablePlan) -> None:
         self._plan = plan
@@ -118,7 +118,7 @@ def _predicate(plan: TablePlan, where: Where) -> ColumnElement[bool]:
 
 
 def _literal(predicate: ColumnElement[bool]) -> str:
-    """Return a predicate as an index contains it, without parameters."""
+    """Return the SQL text of a predicate, with literals in place of parameters."""
     try:
         return str(predicate.compile(compile_kwargs={"literal_binds": True}))
     except (CompileError, StatementError, NotImplementedError) as error:

@@ -1,4 +1,4 @@
-"""What a definition must fulfil on its own, whatever it is compiled beside."""
+"""Checks of single definitions, which do not depend on other definitions."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _LATER = {
     Entity: ("base_entity", "match_expression", "input_entities", "common_properties", "identity", "retention"),
     Relation: ("base_relation", "match_expression", "input_relations"),
 }
-#: What a relation with rows of its own has besides its properties and its id.
+#: Attributes of a relation with rows of its own, besides its properties and id.
 LINK_ATTRIBUTES = frozenset(("source", "target", "source_id", "target_id"))
-#: What every record has by itself.
+#: Attributes that every record has without declaring them.
 OWN_ATTRIBUTES: dict[type[Any], set[str]] = {Entity: {"id"}, Relation: {"id", *LINK_ATTRIBUTES}}
 
 
 def check_record(definition: Entity | Relation, faults: Faults) -> None:
-    """Note what is wrong with a record; its properties and constraints are checked when their columns are planned."""
+    """Collect the faults of a record; properties and constraints are checked when their columns are planned."""
     name, kind = definition.name, type(definition)
     with faults.caught(name, record=name):
         check_mapped_name(kind.__name__, name)
@@ -59,7 +59,7 @@ def _gives_rows(computation: object) -> bool:
 
 
 def may_have_more(definition: Entity | Relation) -> bool:
-    """Whether the record is meant to have attributes besides its properties, which a fault keeps out."""
+    """Whether the record would have further attributes if its definition had no faults."""
     if len(properties_of(definition)) < len(definition.properties):
         return True
     return any(_is_given(getattr(definition, option)) for option in _LATER[type(definition)])
@@ -70,18 +70,18 @@ def _is_given(value: Any) -> bool:
 
 
 def properties_of(definition: Entity | Relation) -> list[Property]:
-    """Return the properties; what is none has been noted by :func:`check_record`."""
+    """Return the valid properties; :func:`check_record` collects the faults of others."""
     return [prop for prop in _anything(definition.properties) if isinstance(prop, Property)]
 
 
 def constraints_of(definition: Entity | Relation) -> list[Constraint]:
-    """Return the constraints; what is none has been noted by :func:`check_record`."""
+    """Return the valid constraints; :func:`check_record` collects the faults of others."""
     given = _anything(definition.constraints)
     return [constraint for constraint in given if isinstance(constraint, (UniqueConstraint, NonNullConstraint))]
 
 
 def _anything(given: Any) -> Iterable[Any]:
-    """Return what type checkers believe to be right already."""
+    """Return an argument as values of any type, which the annotation of its parameter rules out."""
     return cast("Iterable[Any]", given)
 
 
@@ -93,17 +93,17 @@ def _check_members(record: str, where: str, given: Iterable[Any], kinds: tuple[t
 
 
 def is_text(given: Any) -> bool:
-    """Likewise for names."""
+    """Whether ``given``, annotated as a string, is one."""
     return isinstance(given, str)
 
 
 def is_computation(given: Any) -> TypeGuard[Computation[Any]]:
-    """Whether ``given`` is what type checkers believe it to be."""
+    """Whether ``given``, annotated as a computation, is one."""
     return isinstance(given, Computation)
 
 
 def has_known_type(relation: Relation) -> bool:
-    """Whether it is said how many sources and targets belong together."""
+    """Whether the cardinality of ``relation`` is valid."""
     return relation.type in get_args(Cardinality)
 
 
@@ -123,7 +123,7 @@ def _check_relation(relation: Relation, faults: Faults) -> None:
 
 
 def check_property(record: str, prop: Property, faults: Faults) -> None:
-    """Note what is wrong with a property, but for its type."""
+    """Collect the faults of a property, except those of its type."""
     where = f"{record}.{prop.name}"
     with faults.caught(where, record=record, property=prop.name):
         check_mapped_name("Property", prop.name)
@@ -148,7 +148,7 @@ def check_property(record: str, prop: Property, faults: Faults) -> None:
     elif computed is not None and not _is_made_of(prop, computation):
         found.append(f"{where} has both computed= and computation=; keep one")
     if computation is not None and prop.default is not None:
-        found.append(f"{where} has a computation and a default; the computation says the first value, remove default=")
+        found.append(f"{where} has a computation and a default; the computation sets the first value, remove default=")
     for message in found:
         faults.add(message, record=record, property=prop.name)
 
@@ -158,9 +158,9 @@ def _is_made_of(prop: Property, computation: Any) -> bool:
 
 
 def check_constraint(declared: Constraint) -> None:
-    """Refuse a constraint that could not be one of any record.
+    """Check a constraint independently of its record.
 
-    :raises DefinitionFault: saying what is wrong with it.
+    :raises DefinitionFault: if its name or its properties are invalid.
     """
     check_name(type(declared).__name__, declared.name)
     listed: tuple[Any, ...] = declared.properties if isinstance(declared, UniqueConstraint) else (declared.property,)
@@ -172,7 +172,7 @@ def check_constraint(declared: Constraint) -> None:
 
 
 def check_dictionary(dictionary: Dictionary, faults: Faults) -> None:
-    """Note what is wrong with a dictionary, but for its type."""
+    """Collect the faults of a dictionary, except those of its type."""
     name = dictionary.name
     computation: Any = dictionary.computation
     where = f"Dictionary {name!r}"

@@ -1,4 +1,4 @@
-"""Dictionaries: a table of one row each, so that values have types and locks of their own."""
+"""Tables of dictionaries: one with a single row for each, so that each value has its own type and row lock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..naming import fit_identifier, snake_case
 
 #: Key of ``Table.info``: name of the dictionary whose value the table holds.
 DICTIONARY_KEY = f"{INFO_KEY}.dictionary"
-#: The key of the only row.
+#: The key of the single row.
 ROW_ID = 1
 
 
@@ -26,7 +26,7 @@ def dictionary_table_name(dictionary: Dictionary) -> str:
 
 
 def build_dictionary(dictionary: Dictionary, value: Column[Any], metadata: MetaData) -> Table:
-    """Add the table of ``dictionary`` to ``metadata``; creating it in a database also writes its row."""
+    """Add the table of ``dictionary`` to ``metadata``; creating it in a database also inserts its row."""
     table = Table(
         dictionary_table_name(dictionary),
         metadata,
@@ -43,9 +43,9 @@ def _write_row(table: Table, connection: Connection, **_: Any) -> None:
 
 
 def write_missing_rows(connection: Connection, metadata: MetaData) -> list[str]:
-    """Write the row of every dictionary that has none, with its default; repeatable.
+    """Insert the missing rows of dictionaries, with their defaults; idempotent.
 
-    ``create_all`` has done so already; this is for tables that came by a migration.
+    ``create_all`` inserts the row of each table that it creates; this is for tables created by a migration.
 
     :return: names of the dictionaries whose row was missing.
     """
@@ -59,7 +59,7 @@ def write_missing_rows(connection: Connection, metadata: MetaData) -> list[str]:
 
 
 def dictionary_mapper(metadata: MetaData, ref: str | Dictionary) -> Mapper[Any]:
-    """Return the mapper of a dictionary; its rows have ``value``.
+    """Return the mapper of a dictionary, whose single row has the attribute ``value``.
 
     :raises DefinitionFault: if there is no such dictionary.
     """

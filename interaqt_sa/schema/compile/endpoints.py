@@ -1,4 +1,4 @@
-"""The two ends of a relation: a record that is being compiled, or one that is mapped already."""
+"""The endpoints of relations: records that are being compiled or already mapped."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .tables import TablePlan
 
 @dataclass(slots=True)
 class Endpoint:
-    """A record that a relation leads to.
+    """A record at one end of a relation.
 
-    :ivar plan: its table, if it is being compiled.
-    :ivar mapper: its mapper, if it is mapped already.
-    :ivar claimed: names that relations of this compilation add to a mapped class.
+    :ivar plan: the plan of its table, if it is being compiled.
+    :ivar mapper: its mapper, if it is already mapped.
+    :ivar claimed: attributes that relations of this compilation add to a mapped class.
     """
 
     metadata: MetaData
@@ -48,7 +48,7 @@ class Endpoint:
 
     @property
     def table(self) -> Table:
-        """The table, once it is in the MetaData."""
+        """The table, once it has been added to the MetaData."""
         if self.mapper is not None:
             table: Any = self.mapper.local_table
             return cast("Table", table)
@@ -57,12 +57,12 @@ class Endpoint:
 
     @property
     def mapped_class(self) -> type[Any]:
-        """The mapped class, once there is one."""
+        """The mapped class, once it exists."""
         return self.mapper.class_ if self.mapper is not None else Catalog.of(self.metadata).classes[self.name]
 
     @property
     def key(self) -> ColumnElement[Any]:
-        """The primary key, once the table is in the MetaData."""
+        """The primary key column, once the table has been added to the MetaData."""
         return self.table.columns["id"] if self.mapper is None else self.mapper.primary_key[0]
 
     @property
@@ -71,7 +71,7 @@ class Endpoint:
 
     @property
     def key_path(self) -> str:
-        """The primary key as a foreign key names it; its table may still be missing from the MetaData."""
+        """The target of a foreign key to the record, whose table may still be missing from the MetaData."""
         if self.mapper is not None:
             key = self.mapper.primary_key[0]
             return f"{key.table.fullname}.{key.name}"
@@ -79,7 +79,7 @@ class Endpoint:
         return f"{self.plan.path(self.metadata)}.id"
 
     def is_taken(self, attribute: str) -> bool:
-        """Whether the record has ``attribute`` already, or gets it in this compilation."""
+        """Whether the record has ``attribute`` already, or is given it by this compilation."""
         if self.plan is not None:
             return attribute in self.plan.attributes
         assert self.mapper is not None
@@ -89,14 +89,14 @@ class Endpoint:
         """Whether the mapped class declares ``attribute`` as a relationship of its own."""
         if self.mapper is None or attribute in self.claimed:
             return False
-        # Mapper.attrs would configure all mappers, of which some may still be missing
+        # Mapper.attrs would configure all mappers, whose targets may not be imported yet
         return isinstance(self.mapper._props.get(attribute), RelationshipProperty)  # pyright: ignore[reportPrivateUsage]
 
     def leads_to(self, attribute: str, other: Endpoint, *, is_many: bool) -> bool:
-        """Whether a relationship of the mapped class may be one to ``other``."""
+        """Whether a relationship of the mapped class may refer to ``other``."""
         assert self.mapper is not None
         prop: Any = self.mapper._props[attribute]  # pyright: ignore[reportPrivateUsage]
-        # an annotation such as Mapped[list[...]] says it before SQLAlchemy has found out
+        # an annotation such as Mapped[list[...]] determines it before the mapper is configured
         known = True if prop.uselist is None and prop.collection_class is not None else prop.uselist
         if known not in (None, is_many):
             return False
@@ -105,11 +105,11 @@ class Endpoint:
             return target.rpartition(".")[2] == other.name
         mapper: Any = mapper_of(target) if isinstance(target, type) else target
         if not getattr(mapper, "is_mapper", False):
-            return True  # a function, which may be asked only when all classes are there
+            return True  # a function, which can be called only when all classes exist
         return other.mapper is not None and bool(mapper.common_parent(other.mapper))
 
     def claim(self, attribute: str) -> None:
-        """Take ``attribute`` for a relation."""
+        """Reserve ``attribute`` for a relation."""
         (self.claimed if self.plan is None else self.plan.attributes).add(attribute)
 
     def foreign_keys_to(self, other: Endpoint) -> list[Column[Any]]:
@@ -117,14 +117,14 @@ class Endpoint:
         if self.mapper is None:
             return []
         single = [key.elements[0] for key in self.table.foreign_key_constraints if len(key.elements) == 1]
-        if self.mapper.inherits is not None:  # the key of a lower table refers to the rest of the same row
+        if self.mapper.inherits is not None:  # the primary key of a joined subclass refers to its base table
             single = [key for key in single if not key.parent.primary_key]
         found = [key.parent for key in single if key.target_fullname == other.key_path]
         return sorted(found, key=lambda column: column.name)
 
 
 class Endpoints:
-    """Finds the endpoints of relations."""
+    """Look up and cache the endpoints of relations."""
 
     def __init__(self, metadata: MetaData, plans: dict[str, TablePlan]) -> None:
         self._metadata = metadata
@@ -132,9 +132,9 @@ class Endpoints:
         self._found: dict[str, Endpoint] = {}
 
     def find(self, ref: RecordRef) -> Endpoint:
-        """Return the endpoint that ``ref`` means.
+        """Return the endpoint that ``ref`` refers to.
 
-        :raises DefinitionFault: if there is no such record, or no foreign key can lead to it.
+        :raises DefinitionFault: if there is no such record, or a foreign key cannot refer to it.
         """
         if not isinstance(ref, type) and (plan := self._plans.get(ref_name(ref))) is not None:
             return self._found.setdefault(plan.definition.name, Endpoint(self._metadata, plan=plan))

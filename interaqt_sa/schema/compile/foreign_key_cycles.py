@@ -1,4 +1,4 @@
-"""Records that refer to each other in a circle."""
+"""Foreign-key cycles between the tables of relations."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .relations import ForeignKeyPlan
 
 
 def break_cycles(metadata: MetaData, held: Iterable[ForeignKeyPlan]) -> None:
-    """Mark the relations whose foreign keys close a circle of tables.
+    """Mark the relations whose foreign keys close a foreign-key cycle.
 
-    Rows of such tables cannot all be inserted after those they refer to, so the marked keys are written afterwards, by
-    an UPDATE. Which key of a circle that is follows from names, not from the order of declarations.
+    Rows of such tables cannot all be inserted after the rows they refer to, so the marked keys are written afterwards,
+    by an UPDATE. Which key of a cycle is marked depends on the names of relations, not on the order of definitions.
     """
     edges: dict[str, set[str]] = {}
     for table in metadata.tables.values():
@@ -22,7 +22,7 @@ def break_cycles(metadata: MetaData, held: Iterable[ForeignKeyPlan]) -> None:
     for plan in sorted(held, key=lambda plan: (plan.column_attribute is not None, plan.relation.name)):
         host, other = (end.key_path.rpartition(".")[0] for end in (plan.host, plan.other))
         if host == other:
-            continue  # the rows of one table are sorted one by one
+            continue  # the unit of work sorts the rows of a self-referential table
         if _leads(edges, other, host):
             plan.closes_cycle = True
             if plan.column_attribute is not None:

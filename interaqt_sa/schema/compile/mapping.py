@@ -1,4 +1,4 @@
-"""Mapped classes of compiled records, and the relationships between them."""
+"""Map the classes of compiled records and the relationships between them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ...definitions.computation import INFO_KEY, Computation
 from ..metadata_state import Catalog
 from .relations import ForeignKeyPlan, LinkPlan, index, unique
 
-#: Key of ``relationship(info=…)``: name of the relation that it belongs to.
+#: Key of ``relationship(info=…)``: name of its relation.
 RELATION_KEY = f"{INFO_KEY}.relation"
 
 
 def home_registry(base: Any, metadata: MetaData) -> registry:
-    """Return the registry for the classes of definitions: that of ``base`` if it has one, else a private one."""
+    """Return the registry for the classes of definitions: the registry of ``base``, else a private one."""
     catalog = Catalog.of(metadata)
     if catalog.home is None:
         known = getattr(base, "registry", base)
@@ -29,10 +29,10 @@ def home_registry(base: Any, metadata: MetaData) -> registry:
 def map_class(
     home: registry, name: str, table: Table, columns: dict[str, Column[Any]], computation: Computation[Any] | None
 ) -> type[Any]:
-    """Return a new class called ``name`` that is mapped to ``table``.
+    """Return a new class ``name`` that is mapped to ``table``.
 
-    :param columns: by attribute.
-    :param computation: what derives its rows; the mapper's hook reads it from the class.
+    :param columns: columns by attribute.
+    :param computation: derives its rows; the ``instrument_class`` listener reads it from the class.
     """
     namespace: dict[str, Any] = {
         "__module__": __name__,
@@ -52,7 +52,7 @@ def _repr(self: Any) -> str:
 
 
 def add_foreign_key(held: ForeignKeyPlan, metadata: MetaData) -> None:
-    """Give both ends of a relation their relationships, and a host that was mapped before the column."""
+    """Add the relationships at both ends of a relation, and the key column to a host that is already mapped."""
     host, other = _mapper(held.host.mapped_class), _mapper(held.other.mapped_class)
     if held.column_attribute is not None and held.host.mapper is not None:
         held.host.table.append_column(held.column)
@@ -84,14 +84,14 @@ def add_foreign_key(held: ForeignKeyPlan, metadata: MetaData) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """A relationship that is to be: where it stands, and its options."""
+    """A relationship to be added: mapper, attribute and options."""
 
     mapper: Mapper[Any]
     attribute: str
     options: dict[str, Any]
 
     def add(self, other: _End, **options: Any) -> None:
-        """Add the relationship to the class of ``other``."""
+        """Add the relationship, with the class of ``other`` as its target."""
         self.mapper.add_property(self.attribute, relationship(other.mapper.class_, **self.options, **options))
 
 
@@ -99,7 +99,7 @@ def _relate(one: _End, other: _End) -> None:
     """Add a relationship and its reverse."""
     for near, far in ((one, other), (other, one)):
         if near.mapper.configured:
-            # what is added to it is initialized at once, and would look for a reverse that is not there yet
+            # a configured mapper initializes the relationship at once, before its reverse exists
             near.add(far, backref=backref(far.attribute, **far.options))
             return
     one.add(other, back_populates=other.attribute)
@@ -109,8 +109,8 @@ def _relate(one: _End, other: _End) -> None:
 def add_link(held: LinkPlan) -> None:
     """Relate the class of a relation to both ends, and the ends to each other through its table.
 
-    The relationships through the table only read: a row of it is a record of its own, which is written as such. With
-    an end its links are deleted, by the session, so that each is seen.
+    The relationships through the table are view-only, because its rows are records of their own. The links of a deleted
+    end are deleted by the session, so that each delete is flushed as a write.
     """
     relation = held.relation
     link = Catalog.of(held.source.metadata).classes[relation.name]

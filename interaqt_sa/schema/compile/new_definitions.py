@@ -1,4 +1,4 @@
-"""What a call of compile_schema adds to what a MetaData already has."""
+"""Definitions that a call of compile_schema adds to a MetaData."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _D = TypeVar("_D", Entity, Relation, Dictionary)
 
 
 def ends_of(relation: Relation) -> Iterator[tuple[str, str]]:
-    """Give the name of the record at each end, where there is one, and the attribute that it has there."""
+    """Yield the name of the record at each valid end of a relation, and the attribute that it has there."""
     for ref, attribute in ((relation.source, relation.source_property), (relation.target, relation.target_property)):
-        with suppress(DefinitionFault):  # what is not a record is a fault of the relation
+        with suppress(DefinitionFault):  # an end that is not a record is a fault of the relation
             yield ref_name(ref), attribute
 
 
 class Declarations:
     """The definitions of one call that are not compiled yet.
 
-    :ivar entities: by name; so are ``relations`` and ``dictionaries``.
-    :ivar endpoints: names of the records that the relations lead to.
-    :ivar disputed: names of definitions that are given with two meanings, or in the wrong place.
-    :ivar unplanned: relations among these.
+    :ivar entities: entities by name; likewise ``relations`` and ``dictionaries``.
+    :ivar endpoints: names of the records that the relations refer to.
+    :ivar disputed: names of definitions that are given twice, conflict, or are passed to the wrong parameter.
+    :ivar unplanned: the relations among them.
     """
 
     def __init__(self, catalog: Catalog, faults: Faults) -> None:
@@ -54,11 +54,11 @@ class Declarations:
         dictionaries: Iterable[Dictionary],
         event_sources: Iterable[Any],
     ) -> None:
-        """Take in what is new, and note every fault that a definition has on its own."""
+        """Add the new definitions, and collect the faults of each one by itself."""
         given_entities = [getattr(source, "entity", None) for source in event_sources]
         of_events = [entity for entity in given_entities if isinstance(entity, Entity)]
         listed = list(entities)
-        # event sources share records: each is meant once, unless it differs from one that is listed
+        # event sources share entities: equal ones are added once
         listed += [entity for n, entity in enumerate(of_events) if entity not in listed and entity not in of_events[:n]]
         declared = {record_name(mapper) for mapper in self._catalog.all_mappers()} - self._catalog.classes.keys()
         records: dict[str, Entity | Relation] = {}

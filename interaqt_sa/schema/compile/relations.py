@@ -1,4 +1,4 @@
-"""How relations are held: by a foreign key where one is enough, else by a table of their own."""
+"""Plan relations as foreign keys or as link tables."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from .tables import TablePlan, plan_table
 
 @dataclass(slots=True)
 class ForeignKeyPlan:
-    """A relation held by a foreign key.
+    """A relation stored in a foreign key.
 
-    :ivar host: the record whose rows hold it; ``attribute`` leads from there to ``other``, ``reverse`` back.
-    :ivar column: the column, and ``column_attribute`` its name on a host that does not have it yet.
-    :ivar closes_cycle: whether the key can only be written after both rows.
+    :ivar host: the record with the foreign key.
+    :ivar attribute: the relationship from ``host`` to ``other``.
+    :ivar reverse: the relationship from ``other`` to ``host``.
+    :ivar column: the foreign key column.
+    :ivar column_attribute: its attribute on a host that does not have it yet.
+    :ivar closes_cycle: whether the key closes a foreign-key cycle, so that it is written after both rows.
     """
 
     relation: Relation
@@ -39,7 +42,7 @@ class ForeignKeyPlan:
 
 @dataclass(slots=True)
 class LinkPlan:
-    """A relation with rows of its own, in the table ``plan``."""
+    """A relation with rows of its own, stored in the table ``plan``."""
 
     relation: Relation
     plan: TablePlan
@@ -50,7 +53,7 @@ class LinkPlan:
 def needs_table(relation: Relation, endpoints: set[str]) -> bool:
     """Whether ``relation`` has rows of its own.
 
-    :param endpoints: names of the records that relations lead to; a relation may be among them.
+    :param endpoints: names of the records that relations refer to; a relation may be among them.
     """
     return bool(
         relation.type == "n:n"
@@ -62,13 +65,13 @@ def needs_table(relation: Relation, endpoints: set[str]) -> bool:
 
 
 def holding_side(relation: Relation) -> Literal["source", "target"]:
-    """Return which end has the foreign key, if ``relation`` is held by one."""
-    # the dependent side of a 1:1 holds it; without a dependent side, the source
+    """Return the end that has the foreign key of a relation without a table."""
+    # in a 1:1 relation the dependent side, by default the source
     return "target" if relation.type == "1:n" or relation.is_target_reliance else "source"
 
 
 class RelationPlanner:
-    """Plans relations into the tables of their endpoints.
+    """Plan relations into the tables of their endpoints.
 
     :param relations: all relations of the compilation, by name.
     """
@@ -85,14 +88,14 @@ class RelationPlanner:
         self._added: set[tuple[Table, str]] = set()
 
     def plan_all(self) -> list[ForeignKeyPlan | LinkPlan]:
-        """Return how each relation is held, but for those with a fault."""
+        """Return the plans of all relations without faults."""
         planned: list[ForeignKeyPlan | LinkPlan] = []
         for relation in self._relations.values():
             held = self._plan(relation)
             if held is not None:
                 planned.append(held)
                 continue
-            # what it would have given to its ends is not a fault of who names it
+            # computations that name the attributes of a faulty relation have no fault of their own
             for name, attribute in ends_of(relation):
                 if name in self._plans:
                     self._plans[name].faulty.add(attribute)
@@ -146,7 +149,7 @@ class RelationPlanner:
                 wanted = f"{'many' if is_many else 'one'} {far.name}"
                 raise DefinitionFault(
                     f"{end.name}.{name} is a relationship of the class, but not one to {wanted}; "
-                    "rename the relation's property, or mend the relationship"
+                    "rename the relation's property, or fix the relationship"
                 )
         return ForeignKeyPlan(relation, host, attribute, other, reverse, column, column_attribute)
 
@@ -170,7 +173,7 @@ class RelationPlanner:
         return column
 
     def _existing_key(self, relation: Relation, host: Endpoint, other: Endpoint, attribute: str) -> Column[Any] | None:
-        """Return the foreign key of a mapped class that holds ``relation``, if there is one."""
+        """Return the existing foreign key of a mapped class that can store ``relation``, if there is one."""
         wanted = f"{snake_case(attribute)}_id"
         free = [column for column in host.foreign_keys_to(other) if column not in self._adopted]
         named = [column for column in free if column.name == wanted]
@@ -224,7 +227,7 @@ class RelationPlanner:
 
 
 def plan_links(relations: dict[str, Relation], endpoints: set[str], faults: Faults) -> dict[str, TablePlan]:
-    """Return the tables of the relations that have rows of their own."""
+    """Return the planned tables of the relations that have rows of their own."""
     planned = {
         name: plan_table(relation, faults) for name, relation in relations.items() if needs_table(relation, endpoints)
     }
@@ -240,7 +243,7 @@ def _sides(relation: Relation) -> tuple[str, str]:
 def _pair_items(
     metadata: MetaData, relation: Relation, table: str, source: Column[Any], target: Column[Any]
 ) -> list[SchemaItem]:
-    # who may occur once is unique by himself; a unique key also serves as the index of its first column
+    # an end that may occur once is unique by itself; a unique key also serves as the index of its first column
     match relation.type:
         case "n:n":
             return [unique(metadata, table, source, target), index(metadata, table, target)]
@@ -253,20 +256,20 @@ def _pair_items(
 
 
 def foreign_key_column(metadata: MetaData, table: str, name: str, other: Endpoint, *, nullable: bool) -> Column[Any]:
-    """Return a column that refers to ``other``."""
+    """Return a foreign key column that refers to ``other``."""
     constraint = None if "fk" in metadata.naming_convention else fit_identifier(f"fk_{table}_{name}")
     return Column(name, other.key_type, ForeignKey(other.key_path, name=constraint), nullable=nullable)
 
 
 def unique(metadata: MetaData, table: str, *columns: Column[Any], name: str | None = None) -> UniqueConstraint:
-    """Return a unique constraint.
+    """Return a unique constraint, named by the MetaData's convention if it has one.
 
-    :param name: its logical name if it has one.
+    :param name: its logical name; default: the names of the columns.
     """
     convention = str(metadata.naming_convention.get("uq", ""))
     if "%(constraint_name)s" in convention:
         return UniqueConstraint(*columns, name=name or "_".join(column.name for column in columns))
-    # a convention that looks at the first column only would give two constraints one name
+    # a convention that uses only the first column could give two constraints the same name
     if convention and name is None and (len(columns) == 1 or "column_0_N" in convention or "column_0N" in convention):
         return UniqueConstraint(*columns)
     label = name or "_".join(column.name for column in columns)
@@ -276,7 +279,7 @@ def unique(metadata: MetaData, table: str, *columns: Column[Any], name: str | No
 def index(metadata: MetaData, table: str, column: Column[Any]) -> Index:
     """Return the index of a foreign key."""
     name = fit_identifier(f"ix_{table}_{column.name}")
-    # SQLAlchemy's own convention says the same, but shortens long names differently for each database
+    # SQLAlchemy's default convention yields the same name, but truncates long ones differently for each database
     return Index(None if "ix" in metadata.naming_convention and _is_users_own(metadata, "ix") else name, column)
 
 

@@ -1,4 +1,4 @@
-"""The tables of entities and relations, planned before anything is added to the MetaData."""
+"""Plans of the tables of entities and relations, made before anything is added to the MetaData."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .definition_checks import OWN_ATTRIBUTES, check_property, is_computation, p
 
 @dataclass(slots=True)
 class TablePlan:
-    """The table of one record, still apart from its MetaData.
+    """The planned table of one record, not attached to a MetaData.
 
-    :ivar columns: by attribute of the record, in order.
-    :ivar references: the foreign-key columns, by relation property.
+    :ivar columns: columns by attribute, in order.
+    :ivar references: the foreign key columns, by relation property.
     :ivar items: constraints and indexes.
-    :ivar attributes: every name on the record that is taken, also by relations.
-    :ivar faulty: properties that have no column, because something is wrong with them.
+    :ivar attributes: all attributes of the record, including those added by relations.
+    :ivar faulty: properties without a column because of a fault.
     """
 
     definition: Entity | Relation
@@ -41,7 +41,7 @@ class TablePlan:
     faulty: set[str] = field(default_factory=set[str])
 
     def add_column(self, attribute: str, column: Column[Any], faults: Faults) -> None:
-        """Add a column; two of one name are a fault."""
+        """Add a column, and collect a fault if its name is taken."""
         record = self.definition.name
         if any(column.name == known.name for known in self.columns.values()) or column.name == "id":
             faults.add(
@@ -54,12 +54,12 @@ class TablePlan:
         self.attributes.add(attribute)
 
     def path(self, metadata: MetaData) -> str:
-        """Return the name of the table with its schema in front, as ``metadata`` and foreign keys know it."""
+        """Return the name of the table qualified by its schema, as in ``metadata.tables`` and foreign keys."""
         schema = self._arguments()[1].get("schema", metadata.schema)
         return f"{schema}.{self.name}" if isinstance(schema, str) else self.name
 
     def build(self, metadata: MetaData) -> Table:
-        """Add the table, and its sequence, to ``metadata``."""
+        """Add the table and its sequence to ``metadata``."""
         extra, options = deepcopy(self._arguments())
         self.columns = {"id": id_column(self.name, metadata, options.get("schema")), **self.columns}
         return Table(self.name, metadata, *self.columns.values(), *self.items, *extra, **options)
@@ -67,7 +67,7 @@ class TablePlan:
     def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return ``table_args`` as positional and keyword arguments.
 
-        Definitions are shared between schemas, but a SchemaItem belongs to one table: copy them.
+        Definitions are shared between schemas, but a SchemaItem belongs to one table: copy the arguments before use.
         """
         given: Any = self.definition.table_args if isinstance(self.definition, Entity) else ()
         if given and isinstance(given[-1], dict):
@@ -76,7 +76,7 @@ class TablePlan:
 
 
 def build_tables(metadata: MetaData, plans: Mapping[str, TablePlan], faults: Faults) -> dict[str, Table]:
-    """Add the tables of ``plans`` to ``metadata``; if one cannot be made, note why, and add none."""
+    """Add the tables of ``plans`` to ``metadata``; if one fails, collect the fault and add none."""
     tables: dict[str, Table] = {}
     known, sequences = set(metadata.tables), set(metadata._sequences)
     for name, plan in plans.items():
@@ -91,13 +91,13 @@ def build_tables(metadata: MetaData, plans: Mapping[str, TablePlan], faults: Fau
     if faults.found:
         for path in set(metadata.tables) - known:
             metadata.remove(metadata.tables[path])
-        for path in set(metadata._sequences) - sequences:  # there is no other way to take a sequence back
+        for path in set(metadata._sequences) - sequences:  # MetaData has no method to remove a sequence
             del metadata._sequences[path]
     return tables
 
 
 def _check_index_names(metadata: MetaData, fresh: Mapping[str, Table], faults: Faults) -> None:
-    """Refuse indexes of one name: databases know them by it alone, whatever their table."""
+    """Collect a fault for each duplicate index name: index names are unique within a schema, not a table."""
     taken: dict[tuple[str | None, str], Table] = {}
     records = {table: name for name, table in fresh.items()}
     for table in sorted(metadata.tables.values(), key=lambda table: table in records):  # the application's come first
@@ -119,11 +119,11 @@ def table_name(definition: Entity | Relation) -> str:
 
 
 def plan_table(definition: Entity | Relation, faults: Faults) -> TablePlan:
-    """Return the table of ``definition`` with the columns of its properties."""
+    """Return the planned table of ``definition`` with the columns of its properties."""
     plan = TablePlan(definition, table_name(definition))
     for prop in properties_of(definition):
         if prop.name in plan.columns or prop.name in OWN_ATTRIBUTES[type(definition)]:
-            continue  # that has been noted
+            continue  # already collected as a fault
         known = len(faults.found)
         check_property(definition.name, prop, faults)
         with faults.caught(f"{definition.name}.{prop.name}", record=definition.name, property=prop.name):
@@ -146,7 +146,7 @@ def property_column(prop: Property) -> Column[Any]:
 
 
 def dictionary_column(dictionary: Dictionary) -> Column[Any]:
-    """Return the column that holds the value of a dictionary.
+    """Return the column for the value of a dictionary.
 
     :raises DefinitionFault: if its type is unknown.
     """
@@ -154,13 +154,13 @@ def dictionary_column(dictionary: Dictionary) -> Column[Any]:
 
 
 def _value_column(name: str, declared: Property | Dictionary, *, nullable: bool) -> Column[Any]:
-    # what is not a computation has been noted
+    # anything but a computation is already collected as a fault
     computation = declared.computation if is_computation(declared.computation) else None
     kind = property_type(declared.type, collection=declared.collection)
     try:
         return Column(
             name,
-            # otherwise the ORM takes an explicit None for a missing value, and the default would replace it
+            # otherwise the ORM would treat an explicit None as a missing value and apply the default
             kind if declared.default is None else kind.evaluates_none(),
             *(() if computation is None else (computation,)),
             nullable=nullable and not (computation is not None and computation.is_never_null),

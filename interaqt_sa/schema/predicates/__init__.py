@@ -1,5 +1,5 @@
-"""Conditions over records: compiled to SQL, and checked.
+"""Compile and check conditions over records.
 
-In come ``where=`` and matches in any of their forms, out come SQL expressions, or faults that name the part that is
-wrong. Read :mod:`.match` first.
+They take ``where=`` and matches in any form, and return SQL expressions or raise faults that name the invalid part.
+Read :mod:`.match` first.
 """

@@ -1,4 +1,4 @@
-"""What SQL expressions in declarations read."""
+"""The columns that SQL expressions in declarations read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.sql.selectable import SelectBase
 
 from ...errors import DefinitionFault
 
-#: functions whose value changes although no row does
+#: functions whose result changes without a write
 _CHANGING = frozenset(
     {
         *("now", "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "timeofday"),
@@ -23,9 +23,10 @@ _CHANGING = frozenset(
 
 
 def columns_of(expression: ColumnElement[Any]) -> list[Column[Any]]:
-    """Return every table column in ``expression``.
+    """Return all table columns in ``expression``.
 
-    :raises DefinitionFault: if it holds a subquery, whose rows are not watched, or asks for the time or for chance.
+    :raises DefinitionFault: if it contains a subquery, whose rows are not watched, or a volatile function, such as
+        ``now()`` or ``random()``.
     """
     found: list[Column[Any]] = []
     for element in visitors.iterate(expression):
@@ -45,10 +46,11 @@ def columns_of(expression: ColumnElement[Any]) -> list[Column[Any]]:
 
 
 def check_columns(expression: ColumnElement[Any], own: Container[Column[Any]], name: str) -> list[Column[Any]]:
-    """Return every table column in ``expression``.
+    """Return all table columns in ``expression``, which may read only its own record.
 
-    :param own: the columns that it may read, those of the record ``name``.
-    :raises DefinitionFault: if it reads others, or holds a subquery.
+    :param own: the columns of the record.
+    :param name: the name of the record.
+    :raises DefinitionFault: if it reads other columns, and as for :func:`columns_of`.
     """
     found = columns_of(expression)
     for column in found:

@@ -1,4 +1,4 @@
-"""Predicates of partial indexes, which hold their values as SQL text instead of parameters."""
+"""Predicates of partial indexes, whose values are rendered as SQL literals."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ _EMPTY = {operators.in_op: false, operators.not_in_op: true}
 
 
 def writable(predicate: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return ``predicate`` such that it can be written into a partial index.
+    """Return ``predicate`` in a form that a partial index accepts.
 
-    An empty ``IN`` becomes its answer: SQLAlchemy writes a subquery for it, which SQLite does not take there.
+    An empty ``IN`` is replaced by its constant result: SQLAlchemy renders it as a subquery, which SQLite does not allow
+    there.
 
-    :raises DefinitionFault: if it holds NaN or an infinity, for which SQL has no literals.
+    :raises DefinitionFault: if it contains NaN or an infinity, which have no SQL literals.
     """
     for part in visitors.iterate(predicate):
         held: Any = getattr(part, "value", None)

@@ -1,4 +1,4 @@
-"""Predicates as SQL."""
+"""Compile matches and ``where=`` into SQL."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from ...dialects.functions import json_contains
 from ...errors import DefinitionFault
 from ..key_coercion import NoKeyError, key_value
 
-#: Turns a path of a match into the column that it means.
+#: Returns the column of a path in a match.
 Resolve: TypeAlias = Callable[[str], ColumnElement[Any]]
-#: Turns a relationship and a predicate over its members into ``EXISTS``.
+#: Returns the ``EXISTS`` of a relationship and a predicate over its members.
 ResolveExist: TypeAlias = Callable[[str, MatchExp], ColumnElement[bool]]
-#: Turns key, column, operator and operand of a comparison into the operand that the column takes.
+#: Returns the operand of a comparison, given as key, column, operator and operand, converted for the column.
 OperandOf: TypeAlias = Callable[[str, ColumnElement[Any], str, Any], Any]
 
 _SEVERAL = (list, tuple, set, frozenset)
@@ -53,7 +53,7 @@ def apply_operator(column: ColumnElement[Any], op: str, operand: Any) -> ColumnE
     """Return ``column op operand`` as SQL; ``None`` is NULL, also in lists.
 
     :param op: an operator of :class:`.MatchExp`, except ``exist``.
-    :raises DefinitionFault: if the operator is unknown or the column cannot be compared so.
+    :raises DefinitionFault: if the operator is unknown or does not apply to the column.
     """
     match op:
         case "is null" | "=" if operand is None:
@@ -79,12 +79,14 @@ def _apply_equality(column: ColumnElement[Any], op: str, operand: Any) -> Column
     given: tuple[Any, ...] = tuple(operand) if op in ("in", "not in") else (operand,)
     if op in ("=", "!=") and isinstance(operand, _SEVERAL) and isinstance(column.type, _SCALAR):
         wanted = "in" if op == "=" else "not in"
-        raise DefinitionFault(f"{column} is {column.type!r} and equals no {operand!r}; write ({wanted!r}, {operand!r})")
+        raise DefinitionFault(
+            f"{column} is {column.type!r} and never equals {operand!r}; write ({wanted!r}, {operand!r})"
+        )
     values: list[Any] = []
     for value in given:
         if value is not None:
-            with suppress(NoKeyError):  # no row has such a value
-                # SQLAlchemy would write bare numbers and booleans as SQL's, which are not JSON's
+            with suppress(NoKeyError):  # the column cannot contain such a value
+                # SQLAlchemy would render bare numbers and booleans as SQL values, which JSON values do not equal
                 is_json = isinstance(column.type, JSON)
                 values.append(literal(value, column.type) if is_json else key_value(column, value))
     one = op in ("=", "!=") and bool(values)
@@ -105,9 +107,9 @@ def compile_match(
 ) -> ColumnElement[bool]:
     """Return ``expression`` as SQL.
 
-    :param resolve: returns the column that a path of the expression means; raises if there is none.
-    :param exist: returns the SQL of an ``exist`` atom; without it there can be none.
-    :param operand_of: returns the operand of an atom as its column takes it, or refuses it.
+    :param resolve: returns the column of a path in the expression; raises if there is none.
+    :param exist: returns the SQL of an ``exist`` atom; without it ``exist`` is refused.
+    :param operand_of: returns the operand of an atom converted for its column, or raises.
     :raises DefinitionFault: if the expression has an ``exist`` and ``exist`` is not given.
     """
     match expression:
@@ -137,14 +139,15 @@ def compile_where(
     exist: ResolveExist | None = None,
     operand_of: OperandOf | None = None,
 ) -> ColumnElement[bool]:
-    """Return ``where`` as SQL about ``mapped_class``.
+    """Return ``where`` as a SQL condition on ``mapped_class``.
 
     :param where: any form of ``where``: a :class:`.MatchExp`, a mapping of conditions, a SQL boolean, or a function
         of the mapped class that returns one.
-    :param mapped_class: a mapped class or an ``aliased()`` of it; a SQL boolean about the class is turned into one
-        about the alias.
-    :param resolve: as for :func:`compile_match`; so are ``exist`` and ``operand_of``.
-    :raises DefinitionFault: if ``where`` is something else, such as the result of a Python comparison, or a function
+    :param mapped_class: a mapped class or an ``aliased()`` of it; a SQL boolean on the class is adapted to the alias.
+    :param resolve: as for :func:`compile_match`.
+    :param exist: as for :func:`compile_match`.
+    :param operand_of: as for :func:`compile_match`.
+    :raises DefinitionFault: if ``where`` has another type, such as the result of a Python comparison, or is a function
         that fails.
     """
     if isinstance(where, MatchExp):
@@ -173,12 +176,12 @@ def _sql_boolean(value: Any, where: Any) -> ColumnElement[bool]:
     while isinstance(kind, TypeDecorator):
         kind = cast("Any", kind).impl_instance
     if not isinstance(kind, (Boolean, NullType)):
-        raise DefinitionFault(f"where={where!r} gave {found}, which is {kind!r} and no condition; compare it")
+        raise DefinitionFault(f"where={where!r} gave {found}, which is {kind!r}, not a condition; compare it")
     return cast("ColumnElement[bool]", found)
 
 
 def _adapted(expression: ColumnElement[bool], entity: Any) -> ColumnElement[bool]:
-    """Return ``expression`` about the class as one about ``entity``, if that is an alias of the class."""
+    """Return ``expression`` adapted to ``entity``, if that is an alias of its class."""
     inspected: Any = inspect(entity, raiseerr=False)
     if not getattr(inspected, "is_aliased_class", False):
         return expression

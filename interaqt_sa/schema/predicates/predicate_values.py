@@ -1,4 +1,4 @@
-"""Values in declared predicates, which their columns must be able to have."""
+"""Checks of the values in declared predicates against the types of their columns."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ...dialects.column_types import AwareDateTime
 from ...errors import DefinitionFault
 from .match import Resolve
 
-#: Types of which no value is text; another TypeDecorator may take text.
+#: Types whose values are never text; other TypeDecorators may accept text.
 _NO_TEXT = (AwareDateTime, Boolean, Date, DateTime, Float, Integer, Numeric, Time)
-#: What values of a type may be compared with; a TypeDecorator of the application's takes what it likes.
+#: Python types that may be compared with a column type; the application's TypeDecorators are not restricted.
 _FITTING: tuple[tuple[Any, tuple[type[Any], ...]], ...] = (
     (Boolean, (bool,)),
     ((Integer, Numeric, Float), (int, float, Decimal)),
@@ -31,12 +31,12 @@ _SEVERAL = ("in", "not in", "between")
 
 
 def check_operands(where: Where, resolve: Resolve) -> None:
-    """Refuse values that a column never has: they would never match, or fail at a write.
+    """Check that columns can contain the values of a predicate, which otherwise never match or fail at a write.
 
-    Declarations are strict; :meth:`.Storage.find` takes keys as text, as requests carry them. SQL expressions and
-    functions are not looked into.
+    Declarations are strict; :meth:`.Storage.find` accepts keys as text, as requests carry them. SQL expressions and
+    functions are not checked.
 
-    :raises DefinitionFault: naming the key and the value.
+    :raises DefinitionFault: if a column cannot contain a value.
     """
     if isinstance(where, Mapping):
         where = MatchExp.from_object(where)
@@ -46,7 +46,7 @@ def check_operands(where: Where, resolve: Resolve) -> None:
 
 
 def parts_of(where: Any) -> Iterator[Any]:
-    """Yield the single demands of ``where``, to look at each; together they may mean something else."""
+    """Yield the single conditions of ``where``, to be checked one by one; their logical connection is lost."""
     if isinstance(where, Mapping) and where:
         yield from ({key: value} for key, value in cast("Mapping[str, Any]", where).items())
     elif isinstance(where, MatchExp):
@@ -62,7 +62,7 @@ def _check_operand(atom: Atom, column_type: TypeEngine[Any]) -> None:
     if isinstance(column_type, Uuid):
         fitting = (UUID,) if column_type.as_uuid else None
     if isinstance(column_type, Enum):
-        fitting = None  # it says itself what it takes
+        fitting = None  # the Enum validates its values itself
     for value in atom.operand if atom.operator in _SEVERAL else (atom.operand,):
         if value is not None and fitting is not None and not isinstance(value, fitting):
             several = f", and one of several ('in', {value!r})" if isinstance(value, (list, set, frozenset)) else ""
