@@ -9,7 +9,7 @@ from sqlalchemy import Engine, MetaData
 from sqlalchemy.orm import Mapper, Session
 
 from ..definitions.argument_types import RecordRef
-from .capture.core_statements import UnmanagedDML
+from .capture.core_statement_guard import UnmanagedDML
 from .capture.session_listeners import SessionListeners
 from .capture.unattached_writes import Unattached
 from .computations import Accumulator, Contribution, Selection, accumulates

@@ -18,7 +18,7 @@ from ..definitions.records import Entity, Property
 from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..runtime.context import Context
-from ..runtime.plain_data import is_array, is_mapping
+from ..runtime.dispatch_arguments import is_array, is_mapping
 from .conditions import BoolExp, Condition, Conditions, check_conditions, condition_expression
 from .payload import Payload, check_payload
 

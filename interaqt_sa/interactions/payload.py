@@ -19,7 +19,7 @@ from ..definitions.validation import check_name
 from ..dialects.column_types import to_milliseconds
 from ..errors import DefinitionFault, InteractionGuardError
 from ..runtime.context import Context
-from ..runtime.plain_data import is_array, is_mapping
+from ..runtime.dispatch_arguments import is_array, is_mapping
 from ..schema.key_coercion import NoKeyError, key_value
 from ..schema.record_lookup import record_name
 from ..schema.value_checks import may_be_stored

@@ -16,8 +16,8 @@ from ..engine.engine import Statements, backfill_derivation, backfill_values
 from ..schema.compile.dictionaries import DICTIONARY_KEY, ROW_ID
 from .declared import Declared
 from .default_backfill import DEFAULT, fill_column, fill_default
-from .dependencies import Pass, passes, reads_any
 from .key_codec import Key
+from .value_dependencies import Pass, passes, reads_any
 
 Step = Callable[[Connection, Key | None, int], Key | None]
 

@@ -16,15 +16,15 @@ from ..engine.engine import plan_of
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name
 from .backfill_state import DONE, STATE_TABLE, Row, metadatas, read_state, state_table
-from .column_sequence import sequence_of
+from .column_default_sequences import sequence_of
 from .declared import Declared, missing_columns
 from .default_backfill import DEFAULT, added_defaults
-from .dependencies import derivations, reads_any, with_dependents
 from .directives import hold_after_values
-from .legacy_sequences import LEGACY_TABLE
+from .legacy_id_counters import LEGACY_TABLE
 from .moved_links import move_links
 from .operations import Backfill, CreateSequence, LockLegacyIds, MoveLegacyIds, RetireBackfill
 from .sqlite_alterations import warn_of_alterations
+from .value_dependencies import derivations, reads_any, with_dependents
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext

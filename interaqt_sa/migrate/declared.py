@@ -11,8 +11,8 @@ from ..definitions.computation import info_of
 from ..engine.engine import ComputedValue, Derivation, plan_of
 from ..schema.compile.dictionaries import DICTIONARY_KEY
 from .default_backfill import DEFAULT, defaulted_column
-from .dependencies import derivations
 from .fingerprints import rows_fingerprint, value_fingerprint
+from .value_dependencies import derivations
 
 
 class Declared:

@@ -18,7 +18,7 @@ from .backfill import run_backfill
 from .contract_check import verify
 from .duplicates import check_rows, check_unique
 from .enum_operations import AddEnumLabel, CreateEnum, DropEnum
-from .legacy_sequences import lock_legacy_ids, move_legacy_ids, return_legacy_ids
+from .legacy_id_counters import lock_legacy_ids, move_legacy_ids, return_legacy_ids
 from .offline_sql import retirement, script_backfill, waiting
 
 if TYPE_CHECKING:

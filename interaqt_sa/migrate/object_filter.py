@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from ..schema.metadata_state import Catalog
 from .default_backfill import defined_tables
-from .legacy_sequences import LEGACY_TABLE
+from .legacy_id_counters import LEGACY_TABLE
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext

@@ -15,8 +15,8 @@ from .backfill_passes import initial_values
 from .backfill_state import DONE, WAITING, metadatas, state_of
 from .declared import Declared
 from .default_backfill import DEFAULT
-from .dependencies import Pass, passes, reads_any
 from .operations import Backfill
+from .value_dependencies import Pass, passes, reads_any
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext

@@ -11,7 +11,7 @@ from sqlalchemy import Column, DefaultClause, Sequence
 
 from ..definitions.computation import computation_of
 from ..schema.computed import state_of
-from .column_sequence import sequence_of
+from .column_default_sequences import sequence_of
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext

@@ -38,7 +38,7 @@ from ..session.state import SessionState
 from ..session.violations import with_constraint_violation
 from .context import Context
 from .current_dispatch import running, running_context
-from .plain_data import is_mapping, plain_copy
+from .dispatch_arguments import is_mapping, plain_copy
 from .post_commit import Aftermath, OpenContext, mapping_or_none
 from .result import DispatchResult
 

@@ -14,7 +14,7 @@ from ..definitions.events import MutationEvent
 from ..errors import SideEffectError
 from ..schema.record_lookup import record_name, resolve_record
 from .context import Context
-from .plain_data import is_mapping
+from .dispatch_arguments import is_mapping
 from .result import POST_COMMIT, DispatchResult, SideEffectOutcome
 
 _log = logging.getLogger(__name__)

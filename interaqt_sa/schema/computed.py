@@ -29,7 +29,7 @@ from sqlalchemy.schema import SchemaItem
 
 from ..definitions.computation import INFO_KEY, Computation, computation_of, info_of
 from ..definitions.same_row import SameRow
-from ..dialects.insert_placeholders import Placeholder, has_placeholder
+from ..dialects.not_null_placeholders import Placeholder, has_placeholder
 from ..dialects.running_sum_type import RunningSum
 from ..dialects.undecorated_types import stored_type
 from ..errors import DefinitionFault

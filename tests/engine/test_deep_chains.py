@@ -288,7 +288,7 @@ def test_events_may_follow_from_each_other_as_long_as_they_end(
         next_id: Mapped[int | None]
         state: Mapped[str] = iq.computed(machine)
 
-    monkeypatch.setattr("interaqt_sa.engine.computations.event_log._MAX_EVENTS", 40)
+    monkeypatch.setattr("interaqt_sa.engine.computations.event_delivery._MAX_EVENTS", 40)
     system = make_system(Row)
     length = 120
     last = 1 if endless else None
@@ -326,7 +326,7 @@ def test_rows_that_give_rise_to_rows_without_end_are_refused(
         id: Mapped[int] = mapped_column(primary_key=True)
         __computation__ = iq.Transform("Doe", lambda _: {})
 
-    monkeypatch.setattr("interaqt_sa.engine.computations.event_log._MAX_GENERATIONS", 90)
+    monkeypatch.setattr("interaqt_sa.engine.computations.event_delivery._MAX_GENERATIONS", 90)
     system = make_system(Rabbits)
     with pytest.raises(iq.SchedulerError, match="cycle of transforms"), system.session_factory.begin() as session:
         session.add(Doe())

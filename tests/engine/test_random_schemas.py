@@ -16,7 +16,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 import interaqt_sa as iq
 from interaqt_sa.engine.locking import lock_pass as locks
-from interaqt_sa.engine.locking.lock_dependencies import may_be_late
+from interaqt_sa.engine.locking.lock_graph import may_be_late
 from tests.engine.random_schemas import RandomSchema, RandomWrites, Write, random_schema
 from tests.engine.workload import Conflicts
 from tests.support.engines import EngineFactory

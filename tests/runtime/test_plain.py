@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import pytest
 
-from interaqt_sa.runtime import plain_data as plain
-from interaqt_sa.runtime.plain_data import plain_copy
+from interaqt_sa.runtime import dispatch_arguments as plain
+from interaqt_sa.runtime.dispatch_arguments import plain_copy
 from tests.runtime.models import Customer
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, ExceptionContext, MetaData, event
 
 from ...dialects.execution_options import STATEMENT_OPTION
 from ...dialects.missing_tables import advise
-from .core_statements import may_hold_writes
+from .core_statement_guard import may_hold_writes
 from .replaced_statements import SeenStatements, is_like, is_untouched, replaces_statements
 from .textual_writes import same_text
 

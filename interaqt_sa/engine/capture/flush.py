@@ -12,7 +12,7 @@ from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 
 from ...dialects import Lock
 from ..computations.agenda import run_agenda
-from ..computations.event_log import Mutations
+from ..computations.event_delivery import Mutations
 from ..computations.initial_states import initial_value
 from ..database.host_key_locks import lock_rekeyed
 from ..database.link_rows import find_links

@@ -16,7 +16,7 @@ from ..database.same_row_functions import read_attributes
 from ..database.session_connection import is_kept_with
 
 if TYPE_CHECKING:
-    from ..computations.event_log import Mutations
+    from ..computations.event_delivery import Mutations
     from ..plan import Key, Source
     from ..propagation.propagation import Propagation
     from ..propagation.written_rows import WrittenRows

@@ -16,7 +16,7 @@ from ...errors import UnmanagedWriteError
 from ...session.all_or_nothing import WriteUnit
 from ..computations.agenda import run_agenda
 from ..computations.engine_row_writes import update_rows
-from ..computations.event_log import start_propagation
+from ..computations.event_delivery import start_propagation
 from ..computations.initial_states import initial_value
 from ..database.cursor_execution import shared_options
 from ..database.host_key_locks import lock_rekeyed
@@ -24,7 +24,7 @@ from ..database.loaded_objects import Memory
 from ..database.pending_deltas import Touched
 from ..database.polymorphic_rows import read_by_class
 from ..database.same_row_functions import read_attributes
-from ..locking.lock_dependencies import has_hosts_below
+from ..locking.lock_graph import has_hosts_below
 from ..locking.lock_pass import LockPass
 from ..plan import Key, Source
 from ..plan.column_replacement import labelled
@@ -35,7 +35,7 @@ from ..sql.statement_cache import Statements
 from ..sql.unevaluated_where import Restriction
 from .computed_writes import GivenComputedValues
 from .conflict_targets import ConflictTarget, Values
-from .core_statements import MANAGED_OPTION
+from .core_statement_guard import MANAGED_OPTION
 from .dml_results import ask_back, buffered, split_defaults, split_result
 from .dml_statement import DMLStatement, known_value, options_of
 from .referenced_row_locks import Given

@@ -25,8 +25,7 @@ from ..sql.statement_cache import Statements
 from .attached_sessions import Attachments, binds_of, session_class
 from .caller import Caller
 from .classes_of_other_bases import refuse_stray
-from .core_or_orm_insert import add_row
-from .core_statements import (
+from .core_statement_guard import (
     MANAGED_OPTION,
     UnmanagedDML,
     inner_writes,
@@ -39,6 +38,7 @@ from .dml_routing import run_dml
 from .dml_statement import DMLStatement, dml_of, options_of
 from .engine_events import EngineEvents
 from .flush import Flush
+from .insert_own_row import add_row
 from .listener_order import go_last, is_last, run_first
 from .orphans import find_orphans
 from .replaced_statements import replaced_write

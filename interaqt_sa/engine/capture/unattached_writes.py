@@ -17,7 +17,7 @@ from ...schema.metadata_state import Catalog
 from ..plan import Plan, plan_if_ready
 from .attached_sessions import Attachments
 from .caller import Caller
-from .core_statements import inner_tables, is_text, written_table
+from .core_statement_guard import inner_tables, is_text, written_table
 from .table_identity import TableNames
 from .textual_writes import textual_writes
 

@@ -14,7 +14,7 @@ from ..database.advisory_locks import lock_names, place_of
 from ..plan import Key
 from ..propagation.statement_inserts import returned_columns
 from .conflict_targets import ConflictTarget, Values, conflict_targets
-from .core_statements import MANAGED_OPTION
+from .core_statement_guard import MANAGED_OPTION
 from .dml_results import WriteResult
 from .dml_statement import conflict_clauses
 

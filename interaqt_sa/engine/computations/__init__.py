@@ -2,7 +2,7 @@
 
 In come pending changes and events, out go updated hosts, moved states and derived rows, which are writes again. Kinds
 that are added up or selected register by :func:`.accumulates`, the door that users' own kinds take too; :mod:`.agenda`
-runs what is pending, :mod:`.delta_application` and :mod:`.selection_application` write hosts, :mod:`.recompute`
+runs what is pending, :mod:`.delta_application` and :mod:`.selected_aggregates` write hosts, :mod:`.recompute`
 computes from all members. Read :mod:`.agenda` first, and :mod:`.summation` for what a kind looks like.
 """
 

@@ -11,13 +11,13 @@ from sqlalchemy.orm import object_mapper
 from ..database.database import Database
 from ..database.link_rows import find_repeated
 from ..database.pending_deltas import PendingDelta
-from ..locking.recursion import refuse_cycles
+from ..locking.trees import refuse_cycles
 from ..plan import Edge, Host, Key
 from ..propagation.propagation import Propagation
 from .delta_application import HostDelta, HostUpdates
-from .host_key_changes import recount
+from .host_recounts import recount
 from .recursion_levels import TreeLevels
-from .selection_application import SelectionDelta, SelectionUpdates
+from .selected_aggregates import SelectionDelta, SelectionUpdates
 
 
 class Agenda:

@@ -39,7 +39,7 @@ from ..plan.column_replacement import labelled
 from ..propagation.propagation import Propagation
 from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
 from ..sql.aggregate_updates import HostStatements
-from .selection_application import selection_of
+from .selected_aggregates import selection_of
 
 _ZERO: ColumnElement[Any] = literal_column("0")
 

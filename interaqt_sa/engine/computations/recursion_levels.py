@@ -10,7 +10,7 @@ from sqlalchemy import Column
 
 from ...dialects.base import is_exact_key
 from ..database.pending_deltas import PendingDelta
-from ..locking.recursion import ancestors
+from ..locking.trees import ancestors
 
 if TYPE_CHECKING:
     from ..database.pending_deltas import Row

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Executable
 
 from ...dialects.execution_options import STATEMENT_OPTION
-from ..sql.statement_text import CachedText, Row
+from ..sql.compiled_statement import CachedText, Row
 
 
 def is_observed(connection: Connection, options: Mapping[str, Any]) -> bool:

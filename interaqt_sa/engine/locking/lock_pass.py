@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...dialects import Lock
-from .lock_dependencies import Reference, Wanted, is_read, may_be_late, ranks_ahead, references
+from .lock_graph import Reference, Wanted, is_read, may_be_late, ranks_ahead, references
 
 if TYPE_CHECKING:
     from sqlalchemy import Column

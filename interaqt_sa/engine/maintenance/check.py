@@ -18,7 +18,7 @@ from ...dialects.execution_options import ENGINE_OPTIONS
 from ...errors import DefinitionFault
 from ...schema.record_lookup import resolve_record
 from ..computations.agenda import run_agenda
-from ..computations.event_log import start_propagation
+from ..computations.event_delivery import start_propagation
 from ..computations.recompute import Fresh, Recompute, next_keys, read_same_row, restore
 from ..database.loaded_objects import Memory
 from ..database.value_round_trip import same_value

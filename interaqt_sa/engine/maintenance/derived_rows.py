@@ -15,7 +15,7 @@ from ...dialects import Lock, dialect_for
 from ...schema.key_coercion import key_value
 from ..computations.agenda import run_agenda
 from ..computations.engine_row_writes import column_values
-from ..computations.event_log import start_propagation
+from ..computations.event_delivery import start_propagation
 from ..computations.recompute import next_keys
 from ..computations.state_machine import converted
 from ..computations.transform import derive, source_token, store_derived

@@ -18,7 +18,7 @@ from ..database.loaded_objects import Memory
 from ..database.pending_deltas import PendingDelta, Row, Touched
 from ..database.reader import Reader
 from ..locking.lock_pass import LockPass
-from ..locking.recursion import lock_structure
+from ..locking.trees import lock_structure
 from ..plan import Edge, Hop, Host, Key, Source
 from ..sql.statement_cache import Statements
 from .listener_protocol import Listener

@@ -32,7 +32,7 @@ from ...schema.record_lookup import stored_attributes
 from ..plan import Edge, Hop, Plan, Source
 from ..plan.column_replacement import labelled
 from ..plan.plan_graph import edges_locked_ahead
-from .statement_text import CachedText
+from .compiled_statement import CachedText
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from ...definitions.computation import computation_of
 from ...session.all_or_nothing import WriteUnit, all_or_nothing
 from ..computations.agenda import run_agenda
 from ..computations.engine_row_writes import insert_rows
-from ..computations.event_log import start_propagation
+from ..computations.event_delivery import start_propagation
 from ..database.loaded_objects import Memory
 from ..sql.statement_cache import Statements
 
