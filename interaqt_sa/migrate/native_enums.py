@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import DropColumnOp, DropTableOp, ModifyTableOps, UpgradeOps
 from alembic.util import DispatchPriority, PriorityDispatchResult
@@ -50,7 +50,7 @@ def native_enum(type_: TypeEngine[Any], dialect: Dialect) -> postgresql.ENUM | N
         return None
     stored: Any = type_.dialect_impl(dialect)
     while isinstance(stored, TypeDecorator):
-        stored = cast("TypeDecorator[Any]", stored).type_engine(dialect)
+        stored = stored.type_engine(dialect)
     if is_array(stored):
         return native_enum(stored.item_type, dialect)
     return stored if isinstance(stored, postgresql.ENUM) else None
