@@ -62,6 +62,7 @@ from .errors import TransactionCapabilityError as TransactionCapabilityError
 from .errors import TransactionOutcomeUnknownError as TransactionOutcomeUnknownError
 from .errors import TransactionRetryExhaustedError as TransactionRetryExhaustedError
 from .errors import UnattachedWriteWarning as UnattachedWriteWarning
+from .errors import UnfollowedWriteWarning as UnfollowedWriteWarning
 from .errors import UnmanagedWriteError as UnmanagedWriteError
 from .interactions.conditions import BoolExp as BoolExp
 from .interactions.conditions import Condition as Condition
@@ -155,6 +156,7 @@ __all__ = [
     "Transform",
     "Trigger",
     "UnattachedWriteWarning",
+    "UnfollowedWriteWarning",
     "UniqueConstraint",
     "UnmanagedWriteError",
     "WeightedSummation",

@@ -143,8 +143,12 @@ class UnmanagedWriteError(FrameworkError):
     table: str | None = None
 
 
-class UnattachedWriteWarning(UserWarning):
-    """A write by a session or connection that no System is attached to; computed values did not follow it."""
+class UnfollowedWriteWarning(UserWarning):
+    """A write that computed values did not follow: in SQL text, or one of the kinds below."""
+
+
+class UnattachedWriteWarning(UnfollowedWriteWarning):
+    """A write by a session or connection that no System is attached to."""
 
 
 class ComputedWriteError(FrameworkError):

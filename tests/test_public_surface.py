@@ -36,7 +36,7 @@ PROMISED = {
     "IdempotencyError InteractionGuardError InvalidValueError MissingDependencyError NestedDispatchError "
     "RequireSerializableRetry "
     "SchedulerError SideEffectError TransactionCapabilityError TransactionOutcomeUnknownError "
-    "TransactionRetryExhaustedError UnattachedWriteWarning UnmanagedWriteError",
+    "TransactionRetryExhaustedError UnattachedWriteWarning UnfollowedWriteWarning UnmanagedWriteError",
     "errors of databases": "NormalizedDatabaseError find_constraint_violation_error is_require_serializable_retry "
     "is_retryable_transaction_error normalize_database_error run_with_transaction_retry",
 }

@@ -68,6 +68,11 @@ class Aggregate(Computation[T], Generic[T]):
             attribute_query=tuple(self.attribute_query or ()),
         )
 
+    def require_complete(self) -> None:
+        super().require_complete()
+        if not hasattr(self, "direction"):  # the last that set_source() sets
+            raise ComputationProtocolError(f"{type(self).__name__}: the constructor did not call self.set_source(…)")
+
     def set_source(
         self,
         source: RecordRef,
@@ -154,6 +159,11 @@ class FieldAggregate(Aggregate[T], Generic[T]):
 
     def references(self) -> References:
         return replace(super().references(), fields=(self.field,))
+
+    def require_complete(self) -> None:
+        super().require_complete()
+        if not hasattr(self, "field"):
+            raise ComputationProtocolError(f"{type(self).__name__}: the constructor did not call self.set_field(…)")
 
     def set_field(self, field: str) -> None:
         """Check and assign :attr:`field`; for constructors of subclasses, after :meth:`set_source`."""

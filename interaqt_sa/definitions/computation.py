@@ -10,6 +10,7 @@ from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
 from typing_extensions import TypeVar
 
+from ..errors import ComputationProtocolError
 from .references import References
 
 T = TypeVar("T")
@@ -108,11 +109,24 @@ class Computation(SchemaItem, Generic[T]):
     def _set_parent(self, parent: Any, **kw: Any) -> None:
         if not isinstance(parent, Column):
             raise TypeError(f"{self!r} belongs in a Column or mapped_column, not in {parent!r}")
+        self.require_complete()
         # Column() assigns the argument info= after this, so info is written when the column is attached to its table
         column: Column[Any] = parent  # pyright: ignore[reportUnknownVariableType]
         if _among_constraints(column) is None:  # the item of an Annotated type comes after the column's own
             column.constraints.add(self)  # type: ignore[arg-type]
             event.listen(column, "before_parent_attach", _write_into_info)
+
+    def require_complete(self) -> None:
+        """Refuse a computation whose constructor has left something out.
+
+        :raises ComputationProtocolError: naming it.
+        """
+        missing = [name for name in self._fields if not hasattr(self, name)]
+        if missing:
+            raise ComputationProtocolError(
+                f"{type(self).__name__}: _fields names {', '.join(map(repr, missing))}, which the constructor has not "
+                "set"
+            )
 
     def _copy(self, **kw: Any) -> Computation[T]:
         return self

@@ -11,6 +11,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from ..definitions.argument_types import RecordRef
 from ..engine.engine import CheckReport
+from ..errors import FrameworkError
 from ..schema.schema_inspection import Schema
 from ..session.factory_advice import wrong_factory
 from ..storage import AsyncStorage
@@ -99,6 +100,7 @@ class AsyncSystem:
     def detach(self, target: async_sessionmaker[Any] | async_scoped_session[Any] | type[AsyncSession]) -> None:
         """Undo :meth:`attach`.
 
+        :raises FrameworkError: if ``target`` was never attached.
         :raises TypeError: if ``target`` is something else.
         """
         if is_session_class(target):
@@ -107,8 +109,9 @@ class AsyncSystem:
         factory = maker_of(target)
         if factory is None:
             raise wrong_factory("AsyncSystem.detach()", _ATTACHABLE, target)
-        if factory in self._attached:
-            self.sync_system.detach(self._attached[factory])
+        if factory not in self._attached:
+            raise FrameworkError(f"{target!r} was never attached to this AsyncSystem", target=target)
+        self.sync_system.detach(self._attached[factory])
 
     def __repr__(self) -> str:
         return f"Async{self.sync_system!r}"

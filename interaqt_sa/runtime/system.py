@@ -14,6 +14,7 @@ from ..definitions.short_repr import shorten
 from ..dialects import dialect_class
 from ..dialects.sqlite_transactions import SQLiteTransactions
 from ..engine.engine import CheckReport, ComputationEngine
+from ..errors import DefinitionFault
 from ..schema.metadata_state import metadata_of
 from ..schema.schema_inspection import Schema
 from ..session.factory_advice import wrong_factory
@@ -109,7 +110,10 @@ class System:
         self._engine.attach(target)
 
     def detach(self, target: sessionmaker[Any] | scoped_session[Any] | type[Session]) -> None:
-        """Undo :meth:`attach`; the last one leaves nothing on the session class and on its engines."""
+        """Undo :meth:`attach`; the last one leaves nothing on the session class and on its engines.
+
+        :raises FrameworkError: if ``target`` was never attached.
+        """
         self._engine.detach(target)
         if self._sqlite is not None:
             self._sqlite.keep(self._engine.engines)
@@ -131,6 +135,7 @@ class System:
             missing, with all of them.
         :raises ConstraintSetupError: if a unique constraint is missing.
         """
+        self._require_models()
         check_computations(self.metadata)
         with connection_of(self.session_factory) as connection:
             verify(connection, self.metadata)
@@ -143,8 +148,9 @@ class System:
         :param record: only values of this record.
         :param property: only this value of it.
         :param keys: only rows with these primary keys.
-        :raises DefinitionFault: if there is no such record or value.
+        :raises DefinitionFault: if there is no such record or value, or nothing is declared at all.
         """
+        self._require_models()
         return self._engine.check(self.session_factory, record, property, keys)
 
     def repair(
@@ -154,4 +160,13 @@ class System:
 
         Takes the parameters of :meth:`check`, and returns what was found before the repair.
         """
+        self._require_models()
         return self._engine.repair(self.session_factory, record, property, keys)
+
+    def _require_models(self) -> None:
+        """Refuse to look at nothing, which would be told as ``ok``."""
+        if not self.metadata.tables:
+            raise DefinitionFault(
+                "this System has no tables to look at: give the base of the models, System(…, base=Base), and import "
+                "their modules before; a system for definitions has its tables once they are compiled"
+            )

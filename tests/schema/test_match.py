@@ -124,6 +124,8 @@ def test_exist_is_resolved_by_the_caller() -> None:
         (lambda row: row.n is None, "gave False, which is not a SQL expression"),
         ({"s": ["a", "b"]}, r"never equals \['a', 'b'\]; write \('in', \['a', 'b'\]\)"),
         ({"n": ("!=", (1, 2))}, r"never equals \(1, 2\); write \('not in', \(1, 2\)\)"),
+        (lambda row: row.n > 1 and row.s, r"raised TypeError: .*; Python's 'and'.* do not make SQL: use &, \| and ~"),
+        (lambda row: 1 < row.n < 3, r"use &, \| and ~, with parentheses around each comparison"),
         (3, "3 is not a predicate"),
         ({}, "would match everything"),
     ],

@@ -6,7 +6,7 @@ import gc
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Engine, delete, insert, select, text, update
 from sqlalchemy.orm import registry, relationship, sessionmaker
 
 import interaqt_sa as iq
@@ -84,3 +84,24 @@ def test_between_two_mappings(engine: Engine) -> None:
         box.items.append(again.Item())
         session.flush()
         assert session.get_one(again.Box, 1).size == 2
+
+
+@pytest.mark.parametrize("statement", ["insert", "update", "delete"])
+def test_core_statements_before_mapping_again(engine: Engine, statement: str) -> None:
+    """What is compiled still holds for the tables: values follow, as there is no mapper to ask."""
+    cupboard = Cupboard()
+    cupboard.Base.metadata.create_all(engine)
+    sessions = sessionmaker(engine)
+    iq.System(sessions, base=cupboard.Base)
+    with sessions.begin() as session:
+        session.add_all([cupboard.Box(id=1, items=[cupboard.Item(id=1)]), cupboard.Box(id=2)])
+    cupboard.Base.registry.dispose()
+    item, box = cupboard.item, cupboard.box
+    run, expected = {
+        "insert": (insert(item).values(id=2, box_id=1), [2, 0]),
+        "update": (update(item).values(box_id=2), [0, 1]),
+        "delete": (delete(item), [0, 0]),
+    }[statement]
+    with sessions.begin() as session:
+        session.execute(run)
+        assert session.scalars(select(box.c.size).order_by(box.c.id)).all() == expected

@@ -158,3 +158,23 @@ async def test_asynchronous_sessions(async_engine: AsyncEngine) -> None:
         async with AsyncSession(async_engine) as session, session.begin():
             session.add(Item(box_id=1))
     await system.repair()
+
+
+def test_a_refused_write_leaves_nothing_to_repair(engine: Engine) -> None:
+    system_on(engine, unattached="raise")
+    with pytest.raises(iq.UnmanagedWriteError) as refused:
+        by_core(engine)
+    assert "system.attach(…)" in str(refused.value)
+    assert "repair" not in str(refused.value)
+
+
+def test_one_filter_for_every_write_that_is_not_followed(engine: Engine) -> None:
+    system = system_on(engine)
+    with pytest.warns(iq.UnfollowedWriteWarning, match="insert on 'item'"):
+        by_core(engine)
+    with system.session_factory() as session, pytest.warns(iq.UnfollowedWriteWarning, match="SQL text"):
+        session.execute(text("INSERT INTO item (id, box_id) VALUES (7, 1)"))
+    allowing = iq.System(engine, base=Base, unattached="allow", unmanaged_dml="warn")
+    with allowing.session_factory() as session, pytest.warns(iq.UnfollowedWriteWarning, match="item"):
+        session.connection().execute(insert(Item), [{"box_id": 1}])
+    assert issubclass(iq.UnattachedWriteWarning, iq.UnfollowedWriteWarning)

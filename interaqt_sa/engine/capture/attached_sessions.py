@@ -46,10 +46,19 @@ class Attachments:
         self._released.discard(target)
 
     def release(self, target: type[Session], owner: object) -> None:
-        """Forget ``target`` if it is the owner's; classes above and below stay as they are."""
+        """Forget ``target``; classes above and below stay as they are, and doing it again changes nothing.
+
+        :raises FrameworkError: if the owner never kept the values there as such.
+        """
         if self._owners.get(target) is owner:
             del self._owners[target]
             self._released.add(target)
+        elif target not in self._released:
+            above = next((held for held in target.__mro__ if self._owners.get(held) is owner), None)
+            way_out = "" if above is None else f"; they are attached through {_name(above)}: detach that"
+            raise FrameworkError(
+                f"the sessions of {_name(target)} were never attached to this System{way_out}", target=target
+            )
 
     def outermost(self, owner: object) -> list[type[Session]]:
         """Return the classes on which ``owner`` has to listen: those without an attached class above them."""

@@ -35,7 +35,7 @@ class Caller:
         registry = names.setdefault("__warningregistry__", {})
         return cls(found.f_code.co_filename, found.f_lineno, names.get("__name__", ""), registry)
 
-    def warn(self, message: str, category: type[Warning] = UserWarning) -> None:
+    def warn(self, message: str, category: type[Warning]) -> None:
         """Warn at this line."""
         warnings.warn_explicit(message, category, self.filename, self.line, self.module, self.registry)
 

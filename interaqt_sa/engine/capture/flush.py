@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Connection, Table, inspect
 from sqlalchemy.orm import Mapper, Session
-from sqlalchemy.orm.attributes import get_history, instance_dict, instance_state
+from sqlalchemy.orm.attributes import get_history, instance_dict, instance_state, set_committed_value
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 
 from ...dialects import Lock
@@ -383,6 +383,9 @@ class Flush:
             if watch.source is None:
                 continue
             values = instance_dict(instance)
+            for name in watch.floats:
+                if type(values.get(name)) is int:
+                    set_committed_value(instance, name, float(values[name]))
             key = tuple(watch.mapper.primary_key_from_instance(instance))
             if watch.edge_keys:
                 hosts = watch.host_keys(values, None) if self._is_sure else {}

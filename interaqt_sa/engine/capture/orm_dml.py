@@ -229,7 +229,7 @@ class Bulk:
         lock = self.source.lock_to_change(columns)
         if self._is_unread(columns, changed):
             self._lock_in_order(lock, changed)
-            return self._invoke(self.statement)
+            return self._invoke(self.statement, leads_on=False)
         keys = self._matching(lock, changed)
         gone = self._make_room_for_changed(keys) if keys else []
         self.before(
@@ -459,10 +459,14 @@ class Bulk:
             ("has triggers", self.table), lambda: dialect.has_triggers(connection, self.table)
         )
 
-    def _invoke(self, statement: Any) -> Result[Any]:
+    def _invoke(self, statement: Any, *, leads_on: bool = True) -> Result[Any]:
+        """Run the statement.
+
+        :param leads_on: whether anything follows from it; else it fails as it would without a system.
+        """
         options = {**_MANAGED, STATEMENT_OPTION: (statement, self.dml.rows or [self.dml.parameters])}
         # the session has flushed before, if it was to
-        with self.unit.writing(in_parts=self._runs_in_parts), self.execution.session.no_autoflush:
+        with self.unit.writing(in_parts=leads_on and self._runs_in_parts), self.execution.session.no_autoflush:
             result = self.execution.invoke_statement(statement=statement, execution_options=options)
         # a savepoint cannot end while rows are still to be read
         is_open = self.statement._returning and not self.statement.is_insert

@@ -14,7 +14,7 @@ from sqlalchemy.orm.attributes import instance_dict
 from ...dialects import dialect_for
 from ...dialects.execution_options import ENGINE_OPTIONS, STATEMENT_OPTION
 from ...dialects.root_engine import root_engine
-from ...errors import FrameworkError, UnmanagedWriteError
+from ...errors import FrameworkError, UnfollowedWriteWarning, UnmanagedWriteError
 from ...schema.metadata_state import Catalog
 from ...session.state import SessionState, TransactionState
 from ..database.session_connection import bind_of
@@ -34,6 +34,7 @@ from .core_statement_guard import (
     watch_statement,
     written_table,
 )
+from .detached_savepoints import leave_savepoint
 from .dml_routing import run_dml
 from .dml_statement import DMLStatement, dml_of, options_of
 from .engine_events import EngineEvents
@@ -156,6 +157,8 @@ class SessionListeners:
         self._listen()
         for connection, held in list(self._sessions.items()):
             left = [h for h in held if (s := h()) is not None and self._attachments.is_kept_by(type(s), self)]
+            for session in (s for h in held if h not in left and (s := h()) is not None):
+                leave_savepoint(session, self.plan)
             if left:
                 self._sessions[connection] = left
             else:
@@ -427,7 +430,7 @@ class SessionListeners:
                 names = self._names_on(session, connection, options)
                 for table, verb in () if names is None else textual_writes(text, plan, names):
                     if self._unmanaged_dml != "allow":  # most text cannot be read: who writes it knows what follows
-                        Caller.now().warn(textual_write(table, verb))
+                        Caller.now().warn(textual_write(table, verb), UnfollowedWriteWarning)
                 return
             for error in inner_writes(context, plan, lambda t: self._names_on(session, connection, options, t)):
                 self._refuse(error)
@@ -477,4 +480,4 @@ class SessionListeners:
         if self._unmanaged_dml == "raise":
             raise error
         if self._unmanaged_dml == "warn":
-            Caller.now().warn(str(error))
+            Caller.now().warn(str(error), UnfollowedWriteWarning)

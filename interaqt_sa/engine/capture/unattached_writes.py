@@ -32,9 +32,10 @@ _Find = Callable[[Plan], Iterable[tuple[Table, str]]]
 _UNATTACHED = (
     "this {verb} on {table!r} comes from a session or connection that no System is attached to, so that computed "
     "values cannot follow it: make the session by the System's session_factory or attach its class with "
-    "system.attach(…), and run system.repair() for what was written; "
+    "system.attach(…){repair}; "
     'System(unattached="allow") accepts such writes'
 )
+_REPAIR = ", and run system.repair() for what was written"
 _TEXT = (
     "this SQL text writes {table!r} ({verb}) on a connection that no System is attached to, so that computed values "
     "cannot follow it: use insert(), update() or delete() in a session to which system.attach(…) was given, and run "
@@ -184,8 +185,11 @@ class UnattachedWrites:
         for table, verb in found:
             # the models are of today, and a revision is of its own time: it cannot use their sessions
             in_migration = _is_in_migration(connection)
-            text = (_MIGRATION if in_migration else message).format(verb=verb, table=table.fullname)
-            if mode == "raise" and not in_migration:
+            is_refused = mode == "raise" and not in_migration
+            text = (_MIGRATION if in_migration else message).format(
+                verb=verb, table=table.fullname, repair="" if is_refused else _REPAIR
+            )
+            if is_refused:
                 raise UnmanagedWriteError(text, table=table.fullname)
             self._warn(table, text, None)
 

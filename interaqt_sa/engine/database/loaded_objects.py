@@ -98,7 +98,7 @@ class Memory:
             if target is None or instance_state(target).session_id is None:
                 return
             loaded = instance_dict(target)
-            _forget(target, [name for name, value in before.items() if value is _ABSENT])
+            forget_attributes(target, [name for name, value in before.items() if value is _ABSENT])
             for name, value in before.items():
                 if value is not _ABSENT and name in loaded:
                     set_committed_value(target, name, value)
@@ -114,12 +114,12 @@ class Memory:
         def forget() -> None:
             target = session.identity_map.get(identity)
             if target is not None:
-                _forget(target, unloaded)
+                forget_attributes(target, unloaded)
 
         SessionState.of(session).transaction.undo.append(forget)
 
 
-def _forget(instance: object, names: Iterable[str]) -> None:
+def forget_attributes(instance: object, names: Iterable[str]) -> None:
     """Let the next access to attributes load them; elsewhere nothing is left like that."""
     state, loaded = instance_state(instance), instance_dict(instance)
     known = [name for name in names if name in state.mapper.column_attrs]

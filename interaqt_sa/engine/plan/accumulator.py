@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, true
 
 from ...definitions.computation import Computation
 from ...errors import ComputationProtocolError
+from .kind_checks import check_accumulator, check_computations
 
 #: resolves a path of the member, such as ``"product.price"``, to SQL
 Resolve = Callable[[str], ColumnElement[Any]]
@@ -95,9 +96,14 @@ def accumulates(*computations: type[Computation[Any]]) -> Callable[[type[Accumul
 
         @accumulates(Count)
         class CountAccumulator(Accumulator): ...
+
+    :raises TypeError: if one of them is not a class of its kind.
+    :raises ComputationProtocolError: if a part of the kind is missing.
     """
+    check_computations(computations)
 
     def register(cls: type[Accumulator]) -> type[Accumulator]:
+        check_accumulator(cls, Accumulator)
         for computation in computations:
             accumulator_for.register(computation, cls)
         return cls

@@ -8,7 +8,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Column, Table, inspect
+from sqlalchemy import Column, Float, Table, inspect
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 from sqlalchemy.orm.attributes import instance_dict, instance_state
 
@@ -91,6 +91,7 @@ class Watch:
     :ivar shared_inputs: attributes that rows of other tables read, or could refer to.
     :ivar collections: to-many relationships whose members' rows the flush will write.
     :ivar computed: attributes that may not be assigned.
+    :ivar floats: those that hold floats, which SQLite returns as integers from an INSERT where they are whole.
     :ivar same_row: values computed from the row itself.
     :ivar following: columns that any UPDATE may change, through ``onupdate`` or a function of the row.
     :ivar edge_keys: the edges that its rows drive, with the attributes that say which host they contribute to.
@@ -109,6 +110,7 @@ class Watch:
     shared_inputs: frozenset[str]
     collections: frozenset[str]
     computed: dict[str, ComputedValue]
+    floats: tuple[str, ...]
     same_row: tuple[ComputedValue, ...]
     following: frozenset[Column[Any]]
     whole_rows: bool
@@ -152,6 +154,7 @@ class Watch:
             shared_inputs=_attributes(mapper, shared),
             collections=collections,
             computed=computed,
+            floats=tuple(name for name, value in computed.items() if isinstance(value.column.type, Float)),
             same_row=same_row,
             following=frozenset(following & columns),
             whole_rows=whole_rows,
@@ -222,7 +225,10 @@ def references_of(plan: Plan, cls: type[Any]) -> tuple[RowReference, ...]:
     """Return how instances of ``cls`` refer to rows whose changes wait for the checks of foreign keys."""
     found: tuple[RowReference, ...] | None = plan.references.get(cls)
     if found is None:
-        found = plan.references[cls] = tuple(checked_references(inspect(cls), plan.sources))
+        mapper = inspect(cls, raiseerr=False)  # none for a class whose registry was disposed
+        found = () if mapper is None else tuple(checked_references(mapper, plan.sources))
+        if mapper is not None:
+            plan.references[cls] = found
     return found
 
 

@@ -24,6 +24,7 @@ from ...schema.predicates.match import compile_where
 from ...schema.record_lookup import record_name, resolve_record
 from .accumulator import accumulator_for
 from .edge_builder import EdgeBuilder, flatten_attributes
+from .kind_checks import numbers_of
 from .kinds import add_rows, add_value
 from .lock_order import assign_ranks
 from .plan import Plan
@@ -189,7 +190,8 @@ class _PlanBuilder:
             paths = flatten_attributes(computation.attribute_query or (), builder.member)
             attributes = {path: builder.resolve(path) for path in dict.fromkeys(paths)}
             return Part(value, positions, callback=computation.callback, counts=counts, attributes=attributes)
-        numbers = value.accumulator.sql(builder.resolve, test)
+        accumulator = value.accumulator
+        numbers = numbers_of(accumulator, value.running, lambda: accumulator.sql(builder.resolve, test))
         if counts is not None:
             nothing = _ZERO if value.is_additive else null()
             numbers = [case((counts, number), else_=nothing) for number in numbers]

@@ -26,7 +26,17 @@ def check_column(computation: Computation[Any], column: Column[Any]) -> None:
         raise DefinitionFault("a computed column has no default= or onupdate= of its own; leave it out")
     computation.check_column(column)
     if computation.starts_constant:
+        _check_null(computation, column)
         _check_server_default(computation, column)
+
+
+def _check_null(computation: Computation[Any], column: Column[Any]) -> None:
+    """Refuse a NOT NULL column for a value that is NULL at first."""
+    if computation.initial_value(column) is None and not column.nullable:
+        raise DefinitionFault(
+            f"{type(computation).__name__} starts at NULL, and the column is NOT NULL; make it nullable, such as "
+            "Mapped[float | None], or let initial_value() return the value of a row without members"
+        )
 
 
 def _check_server_default(computation: Computation[Any], column: Column[Any]) -> None:

@@ -46,6 +46,11 @@ OperandOf: TypeAlias = Callable[[str, ColumnElement[Any], str, Any], Any]
 _SEVERAL = (list, tuple, set, frozenset)
 #: Types whose values are not collections; a TypeDecorator or UserDefinedType may hold anything.
 _SCALAR = (Boolean, Date, DateTime, Integer, Numeric, String, Time, Uuid)
+#: what to write where Python's own words ask an expression for its truth
+_OPERATORS = (
+    "; Python's 'and', 'or', 'not', 'if' and chained comparisons do not make SQL: use &, | and ~, with parentheses "
+    "around each comparison"
+)
 _COMPARE = {">": gt, "<": lt, ">=": ge, "<=": le}
 
 
@@ -160,9 +165,15 @@ def compile_where(
         except DefinitionFault:
             raise
         except Exception as error:
-            raise DefinitionFault(f"where={where!r} raised {type(error).__name__}: {error}") from error
+            hint = _OPERATORS if _asks_truth(error) else ""
+            raise DefinitionFault(f"where={where!r} raised {type(error).__name__}: {error}{hint}") from error
         return _sql_boolean(found, where)
     return compile_match(MatchExp.from_object(where), resolve, exist, operand_of)
+
+
+def _asks_truth(error: Exception) -> bool:
+    """Whether Python was made to ask SQL for its truth, by ``and``, ``or``, ``not``, ``if`` or a chained comparison."""
+    return isinstance(error, TypeError) and "Boolean value of this clause" in str(error)
 
 
 def _sql_boolean(value: Any, where: Any) -> ColumnElement[bool]:

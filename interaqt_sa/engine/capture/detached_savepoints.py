@@ -1,0 +1,48 @@
+"""Sessions that a system leaves while a savepoint is open, whose end it will not hear of."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import ref
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm.attributes import instance_dict
+
+from ...session.state import SessionState
+from ..database.loaded_objects import forget_attributes
+from ..plan import Plan, watch_of
+
+
+def leave_savepoint(session: Session, plan: Plan) -> None:
+    """Let computed values be loaded again, now and after each rollback until the transaction ends.
+
+    They were put into loaded objects by the engine: SQLAlchemy's rollback to the savepoint does not know of them.
+    """
+    if not SessionState.of(session).transaction.in_savepoint:
+        return
+    _forget_computed(session, plan)
+    root = session.get_transaction()
+    held = None if root is None else ref(root)
+
+    def after_rollback(session: Session, previous: SessionTransaction) -> None:
+        if held is not None and held() is _root_of(previous):
+            _forget_computed(session, plan)
+
+    # it stays: SQLAlchemy cannot take a listener away while it calls those of an event
+    event.listen(session, "after_soft_rollback", after_rollback)
+
+
+def _root_of(transaction: SessionTransaction) -> SessionTransaction:
+    while transaction.parent is not None:
+        transaction = transaction.parent
+    return transaction
+
+
+def _forget_computed(session: Session, plan: Plan) -> None:
+    instances: list[Any] = list(session.identity_map.values())
+    for instance in instances:
+        watch = watch_of(plan, type(instance))
+        if watch is not None:
+            loaded = instance_dict(instance)
+            forget_attributes(instance, [name for name in watch.computed if name in loaded])
