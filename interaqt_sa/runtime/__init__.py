@@ -1,1 +1,1 @@
-"""Systems and controllers: dispatch, what surrounds it, and its asynchronous twins."""
+"""Systems, controllers and dispatch, synchronous and asynchronous."""

@@ -1,4 +1,4 @@
-"""The controller of asynchronous programs: the synchronous course of a dispatch, inside one greenlet."""
+"""The asynchronous controller, which runs the synchronous dispatch inside a greenlet."""
 
 from __future__ import annotations
 
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
 
 class AsyncController:
-    """Dispatches events in asynchronous programs.
+    """Dispatch events with asyncio.
 
-    The functions of event sources, interactions and side effects may be coroutine functions. See
-    :class:`.Controller` for the parameters.
+    The functions of event sources, interactions and side effects may be coroutine functions.
+
+    :param system: the :class:`.AsyncSystem` whose data the events change.
+
+    See :class:`.Controller` for the other parameters and for what is raised.
 
     ::
 
@@ -69,7 +72,7 @@ class AsyncController:
         return f"{type(self).__name__}({self.system!r}, event_sources={shorten(self._dispatcher.names)})"
 
     async def setup(self, *, install: bool = False) -> None:
-        """Make sure that the database has what is declared; see :meth:`.Controller.setup`."""
+        """Verify the database, and create missing tables if requested; see :meth:`.Controller.setup`."""
         await greenlet_spawn(set_up, self.system.sync_system, install=install)
 
     async def dispatch(
@@ -79,7 +82,10 @@ class AsyncController:
         *,
         session: AsyncSession | async_scoped_session[Any] | None = None,
     ) -> DispatchResult:
-        """Let an event happen; see :meth:`.Controller.dispatch`."""
+        """Dispatch an event; see :meth:`.Controller.dispatch`.
+
+        :param session: an ``AsyncSession`` or ``async_scoped_session`` that the system is attached to.
+        """
         from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 
         joined = session() if isinstance(session, async_scoped_session) else session
@@ -94,7 +100,7 @@ class AsyncController:
         return await self.dispatch(name, args, session=session)
 
     async def teardown(self) -> None:
-        """Forget the event sources; the system can have another controller."""
+        """Remove the event sources, so that the system can have another controller."""
         self._dispatcher.close()
 
     def _open_context(
@@ -106,7 +112,20 @@ class AsyncController:
 
 
 class AsyncDispatchContext(Context):
-    """What the functions of an asynchronous dispatch get as ``ctx``; see :class:`.Context`."""
+    """The ``ctx`` argument of the functions of an asynchronous dispatch.
+
+    :ivar controller: the :class:`.AsyncController`.
+    :ivar session: the ``AsyncSession`` of the attempt, which the functions must not commit or roll back. After the
+        commit it is a new session, whose writes ``post_commit`` and side effects have to commit themselves.
+    :ivar event_source: the dispatched event source.
+    :ivar attempt: number of the attempt, counted from 1.
+    :ivar isolation: isolation level of the attempt.
+
+    ::
+
+        async def is_known(ctx, args):
+            return await ctx.storage.find_one("Order", args["payload"]["order"]) is not None
+    """
 
     __slots__ = ()
     controller: AsyncController
@@ -114,7 +133,7 @@ class AsyncDispatchContext(Context):
 
     @property
     def storage(self) -> AsyncStorage:
-        """The storage: during the dispatch a part of its transaction; after the commit each call has its own."""
+        """The system's storage, in the transaction of the dispatch; after the commit each call has its own."""
         storage = self.controller.system.storage
         return storage.with_session(self.session) if self.is_running else storage
 

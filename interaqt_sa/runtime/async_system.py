@@ -1,4 +1,4 @@
-"""The system of asynchronous programs: the synchronous one, inside greenlets."""
+"""The asynchronous system, which runs the synchronous one inside greenlets."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from .inner_sync_factories import factory_of, is_session_class, maker_of, sync_f
 from .system import Isolation, System
 
 if TYPE_CHECKING:
-    # at run time only where it is used: it loads greenlet, which programs without asyncio need not have
+    # imported inside functions at run time, because it requires greenlet
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker
 
 _ATTACHABLE = "an async_sessionmaker, an async_scoped_session or an AsyncSession class"
 
 
 class AsyncSystem:
-    """What keeps the derived data of an asynchronous program true.
+    """Maintain the computed values of one MetaData in the asynchronous sessions of one database.
 
     :param bind: an ``AsyncEngine``, or an ``async_sessionmaker``, ``async_scoped_session`` or ``AsyncSession`` class,
-        which is attached at once: the sessions that it makes from now on take part.
-    :ivar session_factory: makes sessions that take part.
-    :ivar storage: records by name.
+        which is attached at once and whose new sessions take part.
+    :raises TypeError: if ``bind`` is none of these, such as a synchronous ``Engine``.
+    :ivar session_factory: an ``async_sessionmaker`` of sessions that take part.
+    :ivar storage: the :class:`.AsyncStorage` for reading and writing records by name.
 
     See :class:`.System` for the other parameters.
 
@@ -68,24 +69,25 @@ class AsyncSystem:
 
     @property
     def sync_system(self) -> System:
-        """The :class:`.System` at work; its methods need a greenlet (``greenlet_spawn``, ``run_sync``)."""
-        # the application may have given its factory an engine since
+        """The underlying :class:`.System`; its methods need a greenlet (``greenlet_spawn``, ``run_sync``)."""
+        # the application may have configured an engine since
         self._sync_system.session_factory.configure(**sync_options(self.session_factory))
         return self._sync_system
 
     @property
     def schema(self) -> Schema:
-        """What is declared; see :attr:`.System.schema`."""
+        """The schema of the MetaData; see :attr:`.System.schema`."""
         return self.sync_system.schema
 
     def attach(self, target: async_sessionmaker[Any] | async_scoped_session[Any] | type[AsyncSession]) -> None:
-        """Keep computed values true in the sessions of ``target`` too; calling it again changes nothing.
+        """Maintain computed values in the sessions of ``target`` too; idempotent.
 
-        Of an ``AsyncSession`` class, the class of its synchronous sessions is attached: for ``AsyncSession`` itself
+        For an ``AsyncSession`` class its ``sync_session_class`` is attached: for ``AsyncSession`` itself this is
         :class:`sqlalchemy.orm.Session`, and so every session of the program.
 
-        :raises FrameworkError: if another system of the same MetaData is attached there.
-        :raises TypeError: if ``target`` is something else.
+        :param target: an ``async_sessionmaker``, ``async_scoped_session`` or ``AsyncSession`` class.
+        :raises FrameworkError: if another system of the same MetaData is attached to it.
+        :raises TypeError: if ``target`` is none of these.
         """
         if is_session_class(target):
             self.sync_system.attach(target.sync_session_class)
@@ -100,8 +102,9 @@ class AsyncSystem:
     def detach(self, target: async_sessionmaker[Any] | async_scoped_session[Any] | type[AsyncSession]) -> None:
         """Undo :meth:`attach`.
 
+        :param target: as for :meth:`attach`.
         :raises FrameworkError: if ``target`` was never attached.
-        :raises TypeError: if ``target`` is something else.
+        :raises TypeError: if ``target`` is none of these.
         """
         if is_session_class(target):
             self.sync_system.detach(target.sync_session_class)
@@ -117,13 +120,13 @@ class AsyncSystem:
         return f"Async{self.sync_system!r}"
 
     async def verify(self) -> None:
-        """Compare the database with what is declared; see :meth:`.System.verify`."""
+        """Verify that the database has all declared tables and columns; see :meth:`.System.verify`."""
         await greenlet_spawn(self.sync_system.verify)
 
     async def check(self, record: RecordRef | None = None, **options: Any) -> CheckReport:
-        """Compare what is stored with what it is computed from; see :meth:`.System.check`."""
+        """Compare stored values with recomputed ones; see :meth:`.System.check`."""
         return await greenlet_spawn(self.sync_system.check, record, **options)
 
     async def repair(self, record: RecordRef | None = None, **options: Any) -> CheckReport:
-        """Put right what :meth:`check` finds; see :meth:`.System.repair`."""
+        """Correct the differences that :meth:`check` finds; see :meth:`.System.repair`."""
         return await greenlet_spawn(self.sync_system.repair, record, **options)

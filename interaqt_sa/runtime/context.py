@@ -1,4 +1,4 @@
-"""What the functions of a dispatch get as ``ctx``."""
+"""The ``ctx`` argument of the functions of a dispatch."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..definitions.event_source import EventSource
 
 
 class Context(ABC):
-    """What contexts of both worlds have.
+    """Base of the sync and async dispatch contexts.
 
-    :ivar controller: the controller that dispatches.
-    :ivar session: the session of this attempt, which must not be committed or rolled back here. After the commit: a
-        new session, whose writes must be committed here.
-    :ivar event_source: what is dispatched.
+    :ivar controller: the controller of the dispatch.
+    :ivar session: the session of the attempt, which the functions must not commit or roll back. After the commit it is
+        a new session, whose writes ``post_commit`` and side effects have to commit themselves.
+    :ivar event_source: the dispatched event source.
     :ivar attempt: number of the attempt, counted from 1.
     :ivar isolation: isolation level of the attempt.
-    :ivar is_running: whether the dispatch is going on; after its commit it is not.
+    :ivar is_running: whether the transaction of the dispatch is running; false after its commit.
     :ivar boundary: the transaction or savepoint of the dispatch, while only the dispatch itself may end it.
     """
 
@@ -37,12 +37,12 @@ class Context(ABC):
     @property
     @abstractmethod
     def sync_session(self) -> Session:
-        """The synchronous session at work."""
+        """The synchronous session, of an ``AsyncSession`` the underlying one."""
 
     @abstractmethod
     def settle(self, value: Any, where: str) -> Any:
-        """Return ``value``, or what it gives when it is awaitable.
+        """Return ``value``, or its result if it is awaitable.
 
-        :param where: what returned it, for the error.
+        :param where: name of the function that returned it, for the error.
         :raises ComputationProtocolError: if it is awaitable in a synchronous dispatch.
         """

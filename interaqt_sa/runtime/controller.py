@@ -1,4 +1,4 @@
-"""The controller of synchronous programs."""
+"""The synchronous controller."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ if TYPE_CHECKING:
 
 
 class Controller:
-    """Dispatches events: the entry of business facts into a system.
+    """Dispatch events in a system.
 
-    :param system: the system whose data the events change.
-    :param entities: definitions given here are compiled onto the system's base; so are ``relations``,
-        ``dictionaries`` and the entities of ``event_sources``.
-    :param event_sources: what can be dispatched; names are unique.
-    :param record_mutation_side_effects: what follows the commit of a dispatch.
-    :param ignore_guard: run no guards, as tests and imports want it.
-    :param raise_errors: raise what a result would otherwise hold as ``error``.
+    :param system: the :class:`.System` whose data the events change.
+    :param entities: :class:`.Entity` values, compiled on the system's base.
+    :param relations: :class:`.Relation` values, likewise.
+    :param dictionaries: :class:`.Dictionary` values, likewise.
+    :param event_sources: the :class:`.EventSource` values that can be dispatched, with unique names; their entities are
+        compiled too.
+    :param record_mutation_side_effects: :class:`.RecordMutationSideEffect` values, called after the commit of a
+        dispatch.
+    :param ignore_guard: skip all guards, as for tests and imports.
+    :param raise_errors: raise the errors that a result otherwise holds as ``error``.
     :raises DefinitionError: with all faults of definitions, event sources and side effects, before any SQL. A coroutine
-        function is such a fault: see :class:`.AsyncController`. Computations are looked at when the definitions have
-        no faults: here if something else is wrong, else by :meth:`setup`.
+        function is such a fault; it needs an :class:`.AsyncController`. The faults of computations are included if
+        there are others, else :meth:`setup` raises them.
 
     ::
 
@@ -75,12 +78,12 @@ class Controller:
         return f"{type(self).__name__}({self.system!r}, event_sources={shorten(self._dispatcher.names)})"
 
     def setup(self, *, install: bool = False) -> None:
-        """Make sure that the database has what is declared.
+        """Verify that the database has all declared tables, columns, sequences and unique constraints.
 
-        :param install: create what is missing and write the defaults of dictionaries; repeatable, changes nothing
-            that exists. Without it the database is only compared.
-        :raises DefinitionError: with all faults of computations, before any SQL; or if tables, columns or sequences are
-            missing, with all of them.
+        :param install: create missing tables, sequences and the rows of dictionaries first; idempotent, existing tables
+            are not changed. Without it the database is not changed.
+        :raises DefinitionError: with all faults of computations, before any SQL; or with all missing tables, columns
+            and sequences.
         :raises ConstraintSetupError: if a unique constraint is missing.
         """
         set_up(self.system, install=install)
@@ -88,20 +91,20 @@ class Controller:
     def dispatch(
         self, event_source: EventSource | str, args: Any, *, session: Session | scoped_session[Any] | None = None
     ) -> DispatchResult:
-        """Let an event happen: store it, with all that follows from it, in one transaction.
+        """Dispatch an event: store it, and update the values computed from it, in one transaction.
 
-        Without ``session`` it has a transaction of its own, which is repeated when others stand in its way, and
-        committed. With ``session`` it is a part of that session's transaction, in a savepoint: it is tried once, the
-        caller commits, and ``post_commit`` and side effects wait for that commit.
+        Without ``session`` the dispatch has a transaction of its own, which is committed, and retried after
+        serialization failures and deadlocks. With ``session`` it runs once, in a savepoint of that session's
+        transaction; the caller commits, and ``post_commit`` and side effects run after that commit.
 
         :param event_source: an event source of this controller, or its name.
         :param args: plain data: mappings, lists, scalars, models of pydantic and msgspec. Each attempt gets a copy.
-        :param session: a session of a factory to which the system is attached.
-        :return: what came of it. Errors of the package and of the database are in its ``error``; then nothing of the
-            dispatch remains. All other errors are raised.
+        :param session: a ``Session`` or ``scoped_session`` that the system is attached to.
+        :return: the result. Its ``error`` holds errors of the package and of the database; the dispatch has been rolled
+            back then, unless its ``outcome`` is ``"unknown"``. All other errors are raised.
         :raises LookupError: if the controller has no such event source.
         :raises NestedDispatchError: inside another dispatch.
-        :raises TypeError: if ``args`` are not plain data, such as an ORM instance.
+        :raises TypeError: if ``args`` are not plain data, such as an ORM instance, or ``session`` is not a session.
         """
         joined = session() if isinstance(session, scoped_session) else session
         if joined is not None and not isinstance(joined, Session):
@@ -115,7 +118,7 @@ class Controller:
         return self.dispatch(name, args, session=session)
 
     def teardown(self) -> None:
-        """Forget the event sources; the system can have another controller."""
+        """Remove the event sources, so that the system can have another controller."""
         self._dispatcher.close()
 
     def _open_context(
@@ -127,7 +130,20 @@ class Controller:
 
 
 class DispatchContext(Context):
-    """What the functions of a synchronous dispatch get as ``ctx``; see :class:`.Context`."""
+    """The ``ctx`` argument of the functions of a synchronous dispatch.
+
+    :ivar controller: the :class:`.Controller`.
+    :ivar session: the ``Session`` of the attempt, which the functions must not commit or roll back. After the commit it
+        is a new session, whose writes ``post_commit`` and side effects have to commit themselves.
+    :ivar event_source: the dispatched event source.
+    :ivar attempt: number of the attempt, counted from 1.
+    :ivar isolation: isolation level of the attempt.
+
+    ::
+
+        def is_known(ctx, args):
+            return ctx.storage.find_one("Order", args["payload"]["order"]) is not None
+    """
 
     __slots__ = ()
     controller: Controller
@@ -135,7 +151,7 @@ class DispatchContext(Context):
 
     @property
     def storage(self) -> Storage:
-        """The storage: during the dispatch a part of its transaction; after the commit each call has its own."""
+        """The system's storage, in the transaction of the dispatch; after the commit each call has its own."""
         storage = self.controller.system.storage
         return storage.with_session(self.session) if self.is_running else storage
 

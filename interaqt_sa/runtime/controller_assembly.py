@@ -1,4 +1,4 @@
-"""What controllers of both worlds are made of."""
+"""Construction shared by the sync and async controllers."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def assemble(
     ignore_guard: bool,
     raise_errors: bool,
 ) -> Dispatcher:
-    """Compile the definitions onto the base of ``system`` and return what dispatches.
+    """Compile the definitions on the base of ``system`` and return the dispatcher.
 
     :param awaits: whether the functions of a dispatch may be coroutine functions.
-    :raises DefinitionError: with all faults of definitions, event sources and side effects, and those of computations
-        if the definitions have none.
+    :raises DefinitionError: with all faults of definitions, event sources and side effects, and of the computations
+        beside them.
     """
     compilation = Compilation(system.metadata)
     sources = _only(EventSource, event_sources, compilation.faults)

@@ -1,4 +1,4 @@
-"""Which dispatch is running here."""
+"""The current dispatch of a thread or task."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
     from .context import Context
 
-#: The dispatch that this thread or task is in. A task that was started inside it may outlive it.
+#: The dispatch of this thread or task. A task that was started inside a dispatch may outlive it.
 _dispatch: ContextVar[Context | None] = ContextVar("interaqt_sa_dispatch", default=None)
 
 
 def running_context() -> Context | None:
-    """Return the context of the dispatch that runs in this thread or task, or ``None``."""
+    """Return the context of the current dispatch of this thread or task, or ``None``."""
     ctx = _dispatch.get()
     return ctx if ctx is not None and ctx.is_running else None
 
 
 def running_session() -> Session | None:
-    """Return the synchronous session of the dispatch that runs in this thread or task, or ``None``."""
+    """Return the synchronous session of the current dispatch of this thread or task, or ``None``."""
     ctx = running_context()
     return ctx.sync_session if ctx is not None else None
 
 
 @contextmanager
 def running(ctx: Context, boundary: SessionTransaction) -> Generator[None]:
-    """Name ``ctx`` as the running dispatch, and ``boundary`` as the transaction that only it may end."""
+    """Set the current dispatch inside the block, and ``boundary``, the transaction that only it may end."""
     token = _dispatch.set(ctx)
     ctx.is_running = True
     ctx.boundary = boundary

@@ -1,4 +1,4 @@
-"""What a controller needs to find in the database: created once, or verified."""
+"""Create or verify the tables of a controller."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def set_up(system: System, *, install: bool) -> None:
-    """Verify the database of ``system``, and before that create what is missing if ``install`` says so.
+    """Verify the database of ``system``; with ``install``, create missing tables first.
 
-    What exists is not changed: that is Alembic's work.
+    Existing tables are not changed; that is done by Alembic.
     """
     check_computations(system.metadata)
     with connection_of(system.session_factory) as connection:
@@ -29,7 +29,7 @@ def set_up(system: System, *, install: bool) -> None:
 
 
 def _install(connection: Connection, metadata: MetaData) -> list[str]:
-    """Create what is missing; return the dictionaries with a new row, whose value is computed from what may exist."""
+    """Create missing tables and rows; return the computed dictionaries with a new row, to be recomputed."""
     known = set(inspect(connection).get_table_names())
     metadata.create_all(connection, checkfirst=True)
     written = write_missing_rows(connection, metadata)

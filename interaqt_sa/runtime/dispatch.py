@@ -1,11 +1,11 @@
-"""The course of a dispatch, the same for both worlds.
+"""The stages of a dispatch, shared by the sync and async controllers.
 
 One attempt::
 
     copy args -> guard -> map_event_data -> event record (computations follow) -> resolve -> after_dispatch -> COMMIT
 
-After the commit of the last one, once: ``post_commit``, then the side effects. In a joined session a savepoint stands
-in place of the transaction, there is one attempt, and what follows the commit waits for the caller's.
+After the commit ``post_commit`` and the side effects run once. In a joined session the dispatch is a savepoint with one
+attempt, and ``post_commit`` and the side effects run after the caller's commit.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from .dispatch_arguments import is_mapping, plain_copy
 from .post_commit import Aftermath, OpenContext, mapping_or_none
 from .result import DispatchResult
 
-#: Errors that a result holds; all others are faults of a program and are raised.
+#: Errors that are returned in the result; all others are programming errors and are raised.
 HELD_ERRORS = (FrameworkError, DBAPIError, PoolTimeoutError, StaleDataError)
 
 
 class _Prepared:
-    """What is known of an event source before it is dispatched.
+    """An event source with its mapper.
 
-    :ivar serializable: whether it runs SERIALIZABLE, because the system does or an attempt has shown that it must.
+    :ivar serializable: whether it runs at SERIALIZABLE, because the system does or an earlier attempt required it.
     """
 
     __slots__ = ("mapper", "serializable", "source")
@@ -61,13 +61,13 @@ class _Prepared:
 
 
 class Dispatcher:
-    """Dispatches the event sources of one controller; inside a greenlet where that is asynchronous.
+    """Dispatch the event sources of one controller, for an asynchronous one inside a greenlet.
 
-    :param add_row: adds a row to a session's transaction, with what is computed from it.
-    :param open_context: makes contexts, and with them sessions.
-    :param session_factory: makes the synchronous sessions at work.
-    :param sleep: waits so many seconds between attempts.
-    :param isolation: the level of an ordinary attempt.
+    :param add_row: inserts a row in a session's transaction, and updates the values computed from it.
+    :param open_context: creates contexts with their sessions.
+    :param session_factory: creates the synchronous sessions.
+    :param sleep: waits for a number of seconds between attempts.
+    :param isolation: the isolation level, unless an attempt requires SERIALIZABLE.
     """
 
     def __init__(
@@ -105,11 +105,11 @@ class Dispatcher:
         return sorted(key for key in self._prepared if isinstance(key, str))
 
     def close(self) -> None:
-        """Forget the event sources."""
+        """Remove the event sources."""
         self._prepared.clear()
 
     def dispatch(self, source: EventSource | str, args: Any, session: Any = None) -> DispatchResult:
-        """Dispatch; see :meth:`.Controller.dispatch`."""
+        """Dispatch an event; see :meth:`.Controller.dispatch`."""
         prepared = self._prepared.get(source)
         if prepared is None:
             known = ", ".join(self.names) or "none"
@@ -130,7 +130,7 @@ class Dispatcher:
         return self._run(prepared, args)
 
     def _run(self, prepared: _Prepared, given: Any) -> DispatchResult:
-        """Dispatch in transactions of its own, until one is committed."""
+        """Dispatch in a transaction of its own, with retry."""
         source = prepared.source
         name = f"dispatch of {source.name!r}"
         last: Context | None = None
@@ -173,7 +173,7 @@ class Dispatcher:
         return result
 
     def _join(self, prepared: _Prepared, given: Any, session: Any) -> DispatchResult:
-        """Dispatch as a part of the caller's transaction."""
+        """Dispatch in a savepoint of the caller's transaction."""
         source = prepared.source
         try:
             args = _copied(given)
@@ -181,7 +181,7 @@ class Dispatcher:
             return self._failed(error, None)
         ctx = self._open(source, 1, self._isolation, session)
         joined = ctx.sync_session
-        boundary = joined.begin_nested()  # writes what the caller has pending: its errors are the caller's
+        boundary = joined.begin_nested()  # flushes pending objects of the caller, whose errors are raised
         options = joined.connection(bind_arguments={"mapper": prepared.mapper}).get_execution_options()
         ctx.isolation = options.get("isolation_level", self._isolation)
         state = SessionState.of(joined)
@@ -189,7 +189,7 @@ class Dispatcher:
         before = state.collect_events, state.context
         state.collect_events, state.context = True, ctx
 
-        # a function of its own: SQLAlchemy knows listeners by the ids of function and target, also of targets long gone
+        # a new function: SQLAlchemy identifies listeners by the ids of function and target, which may be reused
         def refuse(session: Session) -> None:
             _refuse_foreign_commit(session)
 
@@ -209,7 +209,7 @@ class Dispatcher:
         return result
 
     def _stages(self, prepared: _Prepared, ctx: Context, session: Session, args: dict[str, Any]) -> DispatchResult:
-        """Do all that belongs into the transaction, except its commit."""
+        """Run the stages of an attempt inside the transaction, without the commit."""
         source, settle, boundary = prepared.source, ctx.settle, ctx.boundary
         if source.guard is not None and not self._ignore_guard:
             verdict = settle(source.guard(ctx, args), f"guard of {source.name!r}")
@@ -246,7 +246,7 @@ class Dispatcher:
 
 
 def _refuse_foreign_commit(session: Session) -> None:
-    # a function of the dispatch that commits would leave a part of it behind if the rest failed
+    # a commit by a function of the dispatch would store a part of the dispatch even if the rest fails
     ctx = running_context()
     if ctx is None or ctx.boundary is None or ctx.sync_session is not session:
         return
@@ -264,7 +264,7 @@ def _copied(given: Any) -> dict[str, Any]:
             "args are nested deeper than Python can follow here", code="INVALID_ARGUMENT"
         ) from error
     if type(args) is not dict:
-        # what a JSON parser may deliver in place of an object
+        # such as the result of a JSON parser for an array
         raise InvalidValueError(
             f"the arguments of a dispatch are a mapping, not {shorten(given)}", code="INVALID_ARGUMENT"
         )
@@ -272,7 +272,7 @@ def _copied(given: Any) -> dict[str, Any]:
 
 
 def _checked_row(session: Session, mapper: Mapper[Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the attributes of an event as their columns take them, before any of it is written."""
+    """Return the attributes of an event, checked and converted for their columns before any write."""
     dialect = session.get_bind(mapper=mapper).dialect
     record = record_name(mapper)
     return {

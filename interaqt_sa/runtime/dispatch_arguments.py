@@ -1,4 +1,4 @@
-"""Arguments of a dispatch as plain data."""
+"""Copy the arguments of a dispatch as plain data."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def plain_copy(value: Any, path: str = "args", depth: int = 1) -> Any:
 
     Models of pydantic and msgspec are dumped.
 
-    :param path: where ``value`` stands, for the error.
-    :param depth: how deep.
-    :raises InvalidValueError: if it is nested too deep.
-    :raises TypeError: if something in ``value`` is not plain data, such as an ORM instance.
+    :param path: the path of ``value`` in the arguments, for the error.
+    :param depth: the level of nesting of ``value``.
+    :raises InvalidValueError: if it is nested too deeply.
+    :raises TypeError: if ``value`` contains anything but plain data, such as an ORM instance.
     """
     kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind in _SCALARS:

@@ -1,4 +1,4 @@
-"""The factories of the synchronous sessions inside those of asynchronous factories."""
+"""Synchronous session factories inside asynchronous ones."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from sqlalchemy.orm import Session, sessionmaker
 from ..session.factory_advice import wrong_factory
 
 if TYPE_CHECKING:
-    # at run time only where it is used: it loads greenlet, which programs without asyncio need not have
+    # imported inside functions at run time, because it requires greenlet
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 
 def is_session_class(target: Any) -> TypeGuard[type[AsyncSession]]:
-    """Whether ``target`` is a class of asynchronous sessions."""
+    """Whether ``target`` is an ``AsyncSession`` class."""
     from sqlalchemy.ext.asyncio import AsyncSession
 
     return isinstance(target, type) and issubclass(target, AsyncSession)
 
 
 def maker_of(target: Any) -> async_sessionmaker[AsyncSession] | None:
-    """Return the ``async_sessionmaker`` that ``target`` is, or has inside as a scoped one has."""
+    """Return ``target`` if it is an ``async_sessionmaker``, or that of an ``async_scoped_session``; else ``None``."""
     from sqlalchemy.ext.asyncio import async_scoped_session, async_sessionmaker
 
-    known: Any = target  # pyright would infer type arguments that nothing knows
+    known: Any = target  # pyright would infer unknown type arguments
     found: Any = known.session_factory if isinstance(target, async_scoped_session) else known
     return cast("async_sessionmaker[AsyncSession]", found) if isinstance(found, async_sessionmaker) else None
 
 
 def factory_of(bind: Any) -> async_sessionmaker[AsyncSession]:
-    """Return the factory that ``bind`` is, or one that is made for it.
+    """Return the ``async_sessionmaker`` of ``bind``, creating one for an engine or a session class.
 
-    :raises TypeError: if it is something else.
+    :raises TypeError: if ``bind`` is anything else.
     """
     from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
@@ -48,13 +48,13 @@ def factory_of(bind: Any) -> async_sessionmaker[AsyncSession]:
 
 
 def sync_factory(factory: async_sessionmaker[Any]) -> sessionmaker[Session]:
-    """Return a factory of the sessions at work, whose class ``factory`` uses from now on.
+    """Return a factory of synchronous sessions, and set their class as the ``sync_session_class`` of ``factory``.
 
-    The class is one of its own, so that other factories in the program are left alone.
+    The class is new, so that other factories of the program are not affected.
     """
     given: Any = factory.kw.get("sync_session_class") or factory.class_.sync_session_class
     options = getattr(given, "kw", None)
-    if options is not None:  # a sessionmaker, on which SQLAlchemy's documentation shows how to listen
+    if options is not None:  # a sessionmaker, which SQLAlchemy documents as a target for listeners
         own: sessionmaker[Session] = sessionmaker(class_=given.class_, **options)
         factory.configure(sync_session_class=own)
         return sessionmaker(class_=own.class_, **{**own.kw, **sync_options(factory)})

@@ -1,4 +1,4 @@
-"""What follows the commit of a dispatch: ``post_commit``, then the side effects."""
+"""Run ``post_commit`` and side effects after the commit of a dispatch."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _log = logging.getLogger(__name__)
 
 
 class OpenContext(Protocol):
-    """Makes a context, with a new session unless one is given."""
+    """Create a context, with a new session unless one is given."""
 
     def __call__(self, source: EventSource, attempt: int, isolation: str, session: Any = None) -> Context: ...
 
 
 class Aftermath:
-    """Does what follows the commit, each piece with a session of its own; no failure reaches the dispatch."""
+    """Run ``post_commit`` and side effects, each with a new session; their errors do not affect the dispatch."""
 
     def __init__(
         self, metadata: MetaData, side_effects: Iterable[RecordMutationSideEffect], open_context: OpenContext
@@ -39,11 +39,11 @@ class Aftermath:
             self._side_effects.setdefault(name, []).append(effect)
 
     def is_due(self, source: EventSource, effects: Sequence[MutationEvent]) -> bool:
-        """Whether anything follows."""
+        """Whether there is a ``post_commit`` or a side effect to run."""
         return source.post_commit is not None or any(event.record_name in self._side_effects for event in effects)
 
     def follow(self, source: EventSource, args: Mapping[str, Any], result: DispatchResult) -> None:
-        """Run ``post_commit`` and the side effects of a committed dispatch; their outcomes go into ``result``."""
+        """Run ``post_commit`` and the side effects of a committed dispatch, and add their outcomes to ``result``."""
         if source.post_commit is not None:
             outcome = self._outcome(POST_COMMIT, source, result, partial(_post_commit, source, args, result))
             if not outcome.ok:
@@ -64,7 +64,7 @@ class Aftermath:
         try:
             with ctx.sync_session:
                 return SideEffectOutcome(work(ctx))
-        except Exception as error:  # noqa: BLE001  whatever it is, the transaction stands
+        except Exception as error:  # noqa: BLE001  the transaction is committed
             failure = SideEffectError(
                 f"{name} of {source.name!r} failed after the commit, which stands: {error!r}", name=name
             )

@@ -1,4 +1,4 @@
-"""What came of a dispatch."""
+"""The result of a dispatch."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..errors import SideEffectError
 
 Outcome: TypeAlias = Literal["applied", "failed", "unknown"]
 
-#: Key of ``DispatchResult.side_effects`` under which a failure of ``post_commit`` is found.
+#: Key of ``DispatchResult.side_effects`` for a failure of ``post_commit``.
 POST_COMMIT = "__post_commit"
 
 
 @dataclass(frozen=True, slots=True)
 class SideEffectOutcome:
-    """What came of one side effect.
+    """The outcome of one side effect.
 
-    :ivar result: what it returned for the last of its events.
-    :ivar error: why it failed; the first failure, if it ran for several events.
+    :ivar result: its return value for the last event.
+    :ivar error: its first failure, or ``None``.
     """
 
     result: Any = None
@@ -29,23 +29,28 @@ class SideEffectOutcome:
 
     @property
     def ok(self) -> bool:
-        """Whether it never failed."""
+        """Whether it succeeded for all events."""
         return self.error is None
 
 
 class DispatchResult:
-    """What came of a dispatch.
+    """The result of a dispatch; true if it was applied.
 
-    :ivar error: why nothing of it remains: a :class:`.FrameworkError` or an error of the database; else ``None``.
-    :ivar outcome: ``"applied"``, ``"failed"``, or ``"unknown"`` if the answer to COMMIT was lost: then it may be stored
-        or not, ``post_commit`` and side effects did not run, and :attr:`error` is a
-        :class:`.TransactionOutcomeUnknownError`.
-    :ivar context: what ``after_dispatch`` and ``post_commit`` returned.
-    :ivar effects: the mutation events of the attempt that was committed, in order.
-    :ivar side_effects: outcome of each side effect that ran, by name. In a joined session they, and ``post_commit``,
-        run when the caller commits; until then this is empty.
-    :ivar attempts: how many attempts were made.
-    :ivar isolation: isolation level of the last one.
+    :ivar error: the :class:`.FrameworkError` or database error of a dispatch that failed; else ``None``.
+    :ivar outcome: ``"applied"``; ``"failed"`` if the dispatch was rolled back; or ``"unknown"`` if the answer to COMMIT
+        was lost, so that it may be stored or not: then ``post_commit`` and side effects did not run, and :attr:`error`
+        is a :class:`.TransactionOutcomeUnknownError`.
+    :ivar context: the merged return values of ``after_dispatch`` and ``post_commit``, a dict.
+    :ivar effects: the :class:`.MutationEvent` values of the committed attempt, in order.
+    :ivar side_effects: the outcome of each side effect that ran, by name. In a joined session side effects and
+        ``post_commit`` run when the caller commits; until then this is empty.
+    :ivar attempts: the number of attempts.
+    :ivar isolation: isolation level of the last attempt.
+
+    ::
+
+        result = controller.dispatch(PlaceOrder, {"user": {"id": 1}, "payload": {"total": 10}})
+        order = result.data if result.ok else None
     """
 
     __slots__ = ("_data", "attempts", "context", "effects", "error", "isolation", "outcome", "side_effects")
@@ -70,7 +75,7 @@ class DispatchResult:
 
     @property
     def ok(self) -> bool:
-        """Whether the dispatch was applied; ``bool(result)`` is the same."""
+        """Whether the dispatch was applied; equal to ``bool(result)``."""
         return self.error is None
 
     def __bool__(self) -> bool:
@@ -78,7 +83,7 @@ class DispatchResult:
 
     @property
     def data(self) -> Any:
-        """What ``resolve`` returned.
+        """The return value of ``resolve``.
 
         :raises Exception: the :attr:`error` of a dispatch that failed.
         """
@@ -86,7 +91,7 @@ class DispatchResult:
         return self._data
 
     def raise_for_error(self) -> DispatchResult:
-        """Return the result itself, so that calls can be chained.
+        """Raise the error of a dispatch that failed; else return the result itself.
 
         :raises Exception: the :attr:`error`, if there is one.
         """

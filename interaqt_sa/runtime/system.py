@@ -1,4 +1,4 @@
-"""Systems: an engine or sessionmaker whose sessions keep derived data true."""
+"""The system, which maintains computed values in the sessions of an engine or sessionmaker."""
 
 from __future__ import annotations
 
@@ -26,22 +26,27 @@ Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
 class System:
-    """Keeps the computed values of one MetaData true in the sessions of one database.
+    """Maintain the computed values of one MetaData in the sessions of one database.
 
-    :param bind: an Engine, for which the system makes a ``sessionmaker``; or the application's own ``sessionmaker``,
-        ``scoped_session`` or ``Session`` class, which it attaches to at once and which may get its engine later.
-    :param base: where the models hang: a ``DeclarativeBase``, a ``registry``, a ``MetaData`` or a :class:`.Schema`.
-        ``None``: a MetaData of its own, for definitions only.
-    :param unmanaged_dml: what happens to writes that pass the session by (``bulk_save_objects()``,
-        ``session.connection().execute()``): ``"raise"``, ``"warn"`` or ``"allow"``.
-    :param unattached: what happens when another session or connection of this process writes, on an engine that the
-        system was given or has met, to a table with computed values or what they are computed from: ``"warn"`` once
-        for each table, by :class:`.UnattachedWriteWarning`; ``"raise"``; or ``"allow"``. See :meth:`attach`.
-    :param configure_sqlite: on SQLite, begin transactions with BEGIN IMMEDIATE, set a busy timeout, WAL and foreign
+    :param bind: an Engine, for which the system creates a ``sessionmaker``; or the application's own ``sessionmaker``,
+        ``scoped_session`` or ``Session`` class, which is attached at once and may be bound to an engine later.
+    :param base: the ``DeclarativeBase``, ``registry``, ``MetaData`` or :class:`.Schema` of the models. ``None``: a new
+        MetaData, for definitions only.
+    :param unmanaged_dml: the action on unmanaged writes of attached sessions (``bulk_save_objects()``,
+        ``session.connection().execute()``): ``"raise"`` :class:`.UnmanagedWriteError`, ``"warn"`` or ``"allow"``.
+    :param unattached: the action on writes of other sessions and connections of this process, on an engine that the
+        system was given or has seen, to tables with computed values or with their members: ``"warn"`` once for each
+        table by :class:`.UnattachedWriteWarning`, ``"raise"`` or ``"allow"``. See :meth:`attach`.
+    :param configure_sqlite: on SQLite, begin transactions with BEGIN IMMEDIATE, and set a busy timeout, WAL and foreign
         keys. Without it concurrent writers lose updates or fail.
-    :param isolation: isolation level of the sessions that the system makes itself. ``"SERIALIZABLE"`` says that all
-        writers of the database are serializable, sessions of the application's own too.
-    :raises TypeError: if ``bind`` or ``base`` is something else.
+    :param isolation: isolation level of the sessions that the system creates: ``"READ COMMITTED"``,
+        ``"REPEATABLE READ"`` or ``"SERIALIZABLE"``. The last one asserts that all writers of the database are
+        serializable, including the application's own sessions.
+    :raises TypeError: if ``bind`` or ``base`` is none of these.
+    :raises TransactionCapabilityError: if the database is not supported.
+    :ivar metadata: the MetaData.
+    :ivar session_factory: a ``sessionmaker`` of sessions that take part.
+    :ivar storage: the :class:`.Storage` for reading and writing records by name.
 
     ::
 
@@ -74,15 +79,15 @@ class System:
         self.storage = Storage(self.session_factory, self.schema_of, current_session=running_session)
 
     def _make_factory(self, bind: Any) -> sessionmaker[Any]:
-        # a scoped_session has a sessionmaker inside
+        # of a scoped_session, its sessionmaker
         factory: Any = getattr(bind, "session_factory", bind)
         known: Any = getattr(factory, "kw", {}).get("bind", bind)
         if hasattr(known, "dialect"):
-            dialect_class(known.dialect)  # refuses a database that is not known
+            dialect_class(known.dialect)  # raises for a database that is not supported
         if isinstance(factory, sessionmaker):
             return factory  # pyright: ignore[reportUnknownVariableType]
         if isinstance(bind, type) and issubclass(bind, Session):
-            return sessionmaker(class_=bind)  # its class is one below, and so attached with it
+            return sessionmaker(class_=bind)  # its class is a subclass, which is attached with bind
         if not isinstance(bind, Engine):
             given: Any = bind  # pyright: ignore[reportUnknownVariableType]
             raise wrong_factory("System", "an Engine, a sessionmaker, a scoped_session or a Session class", given)
@@ -94,24 +99,29 @@ class System:
 
     @property
     def schema(self) -> Schema:
-        """What is declared, read-only; :attr:`.Schema.dialect` is that of the bound engine."""
+        """The read-only schema of the MetaData; :attr:`.Schema.dialect` is that of the bound engine."""
         return self.schema_of()
 
     def schema_of(self) -> Schema:
-        """Return :attr:`schema` as it is now; what is mapped later is in the next one."""
+        """Return the current :attr:`schema`."""
         bind = self.session_factory.kw.get("bind")
         return Schema.of(self.metadata, dialect=getattr(bind, "dialect", None))
 
     def attach(self, target: sessionmaker[Any] | scoped_session[Any] | type[Session]) -> None:
-        """Keep computed values true in the sessions of ``target`` too; calling it again changes nothing.
+        """Maintain computed values in the sessions of ``target`` too; idempotent.
 
-        :raises FrameworkError: if another system of the same MetaData is attached there.
+        Attaching a class includes its subclasses, and :class:`sqlalchemy.orm.Session` every session of the program.
+
+        :param target: a ``sessionmaker``, ``scoped_session`` or ``Session`` class.
+        :raises FrameworkError: if another system of the same MetaData is attached to it.
+        :raises TypeError: if ``target`` is none of these.
         """
         self._engine.attach(target)
 
     def detach(self, target: sessionmaker[Any] | scoped_session[Any] | type[Session]) -> None:
-        """Undo :meth:`attach`; the last one leaves nothing on the session class and on its engines.
+        """Undo :meth:`attach`; the last call removes all listeners from the session class and its engines.
 
+        :param target: as for :meth:`attach`.
         :raises FrameworkError: if ``target`` was never attached.
         """
         self._engine.detach(target)
@@ -126,13 +136,14 @@ class System:
         return f"{type(self).__name__}({where}, tables={len(tables)}, computed={count})"
 
     def verify(self) -> None:
-        """Compare the database with what is declared; nothing in it is changed.
+        """Verify that the database has all declared tables, columns, sequences and unique constraints.
 
-        A database that was not migrated is found here, at the start of the program, and not by the first write. Foreign
-        keys of members without an index are logged.
+        Call it at the start of a program, to detect a missing migration before the first write. The database is not
+        changed. Foreign keys of members without an index are logged.
 
-        :raises DefinitionError: with all faults of computations, before any SQL; or if tables, columns or sequences are
-            missing, with all of them.
+        :raises DefinitionError: with all faults of computations, before any SQL; or with all missing tables, columns
+            and sequences.
+        :raises DefinitionFault: if the MetaData has no tables.
         :raises ConstraintSetupError: if a unique constraint is missing.
         """
         self._require_models()
@@ -145,10 +156,11 @@ class System:
     ) -> CheckReport:
         """Compare stored values with values recomputed from all members.
 
-        :param record: only values of this record.
-        :param property: only this value of it.
-        :param keys: only rows with these primary keys.
-        :raises DefinitionFault: if there is no such record or value, or nothing is declared at all.
+        :param record: check only values of this record: its name, definition or mapped class. ``None``: all records.
+        :param property: check only this property of the record.
+        :param keys: check only the rows with these primary keys.
+        :return: the differences; the report is true if there are none.
+        :raises DefinitionFault: if there is no such record or computed property, or the MetaData has no tables.
         """
         self._require_models()
         return self._engine.check(self.session_factory, record, property, keys)
@@ -156,15 +168,19 @@ class System:
     def repair(
         self, record: RecordRef | None = None, *, property: str | None = None, keys: Iterable[Any] | None = None
     ) -> CheckReport:
-        """Store recomputed values where stored ones differ; in short transactions, beside running writers.
+        """Correct stored values that differ from recomputed ones, in short transactions; other writers may be running.
 
-        Takes the parameters of :meth:`check`, and returns what was found before the repair.
+        :param record: as for :meth:`check`.
+        :param property: as for :meth:`check`.
+        :param keys: as for :meth:`check`.
+        :return: the differences that were found before the repair.
+        :raises DefinitionFault: as for :meth:`check`.
         """
         self._require_models()
         return self._engine.repair(self.session_factory, record, property, keys)
 
     def _require_models(self) -> None:
-        """Refuse to look at nothing, which would be told as ``ok``."""
+        """Raise if the MetaData has no tables, which would be reported as ``ok``."""
         if not self.metadata.tables:
             raise DefinitionFault(
                 "this System has no tables to look at: give the base of the models, System(…, base=Base), and import "

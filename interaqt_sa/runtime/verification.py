@@ -1,4 +1,4 @@
-"""Compare the database with what is declared, without changing it."""
+"""Verify that the database has all declared tables, columns, sequences and unique constraints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 def connection_of(session_factory: Callable[[], Session]) -> Generator[Connection]:
     """Open a connection to the database of a factory, in a transaction.
 
-    Not that of a session: the engine watches over those, and refuses writes that it cannot follow.
+    It does not belong to a session, whose connections refuse unmanaged writes.
     """
     with session_factory() as session:
         bind = session.get_bind()
@@ -32,11 +32,14 @@ def connection_of(session_factory: Callable[[], Session]) -> Generator[Connectio
 
 
 def check_computations(metadata: MetaData) -> None:
-    """Find every fault of the declarations before anything is created."""
+    """Check all computations, before any SQL.
+
+    :raises DefinitionError: with all faults.
+    """
     sources = Catalog.of(metadata).event_sources
     faults = [
         DefinitionFault(
-            f"{name}: a trigger waits for {trigger.record_name!r}, which nobody can dispatch here; "
+            f"{name}: a trigger waits for {trigger.record_name!r}, which is not an event source of a controller; "
             f"give {trigger.record_name!r} to event_sources",
             record=info.record,
             property=info.property,
@@ -50,16 +53,16 @@ def check_computations(metadata: MetaData) -> None:
     try:
         plan_of(metadata)
     except DefinitionError as error:
-        # without the event source its record may be missing too
+        # without the event source its entity may be missing too
         faults += [f for f in error.context["faults"] if not any(way_out in str(f) for way_out in told)]
     if faults:
         raise DefinitionError("the declarations cannot be compiled", faults)
 
 
 def verify(connection: Connection, metadata: MetaData) -> None:
-    """Compare the database with ``metadata``, without changing it.
+    """Verify that the database has the tables, columns, sequences and unique constraints of ``metadata``.
 
-    :raises DefinitionError: with everything that is missing among tables, columns and sequences.
+    :raises DefinitionError: with all missing tables, columns and sequences.
     :raises ConstraintSetupError: if a declared unique constraint is missing.
     """
     inspector = inspect(connection)
@@ -105,7 +108,7 @@ def verify(connection: Connection, metadata: MetaData) -> None:
 
 
 def _tell_missing_indexes(connection: Connection, metadata: MetaData, inspector: Inspector) -> None:
-    """Log the foreign keys along which members are looked for, and which no index begins with."""
+    """Log the foreign keys of members that are not the leading columns of an index."""
     plan = plan_of(metadata)
     for table in metadata.sorted_tables:
         for key in table.foreign_key_constraints:
@@ -146,7 +149,7 @@ def _exists(constraint: ConstraintInfo, table: Table, connection: Connection, in
         *((i["name"], i["column_names"]) for i in inspector.get_indexes(table.name, schema) if i["unique"]),
     ]
     if constraint.physical_name is not None:
-        # the inspector answers with names as the database keeps them, cut at its own limit
+        # the inspector returns names as stored by the database, truncated at its own limit
         limit = connection.dialect.max_identifier_length
         if len(constraint.physical_name) <= limit:
             return any(name == constraint.physical_name for name, _ in found)

@@ -1,1 +1,1 @@
-"""Sessions: what a transaction carries, how it is retried, what database errors mean."""
+"""State of sessions and transactions, retry, and constraint violations."""

@@ -1,4 +1,4 @@
-"""Work that waits until the caller's transaction is committed."""
+"""Functions called after the commit of the caller's transaction."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _KEY = "interaqt_sa.after_commit"
 
 
 def run_after_commit(session: Session, work: _Work) -> None:
-    """Call ``work`` once the transaction that ``session`` is in has been committed, as often as this was asked for.
+    """Call ``work`` after the current transaction of ``session`` has been committed.
 
-    It runs when the session has given its connections back. A rollback drops it, also one of a savepoint in which it
-    was asked for.
+    It runs after the session has released its connections. A rollback of the transaction, or of the savepoint in which
+    this function was called, discards it.
     """
     waiting = session.info.get(_KEY)
     if not isinstance(waiting, _Waiting):
@@ -27,7 +27,7 @@ def run_after_commit(session: Session, work: _Work) -> None:
 
 
 class _Waiting:
-    """The work that waits on one session, by transaction or savepoint."""
+    """The pending work of one session, by transaction or savepoint."""
 
     def __init__(self) -> None:
         self._work: dict[SessionTransaction, list[_Work]] = {}
@@ -40,7 +40,7 @@ class _Waiting:
         self._work.setdefault(transaction, []).append(work)
 
     def committed(self, session: Session) -> None:
-        # also called when a savepoint is released
+        # the event is also fired when a savepoint is released
         self._committed = _innermost(session)
 
     def ended(self, session: Session, transaction: SessionTransaction) -> None:

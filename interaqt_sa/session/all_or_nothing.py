@@ -1,4 +1,4 @@
-"""Undo a write that fails after a part of it is in the database."""
+"""Undo of a write that fails after a part of it was executed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sqlalchemy.orm import InstanceState, Session
 from .session_snapshot import SessionMark
 from .state import SessionState
 
-# Classes, not generators: each write goes through both, and a generator costs several times as much.
+# Classes instead of generators, which would cost each write several times as much.
 
 
 class WriteUnit:
     """The statements of one write of a session.
 
-    :ivar has_written: whether an error now would leave a part of it.
+    :ivar has_written: whether an error would leave a part of the write in the transaction.
     """
 
     def __init__(self, session: Session) -> None:
@@ -31,40 +31,40 @@ class WriteUnit:
 
     @property
     def is_protected(self) -> bool:
-        """Whether an error will leave the transaction alone."""
+        """Whether the write has a savepoint, so that an error does not affect the transaction."""
         return self._savepoint is not None
 
     def protect(self, connection: Connection) -> None:
-        """Begin a savepoint, unless there is one, or it comes too late."""
+        """Begin a savepoint, unless there is one or a part of the write has been executed."""
         if self._savepoint is None and not self.has_written:
             self._mark = self._mark or SessionMark(self.session)
             self._savepoint = connection.begin_nested()
 
     def writing(self, *, in_parts: bool = False) -> _Writing:
-        """Run one statement; an error of it leaves nothing, unless it is run in several parts."""
+        """Run one statement, which is atomic unless it is executed in several parts."""
         return _Writing(self, in_parts)
 
     def before_flush(self) -> None:
-        """Note that the session is about to flush."""
+        """Record the pending objects of the session before it flushes."""
         session: Any = self.session
         self._flushed += session._new
 
     def release(self) -> None:
-        """End the savepoint, if there is one."""
+        """Release the savepoint, if there is one."""
         if self._savepoint is not None and self._savepoint.is_active:
             self._savepoint.commit()
 
     def undo(self) -> None:
-        """Take back what was written; where there is no savepoint, with all of the transaction."""
+        """Roll back to the savepoint, or the whole transaction if there is none."""
         if not self.session.is_active:
-            return  # a flush that fails takes everything back by itself
-        if self._savepoint is not None and self._savepoint.is_active:  # it is not if its end has failed
+            return  # a failed flush has rolled back already
+        if self._savepoint is not None and self._savepoint.is_active:  # inactive if its release has failed
             with suppress(Exception):
                 self._savepoint.rollback()
                 self._go_back()
                 return
         if self.has_written or self._savepoint is not None:
-            with suppress(Exception):  # the first error is the one that tells why
+            with suppress(Exception):  # the original error is raised
                 _roll_back(self.session)
         else:
             self._go_back()
@@ -77,12 +77,12 @@ class WriteUnit:
 class UnitOfFlushes(WriteUnit):
     """The flushes of one write of a session; all but the last are followed by code that may fail.
 
-    :param connection: returns where they write.
+    :param connection: returns the connection of the flushes.
     """
 
     def __init__(self, session: Session, connection: Callable[[], Connection]) -> None:
         super().__init__(session)
-        session.flush()  # what the application has assigned before is no part of it
+        session.flush()  # earlier assignments of the application are not part of the write
         self._connection = connection
         self._mark = SessionMark(session)
         self._is_last = False
@@ -94,7 +94,7 @@ class UnitOfFlushes(WriteUnit):
         self.has_written = True
 
     def flush_last(self) -> None:
-        """Flush what is left to write."""
+        """Flush the rest of the write."""
         self._is_last = True
         self.session.flush()
 
@@ -117,12 +117,12 @@ class _Writing:
 
 
 class all_or_nothing:  # noqa: N801  a context manager
-    """Take a write back if an error leaves a part of it.
+    """Undo a write if an error leaves a part of it.
 
-    Where the write has a savepoint (see :meth:`WriteUnit.protect`) the transaction goes on as if it had not been tried.
-    Elsewhere the transaction of the session, or its own savepoint, is rolled back. Until the application rolls back as
-    well, the session then refuses everything with SQLAlchemy's ``PendingRollbackError``, which names the error. It is
-    what happens to a flush that fails, and costs no statement.
+    If the write has a savepoint (see :meth:`WriteUnit.protect`), the transaction continues without the write. Else the
+    transaction of the session, or the session's own savepoint, is rolled back, as by a failed flush: until the
+    application rolls back as well, the session raises SQLAlchemy's ``PendingRollbackError``, which names the error.
+    This costs no statement.
     """
 
     def __init__(self, unit: WriteUnit) -> None:
@@ -145,10 +145,10 @@ class all_or_nothing:  # noqa: N801  a context manager
 
 
 def is_flushing(session: Any) -> bool:
-    """Whether a flush is running, which takes everything back if it fails."""
+    """Whether a flush is running, which rolls back by itself if it fails."""
     return bool(session._flushing)
 
 
 def _roll_back(session: Any) -> None:
-    # a part of the transaction that fails ends it, but leaves it there, so that only a rollback goes on
+    # like a failed flush: the transaction stays on the session, inactive, until the application rolls back
     session._autobegin_t()._begin().rollback(_capture_exception=True)

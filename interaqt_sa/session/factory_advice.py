@@ -1,4 +1,4 @@
-"""What to give instead of something that makes no sessions, or not of the kind that is needed."""
+"""Advice on arguments that are not session factories, or not of the required kind."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session, registry, scoped_session, sessionmaker
 
 
 def wrong_factory(what: str, takes: str, given: object) -> TypeError:
-    """Return the error for an argument that makes no sessions.
+    """Return the error for an argument that is not a session factory.
 
     :param what: the function that was called.
-    :param takes: what it takes, in words.
+    :param takes: description of the valid arguments.
+    :param given: the argument.
     """
-    # an address is not shown, because it may hold a password
+    # a URL is not shown, because it may contain a password
     shown = "a URL" if isinstance(given, (str, URL)) else repr(given)
     hint = _advice(what, given)
     return TypeError(f"{what} takes {takes}, not {shown}" + (f"; {hint}" if hint else ""))
@@ -45,7 +46,7 @@ def _advice(what: str, given: object) -> str | None:
 
 
 def _other_kind(given: object, *, is_async: bool) -> str | None:
-    """Say what takes ``given`` if it is of the other world."""
+    """Return the advice for a synchronous argument of an asynchronous function, or the reverse."""
     plain = isinstance(given, (Engine, sessionmaker, scoped_session, Session, Connection)) or (
         isinstance(given, type) and issubclass(given, Session)
     )
@@ -58,8 +59,8 @@ def _other_kind(given: object, *, is_async: bool) -> str | None:
 
 
 def _is(given: Any, name: str) -> bool:
-    """Whether ``given`` is of the class of SQLAlchemy's asynchronous part, or is that class."""
-    # whoever holds one has imported this; it loads greenlet, which other programs need not have
+    """Whether ``given`` is an instance or subclass of a class of ``sqlalchemy.ext.asyncio``."""
+    # not imported here, because it requires greenlet; if ``given`` is asynchronous it has been imported
     classes: Any = sys.modules.get("sqlalchemy.ext.asyncio")
     if classes is None:
         return False

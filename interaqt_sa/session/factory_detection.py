@@ -1,4 +1,4 @@
-"""Recognise what makes sessions: factories, session classes and engines, synchronous and asynchronous."""
+"""Detection of session factories, session classes and engines, synchronous and asynchronous."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import FrameworkError
 
 
 class SessionFactoryError(FrameworkError, TypeError):
-    """An argument that should make sessions does not, or not of the kind that the other arguments need.
+    """An argument is not a session factory, or not of the kind that the other arguments require.
 
     :ivar given: the argument.
     """
@@ -26,9 +26,9 @@ class SessionFactoryError(FrameworkError, TypeError):
 
 @dataclass(frozen=True, slots=True)
 class SessionFactory:
-    """What makes a new session for each transaction.
+    """A factory of sessions for single transactions.
 
-    :ivar make: makes the session.
+    :ivar make: returns a new session.
     :ivar is_async: whether it is an ``AsyncSession``.
     """
 
@@ -37,12 +37,13 @@ class SessionFactory:
 
     @classmethod
     def of(cls, target: object, *, what: str) -> SessionFactory:
-        """Return the factory that ``target`` is, or from which it is made.
+        """Return the session factory of ``target``.
 
+        :param target: a session factory, a session class or an engine.
         :param what: the function that was called, for the error.
-        :raises SessionFactoryError: if ``target`` makes no sessions.
+        :raises SessionFactoryError: if ``target`` is none of these.
         """
-        known: Any = target  # pyright would infer type arguments that nothing knows
+        known: Any = target  # pyright would infer unknown type arguments
         if isinstance(target, scoped_session):
             return cls(known.session_factory, False)
         if isinstance(target, sessionmaker):
@@ -51,7 +52,7 @@ class SessionFactory:
             return cls(partial(Session, target), False)
         if isinstance(target, type) and issubclass(target, Session):
             return cls(known, False)
-        # whoever holds an asynchronous one has imported this; it loads greenlet, which other programs need not have
+        # not imported here, because it requires greenlet; if target is asynchronous it has been imported
         asynchronous: Any = sys.modules.get("sqlalchemy.ext.asyncio")
         if asynchronous is not None:
             if isinstance(target, asynchronous.async_scoped_session):
@@ -69,9 +70,10 @@ class SessionFactory:
         )
 
     def check_callback(self, fn: Callable[..., Any], *, what: str) -> None:
-        """Refuse a function that cannot run in the sessions of this factory.
+        """Check that ``fn`` can run in the sessions of this factory.
 
-        :raises SessionFactoryError: for a coroutine function in synchronous sessions, or anything without a call.
+        :raises SessionFactoryError: if it is a coroutine function for synchronous sessions, a generator function, or
+            cannot be called.
         """
         if not callable(fn):
             raise SessionFactoryError(f"{what} takes a function of the session, not {fn!r}", given=fn)
@@ -88,12 +90,12 @@ class SessionFactory:
 
 
 def is_coroutine_function(fn: Any) -> bool:
-    """Whether a call of ``fn`` returns a coroutine, as far as that can be told."""
+    """Whether ``fn`` is a coroutine function, or an object with a coroutine function as its ``__call__``."""
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
 
 def not_awaitable(fn: Any, *, what: str) -> SessionFactoryError:
-    """Return the error for a plain function in asynchronous sessions."""
+    """Return the error for a plain function with asynchronous sessions."""
     return SessionFactoryError(
         f"{what} was given a factory of asynchronous sessions, and {_name(fn)} returned nothing to await; make it a "
         "coroutine function (async def)",

@@ -1,4 +1,4 @@
-"""What drivers and databases say of invalid values."""
+"""Convert errors of drivers and databases about invalid values."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ..errors import InvalidValueError
 
 
 def invalid_value(error: BaseException) -> InvalidValueError | None:
-    """Return what is wrong with a value if ``error`` is about one; the caller raises it ``from error``."""
+    """Return an :class:`.InvalidValueError` if ``error`` is about a value; the caller raises it ``from error``."""
     found = value_error(error)
     if found is None:
         return None
     told = next((str(link) for link in error_chain(found) if str(link)), type(found).__name__)
-    return InvalidValueError(f"a value cannot be stored, or compared with what is: {shorten(told)}")
+    return InvalidValueError(f"a value cannot be stored or compared: {shorten(told)}")

@@ -1,4 +1,4 @@
-"""Isolation levels of transactions: what is, and what is asked for."""
+"""Current and required isolation levels of transactions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..dialects import dialect_class
 from ..errors import RequireSerializableRetry
 
 READ_COMMITTED: Final = "READ COMMITTED"
-#: weakest first; others count as the weakest
+#: weakest first; other levels count as the weakest
 _LEVELS = (READ_COMMITTED, "REPEATABLE READ", "SERIALIZABLE")
 _SAME = {"SNAPSHOT": "REPEATABLE READ"}
 
 
 def isolation_of(connection: Connection) -> str:
-    """Return the isolation level of the running transaction, without asking the server."""
+    """Return the isolation level of the current transaction, without a query."""
     chosen = connection.get_execution_options().get("isolation_level")
     if chosen is None:
         chosen = getattr(connection.dialect, "_on_connect_isolation_level", None) or connection.default_isolation_level
@@ -25,10 +25,11 @@ def isolation_of(connection: Connection) -> str:
 
 
 def require_isolation(session: Session, isolation: str, name: str) -> None:
-    """Make sure that the transaction of ``session`` has at least a level; one that has not begun is given it.
+    """Require a minimum isolation level of the transaction of ``session``, which is set if it has not begun.
 
-    :param name: what needs it, for the error.
-    :raises RequireSerializableRetry: if the transaction is weaker: whoever began it must begin again.
+    :param isolation: the required level.
+    :param name: the operation that requires it, for the error.
+    :raises RequireSerializableRetry: if the transaction has begun at a weaker level.
     """
     if isolation == READ_COMMITTED or not dialect_class(session.get_bind().dialect).has_isolation_levels:
         return

@@ -1,4 +1,4 @@
-"""Transactions that are repeated when another one stood in their way."""
+"""Retry transactions after serialization failures and deadlocks."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ READ_COMMITTED = "READ COMMITTED"
 SERIALIZABLE = "SERIALIZABLE"
 MAX_ATTEMPTS = 5
 
-#: The second half of each delay is random, so that two transactions do not meet again.
+#: The second half of each delay is random, so that two transactions do not conflict again.
 _BACK_OFF = wait_chain(*(wait_random(base, 2 * base) for base in (0.010, 0.025, 0.060, 0.150, 0.350)))
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of a transaction.
+    """One attempt of a transaction.
 
-    :ivar number: counted from 1.
-    :ivar serializable: whether this try must run SERIALIZABLE.
+    :ivar number: its number, counted from 1.
+    :ivar serializable: whether it must run at SERIALIZABLE.
     """
 
     number: int
@@ -56,15 +56,16 @@ def run_attempts(
     serializable: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> R:
-    """Call ``attempt`` until it succeeds; it opens its session and commits.
+    """Call ``attempt``, which opens a session and commits, until it succeeds.
 
-    After a conflict it is repeated with growing, jittered delays. After :class:`.RequireSerializableRetry` it is
-    repeated at once, and from then on SERIALIZABLE.
+    After a conflict it is retried with increasing, jittered delays. After :class:`.RequireSerializableRetry` it is
+    retried at once, and all further attempts run at SERIALIZABLE.
 
-    :param name: for the error.
-    :param serializable: whether to begin SERIALIZABLE.
-    :param sleep: waits so many seconds.
-    :raises TransactionRetryExhaustedError: if every attempt met a conflict; the last one is the cause.
+    :param name: name of the transaction, for the error.
+    :param max_attempts: maximum number of attempts.
+    :param serializable: whether the first attempt runs at SERIALIZABLE.
+    :param sleep: waits for a number of seconds.
+    :raises TransactionRetryExhaustedError: if all attempts fail with a conflict; the last conflict is the cause.
     """
     number = 0
     behind: Exception | None = None
@@ -84,7 +85,7 @@ def run_attempts(
             raise
         behind = error
 
-    # most transactions meet no conflict and have nothing to do with what follows, which costs as much as a statement
+    # reached only after a conflict: tenacity costs as much as a statement
 
     def again() -> R:
         nonlocal behind
@@ -121,17 +122,17 @@ def _error(state: RetryCallState) -> BaseException:
 
 
 def async_sleep(seconds: float) -> None:
-    """Sleep inside :func:`sqlalchemy.util.greenlet_spawn`; the event loop goes on."""
+    """Sleep inside :func:`sqlalchemy.util.greenlet_spawn`, without blocking the event loop."""
     await_only(asyncio.sleep(seconds))
 
 
 def set_isolation(session: Session, isolation: str, bind_arguments: Mapping[str, Any] | None = None) -> None:
-    """Set the level of the transaction that ``session`` has just begun; it must not have done anything yet.
+    """Set the isolation level of the transaction that ``session`` has just begun, before any statement.
 
     :param bind_arguments: as for :meth:`sqlalchemy.orm.Session.connection`.
     """
     if not dialect_class(session.get_bind(**(bind_arguments or {})).dialect).has_isolation_levels:
-        return  # and setting one would undo how System set up the connection
+        return  # setting a level would reset the connection configured by System
     session.connection(
         bind_arguments=dict(bind_arguments) if bind_arguments else None,
         execution_options={"isolation_level": isolation},
@@ -160,22 +161,23 @@ def run_with_transaction_retry(
 def run_with_transaction_retry(
     session_factory: Any, fn: Callable[[Any], Any], *, max_attempts: int = MAX_ATTEMPTS
 ) -> Any:
-    """Run ``fn(session)`` in a transaction of its own, which is repeated when another one stood in its way.
+    """Run ``fn(session)`` in a transaction of its own, and retry it after serialization failures and deadlocks.
 
-    Each attempt gets a fresh session; the COMMIT belongs to the attempt, because conflicts often come to light only
-    there. So ``fn`` must not commit, must read what it writes about again, and may not do anything outside the
-    database.
+    Each attempt has a new session and commits it, because many conflicts are detected only at COMMIT. So ``fn`` must
+    not commit, must read the rows that it changes in each attempt, and must not have effects outside the database.
+    Delays between attempts grow, from 10 to at most 700 milliseconds.
 
     :param session_factory: a ``sessionmaker``, a ``scoped_session``, a ``Session`` class or an ``Engine``; or an
         ``async_sessionmaker``, ``async_scoped_session``, ``AsyncSession`` class or ``AsyncEngine``: then ``fn`` is a
-        coroutine function and the answer is awaitable. A scoped factory makes sessions outside its registry. The
-        sessions of an engine or a class take part in a system only if their class is attached to it.
-    :param fn: the work.
-    :param max_attempts: how often it is tried.
-    :return: what ``fn`` returned in the attempt that was committed.
-    :raises SessionFactoryError: a ``FrameworkError`` and ``TypeError``, if ``session_factory`` is something else, such
-        as a session, or ``fn`` is a coroutine function where sessions are synchronous.
-    :raises TransactionRetryExhaustedError: if every attempt met a conflict; the last one is the cause.
+        coroutine function and the result is awaitable. Of a scoped factory, sessions outside its registry are used.
+        The sessions of an engine or a class are followed by a system only if their class is attached to it.
+    :param fn: the function that is run, with the session as its only argument.
+    :param max_attempts: maximum number of attempts.
+    :return: the return value of ``fn`` in the committed attempt.
+    :raises SessionFactoryError: a ``FrameworkError`` and ``TypeError``, if ``session_factory`` is anything else, such
+        as a session, or ``fn`` does not match it, such as a coroutine function for synchronous sessions.
+    :raises TransactionRetryExhaustedError: if all attempts fail with a conflict; the last conflict is the cause.
+    :raises TransactionOutcomeUnknownError: if the connection is lost before COMMIT is answered; it is not retried.
 
     ::
 

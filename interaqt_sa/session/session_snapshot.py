@@ -1,4 +1,4 @@
-"""What a session holds at one moment, so that it can go back there with the database."""
+"""Snapshots of the objects of a session, restored after a rollback to a savepoint."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sqlalchemy.orm import InstanceState, Session
 class SessionMark:
     """The objects of a session when a savepoint of the connection begins.
 
-    ``Session.begin_nested()`` keeps the same account, but fires ``after_commit`` of the application when it is
-    released, and flushes.
+    ``Session.begin_nested()`` records the same, but flushes, and calls the application's ``after_commit`` listeners
+    when it is released.
     """
 
-    # SQLAlchemy has no public access to what it restores itself: _new, _deleted, _expunge_states, _update_impl.
+    # SQLAlchemy has no public access to the state that it restores: _new, _deleted, _expunge_states, _update_impl.
 
     def __init__(self, session: Session) -> None:
         self._session: Any = session
@@ -28,10 +28,10 @@ class SessionMark:
         return session.get_nested_transaction() or session.get_transaction() or self._session._autobegin_t()
 
     def go_back(self, flushed: Iterable[InstanceState[Any]], *, keeps_assigned: bool) -> None:
-        """Forget objects that came since, take back those that went, and let the others be loaded again.
+        """Expunge objects added since, restore deleted ones, and expire all others.
 
         :param flushed: new objects of the flushes since.
-        :param keeps_assigned: whether values that were assigned, and are not flushed, stay.
+        :param keeps_assigned: whether assigned values that are not flushed are kept.
         """
         session, transaction = self._session, self._transaction()
         came = {state for state in flushed if state in transaction._new} | (set(session._new) - self._pending)

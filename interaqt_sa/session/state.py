@@ -1,4 +1,4 @@
-"""What the package keeps while a session's transaction runs: all of it on ``session.info``."""
+"""The package's state of sessions and their transactions, stored in ``session.info``."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class TransactionState:
     """The state of one root transaction of one session.
 
     :ivar events: mutation events so far, in order.
-    :ivar moved_sequences: the ids past which sequences were moved, by their names; a rollback leaves them there.
-    :ivar undo: how to take back, in memory, what was done since each savepoint.
-    :ivar connection: the connection on which the engine writes, once it has written.
-    :ivar asked: the bind for which, and the transaction or savepoint in which, the session last gave that connection.
+    :ivar moved_sequences: maps names of sequences to the ids beyond which they were advanced; not undone by a rollback.
+    :ivar undo: functions that restore the state in memory at a rollback to a savepoint.
+    :ivar connection: the connection on which the engine writes, after its first write.
+    :ivar asked: the bind and the transaction or savepoint for which the session last returned that connection.
     :ivar connections: all connections of the transaction.
-    :ivar engines: the engines that have taken part since their first connection, or since they were attached.
+    :ivar engines: the computation engines that take part, since their first connection or since they were attached.
     """
 
     def __init__(self) -> None:
@@ -38,20 +38,20 @@ class TransactionState:
 
     @property
     def in_savepoint(self) -> bool:
-        """Whether some of it may still be taken back alone."""
+        """Whether a savepoint is open, so that a part of the transaction may be rolled back."""
         return bool(self._marks)
 
     def savepoint(self, name: str) -> None:
-        """Remember where savepoint ``name`` began."""
+        """Record the beginning of savepoint ``name``."""
         self._marks.append((name, len(self.events), len(self.undo)))
 
     def within_savepoint(self) -> None:
-        """Note that a savepoint may have begun before the session came to its connection."""
+        """Record that a savepoint may have begun before the session used its connection."""
         if not self._marks:
             self._marks.append(("", 0, 0))
 
     def release(self, name: str) -> None:
-        """Forget where savepoint ``name`` began: it belongs to the one around it now, or to the transaction."""
+        """Merge savepoint ``name`` into the enclosing savepoint or transaction."""
         for index in range(len(self._marks) - 1, -1, -1):
             if self._marks[index][0] == name:
                 del self._marks[index:]
@@ -60,7 +60,7 @@ class TransactionState:
             self.undo.clear()
 
     def rollback_to(self, name: str) -> None:
-        """Take back everything since savepoint ``name``: all, if it began before the session came to its connection."""
+        """Undo everything since savepoint ``name``; all, if it began before the session used its connection."""
         index = next((i for i in range(len(self._marks) - 1, -1, -1) if self._marks[i][0] == name), -1)
         _, events, undo = self._marks[index] if index >= 0 else (name, 0, 0)
         for restore in reversed(self.undo[undo:]):
@@ -69,15 +69,15 @@ class TransactionState:
 
 
 class SessionState:
-    """What a session carries from transaction to transaction.
+    """The state of a session across transactions.
 
-    :ivar collect_events: whether mutation events are kept even where no computation waits for them.
-    :ivar context: what callbacks that may do I/O get as ``ctx``; a dispatch puts its context here.
-    :ivar transaction: state of the running root transaction.
-    :ivar flushes: the part of each attached engine in the running flush.
-    :ivar units: the writes that are running, the outermost first; see :mod:`.all_or_nothing`.
-    :ivar is_managed: whether the engine follows the statement that is running.
-    :ivar bind: where that statement runs, if it was given a place of its own (``bind_arguments``).
+    :ivar collect_events: whether mutation events are recorded even if no computation reacts to them.
+    :ivar context: the ``ctx`` argument of callbacks that may do I/O; set by a dispatch.
+    :ivar transaction: state of the current root transaction.
+    :ivar flushes: state of the current flush, by attached engine.
+    :ivar units: the current writes, outermost first; see :mod:`.all_or_nothing`.
+    :ivar is_managed: whether the engine follows the current statement.
+    :ivar bind: the bind of that statement, if it was given explicitly (``bind_arguments``).
     """
 
     def __init__(self) -> None:
@@ -91,9 +91,9 @@ class SessionState:
 
     @contextmanager
     def managed(self, bind: Engine | Connection | None = None) -> Generator[None]:
-        """Mark statements that run meanwhile as followed by the engine.
+        """Mark the statements inside the block as followed by the engine.
 
-        :param bind: where they run, if not where the session runs them by itself.
+        :param bind: their bind, if it is not the session's default.
         """
         before = self.is_managed, self.bind
         self.is_managed, self.bind = True, bind or self.bind
@@ -104,7 +104,7 @@ class SessionState:
 
     @classmethod
     def of(cls, session: Session) -> SessionState:
-        """Return the state of ``session``, making it if there is none."""
+        """Return the state of ``session``, creating it if there is none."""
         found = session.info.get(INFO_KEY)
         if not isinstance(found, cls):
             found = session.info[INFO_KEY] = cls()

@@ -1,4 +1,4 @@
-"""Violations of constraints: which declared constraint it was, on which record."""
+"""Map constraint violations to declared constraints and records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from ..schema.record_lookup import record_name
 
 
 def find_constraint_violation_error(error: BaseException) -> ConstraintViolationError | None:
-    """Return the :class:`.ConstraintViolationError` in the chain of ``error``, however deep, or ``None``.
+    """Return the :class:`.ConstraintViolationError` in the chain of causes of ``error``, or ``None``.
+
+    :param error: any error, such as that of a :class:`.DispatchResult`.
 
     ::
 
@@ -33,12 +35,12 @@ def find_constraint_violation_error(error: BaseException) -> ConstraintViolation
 
 
 def constraint_violation(error: BaseException, metadata: MetaData) -> ConstraintViolationError | None:
-    """Return the violation of a constraint that ``error`` reports, or ``None`` if it reports none.
+    """Return the constraint violation that ``error`` reports, or ``None`` if it reports none.
 
-    What matches no constraint of ``metadata`` is a violation without names. The caller raises it ``from error``.
+    The violation of a constraint that ``metadata`` does not have has no names. The caller raises it ``from error``.
 
     :param error: an error of SQLAlchemy or of a driver.
-    :param metadata: where the constraints are declared, with ``info={"violation_code": "…"}`` if they have a code.
+    :param metadata: the MetaData of the constraints, with ``info={"violation_code": "…"}`` if they have a code.
     """
     found = normalize_database_error(error)
     if found is None or not found.is_violation:
@@ -65,10 +67,10 @@ def constraint_violation(error: BaseException, metadata: MetaData) -> Constraint
 
 
 def with_constraint_violation(error: Exception, metadata: MetaData) -> Exception:
-    """Return ``error`` such that :func:`find_constraint_violation_error` finds the violation in it, if there is one.
+    """Return ``error`` with its constraint violation, for :func:`find_constraint_violation_error`.
 
-    In place of an error of the database comes the violation that it caused. If the error of the database is a cause
-    deeper in the chain, the violation is put between it and what it caused.
+    A database error is replaced by the violation. If the database error is deeper in the chain of causes, the violation
+    is inserted above it.
     """
     if find_constraint_violation_error(error) is not None:
         return error
@@ -116,9 +118,9 @@ def _violation(
 
 
 def _declared(found: NormalizedDatabaseError, metadata: MetaData) -> tuple[Table | None, Constraint | None]:
-    """Return the table and the constraint that ``found`` speaks of."""
+    """Return the table and the constraint that ``found`` refers to."""
     tables = [table for table in metadata.tables.values() if found.table in (None, table.name)]
-    # the database may have put the table into another schema than MetaData says (schema_translate_map, search_path)
+    # the table may be in another schema than in the MetaData (schema_translate_map, search_path)
     tables.sort(key=lambda table: (table.schema != found.schema, table.schema is not None))
     for table in tables:
         for constraint in _constraints(table):
@@ -128,7 +130,7 @@ def _declared(found: NormalizedDatabaseError, metadata: MetaData) -> tuple[Table
 
 
 def _constraints(table: Table) -> Iterator[Constraint]:
-    # several unique indexes may cover the same columns, each for some of the rows: what holds for all rows goes first
+    # unique constraints before unique indexes: several partial indexes may cover the same columns
     yield from (c for c in table.constraints if isinstance(c, Constraint))
     yield from (index for index in table.indexes if index.unique)
 
@@ -142,7 +144,7 @@ def _means(found: NormalizedDatabaseError, constraint: Constraint, table: Table)
 
 
 def _mapper_of(table: Table, metadata: MetaData) -> Mapper[Any] | None:
-    """Return the topmost mapper of ``table``."""
+    """Return the topmost mapper of ``table`` in its inheritance hierarchy."""
     mappers = [mapper for mapper in Catalog.of(metadata).all_mappers() if mapper.local_table is table]
     tops = [mapper for mapper in mappers if mapper.inherits not in mappers]
     return tops[0] if tops else None

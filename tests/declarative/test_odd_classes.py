@@ -147,7 +147,7 @@ def test_a_missing_event_source_hides_nothing() -> None:
         Controller(System(create_engine("sqlite://"), base=Base)).setup()
     faults = sorted(str(fault) for fault in caught.value.exceptions)
     assert [fault.partition("; ")[0] for fault in faults] == [
-        "Order.status: a trigger waits for EventSource('pay'), which nobody can dispatch here",
+        "Order.status: a trigger waits for EventSource('pay'), which is not an event source of a controller",
         "Order.status: the transfer open -> closed does not say which rows move",
         "Order.status: the trigger's keys ['statsu'] are not attributes of Order",
     ]
