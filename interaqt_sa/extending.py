@@ -1,9 +1,9 @@
-"""What a kind of computation of your own is made of: a declaration, and how the engine keeps its value.
+"""Base classes and functions for kinds of computations of your own.
 
-A declaration is a subclass of :class:`Aggregate` or :class:`FieldAggregate`. It says what its column must be, which
-hidden columns it needs, and how an empty value looks. Beside it stands an :class:`Accumulator`, for values that are
-added up, or a :class:`Selection`, for all others; :func:`accumulates` brings the two together. From then on the value
-is kept true, checked, repaired and migrated like those of the package.
+A kind is a subclass of :class:`Aggregate` or :class:`FieldAggregate`, which defines the type of its column, the hidden
+columns and the initial value. It is registered by :func:`accumulates` with an :class:`Accumulator`, for values that are
+sums of contributions, or a :class:`Selection`, for all others. Its values are then maintained, checked, repaired and
+migrated like those of the package.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Interactions: event sources with a user, a payload and conditions."""
+"""Interactions: event sources with a user, conditions and a payload."""
 
 from __future__ import annotations
 

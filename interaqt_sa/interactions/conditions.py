@@ -1,4 +1,4 @@
-"""Conditions: who may do what, and when."""
+"""Conditions of interactions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,22 @@ CHECK = "condition"
 
 @dataclass(frozen=True, eq=False)
 class BoolExp:
-    """A boolean expression over conditions, written with ``&``, ``|`` and ``~``."""
+    """A boolean expression over conditions, built with ``&``, ``|`` and ``~``.
+
+    :param operator: ``"and"``, ``"or"``, ``"not"`` or ``"atom"``.
+    :param operands: the expressions that are combined; of an atom its :class:`Condition`.
+
+    ::
+
+        may_close = (is_owner | is_admin) & ~is_locked
+    """
 
     operator: Literal["and", "or", "not", "atom"]
     operands: tuple[Any, ...]
 
     @classmethod
     def atom(cls, condition: Condition) -> BoolExp:
-        """Return the expression that is true where ``condition`` holds."""
+        """Return the expression that is true if ``condition`` holds."""
         return cls("atom", (condition,))
 
     def __and__(self, other: BoolExp | Condition) -> BoolExp:
@@ -36,7 +44,7 @@ class BoolExp:
         return BoolExp("not", (self,))
 
     def conditions(self) -> Iterator[Condition]:
-        """Iterate over the conditions in it."""
+        """Yield the conditions of the expression."""
         for operand in self.operands:
             if isinstance(operand, BoolExp):
                 yield from operand.conditions()
@@ -44,7 +52,7 @@ class BoolExp:
                 yield operand
 
     def evaluate(self, holds: Callable[[Condition], bool]) -> bool:
-        """Return the truth of the expression; ``and`` and ``or`` stop as soon as it is known."""
+        """Return the value of the expression; ``and`` and ``or`` short-circuit."""
         match self.operator:
             case "and":
                 return all(operand.evaluate(holds) for operand in self.operands)
@@ -58,12 +66,13 @@ class BoolExp:
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """Something that must hold, or a dispatch is rejected.
+    """A condition of an interaction, which rejects the dispatch if it does not hold.
 
-    :param name: for the error.
-    :param content: ``content(ctx, args)`` returns ``True`` or ``False``. Everything else, also ``None``, and an error
-        that it raises reject the dispatch, so that a mistake never lets anybody in. Under an
-        :class:`.AsyncController` it may be a coroutine function.
+    :param name: name of the condition, for the error.
+    :param content: ``content(ctx, args)`` returns ``True`` or ``False``. Any other result, including ``None``, and an
+        exception reject the dispatch, so that a programming error never grants access. Errors of the package and of the
+        database are passed on. Under an :class:`.AsyncController` it may be a coroutine function.
+    :raises DefinitionFault: if ``content`` cannot be called.
 
     ::
 
@@ -90,21 +99,28 @@ class Condition:
 
 @dataclass(frozen=True, eq=False)
 class Conditions:
-    """An expression over conditions: ``Conditions(is_owner | is_admin)``, the same as the expression itself."""
+    """A wrapper of an expression over conditions, equivalent to the expression itself.
+
+    :param content: a :class:`Condition` or :class:`BoolExp`.
+
+    ::
+
+        Interaction("Close", conditions=Conditions(is_owner | is_admin))
+    """
 
     content: BoolExp | Condition
 
 
 def condition_expression(given: Condition | Conditions | BoolExp | None) -> BoolExp | None:
-    """Return what an interaction was given as conditions, as an expression."""
+    """Return the ``conditions`` argument of an interaction as an expression."""
     return None if given is None else _expression(given.content if isinstance(given, Conditions) else given)
 
 
 def check_conditions(expression: BoolExp, ctx: Context, args: Mapping[str, Any]) -> None:
     """Check the conditions of an interaction.
 
-    :raises InteractionGuardError: with ``code`` ``CONDITION_REJECTED``, ``CONDITION_INVALID_RESULT`` or
-        ``CONDITION_THROWN``, and the ``condition`` that decided.
+    :raises InteractionGuardError: with the ``code`` ``CONDITION_REJECTED``, ``CONDITION_INVALID_RESULT`` or
+        ``CONDITION_THROWN``, and the name of the rejecting ``condition``.
     """
     failed: list[str] = []
 
@@ -115,7 +131,7 @@ def check_conditions(expression: BoolExp, ctx: Context, args: Mapping[str, Any])
         return held
 
     if not expression.evaluate(holds):
-        names = ", ".join(map(repr, failed)) or "what it must not be holds"
+        names = ", ".join(map(repr, failed)) or "a negated condition holds"
         raise _rejection(ctx, f"condition not met: {names}", "CONDITION_REJECTED", failed[-1] if failed else None)
 
 
@@ -123,12 +139,12 @@ def _holds(condition: Condition, ctx: Context, args: Mapping[str, Any]) -> bool:
     try:
         found = ctx.settle(condition.content(ctx, args), f"condition {condition.name!r}")
     except (FrameworkError, DBAPIError):
-        raise  # of the package and of the database: they may call for another attempt
+        raise  # the transaction may be retried after them
     except Exception as error:
         text = f"condition {condition.name!r} threw exception: {error!r}"
         raise _rejection(ctx, text, "CONDITION_THROWN", condition.name) from error
     if not isinstance(found, bool):
-        # raised, not returned: ~condition must not turn it into a yes
+        # raised, not returned, because ~condition would turn it into True
         text = f"condition {condition.name!r} returned {found!r}; it must return True or False"
         raise _rejection(ctx, text, "CONDITION_INVALID_RESULT", condition.name)
     return found

@@ -1,4 +1,4 @@
-"""Interactions: what a user does, checked, stored and followed by computations."""
+"""Interactions: events of users, with conditions and a payload, that are stored."""
 
 from __future__ import annotations
 
@@ -41,9 +41,13 @@ _STORED = ("user", "payload", "query", "context")
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What an interaction does; a label.
+    """A label for an interaction.
 
-    :param name: its name.
+    :param name: any text.
+
+    ::
+
+        Interaction("PayOrder", action=Action("pay"))
     """
 
     name: str
@@ -51,19 +55,24 @@ class Action:
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class Interaction(EventSource):
-    """An event source for what users do.
+    """An event source for the actions of users.
 
-    Its arguments are ``{"user": {…}, "payload": {…}}``, and ``"query"`` and ``"context"`` if wanted. Conditions are
-    checked first, then the payload. Its events are rows of :data:`InteractionEventEntity`; ``Trigger(interaction)``
-    means those of this interaction.
+    Its arguments are ``{"user": {…}, "payload": {…}}``, and optionally ``"query"`` and ``"context"``. Conditions are
+    checked first, then the payload; if either fails, the dispatch is rejected with an :class:`.InteractionGuardError`.
+    Events are stored as rows of :data:`InteractionEventEntity`; ``Trigger(interaction)`` matches those of this
+    interaction.
 
     :param name: unique among the event sources of a controller.
-    :param action: a label for what is done.
-    :param payload: the entries that the payload may have; not checked if not given.
-    :param conditions: a :class:`.Condition`, or several joined by ``&``, ``|`` and ``~``.
-    :param resolve: as for :class:`.EventSource`; so are ``after_dispatch`` and ``post_commit``.
-    :param data: reserved; so are ``data_policy`` and ``idempotency``.
-    :raises DefinitionFault: if an argument cannot be what it is.
+    :param action: an :class:`Action`, a label.
+    :param payload: the :class:`.Payload` to check; ``None``: any payload.
+    :param conditions: a :class:`.Condition`, or several combined by ``&``, ``|`` and ``~``.
+    :param data: reserved; must be ``None``.
+    :param data_policy: reserved; must be ``None``.
+    :param idempotency: reserved; must be ``None``.
+    :param resolve: as for :class:`.EventSource`.
+    :param after_dispatch: as for :class:`.EventSource`.
+    :param post_commit: as for :class:`.EventSource`.
+    :raises DefinitionFault: if the name is empty, ``conditions`` is not a condition, or a reserved argument is given.
 
     ::
 
@@ -138,12 +147,12 @@ class Interaction(EventSource):
 
 
 def json_safe(value: Any) -> Any:
-    """Return plain data as JSON can hold it.
+    """Return plain data converted for JSON.
 
-    Dates become ISO 8601, time spans seconds, Decimals and UUIDs text, so that nothing of them is lost; numbers that
-    JSON does not know (NaN, infinities) become text too.
+    Dates become ISO 8601 text, timedeltas seconds, and Decimals, UUIDs, NaN and infinities text, so that no information
+    is lost.
 
-    :raises InvalidValueError: if there are bytes in it, for which JSON has no form.
+    :raises InvalidValueError: if it contains bytes, which have no form in JSON.
     """
     if isinstance(value, Enum):
         return json_safe(value.value)

@@ -1,4 +1,4 @@
-"""Payloads: what an interaction is told, and how it is checked."""
+"""Payloads of interactions, and their checks."""
 
 from __future__ import annotations
 
@@ -32,15 +32,19 @@ _SCALARS = (str, int, float, Decimal, UUID, date, bytes)
 class PayloadItem:
     """One entry of a payload.
 
-    :param name: its key.
-    :param type: ``"string"``, ``"number"`` (finite), ``"boolean"``, ``"object"``, ``"timestamp"``, ``"id"``, or
-        ``str``, ``int``, ``float``, ``Decimal``, ``bool``, ``datetime``, ``dict``, ``list``, ``UUID``. Any value if
-        not given.
-    :param base: the record that the value describes; the value is an object.
-    :param is_ref: the value holds the key of an existing row of ``base``: ``{"id": 3}``.
-    :param required: whether it may be left out. ``None`` is a value, of no type.
-    :param is_collection: whether it is a list of such values.
-    :raises DefinitionFault: if the type is unknown, or a reference has no base.
+    :param name: key of the entry; letters, digits and underscores.
+    :param type: ``"string"``, ``"number"`` (finite), ``"boolean"``, ``"object"``, ``"timestamp"`` (milliseconds since
+        1970, or a date with a time zone), ``"id"``, or ``str``, ``int``, ``float``, ``Decimal``, ``bool``,
+        ``datetime``, ``dict``, ``list``, ``UUID``. ``None``: any value.
+    :param base: the record that the value describes (name, definition or mapped class); the value is an object.
+    :param is_ref: whether the value is the key of an existing row of ``base``: ``{"id": 3}``.
+    :param required: whether the entry must be present. A present entry may not be ``None`` if it has a type.
+    :param is_collection: whether the value is a list of such values.
+    :raises DefinitionFault: if the name is invalid, the type is unknown, or a reference has no base.
+
+    ::
+
+        PayloadItem("lines", base="OrderLine", is_collection=True, required=True)
     """
 
     name: str
@@ -72,9 +76,9 @@ class PayloadItem:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The entries that a payload may have; others are rejected.
+    """The entries of a payload; a payload with other entries is rejected.
 
-    :param items: :class:`PayloadItem` values with different names.
+    :param items: :class:`PayloadItem` values with unique names.
     :raises DefinitionFault: if two have the same name.
 
     ::
@@ -93,9 +97,9 @@ class Payload:
 
 
 def check_payload(payload: Payload, ctx: Context, given: Any) -> None:
-    """Check what an interaction was told.
+    """Check the payload of a dispatched interaction.
 
-    :raises InteractionGuardError: naming the item and what is wrong with it in ``type``.
+    :raises InteractionGuardError: with the ``item`` and the fault in ``type``.
     """
     if not is_mapping(given):
         raise _rejection(ctx, "payload not an object", "PAYLOAD_NOT_OBJECT")
@@ -157,7 +161,7 @@ def _not_found(item: PayloadItem, ctx: Context, mapper: Mapper[Any]) -> Interact
 
 
 def _key(mapper: Mapper[Any], names: Iterable[str], entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the key that an entry holds, with ``None`` for what cannot be a part of one."""
+    """Return the key in an entry, with ``None`` for missing and invalid parts."""
     parts: list[Any] = []
     for name in names:
         column, part = mapper.column_attrs[name].columns[0], entry.get(name)
@@ -214,7 +218,7 @@ def _is_uuid(value: Any) -> bool:
         return False
 
 
-#: Booleans are integers in Python: each check that means numbers leaves them out.
+#: Booleans are ints in Python; checks of numbers exclude them.
 _CHECKS: dict[PropertyType, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
     "number": _is_number,
