@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 def setup(plugin: Plugin) -> None:
     """Register operations, their implementations and renderers; give ``plugin`` the comparators."""
-    for name in ("operations", "implementations", "renderers", "concurrent_indexes"):
+    for name in ("operations", "implementations", "renderers", "concurrent_indexes", "legacy_table_move"):
         import_module(f".{name}", __package__)
     from alembic.runtime.plugins import Plugin
 
     from . import check_constraints as requirements
-    from . import comparators, native_enums, server_defaults, unconfigured
+    from . import comparators, legacy_tables, native_enums, server_defaults, unconfigured
     from . import object_filter as removals
     from . import partial_indexes as predicates
 
-    for module in (comparators, native_enums, predicates, removals, requirements, server_defaults):
+    for module in (comparators, native_enums, predicates, removals, requirements, server_defaults, legacy_tables):
         module.setup(plugin)
     unconfigured.setup(plugin, Plugin(unconfigured.WATCH))

@@ -16,12 +16,30 @@ LEGACY_TABLE = "_IDS_"
 # table _IDS_ nothing refers to it.
 
 # Who has taken a number holds a row of _IDS_ until its transaction ends. Locked before the table is altered: the number
-# is in the table by then, and its writer does not wait for us while we wait for it.
+# is in the table by then, and its writer does not wait for us while we wait for it. A program that is still connected
+# would take further ones: it is seen by its last statement, if we may see that, and gets a moment to end.
 _LOCK = """\
 DO $interaqt$
+DECLARE
+    writers text;
 BEGIN
     IF to_regclass({legacy_literal}) IS NOT NULL THEN
         LOCK TABLE {legacy} IN EXCLUSIVE MODE;
+    END IF;
+    FOR look IN 1..15 LOOP
+        PERFORM pg_stat_clear_snapshot();
+        writers := (
+            SELECT string_agg(format('pid %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), a.usename)), ', ')
+            FROM pg_stat_activity AS a
+            WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+            AND a.query ~ '"_rowId"|(FROM|INTO|UPDATE) "_IDS_"|seq_[0-9a-f]{{12}}_' AND a.query !~ '^DO '
+        );
+        EXIT WHEN writers IS NULL;
+        PERFORM pg_sleep(0.2);
+    END LOOP;
+    IF writers IS NOT NULL THEN
+        RAISE EXCEPTION 'programs that take ids from _IDS_ are connected: %. Stop them, then run the migration again',
+            writers;
     END IF;
 END $interaqt$"""
 
@@ -54,15 +72,24 @@ _RETURN = """\
 DO $interaqt$
 DECLARE
     highest bigint;
+    former record;
 BEGIN
-    IF to_regclass({legacy_literal}) IS NULL THEN
-        RETURN;
+    IF to_regclass({legacy_literal}) IS NOT NULL THEN
+        LOCK TABLE {legacy} IN EXCLUSIVE MODE;
     END IF;
-    LOCK TABLE {legacy} IN EXCLUSIVE MODE;
     LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE;
     highest := (SELECT max(t.{column}) FROM {table} AS t);
     IF to_regclass({sequence_literal}) IS NOT NULL THEN
         highest := greatest(highest, (SELECT s.last_value FROM {sequence} AS s WHERE s.is_called));
+    END IF;
+    FOR former IN
+        SELECT s.schemaname, s.sequencename FROM pg_sequences AS s WHERE s.schemaname = {schema_literal}
+        AND s.sequencename ~* {former_literal} AND coalesce(s.last_value, 0) < highest
+    LOOP
+        PERFORM setval(format('%I.%I', former.schemaname, former.sequencename)::regclass, highest);
+    END LOOP;
+    IF to_regclass({legacy_literal}) IS NULL THEN
+        RETURN;
     END IF;
     IF highest > coalesce((SELECT max(i.last) FROM {legacy} AS i WHERE i.name IN ({records})), 0) THEN
         DELETE FROM {legacy} WHERE name IN ({records});
@@ -130,7 +157,7 @@ def _statement(
         column=quote(column),
         records=", ".join(_literal(name, dialect) for name in records),
         schema_literal=_literal(schema, dialect) if schema else "current_schema()",
-        former_literal=_literal(rf"^seq_[0-9a-f]+_{_pattern(table)}$", dialect),
+        former_literal=_literal(rf"^seq_[0-9a-f]+_({'|'.join(map(_pattern, (table, *records)))})$", dialect),
     )
     return text(statement.replace(":", r"\:"))
 

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from ..schema.metadata_state import Catalog
 from .default_backfill import defined_tables
 from .legacy_id_counters import LEGACY_TABLE
+from .legacy_table_operation import ROW_ID
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -71,6 +72,8 @@ class ObjectFilter:
     def _may_drop_table(self, table: Table) -> bool:
         if table.name == LEGACY_TABLE or (table.schema, table.name) in self.partitions:
             return False
+        if ROW_ID in table.columns and not self._allow_drop:
+            return False  # one of interaqt: what is declared of it is taken over, other tables are not ours
         # the table of a removed definition cannot be told from others
         keep = not self._allow_drop and any(Catalog.of(metadata).definitions for metadata in self._targets)
         return not (keep and self._kept(f"table {table.fullname}"))
@@ -118,7 +121,8 @@ def release_kept_columns(
     if isinstance(found, ObjectFilter) and conn_table is not None and metadata_table is not None:
         declared = {column.name for column in metadata_table.columns}
         for column in conn_table.columns:
-            required = not column.nullable and column.server_default is None
+            has_value = column.server_default is not None or column.identity is not None or column.computed is not None
+            required = not column.nullable and not has_value
             if column.name not in declared and required and found.keeps(column):
                 modify_table_ops.ops.append(
                     AlterColumnOp(

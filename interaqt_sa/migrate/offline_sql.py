@@ -46,7 +46,7 @@ def script_backfill(context: MigrationContext, operation: Backfill) -> Iterator[
     declared = Declared.all(metadatas(context.opts.get("target_metadata")))
     for name, said in operation.values.items():
         if not any(one.kind(name, said) for one in declared):
-            yield f"-- {_told(name)}; the models do not declare it any more, so nothing is done here\n"
+            yield f"-- {name} is skipped: the models do not declare it any more\n"
     yield f"{str(CreateTable(_state(context), if_not_exists=True).compile(dialect=context.dialect)).strip()};\n"
     for one in declared:
         mine = {name: kind for name, said in operation.values.items() if (kind := one.kind(name, said)) is not None}
@@ -110,21 +110,27 @@ def _set_based(context: MigrationContext, one: Declared, group: Pass) -> list[Up
 
 def _stop(context: MigrationContext, name: str, filled: Table) -> Iterator[str]:
     """Yield what fails if ``filled`` has rows."""
-    told = _told(name)
+    return stop_script(context, f"{name} cannot be computed by a script", filled.name, schema=filled.schema)
+
+
+def stop_script(context: MigrationContext, why: str, table: str, *, schema: str | None = None) -> Iterator[str]:
+    """Yield what fails, and says why, if a table has rows."""
+    told = f"{why}: run this revision online, by alembic upgrade"
     dialect = context.dialect
-    table = dialect.identifier_preparer.format_table(filled)
-    yield f"-- {told}, if {table} has rows\n"
+    quote = dialect.identifier_preparer.quote
+    named = f"{quote(schema)}.{quote(table)}" if schema else quote(table)
+    yield f"-- {told}, if {named} has rows\n"
     if dialect.name == "postgresql":
         text = told.replace("'", "''").replace("%", "%%")
         yield (
-            f"DO $interaqt$ BEGIN IF EXISTS (SELECT 1 FROM {table}) THEN RAISE EXCEPTION '{text}'; END IF; "
+            f"DO $interaqt$ BEGIN IF EXISTS (SELECT 1 FROM {named}) THEN RAISE EXCEPTION '{text}'; END IF; "
             "END $interaqt$;\n"
         )
         return
     # a statement that fails under a condition: only triggers can raise errors of their own on SQLite
-    check = dialect.identifier_preparer.quote(told)
+    check = quote(told)
     yield f"CREATE TEMPORARY TABLE interaqt_stop (filled INTEGER CONSTRAINT {check} CHECK (filled = 1));\n"
-    yield f"INSERT INTO interaqt_stop SELECT NOT EXISTS (SELECT 1 FROM {table});\n"
+    yield f"INSERT INTO interaqt_stop SELECT NOT EXISTS (SELECT 1 FROM {named});\n"
     yield "DROP TABLE interaqt_stop;\n"
 
 
@@ -133,10 +139,6 @@ def _note(context: MigrationContext, fingerprints: Mapping[str, str]) -> Iterato
     for name, fingerprint in fingerprints.items():
         row = {"name": name, "fingerprint": fingerprint, "phase": DONE}
         yield _literal(insert(_state(context)).values(row), context)
-
-
-def _told(name: str) -> str:
-    return f"{name} cannot be computed by a script: run this revision online, by alembic upgrade"
 
 
 def _literal(statement: Delete | Insert | Update, context: MigrationContext) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from ..dialects.running_sum_type import RunningSum
 from . import operations as op
 from .enum_operations import AddEnumLabel, CreateEnum, DropEnum
+from .legacy_table_operation import AdoptTable, ReturnTable
 from .native_enums import is_array, native_enum, render_enum
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def _source(context: AutogenContext, value: Any) -> str:
         return _repr_type(value, context)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, TextClause):
         return f"{context.opts['sqlalchemy_module_prefix']}text({value.text!r})"
+    if value == {}:
+        return "{}"
     if isinstance(value, dict):
         pairs: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
         lines = [f"    {_source(context, key)}: {_source(context, item)}," for key, item in pairs.items()]
@@ -128,6 +131,20 @@ def _return_legacy_ids(context: AutogenContext, operation: op.ReturnLegacyIds) -
         operation.records,
         schema=operation.schema,
     )
+
+
+@renderers.dispatch_for(AdoptTable)
+def _adopt_table(context: AutogenContext, operation: AdoptTable) -> str:
+    return _table_call(context, "interaqt_adopt_table", operation)
+
+
+@renderers.dispatch_for(ReturnTable)
+def _return_table(context: AutogenContext, operation: ReturnTable) -> str:
+    return _table_call(context, "interaqt_return_table", operation)
+
+
+def _table_call(context: AutogenContext, name: str, operation: AdoptTable | ReturnTable) -> str:
+    return _call(context, name, operation.legacy, operation.table, operation.columns, schema=operation.schema)
 
 
 @renderers.dispatch_for(op.Backfill)
