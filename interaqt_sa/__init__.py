@@ -1,4 +1,4 @@
-"""Keeps derived data true in SQLAlchemy applications.
+"""Incrementally maintained derived data for SQLAlchemy applications.
 
 Idiom: ``import interaqt_sa as iq``; some names (``Any``, ``UniqueConstraint``) would shadow others.
 """

@@ -70,7 +70,7 @@ class Aggregate(Computation[T], Generic[T]):
 
     def require_complete(self) -> None:
         super().require_complete()
-        if not hasattr(self, "direction"):  # the last that set_source() sets
+        if not hasattr(self, "direction"):  # assigned last by set_source()
             raise ComputationProtocolError(f"{type(self).__name__}: the constructor did not call self.set_source(…)")
 
     def set_source(

@@ -50,7 +50,7 @@ class Computation(SchemaItem, Generic[T]):
     #: whether it is computed from other columns of its own row
     reads_own_row: ClassVar[bool] = False
     #: how the value changes, for the error that an assignment raises
-    way_to_change: ClassVar[str] = "change what it is computed from"
+    way_to_change: ClassVar[str] = "change the values that it is computed from"
 
     # columns of mixins and of Annotated types are copied or merged, and carry their schema items along
     _type_bound = False

@@ -49,12 +49,12 @@ def check_ordered_field(kind: str, name: str, declared: TypeEngine[Any], column:
     """
     field, own = stored_type(declared), stored_type(column.type)
     if not isinstance(field, ORDERED) or isinstance(field, Boolean) or binds_in_sql(declared):
-        raise DefinitionFault(f"{name!r} is {declared!r}, of which not every database tells the least and the greatest")
+        raise DefinitionFault(f"{name!r} is {declared!r}, whose values not every database can order")
     is_same = is_alike(field, own) and isinstance(field, Enum) == isinstance(own, Enum)
     is_same = is_same and (type(declared) is type(column.type) or (declared is field and column.type is own))
     if not is_same or not _holds(own, field):
         raise DefinitionFault(
-            f"{kind} gives a value of {name!r} ({declared!r}), which {column.type!r} does not hold as it is; "
+            f"{kind} is a value of {name!r} ({declared!r}), which {column.type!r} does not store unchanged; "
             "give the computed column the same type"
         )
 

@@ -42,7 +42,7 @@ def require_plain_values(kind: object, column: Column[Any]) -> None:
     :raises DefinitionFault: if it does.
     """
     if converts(column.type):
-        raise DefinitionFault(f"{column.type!r} stores something else than {type(kind).__name__} gives")
+        raise DefinitionFault(f"{column.type!r} does not store the value of {type(kind).__name__} unchanged")
 
 
 def check_summed_field(name: str, declared: TypeEngine[Any], column: Column[Any]) -> None:
@@ -53,17 +53,17 @@ def check_summed_field(name: str, declared: TypeEngine[Any], column: Column[Any]
     """
     own = column.type
     if not isinstance(stored_type(declared), (Integer, Numeric, Float)):
-        raise DefinitionFault(f"{name!r} is {declared!r}, which cannot be added up")
+        raise DefinitionFault(f"{name!r} is {declared!r}, which cannot be summed")
     if (converts(declared) or converts(own)) and type(declared) is not type(own):
         raise DefinitionFault(
-            f"what is stored is added up: {name!r} ({declared!r}) and the computed column ({own!r}) must be of one "
+            f"stored values are summed: {name!r} ({declared!r}) and the computed column ({own!r}) must be of one "
             "type where either converts its values"
         )
     for what, type_ in ((repr(name), declared), ("the computed column", own)):
         if _differs(type_):
             raise DefinitionFault(
                 f"{what} ({type_!r}) holds another kind of number on another database, by with_variant(), which cannot "
-                "be added up; give variants that are alike: all integers, all floats, or all decimals of one scale"
+                "be summed; give variants that are alike: all integers, all floats, or all decimals of one scale"
             )
 
 

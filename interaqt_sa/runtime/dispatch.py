@@ -121,7 +121,7 @@ class Dispatcher:
         if outer is not None:
             raise NestedDispatchError(
                 f"{prepared.source.name!r} was dispatched inside the dispatch of {outer.event_source.name!r}; "
-                "dispatch it in post_commit, or let a computation derive what it does",
+                "dispatch it in post_commit, or derive its data by a computation",
                 outer=outer.event_source.name,
                 nested=prepared.source.name,
             )

@@ -66,7 +66,7 @@ class Aftermath:
                 return SideEffectOutcome(work(ctx))
         except Exception as error:  # noqa: BLE001  the transaction is committed
             failure = SideEffectError(
-                f"{name} of {source.name!r} failed after the commit, which stands: {error!r}", name=name
+                f"{name} of {source.name!r} failed after the commit, which is not undone: {error!r}", name=name
             )
             failure.__cause__ = error
             _log.error("%s", failure, exc_info=error)

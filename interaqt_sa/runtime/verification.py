@@ -88,8 +88,8 @@ def verify(connection: Connection, metadata: MetaData) -> None:
         ]
     if faults:
         raise DefinitionError(
-            "the database differs from what is declared; migrate it with Alembic, or, if it is new, create its tables "
-            "with setup(install=True) or MetaData.create_all()",
+            "the database differs from the declared tables; migrate it with Alembic, or, if it is new, create its "
+            "tables with setup(install=True) or MetaData.create_all()",
             faults,
         )
     _tell_missing_indexes(connection, metadata, inspector)

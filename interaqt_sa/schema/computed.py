@@ -33,7 +33,7 @@ from ..dialects.not_null_placeholders import Placeholder, has_placeholder
 from ..dialects.running_sum_type import RunningSum
 from ..dialects.undecorated_types import stored_type
 from ..errors import DefinitionFault
-from . import session_merge as session_merge  # noqa: PLC0414  its listener goes with this module's
+from . import session_merge as session_merge  # noqa: PLC0414  registers its listener
 from .metadata_state import Catalog
 from .naming import fit_identifier
 from .record_lookup import mapper_of

@@ -26,7 +26,7 @@ def commit(session: Session, name: str) -> None:
             raise
         raise TransactionOutcomeUnknownError(
             f"{name}: the connection was lost before COMMIT was answered, so the transaction may be stored or not; "
-            "it is not repeated. Look in the database for what it writes before you repeat it"
+            "it is not repeated. Look in the database for its rows before you repeat it"
         ) from error
 
 

@@ -138,7 +138,7 @@ def fault_of(computation: Computation[Any], column_type: Any = Integer, *argumen
             "Product has no column attribute 'nothing'",
         ),
         (Summation("members", "totl"), "Member has no column attribute 'totl'"),
-        (Summation("members", "status"), r"'status' is String\(\), which cannot be added up"),
+        (Summation("members", "status"), r"'status' is String\(\), which cannot be summed"),
     ],
     ids=repr,
 )
@@ -203,7 +203,7 @@ def test_quantifiers_over_one(quantifier: Any) -> None:
         (Summation("members", "amount"), (Numeric(10, 2),), {}, "would round the sum of 'amount'"),
         (Summation("members", "amount"), (Integer,), {}, "would round the sum of 'amount'.*at least its scale"),
         (Summation("members", "cents"), (Integer,), {}, "must be of one type where either converts its values"),
-        (Count("members"), (Cents(),), {}, "stores something else than Count gives"),
+        (Count("members"), (Cents(),), {}, "does not store the value of Count unchanged"),
         (Summation("members", "varied"), (Numeric(10, 2),), {}, "'varied' .* holds another kind of number on another"),
         (Average("members", "varied"), (Float,), {}, "'varied' .* holds another kind of number on another database"),
         (

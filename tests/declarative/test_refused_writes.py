@@ -34,7 +34,7 @@ def test_assignments(shop: Kept, name: str, value: Any) -> None:
         setattr(session.get_one(Customer, 1), name, value)
     assert (caught.value.record, caught.value.property) == ("Customer", name)
     assert f"Customer.{name} is computed (by " in str(caught.value)
-    assert "change what it is computed from" in str(caught.value)
+    assert "change the values that it is computed from" in str(caught.value)
     assert shop.stored(Customer.id, Customer.order_count) == [(1, 1)]
 
 

@@ -41,7 +41,7 @@ def test_a_callback_that_gets_it() -> None:
     count = iq.Count("items", callback=lambda item: item.order.total, attribute_query=[("order", ["total"])])
     base, *_models = declare(total=count)
     (fault,) = faults_of(base)
-    assert "let the members contribute what does not depend on it" in fault
+    assert "let the members contribute a value that does not depend on it" in fault
 
 
 def test_two_values_that_wait_for_each_other() -> None:

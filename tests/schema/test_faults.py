@@ -298,7 +298,7 @@ def test_what_is_compiled_keeps_its_meaning() -> None:
         ({"relations": [rel(type="1:1")]}, "Relation 'A_b_a_B'"),
         ({"dictionaries": [Dictionary("d", str)]}, "Dictionary 'd'"),
     ):
-        with pytest.raises(DefinitionError, match=f"{kind} is compiled on this MetaData already, with another meaning"):
+        with pytest.raises(DefinitionError, match=f"{kind} is compiled on this MetaData already, with other content"):
             compile_schema(metadata, **given)  # type: ignore[arg-type]
     with pytest.raises(DefinitionError, match="has no rows of its own, a foreign key holds it"):
         compile_schema(metadata, relations=[rel(source="A_b_a_B", one="x", target="B", other="y")])

@@ -106,7 +106,7 @@ def machine(trigger: Trigger, **kw: Any) -> StateMachine:
             ["no column attribute 'pric'", "never 'three'", "unknown operator '~'"],
         ),
         (value(Summation("items", "pirce"), "number"), ["'pirce': Item has no column attribute 'pirce'; it has price"]),
-        (value(Summation("items", "note"), Decimal), ["'note' is Text(), which cannot be added up"]),
+        (value(Summation("items", "note"), Decimal), ["'note' is Text(), which cannot be summed"]),
         (value(Summation("items", "price"), str), ["Summation needs a column of type Integer, Numeric, Float, not T"]),
         (value(Summation("items", "price")), ["would round the sum of 'price'"]),
         (value(Average("items", "product.wight")), ["Average needs a column of type", "no column attribute 'wight'"]),

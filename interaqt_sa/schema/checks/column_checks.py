@@ -31,7 +31,7 @@ def check_column(computation: Computation[Any], column: Column[Any]) -> None:
 
 
 def _check_null(computation: Computation[Any], column: Column[Any]) -> None:
-    """Refuse a NOT NULL column for a value that is NULL at first."""
+    """Check that the column is nullable if the initial value is NULL."""
     if computation.initial_value(column) is None and not column.nullable:
         raise DefinitionFault(
             f"{type(computation).__name__} starts at NULL, and the column is NOT NULL; make it nullable, such as "

@@ -49,7 +49,7 @@ class SelfDependencies:
                 names = " -> ".join(f"{record}.{self._places[step][1]}" for step in circle)
                 yield DefinitionFault(
                     f"{record}.{attribute} is computed from itself: {names}, by way of the members of the same row; "
-                    "let the members contribute what does not depend on it",
+                    "let the members contribute a value that does not depend on it",
                     record=record,
                     property=attribute,
                 )

@@ -97,7 +97,7 @@ class Declarations:
             return True
         elif compiled[name] != definition:
             self._faults.add(
-                f"{kind} {name!r} is compiled on this MetaData already, with another meaning; "
+                f"{kind} {name!r} is compiled on this MetaData already, with other content; "
                 "use one definition, or another MetaData",
                 record=name,
             )

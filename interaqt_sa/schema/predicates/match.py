@@ -46,7 +46,7 @@ OperandOf: TypeAlias = Callable[[str, ColumnElement[Any], str, Any], Any]
 _SEVERAL = (list, tuple, set, frozenset)
 #: Types whose values are not collections; a TypeDecorator or UserDefinedType may hold anything.
 _SCALAR = (Boolean, Date, DateTime, Integer, Numeric, String, Time, Uuid)
-#: what to write where Python's own words ask an expression for its truth
+#: advice on Python operators that evaluate the truth value of an expression
 _OPERATORS = (
     "; Python's 'and', 'or', 'not', 'if' and chained comparisons do not make SQL: use &, | and ~, with parentheses "
     "around each comparison"
