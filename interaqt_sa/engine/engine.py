@@ -9,6 +9,7 @@ from sqlalchemy import Engine, MetaData
 from sqlalchemy.orm import Mapper, Session
 
 from ..definitions.argument_types import RecordRef
+from ..session.write_listeners import WriteListeners
 from .capture.core_statement_guard import UnmanagedDML
 from .capture.session_listeners import SessionListeners
 from .capture.unattached_writes import Unattached
@@ -92,6 +93,11 @@ class ComputationEngine:
     def engines(self) -> list[Engine]:
         """Engines of attached sessions that were met so far."""
         return self._listeners.engines
+
+    @property
+    def write_listeners(self) -> WriteListeners:
+        """Functions that hear of every write of attached sessions."""
+        return self._listeners.write_listeners
 
     def attach(self, target: Any) -> None:
         """Listen on a sessionmaker, scoped_session or Session class; once, however often it is called.

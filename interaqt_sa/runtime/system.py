@@ -76,7 +76,12 @@ class System:
         )
         self.session_factory: sessionmaker[Any] = self._make_factory(bind)
         self.attach(bind if not isinstance(bind, Engine) else self.session_factory)
-        self.storage = Storage(self.session_factory, self.schema_of, current_session=running_session)
+        self.storage = Storage(
+            self.session_factory,
+            self.schema_of,
+            current_session=running_session,
+            listeners=self._engine.write_listeners,
+        )
 
     def _make_factory(self, bind: Any) -> sessionmaker[Any]:
         # of a scoped_session, its sessionmaker

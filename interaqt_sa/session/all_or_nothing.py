@@ -95,7 +95,7 @@ class UnitOfFlushes(WriteUnit):
 
     def flush_last(self) -> None:
         """Flush the rest of the write."""
-        self._is_last = True
+        self._is_last = not SessionState.of(self.session).listeners  # they come after it, and may fail
         self.session.flush()
 
     def _go_back(self) -> None:

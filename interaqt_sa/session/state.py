@@ -18,6 +18,7 @@ class TransactionState:
     """The state of one root transaction of one session.
 
     :ivar events: mutation events so far, in order.
+    :ivar told: how many of them were reported to listeners.
     :ivar moved_sequences: maps names of sequences to the ids beyond which they were advanced; not undone by a rollback.
     :ivar undo: functions that restore the state in memory at a rollback to a savepoint.
     :ivar connection: the connection on which the engine writes, after its first write.
@@ -34,6 +35,7 @@ class TransactionState:
         self.events: list[MutationEvent] = []
         self.undo: list[Callable[[], None]] = []
         self.moved_sequences: dict[str, int] = {}
+        self.told = 0
         self._marks: list[tuple[str, int, int]] = []
 
     @property
@@ -66,12 +68,15 @@ class TransactionState:
         for restore in reversed(self.undo[undo:]):
             restore()
         del self.undo[undo:], self.events[events:], self._marks[index + 1 :]
+        self.told = min(self.told, events)
 
 
 class SessionState:
     """The state of a session across transactions.
 
     :ivar collect_events: whether mutation events are recorded even if no computation reacts to them.
+    :ivar listeners: listeners of each attached system that are called after every write; see :class:`.WriteListeners`.
+    :ivar holds_back: whether they are called later, because the write continues.
     :ivar context: the ``ctx`` argument of callbacks that may do I/O; set by a dispatch.
     :ivar transaction: state of the current root transaction.
     :ivar flushes: state of the current flush, by attached engine.
@@ -82,12 +87,19 @@ class SessionState:
 
     def __init__(self) -> None:
         self.collect_events = False
+        self.listeners: list[Any] = []
+        self.holds_back = False
         self.context: Any = None
         self.transaction = TransactionState()
         self.flushes: dict[object, Any] = {}
         self.units: list[Any] = []
         self.is_managed = False
         self.bind: Engine | Connection | None = None
+
+    @property
+    def wants_events(self) -> bool:
+        """Whether mutation events are kept even where no computation waits for them."""
+        return self.collect_events or bool(self.listeners)
 
     @contextmanager
     def managed(self, bind: Engine | Connection | None = None) -> Generator[None]:

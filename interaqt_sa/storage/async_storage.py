@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from ..definitions.argument_types import AttributeQuery, RecordRef, Where
 from ..definitions.dictionary import Dictionary
+from ..definitions.events import MutationEvent
 from ..schema.schema_inspection import Schema
 from ..session.isolation import require_isolation
 from ..session.retry import run_with_transaction_retry
+from ..session.write_listeners import WriteListener
 from .read import Record
 from .storage import Beginning, Isolation, OrderBy, Storage, translated_errors
 
@@ -124,6 +126,18 @@ class AsyncStorage:
         work.__name__ = title
         with translated_errors(self.schema.metadata):
             return await run_with_transaction_retry(self._session_factory, work)
+
+    def listen(
+        self, callback: Callable[[AsyncStorage, tuple[MutationEvent, ...]], Awaitable[None] | None]
+    ) -> WriteListener:
+        """Call, or await, ``callback(storage, events)`` after each write; see :meth:`.Storage.listen`."""
+
+        def hear(storage: Storage, events: tuple[MutationEvent, ...]) -> None:
+            found = callback(AsyncStorage(self._session_factory, storage), events)
+            if found is not None:
+                await_only(found)
+
+        return self._storage.listen(hear)
 
     async def read(self, work: Callable[[Storage], R]) -> R:
         """Run ``work`` with the synchronous twin on the session in use, or on one of its own."""

@@ -11,8 +11,10 @@ from sqlalchemy.orm import Mapper, Session, class_mapper, scoped_session, sessio
 
 from ..definitions.argument_types import AttributeQuery, RecordRef, Where
 from ..definitions.dictionary import Dictionary
+from ..definitions.events import MutationEvent
 from ..dialects import dialect_class
 from ..dialects.database_errors import is_require_serializable_retry
+from ..errors import FrameworkError
 from ..schema.compile.dictionaries import ROW_ID, dictionary_mapper
 from ..schema.record_lookup import resolve_record
 from ..schema.schema_inspection import Schema
@@ -20,10 +22,11 @@ from ..session.invalid_values import invalid_value
 from ..session.isolation import READ_COMMITTED, require_isolation
 from ..session.retry import run_with_transaction_retry
 from ..session.violations import with_constraint_violation
+from ..session.write_listeners import WriteListener, WriteListeners
 from . import links, write
 from .attributes import Modifier, parse
 from .read import Record, find
-from .undivided_calls import as_a_whole
+from .undivided_calls import as_a_whole, told_once
 
 R = TypeVar("R")
 Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
@@ -45,6 +48,7 @@ class Storage:
     :param schema: what is declared, or what returns it where the database is known only later.
     :param session: the session that it is bound to.
     :param current_session: returns the session of the dispatch that runs, or ``None``.
+    :param listeners: those of the system that it belongs to.
 
     ::
 
@@ -59,11 +63,13 @@ class Storage:
         session: Session | None = None,
         *,
         current_session: Callable[[], Session | None] | None = None,
+        listeners: WriteListeners | None = None,
     ) -> None:
         self._session_factory = session_factory
         self._session = session
         self._current_session = current_session
         self._schema = schema
+        self._listeners = listeners
         self.dictionary = DictionaryStorage(self)
 
     def __repr__(self) -> str:
@@ -77,7 +83,7 @@ class Storage:
 
     def with_session(self, session: Session) -> Storage:
         """Return this storage bound to ``session``; the caller commits."""
-        return Storage(self._session_factory, self._schema, session)
+        return Storage(self._session_factory, self._schema, session, listeners=self._listeners)
 
     def joined(self) -> Storage | None:
         """Return this storage bound to the session that a call of it would use, ``None`` if that is one of its own."""
@@ -216,6 +222,20 @@ class Storage:
         with translated_errors(self.schema.metadata):
             return run_with_transaction_retry(plain_factory(self._session_factory), work)
 
+    def listen(self, callback: Callable[[Storage, tuple[MutationEvent, ...]], None]) -> WriteListener:
+        """Call ``callback(storage, events)`` after each write of the system's sessions, until ``.remove()``.
+
+        It is called once for each flush, bulk statement and call of a storage, inside their transaction, with all that
+        happened: what was written, and what the engine has written because of it. ``storage`` is bound to the session;
+        what it writes is a write too, and told. Rows are as the database has them. An error undoes the write.
+
+        :return: the handle, whose ``remove()`` ends it.
+        :raises FrameworkError: if the storage belongs to no system.
+        """
+        if self._listeners is None:
+            raise FrameworkError("this storage belongs to no system, and hears of no writes; use that of a System")
+        return self._listeners.add(lambda session, events: callback(self.with_session(session), events))
+
     def _mapper(self, record: RecordRef) -> Mapper[Any]:
         # configured: a class that was never used yet has no relationships
         return class_mapper(resolve_record(self.schema.metadata, record).class_)
@@ -237,7 +257,7 @@ class Storage:
         with translated_errors(metadata):
             if (joined := self.joined()) is not None:
                 return joined.read(lambda session: as_a_whole(session, metadata, work))
-            return self.run_in_transaction(lambda storage: storage.read(work))
+            return self.run_in_transaction(lambda storage: storage.read(lambda session: told_once(session, work)))
 
 
 class DictionaryStorage:

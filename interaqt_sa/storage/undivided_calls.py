@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from ..schema.metadata_state import Catalog
 from ..session.all_or_nothing import UnitOfFlushes, all_or_nothing, is_flushing
 from ..session.state import SessionState
+from ..session.write_listeners import as_one_write
 
 R = TypeVar("R")
 
@@ -26,6 +27,12 @@ def as_a_whole(session: Session, metadata: MetaData, work: Callable[[Session], R
 
     unit = UnitOfFlushes(session, connection)
     with all_or_nothing(unit):
+        return told_once(session, work)
+
+
+def told_once(session: Session, work: Callable[[Session], R]) -> R:
+    """Run ``work``; listeners hear of all that it writes at its end, as of one write."""
+    with as_one_write(session):
         return work(session)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from ...session.all_or_nothing import WriteUnit, all_or_nothing
 from ...session.state import SessionState
+from ...session.write_listeners import tell_listeners
 from ..sql.statement_cache import Statements
 from .computed_writes import GivenComputedValues
 from .dml_statement import DMLStatement, conflict_clauses
@@ -26,12 +27,13 @@ def run_dml(dml: DMLStatement, find_statements: Callable[[], Statements]) -> Res
     :raises UnmanagedWriteError: if it is of a form that cannot be followed.
     """
     session = dml.execution.session
-    with SessionState.of(session).managed(dml.execution.bind_arguments.get("bind")):
-        statements = find_statements()
-        given = GivenComputedValues(statements.plan, dml)
-        unit = WriteUnit(session)
-        with all_or_nothing(unit):
-            return _run(Bulk(dml, statements, given, unit))
+    unit = WriteUnit(session)
+    with all_or_nothing(unit):
+        with SessionState.of(session).managed(dml.execution.bind_arguments.get("bind")):
+            statements = find_statements()
+            result = _run(Bulk(dml, statements, GivenComputedValues(statements.plan, dml), unit))
+        tell_listeners(session)
+        return result
 
 
 def _run(bulk: Bulk) -> Result[Any]:

@@ -15,6 +15,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from ...definitions.computation import computation_of
 from ...session.all_or_nothing import WriteUnit, all_or_nothing
+from ...session.write_listeners import tell_listeners
 from ..computations.agenda import run_agenda
 from ..computations.engine_row_writes import insert_rows
 from ..computations.event_delivery import start_propagation
@@ -42,6 +43,7 @@ def add_row(session: Session, statements: Statements, mapper: Mapper[Any], value
         with unit.writing(in_parts=True):
             insert_rows(propagation, source, mapper, [given], [{}])
         run_agenda(propagation)
+        tell_listeners(session)
 
 
 def _shares_engine(session: Session, statements: Statements, mapper: Mapper[Any]) -> bool:

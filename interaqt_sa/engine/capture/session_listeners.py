@@ -17,6 +17,7 @@ from ...dialects.root_engine import root_engine
 from ...errors import FrameworkError, UnfollowedWriteWarning, UnmanagedWriteError
 from ...schema.metadata_state import Catalog
 from ...session.state import SessionState, TransactionState
+from ...session.write_listeners import WriteListeners, tell_listeners
 from ..database.session_connection import bind_of
 from ..plan import Plan, plan_if_ready, plan_of, watch_of
 from ..propagation.event_only_tables import told_class
@@ -79,6 +80,7 @@ class SessionListeners:
         self._unmanaged_dml = unmanaged_dml
         self._unattached = UnattachedWrites(metadata, unattached)
         self._other_listeners = session_listeners
+        self.write_listeners = WriteListeners()
         self._statements: dict[str, Statements] = {}
         self._sessions: WeakKeyDictionary[Connection, list[ref[Session]]] = WeakKeyDictionary()
         # with the session classes by which each came to be known
@@ -122,6 +124,7 @@ class SessionListeners:
 
     def add_row(self, session: Session, mapper: Mapper[Any], values: Mapping[str, Any]) -> None:
         """Add a row, and let what is computed from it follow; see :func:`.add_row`."""
+        self.write_listeners.follow(session)
         add_row(session, self.statements(session.get_bind(mapper=mapper).dialect), mapper, values)
 
     # -- attaching ---------------------------------------------------------------------------------------------
@@ -285,6 +288,7 @@ class SessionListeners:
 
     def _before_flush(self, session: Session, context: Any, instances: Any) -> None:
         SessionState.of(session).flushes.pop(self, None)
+        self.write_listeners.follow(session)
         if is_last(session.dispatch.before_flush, self._before_flush):
             self._begin_flush(session, context, instances)
         else:
@@ -303,7 +307,7 @@ class SessionListeners:
             if mapped not in self._seen:
                 refuse_stray(session, self.metadata, mapped)
                 self._seen.add(mapped)
-        if not state.collect_events and all(watch_of(plan, type(instance)) is None for instance in watched):
+        if not state.wants_events and all(watch_of(plan, type(instance)) is None for instance in watched):
             return
         self._join(session)
         self._now_at_work(session)
@@ -324,6 +328,7 @@ class SessionListeners:
         running = SessionState.of(session).flushes.pop(self, None)
         if running is not None and running.context is context:
             self._finish_flush(running)  # of what other listeners to after_flush have executed
+            tell_listeners(session)
 
     @staticmethod
     def _finish_flush(running: RunningFlush[Flush]) -> None:
@@ -341,6 +346,7 @@ class SessionListeners:
         if element is None:
             return None
         session = execution.session
+        self.write_listeners.follow(session)
         if go_last(execution, self._do_orm_execute):
             return execution.invoke_statement()
         plan = plan_if_ready(self.metadata)

@@ -48,11 +48,11 @@ class Mutations:
     @property
     def hears_all(self) -> bool:
         """Whether events of all records are collected."""
-        return self._state.collect_events
+        return self._state.wants_events
 
     def wanted(self, mapper: Mapper[Any]) -> bool:
         """Whether something waits for events of ``mapper`` or of a subclass."""
-        return self._state.collect_events or self.has_reactions(mapper)
+        return self._state.wants_events or self.has_reactions(mapper)
 
     def has_reactions(self, mapper: Mapper[Any]) -> bool:
         """Whether events of ``mapper`` or of a subclass may set something off, so that they must hold whole rows."""

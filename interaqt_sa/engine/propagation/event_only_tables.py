@@ -15,7 +15,7 @@ from ..plan import Plan
 
 def told_class(session: Session, plan: Plan, table: Table) -> Mapper[Any] | None:
     """Return the class, the uppermost with inheritance, as whose rows a write to ``table`` is told; or ``None``."""
-    if not SessionState.of(session).collect_events or session._flushing:
+    if not SessionState.of(session).wants_events or session._flushing:
         return None
     found = plan.mapper_of(table)
     if found is None:

@@ -1,0 +1,102 @@
+"""Functions of the application that hear of every write, inside its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..definitions.events import MutationEvent
+from .state import SessionState
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+Hear: TypeAlias = Callable[["Session", tuple[MutationEvent, ...]], None]
+
+
+class WriteListener:
+    """A listener that was registered by :meth:`.Storage.listen`."""
+
+    __slots__ = ("_hear", "_listeners")
+
+    def __init__(self, listeners: WriteListeners, hear: Hear) -> None:
+        self._listeners = listeners
+        self._hear = hear
+
+    def remove(self) -> None:
+        """Hear of nothing more; calling it again changes nothing."""
+        self._listeners.discard(self)
+
+    def hear(self, session: Session, events: tuple[MutationEvent, ...]) -> None:
+        """Tell the listener of one write."""
+        self._hear(session, events)
+
+
+class WriteListeners:
+    """The listeners of one system, in the order in which they were registered."""
+
+    def __init__(self) -> None:
+        self._all: tuple[WriteListener, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def add(self, hear: Hear) -> WriteListener:
+        """Register a function that is called once for each write."""
+        listener = WriteListener(self, hear)
+        self._all = (*self._all, listener)
+        return listener
+
+    def discard(self, listener: WriteListener) -> None:
+        """Remove a listener."""
+        self._all = tuple(other for other in self._all if other is not listener)
+
+    def follow(self, session: Session) -> None:
+        """Let ``session`` collect events from now on if there are listeners, and not for them if there are none."""
+        state = SessionState.of(session)
+        if self._all and self not in state.listeners:
+            state.listeners.append(self)
+            state.transaction.told = len(state.transaction.events)
+        elif not self._all and self in state.listeners:
+            state.listeners.remove(self)
+
+    def tell(self, session: Session, events: tuple[MutationEvent, ...]) -> None:
+        """Tell all listeners of one write."""
+        for listener in self._all:
+            listener.hear(session, events)
+
+
+def tell_listeners(session: Any) -> None:
+    """Tell the listeners of ``session`` what has happened since they were told last.
+
+    Not while a flush, or a call that writes in several steps, goes on: each is one write, and told at its end.
+    """
+    state = SessionState.of(session)
+    if not state.listeners or state.holds_back or state.flushes:
+        return
+    transaction = state.transaction
+    events = tuple(transaction.events[transaction.told :])
+    transaction.told = len(transaction.events)
+    if not events:
+        return
+    is_flushing = session._flushing
+    # in a flush that has written everything, and finished its bookkeeping, listeners may begin another one
+    session._flushing = False
+    try:
+        for listeners in tuple(state.listeners):
+            listeners.tell(session, events)
+    finally:
+        session._flushing = is_flushing
+
+
+@contextmanager
+def as_one_write(session: Session) -> Generator[None]:
+    """Tell the listeners of all writes inside the block together, at its end."""
+    state = SessionState.of(session)
+    before, state.holds_back = state.holds_back, True
+    try:
+        yield
+    finally:
+        state.holds_back = before
+    tell_listeners(session)
