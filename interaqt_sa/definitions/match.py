@@ -44,6 +44,21 @@ class MatchExp:
         return _atom(key, value)
 
     @classmethod
+    def ref(cls, path: str) -> Reference:
+        """Return an operand that stands for another attribute of the record that is looked for.
+
+        :param path: an attribute or a path along x:1 relationships; inside ``exist`` too it begins at that record.
+        :raises DefinitionFault: if it is not a path.
+
+        ::
+
+            MatchExp.atom("age", (">", MatchExp.ref("boss.age")))
+        """
+        if not _is(path, str) or not all(path.split(".")):
+            raise DefinitionFault(f"{path!r} is not an attribute or a dotted path")
+        return Reference(path)
+
+    @classmethod
     def from_object(cls, conditions: Mapping[str, Any]) -> MatchExp:
         """Return the predicate that all ``conditions`` hold.
 
@@ -108,6 +123,13 @@ class MatchExp:
                 raise NotImplementedError(type(self))
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An operand that is the value of another attribute; :meth:`MatchExp.ref` makes it."""
+
+    path: str
+
+
 @dataclass(frozen=True, slots=True, eq=True)
 class Atom(MatchExp):
     """A comparison of one attribute."""
@@ -162,11 +184,16 @@ def _checked_operand(key: str, operator: str, operand: Any) -> Any:
     def fault(expected: str) -> DefinitionFault:
         return DefinitionFault(f"{key}: {operator!r} takes {expected}, not {shorten(operand)}", property=key)
 
+    if _is(operand, Reference) and operator not in COMPARISONS:
+        raise fault("values, and no reference to another attribute")
     match operator:
         case "exist":
             return MatchExp.of(operand)
         case "in" | "not in":
-            return tuple(_listed(operand, fault("a list of values")))
+            values = tuple(_listed(operand, fault("a list of values")))
+            if any(_is(value, Reference) for value in values):
+                raise fault("values, and no references to other attributes")
+            return values
         case "between":
             bounds = tuple(_listed(operand, fault("two bounds")))
             if len(bounds) != 2 or None in bounds:

@@ -87,6 +87,7 @@ class PostgreSQLDialect(DatabaseDialect):
 
     name = "postgresql"
     has_row_locks = True
+    sorts_null_last = True
     has_isolation_levels = True
     checks_lengths = True
     stores_nul = False

@@ -62,6 +62,7 @@ class SQLiteDialect(DatabaseDialect):
 
     name = "sqlite"
     has_row_locks = False
+    sorts_null_last = False
     has_isolation_levels = False
     checks_lengths = False
     stores_nul = True

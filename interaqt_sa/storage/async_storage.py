@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.util import await_only, greenlet_spawn
@@ -14,6 +14,7 @@ from ..schema.schema_inspection import Schema
 from ..session.isolation import require_isolation
 from ..session.retry import run_with_transaction_retry
 from ..session.write_listeners import WriteListener
+from .pages import Page, check_batch
 from .read import Record
 from .storage import Beginning, Isolation, OrderBy, Storage, translated_errors
 
@@ -57,11 +58,18 @@ class AsyncStorage:
         limit: int | None = None,
         offset: int | None = None,
         order_by: OrderBy | None = None,
-    ) -> list[Record]:
+        after: str | None = None,
+    ) -> Page:
         """Return the records that fulfil ``match``; see :meth:`.Storage.find`."""
         return await self.read(
             lambda storage: storage.find(
-                record, match, attribute_query=attribute_query, limit=limit, offset=offset, order_by=order_by
+                record,
+                match,
+                attribute_query=attribute_query,
+                limit=limit,
+                offset=offset,
+                order_by=order_by,
+                after=after,
             )
         )
 
@@ -77,6 +85,32 @@ class AsyncStorage:
         return await self.read(
             lambda storage: storage.find_one(record, match, attribute_query=attribute_query, order_by=order_by)
         )
+
+    async def count(self, record: RecordRef, match: Where | None = None) -> int:
+        """Return how many records fulfil ``match``; see :meth:`.Storage.count`."""
+        return await self.read(lambda storage: storage.count(record, match))
+
+    async def iterate(
+        self,
+        record: RecordRef,
+        match: Where | None = None,
+        *,
+        attribute_query: AttributeQuery | None = None,
+        order_by: OrderBy | None = None,
+        batch: int = 1000,
+    ) -> AsyncIterator[Record]:
+        """Yield the records that :meth:`find` would return, in batches; see :meth:`.Storage.iterate`."""
+        check_batch(batch)
+        cursor = None
+        while True:
+            page = await self.find(
+                record, match, attribute_query=attribute_query, order_by=order_by, limit=batch, after=cursor
+            )
+            for found in page:
+                yield found
+            if len(page) < batch:
+                return
+            cursor = page.cursor
 
     async def create(self, record: RecordRef, data: Mapping[str, Any]) -> Record:
         """Insert a record; see :meth:`.Storage.create`."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Dialect, Select, literal, select
+from sqlalchemy import JSON, Boolean, ColumnElement, Dialect, Integer, Numeric, Select, literal, select
 from sqlalchemy.orm import MANYTOONE, Mapper, RelationshipProperty, aliased
+from sqlalchemy.types import TypeEngine
 
-from ..definitions.match import MatchExp
-from ..errors import DefinitionFault
+from ..definitions.match import MatchExp, Reference
+from ..errors import DefinitionFault, InvalidValueError
 from ..schema.predicates.match import compile_match
 from ..schema.record_lookup import record_name
 from ..schema.value_checks import checked_operand
@@ -19,10 +20,12 @@ class Paths:
     """Resolves paths that begin at one entity of a statement, and collects the joins that they need.
 
     :param entity: a mapped class or an alias of one.
+    :param outer: the paths of the statement around this one, if it is a subquery.
     """
 
-    def __init__(self, mapper: Mapper[Any], entity: Any, dialect: Dialect) -> None:
+    def __init__(self, mapper: Mapper[Any], entity: Any, dialect: Dialect, outer: Paths | None = None) -> None:
         self._dialect = dialect
+        self._outer = outer
         self._entities: dict[str, tuple[Mapper[Any], Any]] = {"": (mapper, entity)}
         self._joins: list[Any] = []
 
@@ -53,18 +56,44 @@ class Paths:
         mapper, entity = self._entity(prefix)
         relationship = relationship_of(mapper, name)
         related = aliased(relationship.mapper)
-        inner = Paths(relationship.mapper, related, self._dialect)
+        inner = Paths(relationship.mapper, related, self._dialect, self)
         criterion = compile_match(expression, inner.resolve, inner.exist, inner.operand)
         found = inner.join(select(literal(1)).select_from(related))
-        return found.where(getattr(entity, name).of_type(related), criterion).correlate(entity).exists()
+        # references to attributes of the record that is looked for may stand in any depth
+        return found.where(getattr(entity, name).of_type(related), criterion).correlate(*self._known()).exists()
+
+    def _known(self) -> list[Any]:
+        own = [entity for _, entity in self._entities.values()]
+        return own if self._outer is None else own + self._outer._known()
 
     def operand(self, path: str, column: ColumnElement[Any], operator: str, value: Any) -> Any:
         """Return what a column is compared with as the database takes it.
 
         :raises InvalidValueError: if the column never has such a value.
         """
+        if isinstance(value, Reference):
+            return self._referred(path, column, value)
+        if operator == "between" and any(isinstance(bound, Reference) for bound in value):
+            return tuple(self.operand(path, column, ">", bound) for bound in value)
         record = record_name(self._entities[""][0])
         return checked_operand(column, operator, value, self._dialect, record=record, name=path)
+
+    def _referred(self, path: str, column: ColumnElement[Any], reference: Reference) -> ColumnElement[Any]:
+        root = self
+        while root._outer is not None:
+            root = root._outer
+        other = root.resolve(reference.path)
+        kinds = [_kind(side.type) for side in (column, other)]
+        if kinds[0] is not kinds[1] or kinds[0] is JSON:
+            record = record_name(self._entities[""][0])
+            raise InvalidValueError(
+                f"{record}.{path} is {column.type!r} and cannot be compared with {reference.path}, which is "
+                f"{other.type!r}",
+                record=record,
+                property=path,
+                code="INVALID_VALUE",
+            )
+        return other
 
     def join(self, statement: Select[Any]) -> Select[Any]:
         """Return ``statement`` with the joins that the paths so far need."""
@@ -100,6 +129,11 @@ class Paths:
         pairs = foreign_key_pairs(mapper.relationships[last])
         own = pairs.get(name)
         return None if own is None else getattr(entity, own)
+
+
+def _kind(type_: TypeEngine[Any]) -> type[Any]:
+    kind: Any = type_._type_affinity  # pyright: ignore[reportPrivateUsage]
+    return Numeric if issubclass(kind, (Integer, Numeric)) and not issubclass(kind, Boolean) else kind
 
 
 def foreign_key_pairs(relationship: RelationshipProperty[Any]) -> dict[str, str]:

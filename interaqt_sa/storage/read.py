@@ -11,8 +11,10 @@ from sqlalchemy import ColumnElement, Dialect, Select, func, select, tuple_
 from sqlalchemy.orm import Mapper, Session, aliased
 
 from ..definitions.argument_types import Where
+from ..dialects import dialect_class
 from ..schema.predicates.match import compile_where
 from .attributes import LINK, Modifier, Nested, Selection, key_attributes
+from .pages import OrderPart, Page, decode_cursor, encode_cursor, later_than
 from .paths import Paths
 
 Record: TypeAlias = dict[str, Any]
@@ -34,6 +36,40 @@ def find(session: Session, selection: Selection, match: Where | None, modifier: 
     records = [_record(selection, row) for row in session.execute(statement)]
     _add_neighbours(session, selection, records)
     return records
+
+
+def find_page(
+    session: Session, selection: Selection, match: Where | None, modifier: Modifier, after: str | None
+) -> Page:
+    """Return the records that fulfil ``match`` and come after a cursor, with the cursor behind them.
+
+    Records that are equal in the order of ``modifier`` follow each other by their keys.
+    """
+    mapper, entity = selection.mapper, selection.mapper.class_
+    dialect = dialect_of(session, mapper)
+    paths = Paths(mapper, entity, dialect)
+    order = _total_order(paths, mapper, modifier, null_is_last=dialect_class(dialect).sorts_null_last)
+    statement: Select[Any] = select().add_columns(*_columns(entity, selection)).select_from(entity)
+    statement = statement.add_columns(*(part.column.label(f"order{n}") for n, part in enumerate(order)))
+    if after is not None:
+        values = decode_cursor(order, after)
+        given = [paths.operand(part.path, part.column, ">", value) for part, value in zip(order, values, strict=True)]
+        statement = statement.where(later_than(order, given))
+    statement = _matched(statement, mapper, entity, paths, match, [part.ordered for part in order])
+    if modifier.limit == 0:
+        return Page()
+    rows = session.execute(statement.limit(modifier.limit).offset(modifier.offset)).all()
+    records = [_record(selection, row) for row in rows]
+    _add_neighbours(session, selection, records)
+    return Page(records, encode_cursor(order, rows[-1][-len(order) :]) if rows else None)
+
+
+def count(session: Session, mapper: Mapper[Any], match: Where | None) -> int:
+    """Return how many records fulfil ``match``."""
+    entity = mapper.class_
+    statement: Select[Any] = select(func.count()).select_from(entity)
+    paths = Paths(mapper, entity, dialect_of(session, mapper))
+    return int(session.scalar(_matched(statement, mapper, entity, paths, match, [])) or 0)
 
 
 def matching(session: Session, mapper: Mapper[Any], match: Where | None) -> Select[Any]:
@@ -65,6 +101,15 @@ def _order(paths: Paths, modifier: Modifier) -> list[ColumnElement[Any]]:
     return [
         paths.resolve(path).desc() if direction.upper() == "DESC" else paths.resolve(path).asc()
         for path, direction in modifier.order_by.items()
+    ]
+
+
+def _total_order(paths: Paths, mapper: Mapper[Any], modifier: Modifier, *, null_is_last: bool) -> list[OrderPart]:
+    wanted = {path: direction.upper() == "DESC" for path, direction in modifier.order_by.items()}
+    keys = key_attributes(mapper)
+    return [
+        OrderPart(path, paths.resolve(path), descends, null_is_last=null_is_last is not descends)
+        for path, descends in (wanted | {key: False for key in keys if key not in wanted}).items()
     ]
 
 

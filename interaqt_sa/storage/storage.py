@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -25,7 +25,8 @@ from ..session.violations import with_constraint_violation
 from ..session.write_listeners import WriteListener, WriteListeners
 from . import links, write
 from .attributes import Modifier, parse
-from .read import Record, find
+from .pages import Page, check_batch
+from .read import Record, count, find, find_page
 from .undivided_calls import as_a_whole, told_once
 
 R = TypeVar("R")
@@ -101,7 +102,8 @@ class Storage:
         limit: int | None = None,
         offset: int | None = None,
         order_by: OrderBy | None = None,
-    ) -> list[Record]:
+        after: str | None = None,
+    ) -> Page:
         """Return the records that fulfil ``match``.
 
         :param match: any form of :class:`.MatchExp`; paths lead along x:1 relationships, ``exist`` along all.
@@ -111,13 +113,18 @@ class Storage:
         :param limit: at most so many records.
         :param offset: after leaving out so many.
         :param order_by: ``"ASC"`` or ``"DESC"`` by attribute or x:1 path, the first one first.
+        :param after: the ``cursor`` of an answer to the same question, to go on behind it: with ``limit`` an answer has
+            one, unless it is empty. It costs the same however far the records are from the first one, and
+            records that come or go meanwhile neither repeat nor hide others. Equal records follow each other by key.
         :raises DefinitionFault: if record or attributes do not exist.
         """
         mapper = self._mapper(record)
         selection = parse(mapper, attribute_query)
         modifier = Modifier(order_by or {}, limit, offset)
         with translated_errors(self.schema.metadata):
-            return self.read(lambda session: find(session, selection, match, modifier))
+            if limit is None and after is None:
+                return self.read(lambda session: Page(find(session, selection, match, modifier)))
+            return self.read(lambda session: find_page(session, selection, match, modifier, after))
 
     def find_one(
         self,
@@ -128,8 +135,45 @@ class Storage:
         order_by: OrderBy | None = None,
     ) -> Record | None:
         """Return the first record that :meth:`find` would return, or ``None``."""
-        found = self.find(record, match, attribute_query=attribute_query, limit=1, order_by=order_by)
+        mapper = self._mapper(record)
+        selection, modifier = parse(mapper, attribute_query), Modifier(order_by or {}, 1)
+        with translated_errors(self.schema.metadata):
+            found = self.read(lambda session: find(session, selection, match, modifier))
         return found[0] if found else None
+
+    def count(self, record: RecordRef, match: Where | None = None) -> int:
+        """Return how many records fulfil ``match``.
+
+        :raises DefinitionFault: if record or attributes do not exist.
+        """
+        mapper = self._mapper(record)
+        with translated_errors(self.schema.metadata):
+            return self.read(lambda session: count(session, mapper, match))
+
+    def iterate(
+        self,
+        record: RecordRef,
+        match: Where | None = None,
+        *,
+        attribute_query: AttributeQuery | None = None,
+        order_by: OrderBy | None = None,
+        batch: int = 1000,
+    ) -> Iterator[Record]:
+        """Yield the records that :meth:`find` would return, without holding all of them in memory.
+
+        They are read in batches, each by statements, and outside a transaction in a transaction, of its own: what
+        others change meanwhile may be seen or not. No record comes twice unless its place in the order changes.
+
+        :param batch: so many at once.
+        """
+        check_batch(batch)
+
+        def read(after: str | None) -> Page:
+            return self.find(
+                record, match, attribute_query=attribute_query, order_by=order_by, limit=batch, after=after
+            )
+
+        return _each(read, batch)
 
     def create(self, record: RecordRef, data: Mapping[str, Any]) -> Record:
         """Insert a record.
@@ -258,6 +302,15 @@ class Storage:
             if (joined := self.joined()) is not None:
                 return joined.read(lambda session: as_a_whole(session, metadata, work))
             return self.run_in_transaction(lambda storage: storage.read(lambda session: told_once(session, work)))
+
+
+def _each(read: Callable[[str | None], Page], batch: int) -> Iterator[Record]:
+    page = read(None)
+    while True:
+        yield from page
+        if len(page) < batch:
+            return
+        page = read(page.cursor)
 
 
 class DictionaryStorage:

@@ -121,6 +121,17 @@ def test_orders_and_pages(clubs: iq.Storage) -> None:
             clubs.find("Person", order_by=order)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+@behaviour("S-A17")
+def test_a_page_is_one_of_records(clubs: iq.Storage) -> None:
+    match = {"teams": ("exist", {"name": ("in", ["x", "y"])})}
+    options: dict[str, Any] = {"attribute_query": ["teams.members.name"], "order_by": {"name": "ASC"}}
+    first = clubs.find("Person", match, limit=1, **options)
+    second = clubs.find("Person", match, limit=2, after=first.cursor, **options)
+    assert [row["id"] for row in [*first, *second]] == [1, 2]
+    assert sorted(len(team["members"]) for team in first[0]["teams"]) == [1, 2]
+    assert clubs.count("Person", match) == 2
+
+
 @behaviour("S-A18")
 def test_neighbours_are_filtered_and_paged_for_each_record(clubs: iq.Storage) -> None:
     first = {"modifier": {"order_by": {"name": "DESC"}, "limit": 1}, "attribute_query": ["name"]}

@@ -167,7 +167,7 @@ def test_order_and_pages(filled: Storage) -> None:
         ({"order_by": {"customer.orders.id": "ASC"}}, "leads to many records"),
         ({"limit": -1}, "limit must be a number of rows"),
         ({"match": {}}, "would match everything"),
-        ({"match": lambda order: order.total is None}, "no SQL expression"),
+        ({"match": lambda order: order.total is None}, "not a SQL expression"),
     ],
 )
 def test_what_does_not_exist_is_named(filled: Storage, call: dict[str, Any], message: str) -> None:

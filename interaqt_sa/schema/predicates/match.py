@@ -31,7 +31,7 @@ from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import NullType, TypeDecorator
 
 from ...definitions.argument_types import Where
-from ...definitions.match import And, Atom, MatchExp, Not, Or
+from ...definitions.match import And, Atom, MatchExp, Not, Or, Reference
 from ...dialects.functions import json_contains
 from ...errors import DefinitionFault
 from ..key_coercion import NoKeyError, key_value
@@ -61,6 +61,8 @@ def apply_operator(column: ColumnElement[Any], op: str, operand: Any) -> ColumnE
     :raises DefinitionFault: if the operator is unknown or does not apply to the column.
     """
     match op:
+        case "=" | "!=" if _is_column(operand):
+            return cast("ColumnElement[bool]", column == operand if op == "=" else column != operand)
         case "is null" | "=" if operand is None:
             return column.is_(None)
         case "is not null" | "not" | "!=" if operand is None:
@@ -74,10 +76,16 @@ def apply_operator(column: ColumnElement[Any], op: str, operand: Any) -> ColumnE
         case "contains":
             return _contains(column, operand)
         case _ if op in _COMPARE:
-            compared: ColumnElement[bool] = _COMPARE[op](column, operand)
+            # SQLAlchemy would write bare booleans as SQL's, and compare them for equality only
+            value = literal(operand, column.type) if isinstance(operand, bool) else operand
+            compared: ColumnElement[bool] = _COMPARE[op](column, value)
             return compared
         case _:
             raise DefinitionFault(f"operator {op!r} cannot be applied to {column}")
+
+
+def _is_column(operand: Any) -> bool:
+    return isinstance(operand, ColumnElement) or hasattr(operand, "__clause_element__")
 
 
 def _apply_equality(column: ColumnElement[Any], op: str, operand: Any) -> ColumnElement[bool]:
@@ -126,6 +134,8 @@ def compile_match(
             return exist(key, operand)
         case Atom(key, op, operand):
             column = resolve(key)
+            if operand_of is None:
+                refuse_references(key, operand)
             return apply_operator(column, op, operand if operand_of is None else operand_of(key, column, op, operand))
         case And(parts):
             return and_(*(compile_match(part, resolve, exist, operand_of) for part in parts))
@@ -135,6 +145,19 @@ def compile_match(
             return ~compile_match(part, resolve, exist, operand_of)
         case _:
             raise DefinitionFault(f"not a match: {expression!r}")
+
+
+def refuse_references(key: str, operand: Any) -> None:
+    """Refuse that an operand refers to another attribute.
+
+    :raises DefinitionFault: if it does.
+    """
+    parts: tuple[Any, ...] = (*operand,) if isinstance(operand, tuple) else (operand,)
+    if any(isinstance(part, Reference) for part in parts):
+        raise DefinitionFault(
+            f"{key}: references to other attributes are for queries; write SQL here, such as lambda cls: cls.a > cls.b",
+            property=key,
+        )
 
 
 def compile_where(

@@ -15,7 +15,7 @@ from ...definitions.argument_types import Where
 from ...definitions.match import And, Atom, MatchExp, Not, Or
 from ...dialects.column_types import AwareDateTime
 from ...errors import DefinitionFault
-from .match import Resolve
+from .match import Resolve, refuse_references
 
 #: Types whose values are never text; other TypeDecorators may accept text.
 _NO_TEXT = (AwareDateTime, Boolean, Date, DateTime, Float, Integer, Numeric, Time)
@@ -41,6 +41,7 @@ def check_operands(where: Where, resolve: Resolve) -> None:
     if isinstance(where, Mapping):
         where = MatchExp.from_object(where)
     for atom in atoms_of(where) if isinstance(where, MatchExp) else ():
+        refuse_references(atom.key, atom.operand)
         if atom.operator not in ("exist", "contains"):
             _check_operand(atom, resolve(atom.key).type)
 
