@@ -144,6 +144,13 @@ class ConstraintSetupError(FrameworkError):
     :param constraint: name of the constraint.
     :param record: name of its record.
     :param properties: names of its properties.
+
+    ::
+
+        try:
+            system.verify()
+        except ConstraintSetupError as error:
+            sys.exit(f"{error.constraint} is missing: run alembic upgrade head")
     """
 
     constraint: str | None = None
@@ -190,6 +197,11 @@ class ComputationError(FrameworkError):
 
     :param record: name of the record.
     :param property: name of the computed property.
+
+    ::
+
+        except ComputationError as error:
+            log.error("%s.%s: %r", error.record, error.property, error.__cause__)
     """
 
     record: str | None = None
@@ -200,6 +212,10 @@ class ComputationProtocolError(ComputationError):
     """A computation or one of its callbacks violates its contract.
 
     Raised by constructors of computations for invalid arguments, and during a write if a callback returns an awaitable.
+
+    ::
+
+        Count("items", callback=is_open)  # raises: attribute_query is missing
     """
 
 
@@ -210,6 +226,11 @@ class UnmanagedWriteError(FrameworkError):
     ``System(unattached="raise")``, for writes of sessions and connections that are not attached.
 
     :param table: name of the table.
+
+    ::
+
+        session.bulk_save_objects(orders)  # raises
+        session.add_all(orders)  # is followed
     """
 
     table: str | None = None
@@ -227,6 +248,10 @@ class UnattachedWriteWarning(UnfollowedWriteWarning):
 
     Emitted once for each table, see ``System(unattached=…)``. Attach the factory of the session by
     :meth:`.System.attach`, or call :meth:`.System.repair` afterwards.
+
+    ::
+
+        warnings.simplefilter("error", UnattachedWriteWarning)
     """
 
 
@@ -237,6 +262,11 @@ class ComputedWriteError(FrameworkError):
 
     :param record: name of the record.
     :param property: name of the computed property.
+
+    ::
+
+        customer.spent = 0
+        session.flush()  # raises
     """
 
     record: str | None = None
@@ -249,6 +279,11 @@ class SchedulerError(FrameworkError):
     Raised if computed values keep changing each other, or events keep triggering each other.
 
     :param path: names of the tables or records, a list.
+
+    ::
+
+        except SchedulerError as error:
+            log.error(" -> ".join(error.path))
     """
 
 
@@ -258,6 +293,12 @@ class SideEffectError(FrameworkError):
     Never raised: it is the ``error`` of an entry of ``DispatchResult.side_effects``. The cause is the original error.
 
     :param name: name of the side effect, or ``"__post_commit"``.
+
+    ::
+
+        for name, outcome in result.side_effects.items():
+            if outcome.error is not None:
+                log.error("%s failed", name, exc_info=outcome.error)
     """
 
     name: str | None = None
@@ -304,6 +345,10 @@ class NestedDispatchError(FrameworkError):
 
     :param outer: name of the outer event source.
     :param nested: name of the nested event source.
+
+    ::
+
+        EventSource("order", Order, post_commit=lambda ctx, args, data, context: ctx.controller.dispatch("mail", args))
     """
 
 
@@ -317,6 +362,10 @@ class TransactionCapabilityError(FrameworkError):
     Raised before a write under AUTOCOMMIT; if rows have to be found that a snapshot (REPEATABLE READ, SERIALIZABLE) may
     not show; if computed values would span two engines; if a function of a dispatch ends its transaction; and for
     databases that are not supported.
+
+    ::
+
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")  # writes of its sessions raise
     """
 
 
@@ -325,6 +374,12 @@ class RequireSerializableRetry(FrameworkError):
 
     It reaches the application only if an operation that requires SERIALIZABLE runs inside a weaker transaction, outside
     of a dispatch and of :func:`.run_with_transaction_retry`.
+
+    ::
+
+        with SessionLocal.begin() as session:  # READ COMMITTED
+            bound = system.storage.with_session(session)
+            bound.run_in_transaction(work, isolation="SERIALIZABLE")  # raises
     """
 
 
@@ -335,6 +390,13 @@ class TransactionRetryExhaustedError(FrameworkError):
 
     :param attempts: the number of attempts.
     :param isolation: ``"SERIALIZABLE"`` if the last attempt ran at that level, else ``None``.
+
+    ::
+
+        try:
+            run_with_transaction_retry(SessionLocal, close_orders, max_attempts=3)
+        except TransactionRetryExhaustedError as error:
+            log.warning("%d attempts: %s", error.attempts, error.__cause__)
     """
 
     attempts: int = 0

@@ -339,7 +339,13 @@ class Every(_Quantifier):
 class Any(_Quantifier):
     """Whether at least one member passes a test; ``False`` when there are none.
 
-    See :class:`Every` for the parameters and for what is raised.
+    :param source: as for :class:`Every`.
+    :param callback: as for :class:`Every`.
+    :param expression: as for :class:`Every`.
+    :param where: as for :class:`Every`.
+    :param attribute_query: as for :class:`Every`.
+    :param direction: as for :class:`Every`.
+    :raises ComputationProtocolError: as for :class:`Every`.
 
     ::
 

@@ -56,7 +56,10 @@ class Computation(SchemaItem, Generic[T]):
     _type_bound = False
 
     def hidden_columns(self, column: Column[Any]) -> dict[str, Column[Any]]:
-        """Return the hidden columns needed beside ``column``, keyed by role and without names."""
+        """Return the hidden columns needed beside ``column``, keyed by role and without names.
+
+        :param column: the computed column.
+        """
         return {}
 
     def hidden_row_columns(self) -> dict[str, Column[Any]]:
@@ -69,11 +72,17 @@ class Computation(SchemaItem, Generic[T]):
         return False
 
     def initial_value(self, column: Column[Any] | None = None) -> Any:
-        """Return the value of a new row without members or events, as a read of ``column`` returns it."""
+        """Return the value of a new row without members or events, as a read of ``column`` returns it.
+
+        :param column: the computed column; ``None`` if the type does not matter.
+        """
         return None
 
     def server_default(self, column: Column[Any]) -> Any:
-        """Return :meth:`initial_value` as the database stores it; ``None`` for NULL or if it is not constant."""
+        """Return :meth:`initial_value` as the database stores it; ``None`` for NULL or if it is not constant.
+
+        :param column: the computed column.
+        """
         return self.initial_value(column) if self.starts_constant else None
 
     @property
@@ -84,12 +93,14 @@ class Computation(SchemaItem, Generic[T]):
     def check_column(self, column: Column[Any]) -> None:
         """Check that ``column`` can hold the value.
 
+        :param column: the computed column.
         :raises DefinitionFault: if it cannot.
         """
 
     def check_fields(self, column: Column[Any], fields: Mapping[str, TypeEngine[Any]]) -> None:
         """Check that the value of ``column`` can be computed from fields of these types.
 
+        :param column: the computed column.
         :param fields: the types of :attr:`.References.fields`.
         :raises DefinitionFault: if it cannot.
         """

@@ -90,7 +90,11 @@ class Trigger:
 
     @classmethod
     def of(cls, value: Trigger | Mapping[str, Any]) -> Trigger:
-        """Return ``value`` as a trigger; the keys of a mapping are the names of the parameters."""
+        """Return ``value`` as a trigger.
+
+        :param value: a trigger, or a mapping of the names of its parameters to their values.
+        :raises ComputationProtocolError: if it is neither, or an argument is invalid.
+        """
         if isinstance(value, Trigger):
             return value
         if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -98,7 +102,10 @@ class Trigger:
         return cls(**value)
 
     def matches(self, event: MutationEvent) -> bool:
-        """Whether ``event``, of this trigger's record, matches type, keys and patterns."""
+        """Whether an event matches type, keys and patterns.
+
+        :param event: an event of this trigger's record.
+        """
         if event.type != self.type:
             return False
         if self.keys is not None and not set(self.keys) <= (event.keys or frozenset()):

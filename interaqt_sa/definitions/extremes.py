@@ -104,7 +104,13 @@ class Min(ExtremeAggregate):
 class Max(ExtremeAggregate):
     """The greatest value of one attribute among the members; ``None`` when no member counts.
 
-    See :class:`.Min` for the parameters and for what is raised.
+    It is maintained like :class:`Min`.
+
+    :param source: as for :class:`Min`.
+    :param field: as for :class:`Min`.
+    :param where: as for :class:`Min`.
+    :param direction: as for :class:`Min`.
+    :raises ComputationProtocolError: as for :class:`Min`.
 
     ::
 

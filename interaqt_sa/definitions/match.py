@@ -80,16 +80,23 @@ class MatchExp:
     def of(cls, value: MatchExp | Mapping[str, Any]) -> MatchExp:
         """Return ``value`` as a match.
 
+        :param value: a match, or a mapping as for :meth:`from_object`.
         :raises DefinitionFault: if it is neither a match nor a mapping.
         """
         return value if isinstance(value, MatchExp) else cls.from_object(value)
 
     def and_(self, other: MatchExp | Mapping[str, Any]) -> MatchExp:
-        """Return the predicate that both hold."""
+        """Return the predicate that both hold.
+
+        :param other: a match, or a mapping as for :meth:`from_object`.
+        """
         return And((self, MatchExp.of(other)))
 
     def or_(self, other: MatchExp | Mapping[str, Any]) -> MatchExp:
-        """Return the predicate that at least one holds."""
+        """Return the predicate that at least one holds.
+
+        :param other: a match, or a mapping as for :meth:`from_object`.
+        """
         return Or((self, MatchExp.of(other)))
 
     def not_(self) -> MatchExp:

@@ -31,7 +31,10 @@ class BoolExp:
 
     @classmethod
     def atom(cls, condition: Condition) -> BoolExp:
-        """Return the expression that is true if ``condition`` holds."""
+        """Return the expression that is true if ``condition`` holds.
+
+        :param condition: a :class:`Condition`.
+        """
         return cls("atom", (condition,))
 
     def __and__(self, other: BoolExp | Condition) -> BoolExp:
@@ -52,7 +55,10 @@ class BoolExp:
                 yield operand
 
     def evaluate(self, holds: Callable[[Condition], bool]) -> bool:
-        """Return the value of the expression; ``and`` and ``or`` short-circuit."""
+        """Return the value of the expression; ``and`` and ``or`` short-circuit.
+
+        :param holds: a function that returns whether a condition holds.
+        """
         match self.operator:
             case "and":
                 return all(operand.evaluate(holds) for operand in self.operands)

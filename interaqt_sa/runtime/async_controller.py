@@ -32,8 +32,14 @@ class AsyncController:
     The functions of event sources, interactions and side effects may be coroutine functions.
 
     :param system: the :class:`.AsyncSystem` whose data the events change.
-
-    See :class:`.Controller` for the other parameters and for what is raised.
+    :param entities: as for :class:`.Controller`.
+    :param relations: as for :class:`.Controller`.
+    :param dictionaries: as for :class:`.Controller`.
+    :param event_sources: as for :class:`.Controller`.
+    :param record_mutation_side_effects: as for :class:`.Controller`.
+    :param ignore_guard: as for :class:`.Controller`.
+    :param raise_errors: as for :class:`.Controller`.
+    :raises DefinitionError: as for :class:`.Controller`, except that coroutine functions are allowed.
 
     ::
 
@@ -72,7 +78,10 @@ class AsyncController:
         return f"{type(self).__name__}({self.system!r}, event_sources={shorten(self._dispatcher.names)})"
 
     async def setup(self, *, install: bool = False) -> None:
-        """Verify the database, and create missing tables if requested; see :meth:`.Controller.setup`."""
+        """Verify the database, and create missing tables if requested; see :meth:`.Controller.setup`.
+
+        :param install: as for :meth:`.Controller.setup`.
+        """
         await greenlet_spawn(set_up, self.system.sync_system, install=install)
 
     async def dispatch(
@@ -84,6 +93,8 @@ class AsyncController:
     ) -> DispatchResult:
         """Dispatch an event; see :meth:`.Controller.dispatch`.
 
+        :param event_source: as for :meth:`.Controller.dispatch`.
+        :param args: as for :meth:`.Controller.dispatch`.
         :param session: an ``AsyncSession`` or ``async_scoped_session`` that the system is attached to.
         """
         from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
@@ -96,7 +107,12 @@ class AsyncController:
     async def call_interaction(
         self, name: str, args: Any, *, session: AsyncSession | async_scoped_session[Any] | None = None
     ) -> DispatchResult:
-        """Dispatch an interaction by name; see :meth:`.Controller.dispatch`."""
+        """Dispatch an interaction by name; see :meth:`.Controller.dispatch`.
+
+        :param name: name of the interaction.
+        :param args: as for :meth:`.Controller.dispatch`.
+        :param session: as for :meth:`dispatch`.
+        """
         return await self.dispatch(name, args, session=session)
 
     async def teardown(self) -> None:

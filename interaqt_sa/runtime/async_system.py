@@ -30,11 +30,15 @@ class AsyncSystem:
 
     :param bind: an ``AsyncEngine``, or an ``async_sessionmaker``, ``async_scoped_session`` or ``AsyncSession`` class,
         which is attached at once and whose new sessions take part.
-    :raises TypeError: if ``bind`` is none of these, such as a synchronous ``Engine``.
+    :param base: as for :class:`.System`.
+    :param unmanaged_dml: as for :class:`.System`.
+    :param unattached: as for :class:`.System`.
+    :param configure_sqlite: as for :class:`.System`.
+    :param isolation: as for :class:`.System`.
+    :raises TypeError: if ``bind`` or ``base`` is none of these, such as a synchronous ``Engine``.
+    :raises TransactionCapabilityError: if the database is not supported.
     :ivar session_factory: an ``async_sessionmaker`` of sessions that take part.
     :ivar storage: the :class:`.AsyncStorage` for reading and writing records by name.
-
-    See :class:`.System` for the other parameters.
 
     ::
 
@@ -124,9 +128,17 @@ class AsyncSystem:
         await greenlet_spawn(self.sync_system.verify)
 
     async def check(self, record: RecordRef | None = None, **options: Any) -> CheckReport:
-        """Compare stored values with recomputed ones; see :meth:`.System.check`."""
+        """Compare stored values with recomputed ones; see :meth:`.System.check`.
+
+        :param record: as for :meth:`.System.check`.
+        :param options: ``property`` and ``keys``, as for :meth:`.System.check`.
+        """
         return await greenlet_spawn(self.sync_system.check, record, **options)
 
     async def repair(self, record: RecordRef | None = None, **options: Any) -> CheckReport:
-        """Correct the differences that :meth:`check` finds; see :meth:`.System.repair`."""
+        """Correct the differences that :meth:`check` finds; see :meth:`.System.repair`.
+
+        :param record: as for :meth:`.System.repair`.
+        :param options: ``property`` and ``keys``, as for :meth:`.System.repair`.
+        """
         return await greenlet_spawn(self.sync_system.repair, record, **options)

@@ -114,7 +114,12 @@ class Controller:
     def call_interaction(
         self, name: str, args: Any, *, session: Session | scoped_session[Any] | None = None
     ) -> DispatchResult:
-        """Dispatch an interaction by name; see :meth:`dispatch`."""
+        """Dispatch an interaction by name; see :meth:`dispatch`.
+
+        :param name: name of the interaction.
+        :param args: as for :meth:`dispatch`.
+        :param session: as for :meth:`dispatch`.
+        """
         return self.dispatch(name, args, session=session)
 
     def teardown(self) -> None:

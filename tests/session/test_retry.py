@@ -1,4 +1,4 @@
-"""Transactions that are repeated when another one stood in their way."""
+"""Retry of transactions after serialization failures and deadlocks."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Event = tuple[iq.Interaction, dict[str, Any], dict[str, Any]]
 
 @dataclass
 class Outcome:
-    """What came of one dispatch."""
+    """The outcome of one dispatch."""
 
     event: str
     error: Exception | None
