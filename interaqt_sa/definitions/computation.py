@@ -128,9 +128,9 @@ class Computation(SchemaItem, Generic[T]):
             event.listen(column, "before_parent_attach", _write_into_info)
 
     def require_complete(self) -> None:
-        """Refuse a computation whose constructor has left something out.
+        """Check that the constructor has assigned all attributes in ``_fields``.
 
-        :raises ComputationProtocolError: naming it.
+        :raises ComputationProtocolError: if one is missing.
         """
         missing = [name for name in self._fields if not hasattr(self, name)]
         if missing:

@@ -11,7 +11,7 @@ from .validation import require_string
 
 @dataclass(frozen=True, slots=True)
 class UniqueConstraint:
-    """A unique index over ``properties``; rows with NULL in any of them are exempt.
+    """A unique constraint over ``properties``; rows with NULL in any of them are exempt.
 
     :param name: unique among all constraints of a schema.
     :param properties: properties and x:1 relation properties of the record; on a relation also ``"source"`` and

@@ -45,9 +45,9 @@ class MatchExp:
 
     @classmethod
     def ref(cls, path: str) -> Reference:
-        """Return an operand that stands for another attribute of the record that is looked for.
+        """Return an operand that refers to another attribute of the queried record.
 
-        :param path: an attribute or a path along x:1 relationships; inside ``exist`` too it begins at that record.
+        :param path: an attribute or an x:1 path; inside ``exist`` it also begins at the queried record.
         :raises DefinitionFault: if it is not a path.
 
         ::
@@ -132,7 +132,7 @@ class MatchExp:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An operand that is the value of another attribute; :meth:`MatchExp.ref` makes it."""
+    """An operand that refers to another attribute; created by :meth:`MatchExp.ref`."""
 
     path: str
 

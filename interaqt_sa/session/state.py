@@ -98,7 +98,7 @@ class SessionState:
 
     @property
     def wants_events(self) -> bool:
-        """Whether mutation events are kept even where no computation waits for them."""
+        """Whether mutation events are recorded even if no computation reacts to them."""
         return self.collect_events or bool(self.listeners)
 
     @contextmanager

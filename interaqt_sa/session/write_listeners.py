@@ -1,4 +1,4 @@
-"""Functions of the application that hear of every write, inside its transaction."""
+"""Listeners of the application, called after every write inside its transaction."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class WriteListener:
         self._hear = hear
 
     def remove(self) -> None:
-        """Hear of nothing more; calling it again changes nothing."""
+        """Unregister the listener; idempotent."""
         self._listeners.discard(self)
 
     def hear(self, session: Session, events: tuple[MutationEvent, ...]) -> None:
-        """Tell the listener of one write."""
+        """Call the listener with the events of one write."""
         self._hear(session, events)
 
 
@@ -53,7 +53,7 @@ class WriteListeners:
         self._all = tuple(other for other in self._all if other is not listener)
 
     def follow(self, session: Session) -> None:
-        """Let ``session`` collect events from now on if there are listeners, and not for them if there are none."""
+        """Start collecting events in ``session`` if there are listeners, and stop if there are none."""
         state = SessionState.of(session)
         if self._all and self not in state.listeners:
             state.listeners.append(self)
@@ -62,15 +62,15 @@ class WriteListeners:
             state.listeners.remove(self)
 
     def tell(self, session: Session, events: tuple[MutationEvent, ...]) -> None:
-        """Tell all listeners of one write."""
+        """Call all listeners with the events of one write."""
         for listener in self._all:
             listener.hear(session, events)
 
 
 def tell_listeners(session: Any) -> None:
-    """Tell the listeners of ``session`` what has happened since they were told last.
+    """Call the listeners of ``session`` with the events since their last call.
 
-    Not while a flush, or a call that writes in several steps, goes on: each is one write, and told at its end.
+    A flush, or a call that writes in several steps, is one write; listeners are called at its end.
     """
     state = SessionState.of(session)
     if not state.listeners or state.holds_back or state.flushes:
@@ -81,7 +81,7 @@ def tell_listeners(session: Any) -> None:
     if not events:
         return
     is_flushing = session._flushing
-    # in a flush that has written everything, and finished its bookkeeping, listeners may begin another one
+    # the flush has finished its writes and bookkeeping, so that listeners may flush again
     session._flushing = False
     try:
         for listeners in tuple(state.listeners):
@@ -92,7 +92,7 @@ def tell_listeners(session: Any) -> None:
 
 @contextmanager
 def as_one_write(session: Session) -> Generator[None]:
-    """Tell the listeners of all writes inside the block together, at its end."""
+    """Call the listeners once for all writes inside the block, at its end."""
     state = SessionState.of(session)
     before, state.holds_back = state.holds_back, True
     try:

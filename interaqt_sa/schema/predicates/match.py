@@ -148,7 +148,7 @@ def compile_match(
 
 
 def refuse_references(key: str, operand: Any) -> None:
-    """Refuse that an operand refers to another attribute.
+    """Check that an operand does not refer to another attribute.
 
     :raises DefinitionFault: if it does.
     """
@@ -195,7 +195,7 @@ def compile_where(
 
 
 def _asks_truth(error: Exception) -> bool:
-    """Whether Python was made to ask SQL for its truth, by ``and``, ``or``, ``not``, ``if`` or a chained comparison."""
+    """Whether an error was raised because Python evaluated the truth value of a SQL expression."""
     return isinstance(error, TypeError) and "Boolean value of this clause" in str(error)
 
 
