@@ -20,11 +20,13 @@ from alembic.operations.ops import (
     UpgradeOps,
 )
 from alembic.util import rev_id
-from sqlalchemy import Column, Dialect, TextClause, UniqueConstraint, text
+from sqlalchemy import Column, Connection, Dialect, TextClause, UniqueConstraint, text
 from sqlalchemy.schema import Index
 from sqlalchemy.sql import visitors
 
 from .concurrent_indexes import ConcurrentIndexes, take_concurrent_indexes
+from .constraint_operations import ValidateConstraint
+from .deferred_constraints import partitioned_tables, split_not_null, take_requirements
 from .operations import Backfill, CheckUnique, Note, ReopenBackfill
 from .partial_indexes import spell_predicates
 from .row_checks import checks_of
@@ -46,7 +48,7 @@ class _Following(UpgradeOps):
         return [*(diff for ops in self._before for diff in ops.as_diffs()), *super().as_diffs()]
 
 
-def arrange(directives: list[MigrationScript], dialect: Dialect) -> None:
+def arrange(directives: list[MigrationScript], dialect: Dialect, connection: Connection | None = None) -> None:
     """Put back-fills, and what has to wait for them, into a revision of their own; look for duplicates first.
 
     The revision of a back-fill holds nothing that could not be repeated: when it is interrupted, the revision before it
@@ -54,7 +56,7 @@ def arrange(directives: list[MigrationScript], dialect: Dialect) -> None:
     """
     for script in directives:
         spell_predicates([*script.upgrade_ops_list, *script.downgrade_ops_list])
-    directives[:] = [arranged for script in directives for arranged in (script, *_split(script, dialect))]
+    directives[:] = [arranged for script in directives for arranged in (script, *_split(script, dialect, connection))]
 
 
 def hold_after_values(upgrade: UpgradeOps) -> None:
@@ -74,7 +76,7 @@ def _is_nothing(operation: MigrateOperation) -> bool:
     return isinstance(operation, ModifyTableOps) and operation.is_empty()
 
 
-def _split(script: MigrationScript, dialect: Dialect) -> list[MigrationScript]:
+def _split(script: MigrationScript, dialect: Dialect, connection: Connection | None) -> list[MigrationScript]:
     upgrade, downgrade = script.upgrade_ops_list[0], script.downgrade_ops_list[0]
     found = [operation for operation in upgrade.ops if isinstance(operation, Backfill)]
     created = _created(upgrade)
@@ -86,15 +88,25 @@ def _split(script: MigrationScript, dialect: Dialect) -> list[MigrationScript]:
     concurrent = list(take_concurrent_indexes([*first, *late], created))
     for _ in take_concurrent_indexes(downgrade.ops, created):
         pass  # the way back of others is written anew
+    checks = _checks(first, dialect, created, _added(first))
+    required: list[MigrateOperation] = []
+    validated: list[MigrateOperation] = []
+    if dialect.name == "postgresql":
+        partitioned = partitioned_tables(connection)
+        required = list(take_requirements(first, created, partitioned))
+        for operation in take_requirements(late, created, partitioned):
+            # a constraint that is only now created is looked at in the next revision
+            (validated if isinstance(operation, ValidateConstraint) else required).append(operation)
     first = [operation for operation in first if not _is_nothing(operation)]
-    filling = [*backfills, *(operation for operation in late if not _is_nothing(operation))]
-    if late or concurrent:
+    filling = [*backfills, *required, *(operation for operation in late if not _is_nothing(operation))]
+    if late or concurrent or required or validated:
         down = _undoing(first)
     else:
         down = [operation for operation in downgrade.ops if not _undoes_backfill(operation)]
     parts = [
-        _Part("", _with_checks(first, dialect, created, _added(first)), down),
-        _Part("back-fill", _with_checks(filling, dialect), _undoing(filling)),
+        _Part("", [*checks, *first] if first else [], down),
+        _Part("back-fill" if backfills or late else "constraints", _with_checks(filling, dialect), _undoing(filling)),
+        _Part("constraints", validated, _undoing(validated)),
         _Part("indexes", list(_with_concurrent_checks(concurrent, dialect.name)), _undoing(concurrent)),
     ]
     own, *following = [part for part in parts if part.up] or parts[:1]
@@ -153,7 +165,7 @@ def _postpone(
             if isinstance(operation, AddColumnOp) and operation.column.name in columns:
                 late.extend(_require_later(operation))
             elif isinstance(operation, AlterColumnOp) and operation.column_name in columns:
-                late.extend(_tighten_later(container, operation))
+                late.extend(split_not_null(container, operation))
             elif columns.intersection(_covered(operation)):
                 container.ops.remove(operation)
                 late.append(operation)
@@ -176,28 +188,6 @@ def _require_later(operation: AddColumnOp) -> Iterator[AlterColumnOp]:
         existing_nullable=True,
         modify_nullable=False,
     )
-
-
-def _tighten_later(container: ModifyTableOps, operation: AlterColumnOp) -> Iterator[AlterColumnOp]:
-    """Let a column that exists become NOT NULL when its values are there: what was kept by hand may hold NULL."""
-    if operation.modify_nullable is not False:
-        return
-    operation.modify_nullable = None
-    operation.existing_nullable = True
-    changed = operation.modify_type if operation.modify_type is not None else operation.existing_type
-    existing: Any = operation.existing_server_default
-    default: Any = existing if operation.modify_server_default is False else operation.modify_server_default
-    yield AlterColumnOp(
-        operation.table_name,
-        operation.column_name,
-        schema=operation.schema,
-        existing_type=changed,
-        existing_server_default=default,
-        existing_nullable=True,
-        modify_nullable=False,
-    )
-    if not operation.has_changes():
-        container.ops.remove(operation)
 
 
 def _unique(operation: MigrateOperation) -> UniqueConstraint | Index | None:
@@ -228,13 +218,20 @@ def _added(operations: Sequence[MigrateOperation]) -> set[tuple[str | None, str,
     }
 
 
-def _with_checks(
+def _with_checks(operations: Sequence[MigrateOperation], dialect: Dialect) -> list[MigrateOperation]:
+    """Put a look for rows that will not bear what is required of them before what requires it."""
+    # these commit, and go on where they were interrupted
+    first = [operation for operation in operations if not isinstance(operation, ModifyTableOps)]
+    checks = _checks(operations, dialect)
+    return [*first, *checks, *(operation for operation in operations if operation not in first)]
+
+
+def _checks(
     operations: Sequence[MigrateOperation],
     dialect: Dialect,
     created: AbstractSet[_Name] = frozenset(),
     added: AbstractSet[tuple[str | None, str, str]] = frozenset(),
 ) -> list[MigrateOperation]:
-    """Put a look for rows that will not bear what is required of them before everything else but back-fills."""
     checks: list[MigrateOperation] = []
     for container in operations:
         if isinstance(container, ModifyTableOps) and (container.schema, container.table_name) not in created:
@@ -248,9 +245,7 @@ def _with_checks(
                 referred: Any = getattr(operation, "referent_table", None)
                 if referred is None or (getattr(operation, "kw", {}).get("referent_schema"), referred) not in created:
                     checks += checks_of(operation, container, dialect, names)
-    # in the revision that creates tables, their values are noted behind them
-    first = [operation for operation in operations if isinstance(operation, Backfill) and not operation.inline]
-    return [*first, *checks, *(operation for operation in operations if operation not in first)]
+    return checks
 
 
 def _with_concurrent_checks(blocks: Sequence[ConcurrentIndexes], dialect: str) -> Iterator[MigrateOperation]:

@@ -96,7 +96,7 @@ def _chain(users_own: Callable[..., None] | None) -> Callable[..., None]:
             users_own(context, revision, directives)
         # in an environment of several databases a revision has sections, which cannot be moved to another one
         if context.opts.get("upgrade_token") == "upgrades":
-            arrange(directives, context.dialect)
+            arrange(directives, context.dialect, context.connection)
 
     return process_revision_directives
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,13 @@ from sqlalchemy.schema import DropSequence as DropSequenceDDL
 
 from . import operations as op
 from .backfill import run_backfill
+from .constraint_operations import SetNotNull, ValidateConstraint
 from .contract_check import verify
 from .duplicates import check_rows, check_unique
 from .enum_operations import AddEnumLabel, CreateEnum, DropEnum
 from .legacy_id_counters import lock_legacy_ids, move_legacy_ids, return_legacy_ids
 from .offline_sql import retirement, script_backfill, waiting
+from .online_constraints import script_set_not_null, script_validation, set_not_null, validate_constraint
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
@@ -90,6 +93,30 @@ def _check_rows(operations: Operations, operation: op.CheckRows) -> None:
         check_rows(_connection(operations), operation)
 
 
+@Operations.implementation_for(SetNotNull)
+def _set_not_null(operations: Operations, operation: SetNotNull) -> None:
+    context = operations.get_context()
+    if context.dialect.name != "postgresql":
+        # SQLite makes the table again
+        with operations.batch_alter_table(operation.table, schema=operation.schema) as batch:
+            batch.alter_column(operation.column, nullable=False)
+    elif context.as_sql:
+        _in_transactions_of_their_own(operations, script_set_not_null(context, operation))
+    else:
+        set_not_null(context, _connection(operations), operation)
+
+
+@Operations.implementation_for(ValidateConstraint)
+def _validate_constraint(operations: Operations, operation: ValidateConstraint) -> None:
+    context = operations.get_context()
+    if context.dialect.name != "postgresql":
+        return
+    if context.as_sql:
+        _in_transactions_of_their_own(operations, script_validation(context, operation))
+    else:
+        validate_constraint(context, _connection(operations), operation)
+
+
 @Operations.implementation_for(op.Verify)
 def _verify(operations: Operations, operation: op.Verify) -> None:
     if operations.get_context().as_sql:
@@ -153,6 +180,12 @@ def _reopen_backfill(operations: Operations, operation: op.ReopenBackfill) -> No
             "models, which fills them again",
             ", ".join(reopened),
         )
+
+
+def _in_transactions_of_their_own(operations: Operations, statements: Iterable[str]) -> None:
+    for statement in statements:
+        with operations.get_context().autocommit_block():
+            operations.execute(text(statement.replace(":", r"\:")))
 
 
 def _quoted(label: str) -> str:

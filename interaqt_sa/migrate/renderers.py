@@ -14,6 +14,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..dialects.running_sum_type import RunningSum
 from . import operations as op
+from .constraint_operations import SetNotNull, ValidateConstraint
 from .enum_operations import AddEnumLabel, CreateEnum, DropEnum
 from .legacy_table_operation import AdoptTable, ReturnTable
 from .native_enums import is_array, native_enum, render_enum
@@ -167,6 +168,23 @@ def _check_rows(context: AutogenContext, operation: op.CheckRows) -> str:
         operation.table,
         operation.where,
         columns=columns,
+        schema=operation.schema,
+    )
+
+
+@renderers.dispatch_for(SetNotNull)
+def _set_not_null(context: AutogenContext, operation: SetNotNull) -> str:
+    return _call(context, "interaqt_set_not_null", operation.table, operation.column, schema=operation.schema)
+
+
+@renderers.dispatch_for(ValidateConstraint)
+def _validate_constraint(context: AutogenContext, operation: ValidateConstraint) -> str:
+    return _call(
+        context,
+        "interaqt_validate_constraint",
+        operation.constraint,
+        operation.table,
+        columns=operation.columns or None,
         schema=operation.schema,
     )
 

@@ -93,17 +93,19 @@ def test_a_non_null_constraint_waits_for_the_default(environment: Environment) -
     environment.run("INSERT INTO ticket (title, status) VALUES ('a', 'open')")
     priority = Property("priority", int, default=3)
 
-    environment.migrate(
+    sources = environment.migrate(
         tickets(
             priority,
             constraints=(NonNullConstraint("hasPriority", "priority"), NonNullConstraint("hasTitle", "title")),
         )
     )
+    if environment.is_postgresql:
+        assert environment.rows("SELECT conname FROM pg_constraint WHERE NOT convalidated") == []
 
     for column in ("title", "priority"):
         with pytest.raises(DBAPIError):
             environment.run(f"UPDATE ticket SET {column} = NULL")
-    environment.downgrade("-2")
+    environment.downgrade(f"-{len(sources)}")
     environment.run("UPDATE ticket SET title = NULL", "UPDATE ticket SET title = 'a'")
     environment.upgrade()
     environment.check()
