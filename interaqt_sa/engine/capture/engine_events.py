@@ -187,7 +187,10 @@ class EngineEvents:
         self, connection: Connection, cursor: Any, text: str, parameters: Any, context: Any, executemany: bool
     ) -> None:
         seen = getattr(context, "interaqt_sa_text", None)
-        if seen is not None and seen is not text and same_text(seen) != same_text(text):
+        # SQLAlchemy 2.0 tells of an INSERT in batches by the text that it had before it was made into batches
+        if seen is None or seen is text or text == context.statement:
+            return
+        if same_text(seen) != same_text(text):
             for observer in self._alive():
                 if observer.attends(connection):
                     observer.changed_text(connection, context, text)

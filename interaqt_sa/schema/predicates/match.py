@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from operator import ge, gt, le, lt
 from typing import Any, TypeAlias, cast
@@ -152,7 +152,7 @@ def refuse_references(key: str, operand: Any) -> None:
 
     :raises DefinitionFault: if it does.
     """
-    parts: tuple[Any, ...] = (*operand,) if isinstance(operand, tuple) else (operand,)
+    parts: Iterable[object] = operand if isinstance(operand, tuple) else (operand,)
     if any(isinstance(part, Reference) for part in parts):
         raise DefinitionFault(
             f"{key}: references to other attributes are for queries; write SQL here, such as lambda cls: cls.a > cls.b",
