@@ -104,6 +104,10 @@ class DatabaseDialect(ABC):
     def has_triggers(self, connection: Connection, table: Table) -> bool:
         """Whether ``table`` has triggers of the application."""
 
+    def procedure_texts(self, connection: Connection, name: str) -> Sequence[str]:  # noqa: ARG002
+        """Return the SQL text of the procedures that ``CALL`` may find by ``name``, spelled as in the statement."""
+        return ()
+
     def packs(self, type_: TypeEngine[Any]) -> bool:
         """Whether a row set can contain values of a type; other values are written row by row."""
         return not type_._has_bind_expression

@@ -49,6 +49,13 @@ _LISTS = (types.ARRAY, AbstractMultiRange)
 
 _HAS_TRIGGERS = text("SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(:name) AND NOT tgisinternal)")
 
+_PROCEDURES = text("""
+    SELECT pg_get_functiondef(p.oid)
+    FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace, parse_ident(CAST(:name AS text)) AS part
+    WHERE p.prokind = 'p' AND p.proname = part[cardinality(part)]
+      AND CASE cardinality(part) WHEN 1 THEN pg_function_is_visible(p.oid) ELSE n.nspname = part[cardinality(part) - 1] END
+""")
+
 
 def _is_decimal(type_: TypeEngine[Any]) -> bool:
     return isinstance(type_, Numeric) and type_.asdecimal and not isinstance(type_, Float)
@@ -118,6 +125,9 @@ class PostgreSQLDialect(DatabaseDialect):
         if schema:
             name = f"{connection.dialect.identifier_preparer.quote_schema(schema)}.{name}"
         return bool(connection.scalar(_HAS_TRIGGERS, {"name": name}, execution_options=ENGINE_OPTIONS))
+
+    def procedure_texts(self, connection: Connection, name: str) -> Sequence[str]:
+        return connection.scalars(_PROCEDURES, {"name": name}, execution_options=ENGINE_OPTIONS).all()
 
     def packs(self, type_: TypeEngine[Any]) -> bool:
         # arrays do not nest: an array of arrays is multidimensional, and unnest() expands all dimensions

@@ -23,7 +23,7 @@ from .replaced_rows import find_displaced, find_replaced, may_replace, replacing
 from .running_flush import RunningFlush
 from .statements_in_flush import follow_statement, writes_links_of_objects
 from .table_identity import FindNames, find_table
-from .textual_writes import may_write
+from .sql_text import may_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

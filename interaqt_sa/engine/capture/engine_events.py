@@ -13,7 +13,7 @@ from ...dialects.execution_options import STATEMENT_OPTION
 from ...dialects.missing_tables import advise
 from .core_statement_guard import may_hold_writes
 from .replaced_statements import SeenStatements, is_like, is_untouched, replaces_statements
-from .textual_writes import same_text
+from .sql_text import same_text
 
 _LOCK = Lock()
 

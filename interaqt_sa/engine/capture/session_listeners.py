@@ -45,9 +45,10 @@ from .listener_order import go_last, is_last, run_first
 from .orphans import find_orphans
 from .replaced_statements import replaced_write
 from .running_flush import RunningFlush
+from .sql_text import may_write, procedures_on
 from .statements_in_flush import refuse_rows_in_flush
 from .table_identity import TableNames, find_table
-from .textual_writes import may_write, textual_write, textual_writes
+from .textual_writes import textual_write, textual_writes
 from .unattached_writes import Unattached, UnattachedWrites
 
 _MODES = ("raise", "warn", "allow")
@@ -434,7 +435,8 @@ class SessionListeners:
         try:  # the session is only asked where its models are if something may write them
             if is_text(context):
                 names = self._names_on(session, connection, options)
-                for table, verb in () if names is None else textual_writes(text, plan, names):
+                found = () if names is None else textual_writes(text, plan, names, procedures_on(connection))
+                for table, verb in found:
                     if self._unmanaged_dml != "allow":  # most text cannot be read: who writes it knows what follows
                         Caller.now().warn(textual_write(table, verb), UnfollowedWriteWarning)
                 return

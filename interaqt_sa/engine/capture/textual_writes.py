@@ -10,58 +10,53 @@ from sqlalchemy.sql import quoted_name
 
 from ..plan import Plan
 from ..propagation.foreign_key_actions import leads_on
+from .sql_text import FindProcedures, running_statements
 from .table_identity import TableNames
 
 _NAME = r'(?:"(?:[^"]|"")+"|`[^`]+`|\[[^\]]+\]|\w+)'
-_TABLE = rf"(?P<table>{_NAME}(?:\s*\.\s*{_NAME})?)"
-#: whether a statement may write at all; asked about every text
-_BEGINS = re.compile(
-    r"\s*(?:/\*.*?\*/\s*|--[^\n]*\n\s*)*(?:insert|update|delete|replace|merge|truncate|with)\b",
-    re.IGNORECASE | re.DOTALL,
-)
+_DOTTED = rf"{_NAME}(?:\s*\.\s*{_NAME})?"
+_TABLE = rf"(?P<table>{_DOTTED})"
+_ONE = rf"(?:only\s+)?{_DOTTED}"
 _WRITES = re.compile(
     rf"""\b(?:
         (?P<insert>(?:insert|replace)(?:\s+or\s+\w+)?\s+into)\s+{_TABLE.replace("table", "inserted")}
       | (?P<update>update)(?:\s+or\s+\w+)?\s+(?:only\s+)?{_TABLE.replace("table", "updated")}
-            (?:\s*\*)?(?:\s+(?:as\s+)?(?!set\b){_NAME})?\s+set\b(?P<set>.*)
+            (?:\s*\*)?(?:\s+(?:as\s+)?(?!set\b){_NAME})?\s+set\b(?=(?P<set>.*))
       | (?P<delete>delete\s+from)\s+(?:only\s+)?{_TABLE.replace("table", "deleted")}
       | (?P<merge>merge\s+into)\s+(?:only\s+)?{_TABLE.replace("table", "merged")}
-      | (?P<truncate>truncate)\s+(?:table\s+)?(?:only\s+)?{_TABLE.replace("table", "truncated")}
+      | (?P<truncate>truncate)\s+(?:table\s+)?(?P<truncated>{_ONE}(?:\s*\*)?(?:\s*,\s*{_ONE}(?:\s*\*)?)*)
+      | (?P<copy>copy)\s+{_TABLE.replace("table", "copied")}(?=(?:\s*\([^()]*\))?\s+from\b)
     )""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
-_LITERALS_AND_COMMENTS = re.compile(r"(?P<literal>'(?:[^']|'')*')|/\*.*?\*/|--[^\n]*", re.DOTALL)
-_COMMENTS = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
-_TABLES = ("inserted", "updated", "deleted", "merged", "truncated")
+_LISTED = re.compile(rf"(?:\bonly\s+)?(?P<table>{_DOTTED})", re.IGNORECASE)
+_VERBS = ("insert", "update", "delete", "merge", "truncate", "copy")
+_TABLES = ("inserted", "updated", "deleted", "merged", "copied")
 
 
-def same_text(text: str) -> str:
-    """Return SQL text without comments and superfluous spaces, to be compared."""
-    return " ".join(_COMMENTS.sub(" ", text).split()).rstrip(" ;")
-
-
-def may_write(text: str) -> bool:
-    """Whether SQL text begins like a statement that writes."""
-    return _BEGINS.match(text) is not None
-
-
-def textual_writes(text: str, plan: Plan, names: TableNames) -> Iterator[tuple[Table, str]]:
+def textual_writes(
+    text: str, plan: Plan, names: TableNames, procedures: FindProcedures | None = None
+) -> Iterator[tuple[Table, str]]:
     """Yield the tables that computed values would have to follow, with the verb of the write.
 
-    :param text: of which :func:`may_write` is true.
+    :param text: of which :func:`.may_write` is true.
+    :param procedures: returns what ``CALL`` runs; without it such statements are not looked into.
     """
-    for found in _WRITES.finditer(_without_literals(text)):
-        spelled = next(found[name] for name in _TABLES if found[name])
-        parts = [_unquoted(part) for part in re.findall(_NAME, spelled)]
-        wanted = names.spelled(parts[0] if len(parts) > 1 else None, parts[-1])
-        for table in plan.tables_named(parts[-1]):
-            if names.of(table) == wanted and _matters(found, table, plan):
-                verb = next(name for name in ("insert", "update", "delete", "merge", "truncate") if found[name])
-                yield table, verb
+    for statement in running_statements(text, procedures):
+        for found in _WRITES.finditer(statement):
+            verb = next(name for name in _VERBS if found[name])
+            for spelled in _spelled(found):
+                parts = [_unquoted(part) for part in re.findall(_NAME, spelled)]
+                wanted = names.spelled(parts[0] if len(parts) > 1 else None, parts[-1])
+                for table in plan.tables_named(parts[-1]):
+                    if names.of(table) == wanted and _matters(found, table, plan):
+                        yield table, verb
 
 
-def _without_literals(text: str) -> str:
-    return _LITERALS_AND_COMMENTS.sub(lambda found: "''" if found["literal"] else " ", text)
+def _spelled(found: re.Match[str]) -> list[str]:
+    if found["truncated"]:
+        return [one["table"] for one in _LISTED.finditer(found["truncated"])]
+    return [next(found[name] for name in _TABLES if found[name])]
 
 
 def _unquoted(name: str) -> quoted_name:
@@ -73,17 +68,35 @@ def _matters(found: re.Match[str], table: Table, plan: Plan) -> bool:
     source = plan.sources.get(table)
     if (found["delete"] or found["truncate"] or found["merge"]) and leads_on(plan, table):
         return True
+    if found["truncate"] and _empties_others(found, table, plan):
+        return True
     if source is None:
         return False
     if source.same_row or table in plan.reactions or any(edge.python for edge in source.edges):
         return True
     if not found["update"]:
         is_host = source.host is not None and any(not edge.has_foreign_key for edge in source.host.edges)
-        return bool(source.edges) or is_host or (bool(found["insert"]) and _gives_computed(found, table, plan))
+        return (
+            bool(source.edges)
+            or is_host
+            or (bool(found["insert"] or found["copy"]) and _gives_computed(found, table, plan))
+        )
     inputs = {*source.inputs, *plan.found_by(source), *(c for c in table.columns if c in plan.columns)}
     inputs |= set(source.host.vector) if source.host is not None else set()
     changed = found["set"].partition(";")[0]
     return any(re.search(rf"(?<!\w){re.escape(column.name)}(?!\w)", changed, re.IGNORECASE) for column in inputs)
+
+
+def _empties_others(found: re.Match[str], table: Table, plan: Plan) -> bool:
+    """Whether a TRUNCATE empties watched tables that refer to ``table``, whatever their foreign keys say."""
+    if not re.match(r"[^;]*\bcascade\b", found.string[found.end() :], re.IGNORECASE):
+        return False
+    emptied, reached = {table}, [table]
+    while reached:
+        children = {constraint.table for constraint in plan.children.get(reached.pop(), ())} - emptied
+        reached.extend(children)
+        emptied |= children
+    return any(child in plan.sources for child in emptied - {table})
 
 
 def _gives_computed(found: re.Match[str], table: Table, plan: Plan) -> bool:

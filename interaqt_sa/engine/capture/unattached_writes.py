@@ -18,6 +18,7 @@ from ..plan import Plan, plan_if_ready
 from .attached_sessions import Attachments
 from .caller import Caller
 from .core_statement_guard import inner_tables, is_text, written_table
+from .sql_text import procedures_on
 from .table_identity import TableNames
 from .textual_writes import textual_writes
 
@@ -102,7 +103,8 @@ class UnattachedWrites:
             return
         if text is not None:
             # as that of attached sessions, text is never refused: what it writes is guessed
-            self._tell(connection, self._in_text(connection.dialect, schemas, text, plan), _TEXT, "warn")
+            names = TableNames(connection.dialect, schemas)
+            self._tell(connection, textual_writes(text, plan, names, procedures_on(connection)), _TEXT, "warn")
         else:
             found = inner_tables(context, plan, partial(self._names, connection.dialect, schemas))
             self._tell(connection, found, _UNATTACHED, self._mode)
