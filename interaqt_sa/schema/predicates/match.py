@@ -152,7 +152,7 @@ def refuse_references(key: str, operand: Any) -> None:
 
     :raises DefinitionFault: if it does.
     """
-    parts: Iterable[object] = operand if isinstance(operand, tuple) else (operand,)
+    parts = cast("Iterable[object]", operand) if isinstance(operand, tuple) else (operand,)
     if any(isinstance(part, Reference) for part in parts):
         raise DefinitionFault(
             f"{key}: references to other attributes are for queries; write SQL here, such as lambda cls: cls.a > cls.b",
