@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("alembic.interaqt_sa")
 
+#: ``-x`` option of who knows that connected programs take no ids from ``_IDS_`` any more
+IGNORE_LEGACY_WRITERS = "ignore-legacy-writers"
+
 
 @Operations.implementation_for(op.CreateSequence)
 def _create_sequence(operations: Operations, operation: op.CreateSequence) -> None:
@@ -133,7 +136,10 @@ def _move_links(operations: Operations, operation: op.MoveLinks) -> None:
 
 @Operations.implementation_for(op.LockLegacyIds)
 def _lock_legacy_ids(operations: Operations, operation: op.LockLegacyIds) -> None:
-    statement = lock_legacy_ids(operation, operations.get_context().dialect)
+    context = operations.get_context()
+    environment = context.environment_context
+    given = {} if environment is None else environment.get_x_argument(as_dictionary=True)
+    statement = lock_legacy_ids(operation, context.dialect, ignore_writers=IGNORE_LEGACY_WRITERS in given)
     if statement is not None:
         operations.execute(statement)
 

@@ -16,32 +16,52 @@ LEGACY_TABLE = "_IDS_"
 # table _IDS_ nothing refers to it.
 
 # Who has taken a number holds a row of _IDS_ until its transaction ends. Locked before the table is altered: the number
-# is in the table by then, and its writer does not wait for us while we wait for it. A program that is still connected
-# would take further ones: it is seen by its last statement, if we may see that, and gets a moment to end.
+# is in the table by then, and its writer does not wait for us while we wait for it.
 _LOCK = """\
 DO $interaqt$
-DECLARE
-    writers text;
-BEGIN
+{declare}BEGIN
     IF to_regclass({legacy_literal}) IS NOT NULL THEN
         LOCK TABLE {legacy} IN EXCLUSIVE MODE;
     END IF;
+{look}END $interaqt$"""
+
+# A program that is still connected would take further numbers. It is seen by locks of writers, which everybody may see,
+# or by its last statement, and gets a moment to end. Sessions that have only read are those of anybody.
+_DECLARE = """\
+DECLARE
+    writers text;
+"""
+_LOOK = """\
     FOR look IN 1..15 LOOP
         PERFORM pg_stat_clear_snapshot();
         writers := (
             SELECT string_agg(format('pid %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), a.usename)), ', ')
             FROM pg_stat_activity AS a
-            WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
-            AND a.query ~ '"_rowId"|(FROM|INTO|UPDATE) "_IDS_"|seq_[0-9a-f]{{12}}_' AND a.query !~ '^DO '
+            WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND (
+                a.query ~* '^\\s*(INSERT|UPDATE|DELETE)\\M.*"(_rowId|_IDS_)"'
+                OR a.query ~* '\\mnextval\\s*\\(.*seq_[0-9a-f]{{12}}_'
+                OR EXISTS (
+                    SELECT FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+                    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                    WHERE l.pid = a.pid AND l.locktype = 'relation' AND n.nspname = {schema_literal}
+                    AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+                    AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+                    AND (
+                        c.relname = '_IDS_' OR c.relkind = 'S' AND c.relname ~ '^seq_[0-9a-f]{{12}}_' OR EXISTS (
+                            SELECT FROM pg_attribute AS t WHERE t.attrelid = c.oid AND t.attname = '_rowId'
+                        )
+                    )
+                )
+            )
         );
         EXIT WHEN writers IS NULL;
         PERFORM pg_sleep(0.2);
     END LOOP;
     IF writers IS NOT NULL THEN
-        RAISE EXCEPTION 'programs that take ids from _IDS_ are connected: %. Stop them, then run the migration again',
-            writers;
+        RAISE EXCEPTION 'programs that take ids from _IDS_ are connected: %. Stop them, then run the migration again; '
+            'alembic -x ignore-legacy-writers upgrade does not look for them', writers;
     END IF;
-END $interaqt$"""
+"""
 
 # Writers of the table wait; ids that open transactions have taken from the sequence already are covered by its last
 # value, and a sequence never moves back. Version 1.3 of interaqt had sequences of its own, seq_<hash>_<table>.
@@ -98,11 +118,16 @@ BEGIN
 END $interaqt$"""
 
 
-def lock_legacy_ids(operation: LockLegacyIds, dialect: Dialect) -> Executable | None:
-    """Return the statement; ``None`` where ids do not come from sequences."""
+def lock_legacy_ids(operation: LockLegacyIds, dialect: Dialect, *, ignore_writers: bool = False) -> Executable | None:
+    """Return the statement; ``None`` where ids do not come from sequences.
+
+    :param ignore_writers: whether to go on while programs that take ids from the counters are connected.
+    """
     if not isinstance(dialect, PGDialect):
         return None
-    return _statement(_LOCK, dialect, operation.schema)
+    parts = ("", "") if ignore_writers else (_DECLARE, _LOOK)
+    template = _LOCK.replace("{declare}", parts[0]).replace("{look}", parts[1])
+    return _statement(template, dialect, operation.schema)
 
 
 def move_legacy_ids(operation: MoveLegacyIds, dialect: Dialect) -> Executable | None:

@@ -115,19 +115,76 @@ def test_the_way_back_gives_no_id_twice(postgres_environment: Environment, versi
     assert storage.create("Ticket", {"title": "t"})["id"] == 44
 
 
-def test_programs_of_before_are_seen(postgres_environment: Environment) -> None:
+CREATED = 'INSERT INTO "User" ("use_nam_1", "use_id_4") VALUES (\'eve\', 6) RETURNING "_rowId"'
+COUNTED = "UPDATE \"_IDS_\" SET last = 60 WHERE name = 'Label'"
+DRAWN = "SELECT nextval('\"seq_0123456789ab_Label\"')"
+
+
+@pytest.mark.parametrize("statement", [CREATED, COUNTED, DRAWN], ids=["row", "_IDS_", "sequence"])
+def test_programs_of_before_are_seen(postgres_environment: Environment, statement: str) -> None:
+    environment = postgres_environment
+    make(environment, "1.0")
+    environment.run('CREATE SEQUENCE "seq_0123456789ab_Label"')
+    environment.use(declared())
+    environment.revision()
+    with environment.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as legacy:
+        legacy.exec_driver_sql(statement).close()
+        with pytest.raises(DBAPIError, match="programs that take ids from _IDS_ are connected: pid ") as raised:
+            environment.upgrade()
+        assert "alembic -x ignore-legacy-writers upgrade" in str(raised.value)
+        assert "User" in inspect(environment.engine).get_table_names()
+    with suppress(UnfilledValuesError):
+        environment.upgrade()
+    assert "user" in inspect(environment.engine).get_table_names()
+
+
+def test_who_knows_better_is_not_held_up(postgres_environment: Environment) -> None:
     environment = postgres_environment
     make(environment, "1.0")
     environment.use(declared())
     environment.revision()
     with environment.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as legacy:
-        legacy.exec_driver_sql('SELECT "use_nam_1", "_rowId" FROM "User"').all()
+        legacy.exec_driver_sql(COUNTED)
+        with suppress(UnfilledValuesError):
+            environment.upgrade("head", "ignore-legacy-writers")
+    assert "user" in inspect(environment.engine).get_table_names()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        'SELECT "use_nam_1", "_rowId" FROM "User"',
+        'SELECT * FROM "_IDS_"',
+        'SELECT last_value FROM "seq_0123456789ab_Label"',
+        "SELECT query FROM pg_stat_activity WHERE query ~ 'INSERT INTO \"_IDS_\"'",
+    ],
+)
+def test_who_only_looks_is_not_in_the_way(postgres_environment: Environment, statement: str) -> None:
+    """A pool of connections, `psql`, or monitoring."""
+    environment = postgres_environment
+    make(environment, "1.0")
+    environment.run('CREATE SEQUENCE "seq_0123456789ab_Label"')
+    environment.use(declared())
+    environment.revision()
+    with environment.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
+        other.exec_driver_sql(statement).all()
+        with suppress(UnfilledValuesError):
+            environment.upgrade()
+        assert "user" in inspect(environment.engine).get_table_names()
+
+
+def test_a_transaction_that_draws_from_a_sequence_of_before_is_seen(postgres_environment: Environment) -> None:
+    """Its last statement says nothing of it, but the lock that it holds does."""
+    environment = postgres_environment
+    make(environment, "1.3.0")
+    environment.use(declared())
+    environment.revision()
+    environment.run('CREATE TABLE IF NOT EXISTS "_IDS_" (last INTEGER, name TEXT)')
+    with environment.engine.connect() as legacy, legacy.begin():
+        legacy.exec_driver_sql(DRAWN)
+        legacy.exec_driver_sql("SELECT 1")
         with pytest.raises(DBAPIError, match="programs that take ids from _IDS_ are connected: pid "):
             environment.upgrade()
-        assert "User" in inspect(environment.engine).get_table_names()
-    with suppress(UnfilledValuesError):
-        environment.upgrade()
-    assert "user" in inspect(environment.engine).get_table_names()
 
 
 def test_a_number_on_its_way_arrives_before_tables_are_altered(postgres_environment: Environment) -> None:
