@@ -26,6 +26,7 @@ from sqlalchemy.sql import visitors
 
 from .concurrent_indexes import ConcurrentIndexes, take_concurrent_indexes
 from .constraint_operations import ValidateConstraint
+from .contract import retired_first, take_drops
 from .deferred_constraints import partitioned_tables, split_not_null, take_requirements
 from .operations import Backfill, CheckUnique, Note, ReopenBackfill
 from .partial_indexes import spell_predicates
@@ -78,6 +79,7 @@ def _is_nothing(operation: MigrateOperation) -> bool:
 
 def _split(script: MigrationScript, dialect: Dialect, connection: Connection | None) -> list[MigrationScript]:
     upgrade, downgrade = script.upgrade_ops_list[0], script.downgrade_ops_list[0]
+    contract = take_drops(upgrade.ops)
     found = [operation for operation in upgrade.ops if isinstance(operation, Backfill)]
     created = _created(upgrade)
     born = [operation for operation in found if operation.is_over(created)]
@@ -98,8 +100,10 @@ def _split(script: MigrationScript, dialect: Dialect, connection: Connection | N
             # a constraint that is only now created is looked at in the next revision
             (validated if isinstance(operation, ValidateConstraint) else required).append(operation)
     first = [operation for operation in first if not _is_nothing(operation)]
+    retired = [] if first else list(retired_first(backfills))
+    first += retired
     filling = [*backfills, *required, *(operation for operation in late if not _is_nothing(operation))]
-    if late or concurrent or required or validated:
+    if late or concurrent or required or validated or retired or contract:
         down = _undoing(first)
     else:
         down = [operation for operation in downgrade.ops if not _undoes_backfill(operation)]
@@ -108,6 +112,7 @@ def _split(script: MigrationScript, dialect: Dialect, connection: Connection | N
         _Part("back-fill" if backfills or late else "constraints", _with_checks(filling, dialect), _undoing(filling)),
         _Part("constraints", validated, _undoing(validated)),
         _Part("indexes", list(_with_concurrent_checks(concurrent, dialect.name)), _undoing(concurrent)),
+        _Part("contract", contract, _undoing(contract)),
     ]
     own, *following = [part for part in parts if part.up] or parts[:1]
     upgrade.ops, downgrade.ops = own.up, own.down

@@ -1,0 +1,1 @@
+"""A small application in two versions, whose processes write while it is migrated."""
