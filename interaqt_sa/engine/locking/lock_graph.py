@@ -1,4 +1,4 @@
-"""Which locks of a lock pass lead to which others, from the plan alone."""
+"""Derive from the plan which locks of a lock pass require which others."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 class Wanted:
     """One row of the pass.
 
-    :ivar lock: the lock, ``None`` for a row that is locked already.
-    :ivar follows: whether contributions over the row are read, so that its neighbours must keep still too.
-    :ivar climbs: whether hosts above it are locked as well.
-    :ivar checked: whether the write itself will lock it just so, by the check of a foreign key.
+    :ivar lock: its lock; ``None`` for a row that is locked already.
+    :ivar follows: whether contributions that read the row are read, so that its neighbours must be locked too.
+    :ivar climbs: whether the hosts above it are locked too.
+    :ivar checked: whether the write itself takes the same lock, by a foreign key check.
     :ivar updated: whether its computed values will change.
     """
 
@@ -33,7 +33,7 @@ class Wanted:
     updated: bool = False
 
     def with_(self, other: Wanted) -> Wanted:
-        """Return what serves both."""
+        """Return the combination that satisfies both."""
         return Wanted(
             max((lock for lock in (other.lock, self.lock) if lock is not None), default=None),
             self.follows or other.follows,
@@ -53,11 +53,11 @@ class Reference(NamedTuple):
 
 
 def references(source: Source, touched: Touched | None, rows: Collection[Wanted], top: int | None) -> list[Reference]:
-    """Return along which columns of ``source`` a pass goes on.
+    """Return the references from ``source`` that a lock pass has to follow.
 
-    :param touched: the rows of ``source`` that are written themselves.
-    :param rows: all that the pass locks.
-    :param top: up to which rank hosts are locked in any case.
+    :param touched: the rows of ``source`` that are written.
+    :param rows: the rows of ``source`` that the pass locks.
+    :param top: the rank up to which hosts are locked in any case.
     """
     follows, climbs = any(row.follows for row in rows), any(row.climbs for row in rows)
     found: dict[tuple[Source, tuple[Column[Any], ...]], Reference] = {}
@@ -77,7 +77,7 @@ def references(source: Source, touched: Touched | None, rows: Collection[Wanted]
         changes = touched is not None and touched.reaches(edge.inputs)
         changes = changes or (_changes_with(source, edge) and any(row.updated for row in rows))
         ahead = climbs and top is not None and host.rank <= top
-        # a row that moves has the key of its new host checked, and locked, before the hosts' own turn
+        # the foreign key check of a row that moves locks its new host before the hosts are locked
         moves = touched is not None and touched.columns is not None and not touched.columns.isdisjoint(columns)
         if changes and edge.holds_key and (ahead or (moves and host.readers and edge.refers_by_primary_key)):
             leading.append(Reference(host, columns, Lock.NO_KEY_UPDATE, edge))
@@ -85,7 +85,7 @@ def references(source: Source, touched: Touched | None, rows: Collection[Wanted]
 
 
 def may_be_late(touched: Mapping[Source, Touched], waiting: Iterable[Source]) -> bool:
-    """Whether rows may turn out to be needed after those that come behind them were locked.
+    """Whether the pass may find rows that it should have locked before rows that it has locked already.
 
     :param waiting: the tables with which the pass begins.
     """
@@ -106,21 +106,21 @@ def may_be_late(touched: Mapping[Source, Touched], waiting: Iterable[Source]) ->
 
 
 def has_hosts_below(source: Source, rows: Touched) -> bool:
-    """Whether hosts of those who read changed rows must be locked before these rows."""
+    """Whether the hosts of rows that read changed rows must be locked before the changed rows."""
     return any(edge.comes_before(hop) and rows.reaches(hop.inputs) for edge, hop in source.readers)
 
 
 def is_read(source: Source) -> bool:
-    """Whether contributions of others read computed values of ``source``."""
+    """Whether contributions of other rows read computed values of ``source``."""
     return source.host is not None and any(hop.inputs & source.host.written for _, hop in source.readers)
 
 
 def ranks_ahead(touched: Mapping[Source, Touched]) -> Iterator[int]:
-    """Give the levels at which rows are locked, or written, before the deltas of a write are applied.
+    """Yield the ranks at which rows are locked or written before the deltas of a write are applied.
 
-    What is written goes from parents to children, and what contributions read is locked before they are read, but the
-    engine locks from the bottom up. So hosts that contributions will reach below the highest of these levels must be
-    locked in their turn, ahead. For neighbours that are changed see :meth:`LockPass._want_hosts_of_readers`.
+    The unit of work writes parents before children, and neighbours are locked before they are read, but the engine
+    locks from the bottom up. So hosts of lower rank than the highest of these that contributions will reach must be
+    locked in advance, in their turn. For changed neighbours see :meth:`LockPass._want_hosts_of_readers`.
     """
     seen: set[Source] = set()
 
@@ -144,7 +144,7 @@ def ranks_ahead(touched: Mapping[Source, Touched]) -> Iterator[int]:
 
 
 def _changes_with(source: Source, edge: Edge) -> bool:
-    """Whether what a host contributes in turn changes with its own values."""
+    """Whether the contribution of a host over ``edge`` depends on its own computed values."""
     return source.host is not None and bool(edge.inputs & source.host.written)
 
 
@@ -158,6 +158,6 @@ def _add(
 ) -> None:
     columns = tuple(column for column in local if isinstance(column, Column) and column.table is source.table)
     if len(columns) != len(remote) or tuple(remote) != tuple(target.key):
-        return  # a row of a lower table of joined inheritance refers to it: it is locked after the write
+        return  # the reference is from a subclass table of joined inheritance: its target is locked after the write
     known = found.get((target, columns))
     found[target, columns] = Reference(target, columns, max(lock, known.lock) if known else lock)

@@ -1,10 +1,9 @@
 """Take all row locks that a write needs, in one pass from the bottom up.
 
-Each table is locked once, in one statement and in the order of its keys, with the strongest lock that any of its rows
-needs; tables follow each other in the lock order of the plan. What a locked row refers to is read by the very statement
-that locks it: of one's own row the database returns, after a wait, the latest version. So the rows above are known when
-their turn comes: the neighbours that contributions read, and, where a write updates hosts by itself, the hosts that its
-contributions will reach.
+Each table is locked once, by one statement and in the order of its keys, with the strongest lock that any of its rows
+needs; tables are locked in the lock order of the plan. The locking statement also reads the foreign keys of the rows:
+PostgreSQL returns the latest version of a locked row after a wait. So the rows above are known in time: the neighbours
+that contributions read, and, where a write updates hosts itself, the hosts that its contributions will reach.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
 
 
 _SAVEPOINT = "iq__locks"
-#: how often locks are given back and taken again, until their order is right; the last time any order will do
+#: how often locks are released and taken again until their order is right; the last attempt accepts any order
 _MAX_ATTEMPTS = 10
 
 
-#: an edge, the members that are written, locked rows, and the place of the edge's columns in these
+#: a function of an edge, the written members, locked rows, and the position of the edge's columns in them
 Subtract = Callable[["Edge", "Touched", Sequence[Any], int], int]
 
 
@@ -36,12 +35,12 @@ class LockPass:
     """The locks of one write.
 
     :param touched: rows that will be written.
-    :param written: other tables whose rows will be.
-    :param referred: tables whose rows the checks of foreign keys will lock.
-    :param edges: over which written rows contribute, besides those of ``touched``.
-    :param top: up to which rank hosts are locked in any case.
-    :param wanted: columns that are to be read of rows by the statement that locks them.
-    :ivar found: their values, by the keys of the rows; of rows for which no statement was run there are none.
+    :param written: other tables whose rows will be written.
+    :param referred: tables whose rows will be locked by foreign key checks.
+    :param edges: edges over which written rows contribute, besides those of ``touched``.
+    :param top: the rank up to which hosts are locked in any case.
+    :param wanted: columns that the locking statement has to read.
+    :ivar found: their values by the keys of the rows; rows that needed no statement are missing.
     """
 
     def __init__(
@@ -80,11 +79,12 @@ class LockPass:
         if self._top is not None and source.rank <= self._top:
             self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, follows=is_read(source), climbs=True, updated=True))
         elif source.readers:
-            # others lock it for a change of what is read of it, and the check of a foreign key locks it before us
+            # other transactions lock the host to change columns that are read, and a foreign key check locks it before
+            # us
             self._want(source, key, Wanted(Lock.NO_KEY_UPDATE, checked=True))
 
     def add_host_over(self, edge: Edge, key: Key) -> None:
-        """Add a host by the columns that ``edge`` knows it by."""
+        """Add a host by the values of the columns by which members of ``edge`` refer to it."""
         if edge.refers_by_primary_key:
             self.add_host(edge.host.source, key)
         elif self._top is not None and edge.host.rank <= self._top and self._db.dialect.has_row_locks:
@@ -95,15 +95,15 @@ class LockPass:
         self._want(source, key, Wanted(lock, follows=True, checked=checked))
 
     def add_referred(self, source: Source, key: Key) -> None:
-        """Add a row that written rows will refer to; the check of a foreign key will lock it."""
+        """Add a row that written rows will refer to; a foreign key check will lock it."""
         self._want(source, key, Wanted(Lock.KEY_SHARE, checked=True))
 
     def add_written(self, source: Source, rows: Mapping[Key, Lock]) -> None:
-        """Add rows of one table that the unit of work will write, and from which nothing is computed."""
+        """Add rows of a table without computations that the unit of work will write."""
         ordered = len(rows) == 1 or Lock.UPDATE not in rows.values()
         if ordered and source.rank == self._top and all(source.rank > other.rank for other in self._waiting):
             self._is_followed = True
-            return  # it locks them in order, after all others
+            return  # the unit of work locks them in order, after all others
         for key, lock in rows.items():
             self._want(source, key, Wanted(lock))
 
@@ -123,12 +123,12 @@ class LockPass:
     def run(self, subtract: Subtract | None = None) -> None:
         """Take the locks.
 
-        :param subtract: takes what touched rows contribute over edges that read nothing else: the locking statement
-            reads it; see :meth:`.Propagation.subtract_locked`.
+        :param subtract: subtracts the contributions of touched rows over edges that read no other rows; the locking
+            statement reads these contributions. See :meth:`.Propagation.subtract_locked`.
         """
         self._subtract = subtract
         if self._is_single_host():
-            return  # no order can be wrong
+            return  # a single lock needs no order
         statements = self._db.statements
         in_order = not statements.has_hosts_below or not may_be_late(self._touched, self._waiting)
         if in_order or not self._db.dialect.has_row_locks:
@@ -152,9 +152,9 @@ class LockPass:
         connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
 
     def readers(self, edge: Edge, hop: Hop, keys: Collection[Key]) -> list[Key] | None:
-        """Return who reads rows ``keys``, which are locked, along ``hop``; ``None`` if just these were not looked for.
+        """Return the rows that read the locked rows ``keys`` along ``hop``; ``None`` if the pass did not search them.
 
-        As long as they are locked no row comes to read them, or ceases to.
+        While the rows are locked, their set of readers cannot change.
         """
         known = self._read.get((edge, hop, False))
         return list(self._found[edge, hop]) if known is not None and known == set(keys) else None
@@ -164,7 +164,7 @@ class LockPass:
         while has_below and any(
             self._want_hosts_of_readers(s, rows, below=True) for s, rows in [*self._waiting.items()]
         ):
-            pass  # who comes first must be known before the first lock
+            pass  # hosts that come first in the lock order must be known before the first lock
         while waiting := [*self._waiting, *(edge.host.source for edge in self._without_foreign_key)]:
             source = min(waiting, key=lambda s: s.rank)
             for edge in [e for e in self._without_foreign_key if e.host.source is source]:
@@ -184,14 +184,14 @@ class LockPass:
                 return
 
     def _want_hosts_of_readers(self, source: Source, rows: Mapping[Key, Wanted], *, below: bool) -> bool:
-        """Want the hosts of rows that read changed rows and others beside them; return whether there are any.
+        """Want the hosts of rows that read changed rows and also other neighbours; return whether there are any.
 
         Two transactions that change neighbours of one member, on different paths, must not both read its old
-        contribution. Neither can lock the other's neighbour: each holds the one that the other would ask for. What
-        they have in common, and what comes after both in the lock order, is the host.
+        contribution. Neither can lock the other's neighbour: each holds the one that the other would request. The host
+        is common to both, and comes after both in the lock order.
 
-        :param below: only hosts that come before the changed rows, which they refer to. Another transaction may add
-            to them until the changed rows are locked; so they are looked for again then.
+        :param below: only hosts that come before the changed rows, which they refer to. Until the changed rows are
+            locked, another transaction may add such hosts; so they are searched again after that.
         """
         if self._top is None or not self._db.dialect.has_row_locks:
             return False
@@ -226,10 +226,10 @@ class LockPass:
         db, dialect = self._db, self._db.dialect
         touched = self._touched.get(source)
         own = [e for e in source.edges if touched is not None and e.own and touched.reaches(e.inputs)]
-        own = own if self._late is None and self._subtract is not None else []  # the lock may be given back
+        own = own if self._late is None and self._subtract is not None else []  # the lock may be released again
         locks = [wanted.lock for wanted in rows.values() if wanted.lock is not None] if dialect.has_row_locks else []
         leading = references(source, touched, rows.values(), self._top) if locks else []
-        # what the write locks by itself comes after all of the pass, and in the order of the foreign keys
+        # the locks that the write takes itself come after those of the pass, in the order of foreign key checks
         last = not self._is_followed and all(source.rank > other.rank for other in self._waiting)
         checked = last and len(rows) == 1 and all(wanted.checked for wanted in rows.values())
         if not own and (not locks or (checked and not leading)):
@@ -258,7 +258,7 @@ class LockPass:
         return count == 1 and not self._touched and not self._is_followed and not any(row.follows for row in rows)
 
     def _climbs_from(self, source: Source) -> bool:
-        """Whether hosts of ``source`` lead on to others that the pass locks."""
+        """Whether hosts of ``source`` contribute to other hosts that the pass locks."""
         return any(self._top is not None and edge.host.rank <= self._top for edge in source.edges)
 
     def _follow(

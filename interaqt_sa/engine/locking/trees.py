@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def lock_structure(db: Database, edge: Edge) -> None:
-    """Let one transaction at a time move rows within the tree of ``edge``.
+    """Take the lock that lets only one transaction at a time move rows within the tree of ``edge``.
 
-    Two moves, each of which leaves a tree, can make a cycle together; neither sees the other's.
+    Two concurrent moves, each of which leaves a tree, can create a cycle together, because neither sees the other.
     """
     lock_names(db, edge.member, [f"tree {edge.member.table.fullname}"])
 
 
 def refuse_cycles(db: Database, edge: Edge, moved: Sequence[Key]) -> None:
-    """Refuse a move below one's own descendant: its values would follow from themselves.
+    """Check that no row was moved below one of its descendants, where its values would depend on themselves.
 
-    :raises ComputationError: with the keys of rows on a cycle.
+    :raises ComputationError: with the keys of the rows on a cycle.
     """
     cycle = _cycle(ancestors(db, edge, moved))
     found = [key for key in moved if key in cycle] or cycle
@@ -42,11 +42,11 @@ def refuse_cycles(db: Database, edge: Edge, moved: Sequence[Key]) -> None:
 
 
 def ancestors(db: Database, edge: Edge, keys: Sequence[Key]) -> dict[Key, list[Key]]:
-    """Return the rows above rows ``keys``: of each row, also of these, those that it contributes to."""
+    """Return the rows above the rows ``keys``: for each row, these included, the rows that it contributes to."""
     width = len(edge.member.key)
 
     def make() -> Executable:
-        # its rows by their key, with that of their host; and the hosts by what rows know them by
+        # the rows by their key with the key of their host, and the hosts by the columns that rows refer to
         own = [c.label(f"own_{n}") for n, c in enumerate(edge.member_key)]
         named = [c.label(f"named_{n}") for n, c in enumerate(edge.key)]
         row = select(*own, *named).select_from(edge.table_join).subquery("row")
@@ -61,7 +61,7 @@ def ancestors(db: Database, edge: Edge, keys: Sequence[Key]) -> dict[Key, list[K
         start = pairs(row).where(db.dialect.contains(list(row.c)[:width], "ids", edge.member.key_shape))
         upwards = start.cte("upwards", recursive=True)
         again = and_(*(a == b for a, b in zip(list(row.c)[:width], list(upwards.c)[width:], strict=True)))
-        # UNION, not UNION ALL: each row is reached once, whatever leads to it, and on a cycle the search ends
+        # UNION, not UNION ALL: each row is reached once, over any path, and the search ends on a cycle
         upwards = upwards.union(pairs(upwards.join(row, again)))
         return select(*upwards.c)
 
@@ -74,10 +74,10 @@ def ancestors(db: Database, edge: Edge, keys: Sequence[Key]) -> dict[Key, list[K
 
 
 def from_below(above: Mapping[Key, Sequence[Key]]) -> list[Key]:
-    """Sort rows such that each comes after all below it; those on a cycle, and above one, are left out."""
+    """Sort rows so that each comes after all rows below it; rows on or above a cycle are left out."""
     below = Counter(host for hosts in above.values() for host in hosts)
     found = [key for key in above if not below[key]]
-    for key in found:  # it grows
+    for key in found:  # the list grows
         for host in above.get(key, ()):
             below[host] -= 1
             if not below[host]:
@@ -86,12 +86,12 @@ def from_below(above: Mapping[Key, Sequence[Key]]) -> list[Key]:
 
 
 def _cycle(above: Mapping[Key, Sequence[Key]]) -> list[Key]:
-    """Return the rows of a cycle, if there is one."""
+    """Return the keys of the rows of a cycle, or an empty list."""
     sorted_ = set(from_below(above))
     below = {host: key for key, hosts in above.items() if key not in sorted_ for host in hosts}
     way: dict[Key, int] = {}
     key = next(iter(below), None)
-    while key is not None and key not in way:  # below each of these is another one, so the way down ends on a cycle
+    while key is not None and key not in way:  # each of these rows has one below it, so the path down ends in a cycle
         way[key] = len(way)
         key = below[key]
     return [] if key is None else list(way)[way[key] :]

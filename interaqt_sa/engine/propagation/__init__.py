@@ -1,7 +1,7 @@
-"""One write: old and new images of rows, and the deltas that follow from the difference.
+"""One write: old and new images of its rows, and the deltas computed from their difference.
 
-In come rows that are about to be written, out come pending changes of hosts and mutation events. :mod:`.propagation`
-holds the changes, :mod:`.write_bracket` goes around a write, :mod:`.written_rows` compares rows before and after and
-tells of the difference, :mod:`.foreign_key_actions` finds rows that foreign keys change along. Read :mod:`.propagation`
-first.
+The input is a set of rows that are about to be written; the output is pending deltas of hosts and mutation events.
+:mod:`.propagation` holds the deltas, :mod:`.write_bracket` surrounds a write, :mod:`.written_rows` compares rows before
+and after it and publishes the differences, :mod:`.foreign_key_actions` finds rows that foreign keys change with them.
+Read :mod:`.propagation` first.
 """

@@ -1,4 +1,4 @@
-"""Tables without computed values whose events are collected, as in a dispatch."""
+"""Tables without computed values whose mutation events are collected, as during a dispatch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..plan import Plan
 
 
 def told_class(session: Session, plan: Plan, table: Table) -> Mapper[Any] | None:
-    """Return the class, the uppermost with inheritance, as whose rows a write to ``table`` is told; or ``None``."""
+    """Return the class whose events a write to ``table`` creates, with inheritance the base class; else ``None``."""
     if not SessionState.of(session).wants_events or session._flushing:
         return None
     found = plan.mapper_of(table)
@@ -23,4 +23,4 @@ def told_class(session: Session, plan: Plan, table: Table) -> Mapper[Any] | None
         found = next((m.base_mapper for m in mappers if m.local_table is table and not m.concrete), None)
     if found is None or not isinstance(found.local_table, Table) or found.local_table.metadata is not plan.metadata:
         return None
-    return found if is_kept_with(session, plan, found) else None  # other databases are not followed
+    return found if is_kept_with(session, plan, found) else None  # writes to other databases are not tracked

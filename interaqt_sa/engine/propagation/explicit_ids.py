@@ -1,4 +1,4 @@
-"""Ids that a write assigns explicitly, past which a sequence has to be moved."""
+"""Ids that a write assigns explicitly, and the sequences that have to be advanced past them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..plan import Plan
 def note_given_ids(
     session: Session, connection: Connection, plan: Plan, element: Any, parameters: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Move the sequence of a table past the ids that an INSERT gives."""
+    """Advance the sequence of a table past the ids that an INSERT assigns."""
     table = getattr(element, "table", None)
     if not isinstance(table, Table) or table.metadata is not plan.metadata or table.key not in plan.sequences:
         return
     name = plan.sequences[table.key]
     given: list[Any] = []
-    # the rows of one statement have the same columns
+    # all rows of a statement have the same columns
     if name in parameters[0]:
         given += [row[name] for row in parameters]
     given += [value for key, value in (element._values or {}).items() if getattr(key, "key", key) == name]
@@ -40,7 +40,7 @@ def _pairs(table: Any, row: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def move_sequence(session: Session, connection: Connection, table: Table, given: Iterable[Any]) -> None:
-    """Move the sequence of ``table`` past the highest of ``given``; what is not a number is passed over."""
+    """Advance the sequence of ``table`` past the highest of ``given``; values that are not integers are ignored."""
     values = (value.value if isinstance(value, BindParameter) else value for value in given)
     numbers = [value for value in values if isinstance(value, int)]
     if numbers:

@@ -1,7 +1,7 @@
 """Find rows that change because a row that they refer to is deleted or gets another key.
 
-The database changes them by the actions of foreign keys, or the unit of work does. What is found is a superset: what
-has become of the rows is seen by reading them after the write.
+They are changed by the database, through foreign key actions, or by the unit of work. The result is a superset: which
+of the rows have changed is determined by reading them after the write.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .propagation import Propagation
 
 #: columns of a row that change; ``None`` if the row is deleted
 Changes: TypeAlias = frozenset[Column[Any]] | None
-#: rows of a table, and what changes there
+#: keys of rows of one table, with the columns that change
 Rows: TypeAlias = dict[Key, Changes]
 
 
 class Effect(NamedTuple):
-    """What a write to a row does to rows that refer to it.
+    """The effect of a write on rows that refer to the written row.
 
     :ivar moves: whether their foreign key may refer to another row afterwards.
     """
@@ -38,7 +38,7 @@ class Effect(NamedTuple):
 
 @dataclass(frozen=True)
 class KeyLink:
-    """A row whose key holds a foreign key, and so follows the key of the row that it refers to."""
+    """A row whose primary key includes a foreign key, so that it changes with the key of the referenced row."""
 
     constraint: ForeignKeyConstraint
     source: Source
@@ -55,10 +55,11 @@ def leads_on(
     *,
     everywhere: bool = False,
 ) -> list[Effect]:
-    """Return what a write does along foreign keys, as far as it reaches watched rows.
+    """Return the effects of a write along foreign keys that reach watched rows.
 
-    :param changes: what the write changes in rows of ``table``.
-    :param everywhere: whether all rows are watched.
+    :param changes: the columns that the write changes in rows of ``table``; ``None`` if it deletes them.
+    :param path: the tables and changes that have led here.
+    :param everywhere: whether all tables are watched.
     """
     found = []
     for effect in _effects(plan, table, changes):
@@ -88,11 +89,11 @@ def _effects(plan: Plan, table: Table, changes: Changes) -> Iterator[Effect]:
 
 
 class Dependents:
-    """The rows that depend on those of one write.
+    """The rows that change with the rows of one write, by foreign key actions.
 
-    :ivar rows: what changes in them, those closest to the written ones first.
-    :ivar links: whose keys follow which others, likewise.
-    :ivar moving: those that may refer to other rows afterwards, and by which columns.
+    :ivar rows: the columns that change in them, rows closest to the written ones first.
+    :ivar links: the rows whose keys change with the key of another row, in the same order.
+    :ivar moving: the rows that may refer to other rows afterwards, by the columns of the foreign key.
     """
 
     def __init__(self, propagation: Propagation) -> None:
@@ -106,14 +107,15 @@ class Dependents:
         self.moving: dict[Source, dict[frozenset[Column[Any]], dict[Key, None]]] = {}
 
     def find(self, written: Mapping[Table, Rows], touched: dict[Source, Touched]) -> None:
-        """Lock written rows, then the rows that change with them.
+        """Lock the written rows, then the rows that change with them.
 
-        From the top down, through tables that nothing is declared on too: a new child waits for its parent's lock, so
-        that whoever is found after it is complete. Those that are there already are locked before, from the bottom up,
-        as everyone does who writes them; so only a child that comes in between is locked after its parent.
+        Locks are taken from referenced to referring rows, also through tables without computations: a new child waits
+        for the lock of its parent, so the children found after that lock are complete. Children that exist already are
+        locked first, in the lock order that all writers use; only a child that is inserted in between is locked after
+        its parent.
 
         :param written: rows by their base table.
-        :param touched: gets the rows that are watched; what they contribute is still to be read.
+        :param touched: receives the watched rows; their contributions are still to be read.
         """
         held: dict[Source, Touched] = {}
         if self._propagation.db.dialect.has_row_locks:
@@ -128,10 +130,10 @@ class Dependents:
         touched: dict[Source, Touched],
         held: Mapping[Source, Touched] | None,
     ) -> None:
-        """Find dependents, level by level.
+        """Find dependent rows, level by level.
 
-        :param held: rows that are locked already; the others are locked before what is below them is looked for.
-            ``None``: no row is locked.
+        :param held: rows that are locked already; others are locked before their own dependents are searched. ``None``:
+            lock no rows.
         """
         level = {t: {k: c for k, c in rows.items() if self._leads_on(t, c)} for t, rows in written.items()}
         done: set[tuple[Table, Key, Changes]] = set()
@@ -161,7 +163,7 @@ class Dependents:
         return self._plan.sources[table].table if table in self._plan.sources else table
 
     def source(self, table: Table) -> Source:
-        """Return the source of a table, watched or not."""
+        """Return the source of a table; for an unwatched table, a substitute."""
         mapper = self._plan.mapper_of(table) if self._everywhere else None
         return self._plan.sources.get(table) or self._statements.unwatched(table, mapper)
 
@@ -195,7 +197,7 @@ class Dependents:
             self._propagation.db.execute(source, statement, packed)
 
     def _children(self, effect: Effect, keys: Sequence[Key]) -> list[Key]:
-        """Return the rows that refer to rows ``keys``."""
+        """Return the keys of the rows that refer to the rows ``keys``."""
         constraint, changed = effect.constraint, effect.changes
         statements, dialect = self._statements, self._propagation.db.dialect
         parent, child = constraint.referred_table, constraint.table

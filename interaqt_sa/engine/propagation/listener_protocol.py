@@ -1,4 +1,4 @@
-"""Interface of the listeners to row events."""
+"""Interface of the listener to row events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RowsByClass = Mapping[Mapper[Any], Mapping["Key", Mapping[str, Any]]]
 
 
 class Listener(Protocol):
-    """Hears what happened to rows; see :class:`.Mutations`."""
+    """Receives the changes of rows; see :class:`.Mutations`."""
 
     @property
     def hears_all(self) -> bool: ...

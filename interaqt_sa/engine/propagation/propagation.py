@@ -1,4 +1,4 @@
-"""The pending deltas of one write: new contributions of its rows minus the old ones."""
+"""The pending deltas of one write: the new contributions of its rows minus the old ones."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from ..plan import Edge, Hop, Host, Key, Source
 from ..sql.statement_cache import Statements
 from .listener_protocol import Listener
 
-#: after so many steps it is counted how often each row changes: a long chain of rows changes each of them once or twice
+#: after this many steps the changes of each row are counted; even in a long chain a row changes only once or twice
 _UNCOUNTED_STEPS = 1000
-#: a row that changes this often then stands on a cycle of rows
+#: a row that changes more often after that is on a cycle of rows
 _MAX_CHANGES = 1000
 
 
 class Propagation:
-    """The pending changes of one write, and of what follows from it.
+    """The pending deltas of one write, and of the writes that the engine makes because of it.
 
-    :ivar db: where its statements are run.
+    :ivar db: runs the statements.
     :ivar locked_ahead: edges whose new neighbours were locked before the write.
-    :ivar mutations: the event log that is told of the writes; ``None``: none, as in a repair.
+    :ivar mutations: the event log that receives the changes of rows; ``None``, as in a repair, if there is none.
     """
 
     mutations: Listener | None = None
@@ -59,12 +59,13 @@ class Propagation:
     # -- before a write ----------------------------------------------------------------------------------------
 
     def before(self, touched: Mapping[Source, Touched], locks: LockPass | None = None) -> None:
-        """Lock rows that are about to be written, and read what they, and the rows that read them, contribute.
+        """Lock rows that are about to be written, and read their contributions and those of the rows that read them.
 
-        :param locks: the locks of the write, if more is known than ``touched`` says.
+        :param touched: the rows by source, with the lock that each needs.
+        :param locks: the lock pass of the write, if it includes more than ``touched``.
         """
         for source, rows in touched.items():
-            for edge in source.edges if rows.columns is not None else ():  # a delete makes no cycle
+            for edge in source.edges if rows.columns is not None else ():  # a delete cannot create a cycle
                 if edge.recursive and rows.reaches({c for c in edge.key if isinstance(c, Column)}):
                     lock_structure(self.db, edge)
                     self.moved_in_trees.setdefault(edge, {}).update(dict.fromkeys(rows.keys))
@@ -78,13 +79,13 @@ class Propagation:
                     self.read_old(edge, rows.keys, () if ahead else edge.hops)
             for edge, hop in source.readers:
                 if rows.reaches(hop.inputs):
-                    # what lies beyond the changed rows was locked with them, and the hosts of their readers too
+                    # the rows beyond the changed ones and the hosts of their readers were locked by the pass
                     self.read_readers(edge, hop, rows.keys, (), rows.columns, locks.readers(edge, hop, rows.keys))
 
     def subtract_locked(self, edge: Edge, touched: Touched, found: Sequence[Any], place: int) -> int:
-        """Subtract what touched rows contribute over an edge; return where the next columns of ``found`` begin.
+        """Subtract the contributions of touched rows over an edge; return the position after its columns in ``found``.
 
-        :param found: locked rows, keys first; at ``place`` the host's key and the contribution.
+        :param found: locked rows, keys first; from ``place`` on the host's key and the contribution.
         """
         delta, width = self.delta(edge), len(edge.member.key)
         end = place + len(edge.key) + len(edge.vector)
@@ -100,13 +101,13 @@ class Propagation:
         width = len(edge.key)
         key = row[:width]
         if None not in key:
-            # what is compared is kept as it is: there is nothing to subtract
+            # values that are selected, not summed, are stored as they are: there is nothing to subtract
             delta.rows.append((*key, *map(negate_exactly, row[width:])) if edge.is_additive else row)
 
     def read_old(self, edge: Edge, keys: Iterable[Key], unlocked: Sequence[Hop]) -> None:
-        """Subtract what rows contribute over an edge.
+        """Subtract the contributions of rows over an edge.
 
-        :param unlocked: steps of its paths whose rows are not locked yet.
+        :param unlocked: hops of its paths whose rows are not locked yet.
         """
         delta = self.delta(edge)
         ids = [key for key in keys if key not in delta.ids]
@@ -126,14 +127,14 @@ class Propagation:
         columns: AbstractSet[Column[Any]] | None = frozenset(),
         found: Sequence[Key] | None = None,
     ) -> None:
-        """Subtract the contributions that read changed rows along ``hop``.
+        """Subtract the contributions of the rows that read changed rows along ``hop``.
 
-        Rows beside them, on other paths, need no lock: who changes those holds the same hosts, as we do. Rows on the
-        way from a reader to the changed row need none either: whoever changes those locks what lies beyond them, the
-        changed row too, before it reads its own old contributions.
+        Neighbours of these rows on other paths need no lock: a transaction that changes one of them locks the same
+        hosts as this one. Rows between a reader and the changed row need none either: a transaction that changes one of
+        them locks the rows beyond it, the changed row included, before it reads its own old contributions.
 
-        :param columns: what changed; a step that leads on from there may lead to another row after the write.
-        :param found: who reads them, if that is known.
+        :param columns: the changed columns; a hop that starts at one of them may lead to another row after the write.
+        :param found: the keys of the readers, if they are known.
         """
         if found is None:
             keys = list(keys)
@@ -149,10 +150,10 @@ class Propagation:
     # -- after a write -----------------------------------------------------------------------------------------
 
     def contributes(self, source: Source, key: Key, host_key: Mapping[Edge, Key | None], fresh: bool) -> None:
-        """Note that a row was written: its new contributions will be read.
+        """Record that a row was written, so that its new contributions will be read.
 
-        :param host_key: for each edge where its contribution will go, as far as memory knows.
-        :param fresh: whether the row is new; a row that is not must have gone through :meth:`before`.
+        :param host_key: for each edge the key of the host that the row contributes to, as far as it is known in memory.
+        :param fresh: whether the row is new; an existing row must have been passed to :meth:`before`.
         """
         for edge in source.edges:
             delta = self.delta(edge) if fresh else self.pending.get(edge.host, {}).get(edge)
@@ -169,7 +170,7 @@ class Propagation:
                 delta.expect(host_key.get(edge))
 
     def rekeyed(self, source: Source, old: Key, new: Key) -> None:
-        """Note that a row has another key: what it has contributed under ``old`` is compared with what it does now."""
+        """Record that a row has another key, so that its new contribution is read under ``new``."""
         for deltas in self.pending.values():
             for edge, delta in deltas.items():
                 if edge.member is source and old in delta.ids:
@@ -178,9 +179,9 @@ class Propagation:
                         delta.unlocked[new] = None
 
     def rename_hosts(self, source: Source, columns: Sequence[Column[Any]], renamed: Iterable[tuple[Key, Key]]) -> None:
-        """Let what was subtracted from hosts in ``source`` go to them by the keys that they have now.
+        """Address the deltas of hosts in ``source`` by the keys that the hosts have after the write.
 
-        :param renamed: values of ``columns`` before and after the write, for each host.
+        :param renamed: for each host the values of ``columns`` before and after the write.
         """
         pairs = list(renamed)
         for host, deltas in self.pending.items():
@@ -191,9 +192,9 @@ class Propagation:
                 delta.rows = [(*names.get(row[:width], row[:width]), *row[width:]) for row in delta.rows]
 
     def moved(self, source: Source, keys: Iterable[Key], columns: AbstractSet[Column[Any]] | None = None) -> None:
-        """Note that rows were updated by a statement, so that only the database knows where they contribute now.
+        """Record that rows were updated by a statement, so that only the database has the keys of their hosts.
 
-        :param columns: what was written, if that is known: rows whose key to a host was not stay where they were.
+        :param columns: the written columns, if known: rows whose key of the host was not written keep their host.
         """
         written = set(keys)
         for deltas in self.pending.values():
@@ -207,7 +208,7 @@ class Propagation:
                     delta.unlocked.update(dict.fromkeys(written & delta.ids.keys()))
 
     def new_rows(self, edge: Edge, keys: Iterable[Key], hosts: Iterable[Key] | None) -> None:
-        """Note that many rows were inserted that contribute over ``edge`` to ``hosts``; ``None``: not known."""
+        """Record that rows were inserted that contribute over ``edge`` to ``hosts``; ``None`` if they are unknown."""
         delta, listed = self.delta(edge), list(keys)
         fresh = dict.fromkeys(listed)
         if edge.member.may_repeat:
@@ -224,13 +225,14 @@ class Propagation:
                 delta.expect(host)
 
     def new_hosts(self, source: Source, rows: Mapping[Key, Mapping[Column[Any], Any]]) -> None:
-        """Note that hosts were inserted whose members, without a foreign key, may be there already.
+        """Record that hosts were inserted whose members, if they have no foreign key, may exist already.
 
-        They are counted once all else is done: what their members contribute goes to other hosts with the same key too.
+        They are recounted at the end, because a delta of their members would also be added to other hosts with the same
+        key.
         """
         for edge, hop in source.readers:
-            if hop.is_deferred:  # rows that refer to it came before it, and were read without it
-                for key in self.reader.readers_of(edge, hop, list(rows))[1]:  # of this transaction, which sees them
+            if hop.is_deferred:  # rows that refer to the host were inserted, and read, before it
+                for key in self.reader.readers_of(edge, hop, list(rows))[1]:  # of this transaction, and so visible
                     self.count_later(edge, key)
         for host in {e.host for e in self.db.statements.edges_without_foreign_key if e.host.source is source}:
             for edge in [e for e in host.edges if not e.has_foreign_key]:
@@ -239,7 +241,7 @@ class Propagation:
             self.uncounted.setdefault(source, {}).update(dict.fromkeys(rows))
 
     def has_loose_members(self, source: Source) -> bool:
-        """Whether members of the hosts in ``source``, or rows that read those of ``source``, may exist before them."""
+        """Whether members of hosts in ``source``, or rows that read rows of it, can be inserted before them."""
         return self.db.statements.cached(
             ("members without foreign key", source),
             lambda: (
@@ -249,7 +251,7 @@ class Propagation:
         )
 
     def recount_over(self, edge: Edge, link: Key) -> None:
-        """Count the host of a link that was there before, whose old contribution was not read."""
+        """Schedule a recount of the host of an existing link whose old contribution was not read."""
         delta = self.delta(edge)
         delta.ids.pop(link, None)
         delta.unlocked.pop(link, None)
@@ -259,7 +261,10 @@ class Propagation:
             self.count_later(edge, host)
 
     def count_later(self, edge: Edge, host: Key) -> None:
-        """Count a host once all else is done, given as members know it."""
+        """Schedule a recount of a host at the end of the propagation.
+
+        :param host: the values of the columns by which members refer to it.
+        """
         keys = (
             [host]
             if edge.refers_by_primary_key
@@ -268,18 +273,18 @@ class Propagation:
         self.uncounted.setdefault(edge.host.source, {}).update(dict.fromkeys(keys))
 
     def count_again(self, source: Source, keys: Iterable[Key]) -> None:
-        """Count the members of hosts in ``source`` again, once all else is done."""
+        """Schedule a recount of hosts in ``source`` at the end of the propagation."""
         self.uncounted.setdefault(source, {}).update(dict.fromkeys(keys))
 
     def begin_step(self, host: Host) -> None:
-        """Note that what is pending for ``host`` is applied next."""
+        """Record that the pending deltas of ``host`` are applied next."""
         self._steps += 1
         self._last_steps.append(host)
 
     def changed(self, host: Host, keys: Iterable[Key]) -> None:
-        """Note that rows of ``host`` have changed in this step.
+        """Record that rows of ``host`` have changed in this step.
 
-        :raises SchedulerError: if one of them changes again and again.
+        :raises SchedulerError: if one of them has changed too often.
         """
         if self._steps <= _UNCOUNTED_STEPS:
             return

@@ -1,4 +1,4 @@
-"""New rows inserted by a statement, not by the unit of work."""
+"""Rows inserted by a statement instead of the unit of work."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .propagation import Propagation
 
 
 def returned_columns(propagation: Propagation, source: Source, tables: Sequence[Table]) -> list[Column[Any]]:
-    """Return what must be asked back of rows inserted into ``tables``: their key, and where they contribute.
+    """Return the columns to be returned for rows inserted into ``tables``: their key, and the keys of their hosts.
 
-    :param tables: one, or, of a class with joined inheritance, all of its tables.
+    :param tables: one table, or all tables of a class with joined inheritance.
     """
     key = source.key if source.table in tables else tuple(tables[0].primary_key.columns)
     own: dict[Column[Any], None] = dict.fromkeys(key)
@@ -39,20 +39,20 @@ def count_inserted(
     columns: Sequence[Column[Any]],
     returned: Sequence[tuple[Any, ...]],
 ) -> list[Key]:
-    """Let new rows contribute, and what is computed from them follow; return their keys.
+    """Record the contributions of inserted rows and compute their same-row values; return their keys.
 
     :param columns: at least :func:`returned_columns`.
-    :param returned: their values, row by row.
+    :param returned: the values of ``columns``, row by row.
     """
     if not returned:
         return []
     places = {column: i for i, column in enumerate(columns)}
-    # in a lower table of joined inheritance the key is that of the base row
+    # in a subclass table of joined inheritance the key is that of the base row
     key = source.key if all(c in places for c in source.key) else tuple(tables[0].primary_key.columns)
     keys = _picked(returned, [places[c] for c in key])
     for edge in source.edges:
         if not set(tables) & set(edge.tables):
-            continue  # the upper part of the row was there before, and has contributed
+            continue  # the base row existed before, and has contributed
         hosts = [c for c in edge.key if isinstance(c, Column)]
         known = all(c in places for c in hosts)
         propagation.new_rows(edge, keys, set(_picked(returned, [places[c] for c in hosts])) if known else None)

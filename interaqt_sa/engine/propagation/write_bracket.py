@@ -1,7 +1,7 @@
 """The bracket of a write: lock, read old images, write, read new images, notify the observers.
 
-Whatever writes rows goes through it: flushes, DML statements, upserts, storage, rows that the engine writes itself,
-repair and back-fill. They differ only in who makes the :class:`Write`.
+Every write of rows goes through it: flushes, DML statements, upserts, storage, rows that the engine writes itself,
+repair and back-fill. They differ only in the code that creates the :class:`Write`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class NamedRows(NamedTuple):
 class Write:
     """Rows that are about to be written together.
 
-    :ivar touched: by their table, with the lock that each needs and the columns that may change.
-    :ivar locks: the locks of the write, if more is known than ``touched`` says.
-    :ivar classes: the classes of rows that are known by them.
-    :ivar named: rows of one class, whichever rows ``touched`` names.
-    :ivar found: rows that have been read already, by the columns of their class.
+    :ivar touched: rows by source, with the lock that each needs and the columns that may change.
+    :ivar locks: the lock pass of the write, if it includes more than ``touched``.
+    :ivar classes: the classes of rows, as far as they are known.
+    :ivar named: rows written as instances of one class, in addition to ``touched``.
+    :ivar found: rows that have been read already, with the stored columns of their class.
     """
 
     touched: Mapping[Source, Touched]
@@ -48,9 +48,9 @@ class Write:
 
 
 class Changed(NamedTuple):
-    """Rows that have been updated by a statement, so that only the database knows what they hold.
+    """Rows that were updated by a statement, so that their values are known only to the database.
 
-    :ivar columns: what was written; ``None`` if that is not known.
+    :ivar columns: the written columns; ``None`` if they are not known.
     """
 
     source: Source
@@ -59,19 +59,19 @@ class Changed(NamedTuple):
 
 
 class WriteObserver(Protocol):
-    """Takes part in every write."""
+    """Called before and after every write."""
 
     def before(self, write: Write) -> None:
-        """Look at rows before they are written."""
+        """Handle rows that are about to be written."""
         ...
 
     def after(self, changed: Iterable[Changed]) -> None:
-        """Look at what has come of them."""
+        """Handle the rows after the write."""
         ...
 
 
 class _Contributions:
-    """Rows are locked, and what they contribute is subtracted; what they contribute afterwards is pending."""
+    """Locks rows and subtracts their old contributions; the new contributions are read when the deltas are applied."""
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
@@ -86,13 +86,13 @@ class _Contributions:
 
 
 class _RowFunctions:
-    """Values of the same row follow."""
+    """Recomputes same-row values."""
 
     def __init__(self, propagation: Propagation) -> None:
         self._db = propagation.db
 
     def before(self, write: Write) -> None:
-        """Nothing: the functions see the row as it is stored afterwards."""
+        """Do nothing: the functions of a row are called with its values after the write."""
 
     def after(self, changed: Iterable[Changed]) -> None:
         for source, keys, _ in changed:
@@ -101,7 +101,7 @@ class _RowFunctions:
 
 
 class _Images:
-    """Rows are compared with what they were, and the difference is told."""
+    """Compares the old and new images of rows and publishes the differences."""
 
     def __init__(self, written: WrittenRows) -> None:
         self._written = written
@@ -119,9 +119,9 @@ class _Images:
 
 
 class WriteBracket:
-    """One write, from the locks before it to what it leaves pending.
+    """One write, from the locks before it to the deltas that it leaves pending.
 
-    :ivar written: its rows as they were; says also which rows depend on them.
+    :ivar written: the old images of its rows, and the rows that change with them.
 
     ::
 
@@ -140,14 +140,14 @@ class WriteBracket:
         )
 
     def open(self, write: Write) -> None:
-        """Lock rows and look at them; may be called again while more rows turn out to be written."""
+        """Lock rows and read their old images; may be called again for rows that are found later."""
         for observer in self._observers:
             observer.before(write)
 
     def close(self, *changed: Changed) -> None:
-        """Look at what has come of all rows.
+        """Read the new images of all rows.
 
-        :param changed: those that a statement has updated.
+        :param changed: the rows that a statement has updated.
         """
         for observer in self._observers:
             observer.after(changed)

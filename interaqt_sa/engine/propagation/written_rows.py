@@ -1,4 +1,4 @@
-"""Compare the rows of a write before and after it, and report the differences to the observers."""
+"""Compare the rows of a write before and after it, and report the differences to the listener."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ ByClass = dict[Mapper[Any], dict[Key, dict[str, Any]]]
 
 
 class WrittenRows:
-    """Existing rows of one write: as they were before it, and what became of them.
+    """The existing rows of one write: their old images, and the comparison with the new ones.
 
-    Rows that depend on written ones, by the actions of foreign keys or by the unit of work, are among them. Whoever
-    makes the write says what it names and calls, in this order: :meth:`find_dependents`, what locks the rows and reads
-    what they contribute, :meth:`remember`, the write itself, :meth:`follow`, :meth:`tell`.
+    Rows that change with written ones, by foreign key actions or by the unit of work, are included. The caller calls,
+    in this order: :meth:`find_dependents`, the lock pass that reads the old contributions, :meth:`remember`, the write
+    itself, :meth:`follow`, :meth:`tell`.
     """
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
         self._dependents = Dependents(propagation)
-        #: by source and by the class by which rows were looked for
+        #: by source and by the class under which the rows were looked up
         self._old: dict[tuple[Source, Mapper[Any]], tuple[dict[Key, None], ByClass]] = {}
         self._known: set[tuple[Source, Key]] = set()
         self._foretold: dict[tuple[Source, Mapper[Any]], dict[Key, Row | None]] = {}
@@ -43,15 +43,15 @@ class WrittenRows:
     # -- before ------------------------------------------------------------------------------------------------
 
     def find_dependents(self, written: Mapping[Table, Rows], touched: dict[Source, Touched]) -> None:
-        """Lock written rows and those that depend on them; the latter are added to ``touched``."""
+        """Lock the written rows and their dependents; the latter are added to ``touched``."""
         self._dependents.find(written, touched)
 
     def source(self, table: Any) -> Source:
-        """Return the source by which rows of a table are known here."""
+        """Return the source of a table; for an unwatched table, a substitute."""
         return self._dependents.source(table)
 
     def wanted(self, touched: Mapping[Source, Touched], classes: Classes) -> dict[Source, tuple[Column[Any], ...]]:
-        """Return what :meth:`remember` needs of rows and the statement that locks them can read."""
+        """Return the columns that :meth:`remember` needs and that the locking statement of the rows can read."""
         found: dict[Source, tuple[Column[Any], ...]] = {}
         for source, rows in touched.items():
             alike = _by_class(source, rows, classes)
@@ -60,7 +60,7 @@ class WrittenRows:
         return found
 
     def _of_one_table(self, source: Source, mapper: Mapper[Any]) -> tuple[Column[Any], ...]:
-        """Return the columns of the rows of a class whose events are waited for, if its table has all of them."""
+        """Return the stored columns of a class with wanted events, if all of them are in its own table."""
         mutations, statements = self._propagation.mutations, self._propagation.db.statements
         if mutations is None or not mutations.wanted(mapper) or statements.plan.is_narrowed(mapper):
             return ()
@@ -74,10 +74,10 @@ class WrittenRows:
     def remember(
         self, touched: Mapping[Source, Touched], classes: Classes | None = None, found: Found | None = None
     ) -> None:
-        """Read rows, which are locked, as they are before the write, as far as this is asked for.
+        """Read the old images of locked rows, for classes with wanted events.
 
-        :param classes: the classes of those that are known by it.
-        :param found: those that were read when they were locked; see :meth:`wanted`.
+        :param classes: the classes of rows, as far as they are known.
+        :param found: the values that the locking statement has read; see :meth:`wanted`.
         """
         for source, rows in touched.items():
             self._remember_host_keys(source, rows)
@@ -91,7 +91,7 @@ class WrittenRows:
         keys: Iterable[Key],
         found: Mapping[Key, tuple[Any, ...]] | None = None,
     ) -> None:
-        """Read rows of a class as they are before the write, if events of it are waited for."""
+        """Read the old images of rows of a class, if its events are wanted."""
         mutations = self._propagation.mutations
         if mutations is None or not mutations.wanted(mapper):
             return
@@ -112,22 +112,22 @@ class WrittenRows:
             old.setdefault(own, {}).update(rows)
 
     def remembered(self, source: Source, mapper: Mapper[Any], key: Key) -> Mapping[str, Any] | None:
-        """Return a row of a class as it was before the write, if it is known, and nothing but the write changes it."""
+        """Return the old image of a row, if it is known and only the write itself changes the row."""
         _, old = self._old.get((source, mapper), ({}, {}))
         is_named = not self._renamed and key not in self._dependents.rows.get(source, {})
         return old.get(mapper, {}).get(key) if is_named else None
 
     def foretell(self, source: Source, mapper: Mapper[Any], key: Key, row: Row | None) -> None:
-        """Note what the write has made of a row that need not be read for it; ``None`` if it is gone."""
+        """Record the new image of a row that need not be read; ``None`` if the row is deleted."""
         self._foretold.setdefault((source, mapper), {})[key] = row
 
     @property
     def is_empty(self) -> bool:
-        """Whether no row that was there before the write is remembered."""
+        """Whether no old image is remembered."""
         return not self._known
 
     def is_remembered(self, source: Source, key: Key) -> bool:
-        """Whether a row that was there before the write has ``key`` still."""
+        """Whether the old image of a row is remembered and the row still has ``key``."""
         return (source, key) in self._known and key not in self._renamed.get(source, {})
 
     def _remember_host_keys(self, source: Source, rows: Touched) -> None:
@@ -136,7 +136,7 @@ class WrittenRows:
             self._found_by.setdefault(source, {}).update(self._read(source, columns, rows.keys))
 
     def _host_columns(self, source: Source) -> Sequence[Column[Any]]:
-        """Return the columns by which members find their hosts."""
+        """Return the columns by which members refer to their hosts."""
         return sorted(self._propagation.db.statements.plan.found_by(source), key=lambda c: c.name)
 
     def _read(self, source: Source, columns: Sequence[Column[Any]], keys: Iterable[Key]) -> dict[Key, tuple[Any, ...]]:
@@ -148,11 +148,11 @@ class WrittenRows:
     # -- after -------------------------------------------------------------------------------------------------
 
     def renamed(self, source: Source, old: Key, new: Key) -> None:
-        """Note that the write has given a row another key."""
+        """Record that the write has given a row another key."""
         self._renamed.setdefault(source, {})[old] = new
 
     def follow(self) -> None:
-        """Let keys, hosts and same-row values of rows that the write has not named follow it."""
+        """Update keys, pending deltas and same-row values of the rows that the write has changed indirectly."""
         dependents = self._dependents
         if not (self._renamed or self._found_by or dependents.rows or dependents.links):
             return
@@ -172,7 +172,7 @@ class WrittenRows:
         self._rename_hosts()
 
     def _refresh_loaded(self, source: Source, rows: Rows) -> None:
-        """Put into loaded objects what the database has changed in their rows."""
+        """Set the values that the database has changed on loaded objects."""
         memory, mapper = self._propagation.db.memory, self._propagation.db.statements.plan.mapper_of(source.table)
         if mapper is None:
             return
@@ -181,7 +181,7 @@ class WrittenRows:
         read = [c for c in columns if c in source.table.columns.values()]
         for key, row in (self._read(source, read, changed) if changed else {}).items():
             for instance in memory.find(mapper, key):
-                # a flush has written what was pending; SQLAlchemy takes every action on update for a cascade
+                # a flush has written the pending values; SQLAlchemy treats every action on update as a cascade
                 pending = () if self._propagation.db.session._flushing else instance_state(instance).committed_state
                 names = {c: instance_state(instance).mapper.get_property_by_column(c).key for c in read}
                 fresh = {c: value for c, value in zip(read, row, strict=True) if names[c] not in pending}
@@ -193,7 +193,7 @@ class WrittenRows:
         return [renamed.get(key, key) for key in keys]
 
     def _rename_dependents(self) -> None:
-        """Find the new keys of rows whose keys hold that of a row with a new key."""
+        """Find the new keys of rows whose keys include the changed key of another row."""
         for link in self._dependents.links:
             moved = self._renamed.get(link.parent, {})
             parent_key = moved.get(link.parent_key, link.parent_key)
@@ -208,17 +208,17 @@ class WrittenRows:
                 self.renamed(link.source, link.key, new)
 
     def _rename_hosts(self) -> None:
-        """Let what is to be subtracted from hosts go to them by the keys that they have now."""
+        """Address the pending deltas of hosts by the keys that the hosts have after the write."""
         for source, old in self._found_by.items():
             renamed = self._renamed.get(source, {})
             new = self._read(source, self._host_columns(source), [renamed.get(key, key) for key in old])
             pairs = [(values, new[now]) for key, values in old.items() if (now := renamed.get(key, key)) in new]
             self._propagation.rename_hosts(source, self._host_columns(source), [(a, b) for a, b in pairs if a != b])
 
-    # -- telling -----------------------------------------------------------------------------------------------
+    # -- publishing --------------------------------------------------------------------------------------------
 
     def tell_rekeyed(self) -> None:
-        """Tell of the rows that have another key: those first that others have taken the key of."""
+        """Publish rows whose key has changed; a row that has taken over another row's old key comes after that row."""
         for (source, mapper), (listed, old) in self._old.items() if self._renamed else ():
             renamed = self._renamed.get(source, {})
             if keys := [key for key in _in_order(renamed) if key in listed]:
@@ -227,7 +227,7 @@ class WrittenRows:
                     del listed[key]
 
     def tell(self) -> None:
-        """Tell what became of the rows."""
+        """Publish the differences between old and new images."""
         if not self._old:
             return
         self.tell_rekeyed()
@@ -262,7 +262,7 @@ def _by_class(source: Source, rows: Touched, classes: Classes) -> dict[Mapper[An
 
 
 def _in_order(renamed: Mapping[Key, Key]) -> list[Key]:
-    """Return keys so that a row leaves its key before another one takes it."""
+    """Return keys ordered so that a row gives up its key before another row takes it."""
     ordered: dict[Key, None] = {}
     for key in renamed:
         path = []
