@@ -163,5 +163,5 @@ def test_a_bulk_update_of_a_key(keep: Keep) -> None:
     kept = keep(to_many.Base)
     with kept.begin() as session:
         session.add(to_many.Customer(name="a"))
-    with pytest.raises(UnmanagedWriteError, match=r"customer\.name would change which row is which"):
+    with pytest.raises(UnmanagedWriteError, match=r"customer\.name would change primary keys"):
         kept.run(update(to_many.Customer).values(name="b"))

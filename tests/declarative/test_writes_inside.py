@@ -91,7 +91,7 @@ CTES: dict[str, tuple[str, str, Callable[[], Any]]] = {
 def test_in_a_cte(postgres_engine: Engine, verb: str, table: str, make: Callable[[], Any]) -> None:
     kept = fill(Kept(postgres_engine, Base))
     for _ in range(2):  # the second time the statement is compiled already
-        expected = rf"this {verb} on '{table}' is part of another statement.*run it by itself with session\.execute"
+        expected = rf"this {verb} on '{table}' is part of another statement.*run it separately with session\.execute"
         with pytest.raises(UnmanagedWriteError, match=expected) as caught, kept.begin() as session:
             session.execute(make())
         assert caught.value.table == table

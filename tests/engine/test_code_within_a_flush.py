@@ -208,7 +208,7 @@ def test_bulk_operations_are_refused(kept: Kept) -> None:
         for name in ("before_insert", "after_insert"):
             with hooked(Item, name, lambda _, item, work=work: work(session_of(item))), kept.sessions() as session:
                 insert_one(session)
-                with pytest.raises(iq.UnmanagedWriteError, match="goes past the session"):
+                with pytest.raises(iq.UnmanagedWriteError, match="bypasses the session"):
                     session.flush()
                 session.rollback()
     kept.verify()

@@ -193,7 +193,7 @@ REFUSED: list[tuple[Replace, Callable[[Session], None]]] = [
 )
 def test_refused(kept: Kept, replace: Replace, work: Callable[[Session], None]) -> None:
     with kept.sessions() as session, replacing(kept.engine, "before_execute", on_execute(replace)):
-        with session.no_autoflush, pytest.raises(iq.UnmanagedWriteError, match="has made another statement"):
+        with session.no_autoflush, pytest.raises(iq.UnmanagedWriteError, match="has replaced"):
             _work_and_flush(work, session)
         session.rollback()
     kept.verify()
@@ -211,7 +211,7 @@ def test_statements_of_the_engine_are_not_narrowed(kept: Kept, work: Callable[[S
         loaded = [session.get_one(Item, n) for n in (1, 2, 3)]
         target = session.connection() if place == "connection" else kept.engine
         with replacing(target, "before_execute", on_execute(fewer_rows_read)):
-            with pytest.raises(iq.UnmanagedWriteError, match="has made another statement"):
+            with pytest.raises(iq.UnmanagedWriteError, match="has replaced"):
                 _work_and_flush(work, session)
             session.rollback()
         assert len(loaded) == 3
@@ -226,7 +226,7 @@ def test_more_columns_of_the_unit_of_work(kept: Kept, place: str) -> None:
         target = session.connection() if place == "connection" else kept.engine
         with replacing(target, "before_execute", on_execute(other_region)):
             if place == "after":
-                with pytest.raises(iq.UnmanagedWriteError, match="has made another statement"):
+                with pytest.raises(iq.UnmanagedWriteError, match="has replaced"):
                     session.flush()
                 session.rollback()
             else:
@@ -253,7 +253,7 @@ def test_another_text(kept: Kept, work: Callable[[Session], None]) -> None:
         return text.replace("SET amount=", "SET note='x', amount="), parameters
 
     with kept.sessions() as session, replacing(kept.engine, "before_cursor_execute", changes):
-        with pytest.raises(iq.UnmanagedWriteError, match="has made another statement"):
+        with pytest.raises(iq.UnmanagedWriteError, match="has replaced"):
             _work_and_flush(work, session)
         session.rollback()
     kept.verify()
@@ -265,7 +265,7 @@ def test_as_the_system_was_told(engine: Engine) -> None:
     system = iq.System(kept.sessions, base=Item.registry.metadata, unmanaged_dml="warn")
     with replacing(engine, "before_execute", on_execute(other_region)), kept.sessions() as session:
         session.get_one(Order, 1).note = "x"
-        with pytest.warns(UserWarning, match="has made another statement"):
+        with pytest.warns(UserWarning, match="has replaced"):
             session.flush()
         session.commit()
     system.repair()

@@ -45,7 +45,7 @@ def test_a_session_in_its_transaction_is_joined(engine: Engine, begun: str, is_c
         system.attach(Own if is_class else sessions)
         write(cupboard, session, box)
         assert (box.size, box.label_count) == (3, 1)
-        with pytest.raises(iq.UnmanagedWriteError, match="goes past the session"):
+        with pytest.raises(iq.UnmanagedWriteError, match="bypasses the session"):
             session.connection().execute(delete(cupboard.item))
         session.commit()
         session.commit()

@@ -108,7 +108,7 @@ def test_one_goes_on_when_the_other_has_ended(
             write(cupboard, two)
             getattr(two, end)()
         write(cupboard, one)
-        with pytest.raises(iq.UnmanagedWriteError, match="goes past the session"):
+        with pytest.raises(iq.UnmanagedWriteError, match="bypasses the session"):
             one.connection().execute(delete(cupboard.item))
         one.commit()
     assert sum(sizes(system, connection, cupboard)) == (3 if end == "commit" else 2)

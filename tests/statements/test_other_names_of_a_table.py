@@ -216,9 +216,9 @@ class TestRefused:
         with boxes.begin() as session:
             t = Named(spell(session))
             statement = delete(t.target)
-            with pytest.raises(UnmanagedWriteError, match="goes past the session"):
+            with pytest.raises(UnmanagedWriteError, match="bypasses the session"):
                 session.connection().execute(update(t.target).values({t.amount: 5}))
-            with pytest.raises(UnmanagedWriteError, match="goes past the session"):
+            with pytest.raises(UnmanagedWriteError, match="bypasses the session"):
                 session.connection().execute(lambda_stmt(lambda: statement))
 
     @pytest.mark.postgres

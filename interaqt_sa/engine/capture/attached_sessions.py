@@ -1,4 +1,4 @@
-"""Registry of the session classes that take part, and of the system that owns each of them."""
+"""Registry of the attached session classes, and of the system that owns each of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KEY = f"{INFO_KEY}.attachments"
 
 
 class Attachments:
-    """The session classes in which the values of one MetaData are kept, with their owners."""
+    """The session classes in which the computed values of one MetaData are maintained, with their owners."""
 
     def __init__(self) -> None:
         self._owners: WeakKeyDictionary[type[Session], object] = WeakKeyDictionary()
@@ -30,15 +30,15 @@ class Attachments:
         return found
 
     def claim(self, target: type[Session], owner: object) -> None:
-        """Note that ``owner`` keeps the values in sessions of ``target``.
+        """Record that ``owner`` maintains computed values in sessions of ``target``.
 
-        :raises FrameworkError: if another owner keeps them, there or in a class above or below.
+        :raises FrameworkError: if another owner does, in this class, a subclass or a base class.
         """
         related = [held for held in list(self._owners) if issubclass(held, target) or issubclass(target, held)]
         if any(self._owners[held] is not owner for held in related):
             raise FrameworkError(
                 f"the sessions of {_name(target)} are already attached to another System "
-                "of this MetaData, and two would count every change twice. Make one System for each program, or "
+                "of this MetaData, and two would count every change twice. Create one System per program, or "
                 "detach the first: system.detach(…)",
                 target=target,
             )
@@ -46,9 +46,9 @@ class Attachments:
         self._released.discard(target)
 
     def release(self, target: type[Session], owner: object) -> None:
-        """Forget ``target``; classes above and below stay as they are, and doing it again changes nothing.
+        """Release ``target``, but not its base classes and subclasses; idempotent.
 
-        :raises FrameworkError: if the owner never kept the values there as such.
+        :raises FrameworkError: if the owner never claimed ``target`` itself.
         """
         if self._owners.get(target) is owner:
             del self._owners[target]
@@ -61,34 +61,34 @@ class Attachments:
             )
 
     def outermost(self, owner: object) -> list[type[Session]]:
-        """Return the classes on which ``owner`` has to listen: those without an attached class above them."""
+        """Return the classes on which ``owner`` has to listen: those without an attached base class."""
         claimed = [held for held, by in list(self._owners.items()) if by is owner]
         return [c for c in claimed if not any(issubclass(c, other) for other in claimed if other is not c)]
 
     def covers(self, sessions: type[Session]) -> bool:
-        """Whether a system keeps the values in sessions of this class, or has been told to leave them alone."""
+        """Whether the class is attached to a system, or was detached explicitly."""
         return any(issubclass(sessions, held) for held in (*self._owners, *self._released))
 
     @property
     def has_owners(self) -> bool:
-        """Whether a system keeps the values in any session."""
+        """Whether any session class is attached."""
         return bool(self._owners)
 
     def is_kept_by(self, sessions: type[Session], owner: object) -> bool:
-        """Whether ``owner`` keeps the values in sessions of this class."""
+        """Whether ``owner`` maintains computed values in sessions of this class."""
         return any(issubclass(sessions, held) for held, by in list(self._owners.items()) if by is owner)
 
 
 def _name(sessions: type[Session]) -> str:
-    # a sessionmaker makes a class of its own, in SQLAlchemy's module
+    # a sessionmaker creates a class of its own, in SQLAlchemy's module
     is_made = sessions is not Session and sessions.__module__ == Session.__module__
     return "this sessionmaker" if is_made else f"{sessions.__module__}.{sessions.__qualname__}"
 
 
 def session_class(target: Any) -> type[Session]:
-    """Return the class of the sessions that a sessionmaker or scoped_session makes, or ``target`` if it is one.
+    """Return the class of the sessions that a sessionmaker or scoped_session creates; a Session class as it is.
 
-    :raises TypeError: if it is something else.
+    :raises TypeError: if ``target`` is none of these.
     """
     factory = getattr(target, "session_factory", target)
     found = getattr(factory, "class_", factory)
@@ -98,7 +98,7 @@ def session_class(target: Any) -> type[Session]:
 
 
 def binds_of(target: Any) -> Iterator[Engine | Connection]:
-    """Yield the engines and connections that a sessionmaker or scoped_session was given so far."""
+    """Yield the engines and connections that a sessionmaker or scoped_session is configured with so far."""
     options = getattr(getattr(target, "session_factory", target), "kw", None) or {}
     for bind in (options.get("bind"), *(options.get("binds") or {}).values()):
         if isinstance(bind, (Engine, Connection)):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-#: packages whose frames are not the program's: they run statements for it
+#: packages whose frames do not count as the application's: they run statements on its behalf
 _INNER = frozenset(
     {"alembic", "asyncio", "contextlib", "flask_sqlalchemy", "greenlet", "interaqt_sa", "pandas", "sqlalchemy"}
     | {"sqlmodel"}
@@ -18,7 +18,7 @@ _INNER = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A line of the program."""
+    """A line of the application's code."""
 
     filename: str
     line: int
@@ -27,7 +27,7 @@ class Caller:
 
     @classmethod
     def now(cls) -> Caller:
-        """Return the line that is being run, of the innermost frame that is the program's own."""
+        """Return the current line of the innermost frame of the application."""
         frames = list(_frames())
         own = (frame for frame in frames if frame.f_globals.get("__name__", "").partition(".")[0] not in _INNER)
         found = next(own, frames[-1])
@@ -36,12 +36,12 @@ class Caller:
         return cls(found.f_code.co_filename, found.f_lineno, names.get("__name__", ""), registry)
 
     def warn(self, message: str, category: type[Warning]) -> None:
-        """Warn at this line."""
+        """Emit a warning for this line."""
         warnings.warn_explicit(message, category, self.filename, self.line, self.module, self.registry)
 
 
 def _frames() -> Iterator[FrameType]:
-    """Yield the frames of the call from the inside out, across greenlets.
+    """Yield the frames of the call stack from the innermost outwards, across greenlets.
 
     An asynchronous session runs the synchronous one in a greenlet, whose frames do not lead back to the coroutine.
     """

@@ -1,4 +1,4 @@
-"""Refuse writes to classes of a declarative base that the system was not given."""
+"""Refuse writes to classes of a declarative base that was not passed to the system."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .attached_sessions import Attachments
 
 
 def refuse_stray(session: Session, metadata: MetaData, mapped: type[object]) -> None:
-    """Refuse to write rows of another MetaData from which computed values would never follow.
+    """Refuse to write rows of another MetaData whose computed values no system maintains.
 
-    :param metadata: the one whose values are kept in ``session``.
-    :raises FrameworkError: naming the class.
+    :param metadata: the MetaData whose computed values are maintained in ``session``.
+    :raises FrameworkError: with the name of the class.
     """
     mapper = inspect(mapped)
     table = mapper.local_table
@@ -28,7 +28,7 @@ def refuse_stray(session: Session, metadata: MetaData, mapped: type[object]) -> 
     sources = plan_of(table.metadata).sources
     if any(table in sources for table in mapper.tables):
         raise FrameworkError(
-            f"values are computed from {record_name(mapper)}, or in it, but the system of this session was made "
-            "without its base and would not keep them; give the base to it: System(…, base=Base)",
+            f"values are computed from {record_name(mapper)}, or in it, but the System of this session was created "
+            "without its base and does not maintain them; pass the base: System(…, base=Base)",
             record=record_name(mapper),
         )

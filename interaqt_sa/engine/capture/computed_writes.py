@@ -1,4 +1,4 @@
-"""Refuse writes to computed columns, unless they assign the value that is stored."""
+"""Refuse writes to computed columns, unless they assign the stored value."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _UNSET: Any = object()
 
 
 def refuse_computed_write(instance: object, watch: Watch, attributes: Iterable[str]) -> None:
-    """Refuse an assignment to a computed attribute, unless it changes nothing.
+    """Refuse an assignment to a computed attribute, unless it does not change the value.
 
-    :raises ComputedWriteError: naming the attribute and its computation.
+    :raises ComputedWriteError: with the names of the attribute and its computation.
     """
     state, values = instance_state(instance), instance_dict(instance)
     for name in watch.computed.keys() & set(attributes):
@@ -41,7 +41,7 @@ def refuse_computed_write(instance: object, watch: Watch, attributes: Iterable[s
             continue
         if not _is_equal(now, before, value.column):
             raise computed_write(value)
-        values[name] = before  # in the type of its column
+        values[name] = before  # with the type of its column
 
 
 def refuse_assigned(
@@ -51,13 +51,12 @@ def refuse_assigned(
     plan: Plan,
     started_in: Callable[[Column[Any]], list[Any]],
 ) -> None:
-    """Refuse a statement of the unit of work with values of computed columns that code has assigned meanwhile.
+    """Refuse a statement of the unit of work that writes values assigned to computed columns during the flush.
 
-    :param started_in: gives the states with which machines let new rows begin in a column.
+    Same-row values are exempt: they are recomputed after the flush.
 
-    Values of the same row are not among them: they are computed once more when all is written.
-
-    :raises ComputedWriteError: naming the attribute and its computation.
+    :param started_in: returns the initial states that state machines have assigned to a column of new rows.
+    :raises ComputedWriteError: with the names of the attribute and its computation.
     """
     values = [plan.columns[c] for c in table.columns if c in plan.columns]
     for value in (v for v in values if not v.is_same_row):
@@ -66,7 +65,7 @@ def refuse_assigned(
         if isinstance(element, Insert) and not started:
             started = [value.computation.initial_value(value.column)]
         for one in given:
-            # what is written without a value begins with the column's own default
+            # None means that the column gets its own default
             if one is not None and not any(_is_equal(one, state, value.column) for state in started):
                 raise computed_write(value)
 
@@ -82,9 +81,9 @@ def computed_write(value: ComputedValue) -> ComputedWriteError:
 
 
 class GivenComputedValues:
-    """What one DML statement gives to computed columns.
+    """The values that one DML statement assigns to computed columns.
 
-    :raises ComputedWriteError: if that can be told from the statement alone to change them.
+    :raises ComputedWriteError: if the statement alone shows that it changes them.
     """
 
     def __init__(self, plan: Plan, dml: DMLStatement) -> None:
@@ -104,7 +103,7 @@ class GivenComputedValues:
 
     def _refuse(self) -> None:
         on_conflict = {column for column, _ in self._dml.set_on_conflict()}
-        selects = getattr(self._dml.statement, "select", None) is not None  # INSERT … SELECT, of which nothing is told
+        selects = getattr(self._dml.statement, "select", None) is not None  # INSERT … SELECT, whose values are unknown
         for column, value in self._values.items():
             if column in on_conflict or selects or column in self._dml.untold:
                 raise computed_write(value)
@@ -118,9 +117,9 @@ class GivenComputedValues:
                         raise computed_write(value)
 
     def require_unchanged(self, propagation: Propagation, source: Source, keys: Sequence[Key]) -> None:
-        """Refuse an UPDATE that gives computed columns of locked rows another value than they have.
+        """Refuse an UPDATE that assigns values other than the stored ones to computed columns of locked rows.
 
-        :raises ComputedWriteError: naming the column and its computation.
+        :raises ComputedWriteError: with the names of the column and its computation.
         """
         if not self._values or not keys:
             return
@@ -135,7 +134,7 @@ class GivenComputedValues:
                         raise computed_write(self._values[column])
 
     def _given_to(self, key: Key, keys: Sequence[Key]) -> list[Mapping[Column[Any], Any]]:
-        """Return what is given to one row."""
+        """Return the values that the statement assigns to the row with ``key``."""
         dml = self._dml
         if not dml.rows:
             return [{**dml.values(), **dml.by_column(dml.parameters, in_rows=True)}]
@@ -153,7 +152,7 @@ class GivenComputedValues:
 
 
 def _is_equal(given: Any, stored: Any, column: Column[Any]) -> bool:
-    """Whether ``given`` would be stored as what is stored."""
+    """Whether storing ``given`` would give the value ``stored``."""
     if given is stored or same_value(given, stored) or same_value(stored_form(given, column), stored):
         return True
     if isinstance(given, (int, float, Decimal)) and isinstance(stored, (int, float, Decimal)):

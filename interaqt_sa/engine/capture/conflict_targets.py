@@ -40,22 +40,22 @@ from ...errors import UnmanagedWriteError
 from ..plan.column_replacement import labelled, replace_columns
 from .dml_statement import DMLStatement, conflict_clauses
 
-#: a row of an INSERT, as far as it is given
+#: the known values of a row of an INSERT
 Values = Mapping[Column[Any], Any]
 
 _PLACE = named("n")
-#: types of text that compare as Python's strings do, unless they have a collation
+#: text types that compare like Python's strings, unless they have a collation
 _EXACT_TEXTS = frozenset({String, Text, Unicode, UnicodeText, VARCHAR, TEXT})
-#: to what length PostgreSQL cuts names
+#: the length to which PostgreSQL truncates names
 _NAME_LENGTH = 63
 
 
 class ConflictTarget:
     """One unique key of a table: expressions over its rows.
 
-    :param elements: columns, and other expressions.
-    :param where: criterion for the rows that it holds; ``None``: all.
-    :param nulls_equal: whether two rows with NULL there are in conflict.
+    :param elements: columns and other expressions.
+    :param where: criterion of a partial index; ``None`` for all rows.
+    :param nulls_equal: whether two rows with NULL conflict (``NULLS NOT DISTINCT``).
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ConflictTarget:
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether it is made of columns alone, and holds all rows."""
+        """Whether it consists of columns only and applies to all rows."""
         return self.where is None and not self.nulls_equal and all(isinstance(e, Column) for e in self.elements)
 
     @cached_property
@@ -82,21 +82,21 @@ class ConflictTarget:
         return all(isinstance(element, Column) and _is_exact(element.type) for element in self.elements)
 
     def key_of(self, row: Values) -> tuple[Any, ...]:
-        """Return the values in ``row`` that the elements read.
+        """Return the values in ``row`` of the columns that the elements read.
 
-        :raises UnmanagedWriteError: if it does not say.
+        :raises UnmanagedWriteError: if one of them is unknown.
         """
         return tuple(_value_in(row, column) for column in self.columns)
 
     def is_free(self, key: Sequence[Any]) -> bool:
-        """Whether a row with these values conflicts with none."""
+        """Whether a row with these values cannot conflict with any."""
         return not self.nulls_equal and None in key and all(isinstance(element, Column) for element in self.elements)
 
     # -- statements ---------------------------------------------------------------------------------------------
 
     @cached_property
     def _fields(self) -> Mapping[Column[Any], str]:
-        # SQL text speaks of columns by their names
+        # SQL text refers to columns by their names
         return {column: column.name if self._has_text else f"c{i}" for i, column in enumerate(self.columns)}
 
     @cached_property
@@ -114,14 +114,14 @@ class ConflictTarget:
     def packed(self, dialect: DatabaseDialect, keys: Mapping[int, Sequence[Any]]) -> dict[str, Any]:
         """Return the parameters of the statements below.
 
-        :param keys: what :meth:`key_of` returned, by a number for each row.
+        :param keys: results of :meth:`key_of`, by the numbers of the rows.
         """
         return dialect.pack(self._set_name, self._shape, [(n, *key) for n, key in keys.items()])
 
     def find(self, dialect: DatabaseDialect, key: Sequence[Column[Any]], *, widely: bool) -> Select[Any]:
-        """Return a SELECT of the numbers of rows, each with ``key`` of a row that it is in conflict with.
+        """Return a SELECT of the numbers of rows, each with the ``key`` of a row that it conflicts with.
 
-        :param widely: whether to look for rows that ``where`` leaves out, too.
+        :param widely: whether to include rows that ``where`` excludes.
         """
         given = self._given(dialect).subquery("given")
         pairs = zip(self.elements, [*given.c][1:], strict=True)
@@ -130,7 +130,7 @@ class ConflictTarget:
         return statement if self.where is None or widely else statement.where(self.where)
 
     def group(self, dialect: DatabaseDialect) -> Select[Any]:
-        """Return a SELECT of the numbers of rows, each with that of the first row that it is in conflict with."""
+        """Return a SELECT of the numbers of rows, each with the number of the first row that it conflicts with."""
         given = self._given(dialect).subquery("given")
         place, parts = given.c[_PLACE], [*given.c][1:]
         first: ColumnElement[Any] = func.min(place).over(partition_by=parts)
@@ -149,7 +149,7 @@ class ConflictTarget:
 def conflict_targets(dml: DMLStatement) -> Iterator[ConflictTarget]:
     """Yield the unique keys that the conflict clauses of an INSERT name.
 
-    :raises UnmanagedWriteError: if one names what the Table does not have.
+    :raises UnmanagedWriteError: if the Table does not have one of them.
     """
     for clause in conflict_clauses(dml.statement):
         name = getattr(clause, "constraint_target", None)
@@ -207,13 +207,13 @@ def _target_by_name(table: Table, name: str) -> ConflictTarget:
             return _of_index(table, index, POSTGRESQL)
     raise UnmanagedWriteError(
         f"ON CONFLICT ON CONSTRAINT {name!r} into {table.name!r}: the Table has no unique constraint of this name, so "
-        "that the rows it would update are not known; declare it, or give index_elements",
+        "that the rows to update are unknown; declare the constraint, or pass index_elements",
         table=table.fullname,
     )
 
 
 def _default_name(table: Table, constraint: Any) -> str | None:
-    """Return how PostgreSQL calls a constraint that was given no name."""
+    """Return the name that PostgreSQL gives to an unnamed constraint."""
     if constraint.name is not None:
         return None
     if isinstance(constraint, PrimaryKeyConstraint):
@@ -230,7 +230,7 @@ def _own(element: Any, table: Table) -> ColumnElement[Any]:
         found = next((c for c in table.columns if c.name == element), table.c.get(element))
         if found is None:
             raise UnmanagedWriteError(
-                f"ON CONFLICT into {table.name!r}: the Table has no column {element!r}; name one that it has",
+                f"ON CONFLICT into {table.name!r}: the Table has no column {element!r}; name an existing column",
                 table=table.fullname,
             )
         return found
@@ -244,7 +244,7 @@ def _own(element: Any, table: Table) -> ColumnElement[Any]:
 
 
 def _collated(value: ColumnElement[Any], column: Column[Any]) -> ColumnElement[Any]:
-    """Return a given value, to be compared as ``column`` is."""
+    """Return a value with the collation of ``column``, to be compared as the column is."""
     collation = getattr(column.type, "collation", None)
     return value.collate(collation) if collation else value
 
@@ -274,13 +274,13 @@ def _value_in(row: Values, column: Column[Any]) -> Any:
         return default.arg
     is_counted = column.identity is not None or (default is not None and default.is_sequence)
     if is_counted or (default is None and column.server_default is None):
-        return None  # a number that no row has yet, or NULL
+        return None  # a generated number that is not in use yet, or NULL
     raise _untold(column)
 
 
 def _untold(column: Column[Any]) -> UnmanagedWriteError:
     return UnmanagedWriteError(
-        f"ON CONFLICT into {column.table.name!r}: each row must give a value for {column.name!r}, by which conflicts "
-        "are found",
+        f"ON CONFLICT into {column.table.name!r}: each row must give a value for {column.name!r}, which is needed to "
+        "find conflicts",
         table=str(column.table.name),
     )

@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 UnmanagedDML = Literal["raise", "warn", "allow"]
 
-#: execution option of statements that the bulk handler runs through the session itself
+#: execution option of statements that the DML handler runs through the session itself
 MANAGED_OPTION = "interaqt_sa_managed"
 
 
 def written_table(element: Any, options: Mapping[str, Any], plan: Plan, names: FindNames) -> Table | None:
-    """Return the managed table that a statement writes, if only by a cascade, unless it is the engine's own."""
+    """Return the watched table that a statement writes, possibly by a cascade; ``None`` for engine statements."""
     dml = None if ENGINE_OPTIONS.keys() <= options.keys() else dml_of(element)
     table = find_table(dml.table, plan, names) if dml is not None else None
     return table if table is not None and is_watched(dml, table, plan) else None
 
 
 def is_watched(element: Any, table: Table, plan: Plan) -> bool:
-    """Whether a statement that writes ``table`` is to be followed."""
+    """Whether the engine has to follow a statement that writes ``table``."""
     if table in plan.sources:
         return True
     return (isinstance(element, Delete) or may_replace(element, table, plan)) and bool(leads_on(plan, table))
@@ -58,13 +58,13 @@ def watch_statement(
     flush: Flush | None,
     refuse: Callable[[UnmanagedWriteError], None],
 ) -> Insert | Update | Delete:
-    """Take part in a statement within a flush, or refuse one that the engine cannot follow.
+    """Follow a statement executed within a flush, or refuse it.
 
-    :param table: what :func:`written_table` returned for it.
-    :param running: the running flush, if one runs.
-    :param flush: what the engine does about it.
-    :param refuse: raises, warns, or does nothing, as the system was told.
-    :return: the statement to run in its place: one of the application is kept to the rows that were locked for it.
+    :param table: the result of :func:`written_table` for the statement.
+    :param running: the running flush, if there is one.
+    :param flush: the engine's handler of that flush.
+    :param refuse: raises an error, warns or does nothing, according to the configuration of the system.
+    :return: the statement to run instead: statements of the application are restricted to the rows locked for them.
     """
     source = plan.sources.get(table)
     if running is None or flush is None or getattr(element.table, "metadata", None) is not plan.metadata:
@@ -76,7 +76,7 @@ def watch_statement(
         if followed is None:
             refuse(unmanaged_write(table, str(element.__visit_name__)))
         return element if followed is None else followed
-    if of_mapper and not running.is_at_work:  # bulk_save_objects() and its like
+    if of_mapper and not running.is_at_work:  # bulk_save_objects() and similar methods
         refuse(unmanaged_write(table, str(element.__visit_name__)))
         return element
     _follow_unit_of_work(element, table, parameters, options, running, flush)
@@ -107,18 +107,18 @@ def _follow_unit_of_work(
 
 
 def unmanaged_write(table: Table, verb: str) -> UnmanagedWriteError:
-    """Return the error for a write past the session."""
+    """Return the error for a write that bypasses the session."""
     return UnmanagedWriteError(
-        f"this {verb} on {table.fullname!r} goes past the session, so that computed values cannot follow it; "
+        f"this {verb} on {table.fullname!r} bypasses the session, so that computed values would not be updated; "
         f"use session.execute({verb}(...)) or the unit of work instead of bulk_*() and connection.execute(); if it "
-        "comes from another session on the same connection, attach that one's class by system.attach(…). Or give "
-        "System(unmanaged_dml='allow') and run system.repair() afterwards",
+        "comes from another session on the same connection, attach the class of that session with system.attach(…). Or "
+        "set System(unmanaged_dml='allow') and run system.repair() afterwards",
         table=table.fullname,
     )
 
 
 def is_text(context: Any) -> bool:
-    """Whether a statement is text that the application has written."""
+    """Whether a statement is SQL text written by the application."""
     compiled = context.compiled
     if compiled is None:
         return True
@@ -130,11 +130,12 @@ def is_text(context: Any) -> bool:
 
 
 def may_hold_writes(context: Any, text: str) -> bool:
-    """Whether a statement may hold another one that writes.
+    """Whether a statement may contain another one that writes.
 
-    :param text: what is about to run; a default that is executed by itself (a ``Sequence``) has no statement.
+    It is called for every statement, but only once the statement is compiled: to search an uncompiled one for CTEs
+    takes too long.
 
-    It is asked about every statement, but only once it is compiled: to look for CTEs in what is not takes too long.
+    :param text: the SQL text about to be executed; a separately executed default (a ``Sequence``) has no statement.
     """
     if is_text(context):
         return may_write(text)
@@ -145,11 +146,11 @@ def may_hold_writes(context: Any, text: str) -> bool:
 
 
 def inner_writes(context: Any, plan: Plan, names: FindNames) -> Iterator[UnmanagedWriteError]:
-    """Yield the errors for writes inside another statement, of which it is not known what they write.
+    """Yield the errors for writes inside another statement, whose rows are unknown.
 
-    :param context: of a statement that :func:`may_hold_writes`.
+    :param context: the execution context of a statement for which :func:`may_hold_writes` is true.
     """
-    # the bulk handler asks by a statement of its own which rows match, and must not write by that
+    # the DML handler selects the matching rows by a statement of its own, which must not write
     is_write = context.isinsert or context.isupdate or context.isdelete
     only_asks = MANAGED_OPTION in context.execution_options and not is_write
     if only_asks:
@@ -162,7 +163,7 @@ def inner_writes(context: Any, plan: Plan, names: FindNames) -> Iterator[Unmanag
 
 
 def inner_tables(context: Any, plan: Plan, names: FindNames) -> Iterator[tuple[Table, str]]:
-    """Yield the managed tables that the parts of a statement write, with the verb of the part."""
+    """Yield the watched tables that parts of a statement write, with the verb of the part."""
     for part in _inner_parts(context):
         table = find_table(part.table, plan, names)
         if table is not None and is_watched(part, table, plan):
@@ -183,25 +184,25 @@ def _inner_parts(context: Any) -> Iterator[Insert | Update | Delete]:
 
 def _inner_write(table: Any, verb: str) -> UnmanagedWriteError:
     return UnmanagedWriteError(
-        f"this {verb} on {table.fullname!r} is part of another statement, so that computed values cannot follow it; "
-        f"run it by itself with session.execute({verb}(...).returning(...)) and go on with what that returns, or give "
-        "System(unmanaged_dml='allow') and run system.repair() afterwards",
+        f"this {verb} on {table.fullname!r} is part of another statement, so that computed values would not be "
+        f"updated; run it separately with session.execute({verb}(...).returning(...)) and use the rows that it returns, "
+        "or set System(unmanaged_dml='allow') and run system.repair() afterwards",
         table=table.fullname,
     )
 
 
 def _of_object(source: Source, options: Mapping[str, Any]) -> bool:
-    """Whether a row is written for an object of its own, whose class is mapped to a secondary table."""
+    """Whether a row is written for an object, whose class is mapped to a secondary table."""
     mapper = source.mapper
     return mapper is not None and options.get("compiled_cache") is mapper.base_mapper._compiled_cache
 
 
 def _late_rows(element: Update | Delete, parameters: Sequence[Mapping[str, Any]], source: Source, flush: Flush) -> None:
-    """Lock and read rows of a write that nothing announced: orphans, nullified keys, post_update."""
+    """Lock and read written rows that were not known before the flush: orphans, nullified keys, post_update."""
     table = element.table
     assert isinstance(table, Table)
     key = source.key_in(table)
-    # the unit of work puts rows into one statement that write the same columns
+    # the unit of work combines rows in one statement if it writes the same columns of them
     columns = None if isinstance(element, Delete) else {table.c[name] for name in parameters[0] if name in table.c}
     expressions: Any = getattr(element, "_values", None) or {}
     if columns is not None and expressions:
@@ -217,7 +218,7 @@ def _late_rows(element: Update | Delete, parameters: Sequence[Mapping[str, Any]]
 
 
 def _names_its_rows(element: Any, table: Table, parameters: Sequence[Mapping[str, Any]], plan: Plan) -> bool:
-    """Whether parameters name the rows of an UPDATE or DELETE, as the unit of work has it."""
+    """Whether the parameters contain the keys of the rows of an UPDATE or DELETE, as in the unit of work."""
     source = plan.sources.get(table)
     if source is None or isinstance(element, Insert):
         return True
@@ -225,7 +226,7 @@ def _names_its_rows(element: Any, table: Table, parameters: Sequence[Mapping[str
 
 
 def _key_of(key: Sequence[Column[Any]], row: Mapping[str, Any]) -> Key | None:
-    # the unit of work names the key in WHERE by label in an UPDATE and by key in a DELETE
+    # the unit of work names key parameters in WHERE by label in an UPDATE and by key in a DELETE
     values = tuple(row.get(column._label or "", row.get(column.key)) for column in key)
     return None if None in values else values
 
@@ -233,7 +234,7 @@ def _key_of(key: Sequence[Column[Any]], row: Mapping[str, Any]) -> Key | None:
 def _replaced_rows(
     element: Insert | Update, table: Table, parameters: Sequence[Mapping[str, Any]], flush: Flush
 ) -> None:
-    """Read rows that SQLite deletes to make room for those of the unit of work."""
+    """Lock and read the rows that SQLite replaces by rows of the unit of work."""
     propagation, plan = flush.propagation, flush.plan
     targets = () if propagation.db.dialect.has_row_locks else replacing_targets(element, table, plan)
     rows = rows_by_column(table, parameters)
@@ -252,7 +253,7 @@ def _replaced_rows(
 
 
 def _link_rows(element: Any, parameters: Sequence[Mapping[str, Any]], source: Source, flush: Flush) -> None:
-    """Rows of a secondary table are written by the unit of work without an object of their own."""
+    """Handle rows of a secondary table, which the unit of work writes without an object of their own."""
     table = element.table
     columns = [c for c in table.columns if any(c.key in row for row in parameters)]
     if isinstance(element, Insert):

@@ -1,4 +1,4 @@
-"""Sessions that a system leaves while a savepoint is open, whose end it will not hear of."""
+"""Sessions that are detached while a savepoint is open, and so get no event when it ends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..plan import Plan, watch_of
 
 
 def leave_savepoint(session: Session, plan: Plan) -> None:
-    """Let computed values be loaded again, now and after each rollback until the transaction ends.
+    """Expire the computed attributes of a session's objects now and after each rollback in its transaction.
 
-    They were put into loaded objects by the engine: SQLAlchemy's rollback to the savepoint does not know of them.
+    The engine has set them on loaded objects, so SQLAlchemy does not restore them on a rollback to the savepoint.
     """
     if not SessionState.of(session).transaction.in_savepoint:
         return
@@ -29,7 +29,7 @@ def leave_savepoint(session: Session, plan: Plan) -> None:
         if held is not None and held() is _root_of(previous):
             _forget_computed(session, plan)
 
-    # it stays: SQLAlchemy cannot take a listener away while it calls those of an event
+    # never removed: SQLAlchemy cannot remove a listener while it calls the listeners of the event
     event.listen(session, "after_soft_rollback", after_rollback)
 
 

@@ -11,17 +11,17 @@ from sqlalchemy.engine.result import FrozenResult, IteratorResult, SimpleResultM
 from sqlalchemy.sql.dml import Insert
 
 Row = tuple[Any, ...]
-#: columns that the engine let a statement return, and their rows
+#: RETURNING columns that the engine has added to a statement, and their rows
 Returned = tuple[Sequence[Column[Any]], Sequence[Row]]
 
 
 def split_result(result: Result[Any], statement: Any, columns: Sequence[Any]) -> tuple[WriteResult, list[Row]]:
-    """Split what ``statement``, with ``columns`` added to its RETURNING, has returned.
+    """Split the result of ``statement``, to whose RETURNING ``columns`` were added.
 
-    :return: the result as the user asked for it, and the rows of ``columns``.
+    :return: the result for the application, and the rows of ``columns``.
     """
     if not statement._returning:
-        # part by part: of many rows the garbage collector would walk through every object that there is
+        # in partitions: with many rows at once the garbage collector would traverse all objects
         rows = [tuple(row) for part in result.partitions(1000) for row in part]
         return WriteResult.without_rows(result, statement, len(rows), columns, rows), rows
     frozen = result.freeze()
@@ -31,9 +31,9 @@ def split_result(result: Result[Any], statement: Any, columns: Sequence[Any]) ->
 
 
 def ask_back(statement: Any, columns: Sequence[Any], *, is_many: bool) -> Any:
-    """Return an INSERT that returns ``columns`` besides what it does already.
+    """Return an INSERT that returns ``columns`` in addition to its own RETURNING.
 
-    :param is_many: whether it is the ORM that runs it, row by row, which has no use for ``return_defaults()``.
+    :param is_many: whether the ORM runs it row by row, which does not need ``return_defaults()``.
     """
     if not statement._return_defaults:
         return statement.returning(*columns)
@@ -47,9 +47,9 @@ def ask_back(statement: Any, columns: Sequence[Any], *, is_many: bool) -> Any:
 def split_defaults(
     result: Result[Any], statement: Any, columns: Sequence[Any], given: Sequence[str]
 ) -> tuple[WriteResult, list[Row]]:
-    """Do as :func:`split_result` does for a statement with ``return_defaults()``.
+    """Split the result of a statement with ``return_defaults()``, as :func:`split_result` does.
 
-    :param given: the names of the columns for which it has parameters.
+    :param given: the names of the columns in its parameters.
     """
     found = result.all()
     names = list(result.keys())
@@ -77,16 +77,17 @@ def split_defaults(
 
 
 def buffered(result: Result[Any], statement: Any) -> WriteResult:
-    """Return the result of a statement that returns rows with all of its rows read."""
+    """Return the result of a statement that returns rows, with all rows fetched."""
     frozen = result.freeze()
     return WriteResult.of([frozen], result, statement, getattr(result, "rowcount", -1))
 
 
 class WriteResult(IteratorResult[Any]):
-    """The result of a write, with what a cursor would tell of it.
+    """The result of a write, with the attributes of a cursor result.
 
-    :ivar has_cursor: whether there would be one: the ORM tells nothing of the lists of rows that it inserts.
-    :ivar returned_defaults_rows: what an INSERT with ``return_defaults()`` has returned.
+    :ivar has_cursor: whether the attributes are available: the ORM does not provide them for lists of rows that it
+        inserts.
+    :ivar returned_defaults_rows: the rows returned by an INSERT with ``return_defaults()``.
     """
 
     def __init__(self, answer: IteratorResult[Any], original: Result[Any] | None, statement: Any, written: int) -> None:
@@ -111,8 +112,8 @@ class WriteResult(IteratorResult[Any]):
     ) -> WriteResult:
         """Return the result of a statement that returns rows.
 
-        :param parts: what was returned, by one execution or several.
-        :param width: how many columns of it were asked for.
+        :param parts: the results of its executions.
+        :param width: the number of columns that the application has requested.
         """
         whole = parts[0] if len(parts) == 1 else parts[0].with_new_rows([row for part in parts for row in part()])
         answer: Any = whole()
@@ -129,10 +130,10 @@ class WriteResult(IteratorResult[Any]):
         *,
         answer: IteratorResult[Any] | None = None,
     ) -> WriteResult:
-        """Return the result of a statement that was not asked to return rows.
+        """Return the result of a statement that was not requested to return rows.
 
-        :param columns: what the engine let it return.
-        :param answer: the rows that it has all the same.
+        :param columns: the RETURNING columns that the engine has added.
+        :param answer: rows that it returns nevertheless.
         """
         found = cls(answer or IteratorResult(SimpleResultMetaData([]), iter(())), original, statement, written)
         found._returned = (columns, rows)
@@ -143,42 +144,42 @@ class WriteResult(IteratorResult[Any]):
 
     @cached_property
     def inserted_primary_key_rows(self) -> list[Any]:
-        """The primary keys of the rows, if it was an INSERT without RETURNING."""
-        columns, rows = self._returned  # few ask, and there may be many
+        """The primary keys of the rows inserted by an INSERT without RETURNING."""
+        columns, rows = self._returned  # computed on access: rarely used, and there may be many
         places = {str(column.key): i for i, column in enumerate(columns) if column.primary_key}
         key = result_tuple(list(places))
         return [key([row[i] for i in places.values()]) for row in rows]
 
     @property
     def rowcount(self) -> int:
-        """How many rows were written."""
+        """The number of written rows."""
         if not self.has_cursor:
             raise AttributeError(name="rowcount", obj=self)
         return self._written
 
     @property
     def inserted_primary_key(self) -> Any:
-        """The primary key of the row, if it was one."""
+        """The primary key of the inserted row, if it was a single row."""
         return self.inserted_primary_key_rows[0] if len(self.inserted_primary_key_rows) == 1 else None
 
     @property
     def returned_defaults(self) -> Any:
-        """What a statement with ``return_defaults()`` has returned, if it was one row."""
+        """The row returned by a statement with ``return_defaults()``, if it was a single row."""
         rows = self.returned_defaults_rows
         return rows[0] if rows is not None and len(rows) == 1 else None
 
     def supports_sane_rowcount(self) -> bool:
-        """Whether ``rowcount`` can be relied on."""
+        """Whether ``rowcount`` is reliable."""
         return True
 
     def supports_sane_multi_rowcount(self) -> bool:
-        """Whether ``rowcount`` of several parameter sets can be relied on."""
+        """Whether ``rowcount`` is reliable for several parameter sets."""
         return True
 
     def __getattr__(self, name: str) -> Any:
-        if name == "rowcount":  # the property has refused
+        if name == "rowcount":  # the property has raised AttributeError
             raise AttributeError("'IteratorResult' object has no attribute 'rowcount'")
-        # lastrowid, context, prefetch_cols, …: of the cursor, where SQLAlchemy's own answer would have one
+        # lastrowid, context, prefetch_cols, …: attributes of the cursor result, if SQLAlchemy's own result has one
         if not name.startswith("_") and hasattr(self._original, name):
             return getattr(self._original, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

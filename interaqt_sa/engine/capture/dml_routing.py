@@ -19,12 +19,11 @@ from .upsert import Upsert
 
 
 def run_dml(dml: DMLStatement, find_statements: Callable[[], Statements]) -> Result[Any]:
-    """Run a DML statement on a watched table, with everything that follows from it.
+    """Run a DML statement on a watched table, and update all computed values that depend on it.
 
-    :param find_statements: returns those for the database in which it runs.
-
+    :param find_statements: returns the cached statements for the database in which it runs.
     :raises ComputedWriteError: if it writes a computed column.
-    :raises UnmanagedWriteError: if it is of a form that cannot be followed.
+    :raises UnmanagedWriteError: if the engine cannot follow a statement of this form.
     """
     session = dml.execution.session
     unit = WriteUnit(session)
@@ -39,7 +38,7 @@ def run_dml(dml: DMLStatement, find_statements: Callable[[], Statements]) -> Res
 def _run(bulk: Bulk) -> Result[Any]:
     statement = bulk.statement
     if isinstance(statement, Insert):
-        # DO NOTHING returns just the rows that it has inserted
+        # DO NOTHING returns only the rows that it has inserted
         updates = any(hasattr(clause, "update_values_to_set") for clause in conflict_clauses(statement))
         return Upsert(bulk).run() if updates else bulk.insert()
     if isinstance(statement, Update):

@@ -1,4 +1,4 @@
-"""A DML statement in the terms of the plan: its table, the columns that it writes, its parameter sets."""
+"""A DML statement in terms of the plan: its table, the columns that it writes, its parameter sets."""
 
 from __future__ import annotations
 
@@ -28,20 +28,19 @@ from sqlalchemy.sql.lambdas import LambdaElement
 from ...dialects.base import named
 from ...errors import UnmanagedWriteError
 
-#: elements around what is assigned to in ``SET``
+#: elements that may wrap the target of an assignment in ``SET``
 _AROUND = (Grouping, Label, Cast, TypeCoerce)
-#: value of a column of which a part is assigned to
+#: placeholder for the value of a column of which only a part is assigned
 _UNTOLD = object()
 
-# The parts of a DML statement have no public accessors: _values, _ordered_values, _multi_values, _select_names,
+# These parts of a DML statement have no public accessors: _values, _ordered_values, _multi_values, _select_names,
 # _post_values_clause; nor have annotations: _propagate_attrs.
 
 
 def dml_of(statement: Any) -> Insert | Update | Delete | None:
-    """Return the INSERT, UPDATE or DELETE that is executed as ``statement``, which may be a lambda.
+    """Return the INSERT, UPDATE or DELETE that ``statement``, possibly a lambda, executes; else ``None``.
 
-    ``select(Class).from_statement(insert(Class)…)`` loads what the DML returns, as does the DML itself that returns
-    the same entities.
+    ``select(Class).from_statement(insert(Class)…)`` is equivalent to the DML with a RETURNING of the same entities.
     """
     if isinstance(statement, LambdaElement):
         statement = statement._resolved
@@ -62,26 +61,26 @@ def _returning_entities(statement: FromStatement[Any]) -> Any:
 
 def mapper_of(statement: Any) -> Mapper[Any] | None:
     """Return the mapper of the class that a statement writes, ``None`` if it names a table."""
-    # not those of the statement: criteria on a class make no statement on a class of one on a table
+    # not the plugin subject of the statement: criteria on a class do not make a statement on a table one on a class
     subject = statement.table._propagate_attrs.get("plugin_subject")
     return getattr(subject, "mapper", None)
 
 
 def options_of(execution: ORMExecuteState) -> dict[str, Any]:
-    """Return the execution options of a statement, with what other listeners have changed so far."""
+    """Return the execution options of a statement, including the changes of other listeners so far."""
     return {**execution.execution_options, **execution.local_execution_options}
 
 
 class DMLStatement:
     """One DML statement of a session.
 
-    :param execution: how it was given to the session; ``None`` for one that goes to a connection, where rows are known
-      by columns, not by attributes.
-    :param given: the parameter set, or several.
+    :param execution: the ORM execution state; ``None`` for a statement on a connection, whose rows are named by
+        columns, not by attributes.
+    :param given: the parameter set, or a list of several.
     :param table: the table of the plan that it writes.
-    :ivar statement: as SQLAlchemy will run it.
-    :ivar target: what it calls the table: ``table`` itself, an alias, another object for it.
-    :ivar mapper: whose attributes it may name; ``None`` for a statement on a table.
+    :ivar statement: the statement as SQLAlchemy will run it.
+    :ivar target: the object that stands for the table in it: ``table`` itself, an alias or another object.
+    :ivar mapper: the mapper whose attributes it may name; ``None`` for a statement on a table.
     :ivar rows: the parameter sets, if there are several.
     :ivar parameters: the parameter set, if there is one.
     """
@@ -104,18 +103,18 @@ class DMLStatement:
         if self.mapper is not None and self.table not in self.mapper.tables:
             raise UnmanagedWriteError(
                 f"{self.mapper.class_.__name__} maps the table {self.table.fullname!r} a second time, so that computed "
-                f"values cannot follow this statement; use the class, or the Table, that the System knows",
+                f"values would not be updated by this statement; use the class, or the Table, of the System's MetaData",
                 table=self.table.fullname,
             )
 
     @classmethod
     def within(cls, execution: ORMExecuteState, statement: Insert | Update | Delete, table: Table) -> DMLStatement:
-        """Return a statement that was given to a session."""
+        """Return the DML statement for an ORM execution."""
         return cls(statement, table, execution.parameters, execution)
 
     @property
     def execution(self) -> ORMExecuteState:
-        """How the statement was given to its session."""
+        """The ORM execution state of the statement."""
         assert self._execution is not None
         return self._execution
 
@@ -126,27 +125,27 @@ class DMLStatement:
 
     @cached_property
     def rows_by_attribute(self) -> bool:
-        """Whether parameter sets name attributes of the class, and not columns."""
+        """Whether parameter sets name attributes of the class instead of columns."""
         return self.mapper is not None and self.strategy == "bulk"
 
     @cached_property
     def strategy(self) -> str:
-        """SQLAlchemy's name for the way in which the ORM runs the statement."""
+        """SQLAlchemy's ``dml_strategy`` for the statement."""
         if self._execution is None:
             return "raw"
         options = options_of(self._execution)
         kind = "insert" if isinstance(self.statement, Insert) else "update"
         chosen = getattr(options.get(f"_sa_orm_{kind}_options"), "_dml_strategy", "auto")
-        # nothing was chosen yet for a statement inside select(…).from_statement()
+        # not chosen yet for a statement inside select(…).from_statement()
         return ("bulk" if self.rows else "orm") if chosen == "auto" else str(chosen)
 
     # -- columns -----------------------------------------------------------------------------------------------
 
     def expression(self, wanted: Column[Any]) -> ColumnElement[Any]:
-        """Return ``wanted`` as a column of what the statement calls the table."""
+        """Return ``wanted`` as a column of the object that stands for the table in the statement."""
         if self.target is self.table or wanted.table is not self.table:
             return wanted
-        # another object may lack the column, or know another type
+        # another table object may lack the column, or have another type
         found: ColumnClause[Any] = column(wanted.name, wanted.type)
         found.table = self.target
         return found
@@ -156,14 +155,14 @@ class DMLStatement:
         return [self.expression(one) for one in wanted]
 
     def returned(self, wanted: Iterable[Column[Any]]) -> list[ColumnElement[Any]]:
-        """Return columns for a RETURNING, such that the application finds its own in the rows."""
+        """Return columns for a RETURNING, with names that do not conflict with those of the application."""
         found = self.expressions(wanted)
         if not self.statement._returning:
             return found
         return [one.label(named(f"c{i}")) for i, one in enumerate(found)]
 
     def name_in_rows(self, wanted: Column[Any]) -> str | None:
-        """Return the name by which parameter sets give ``wanted``; ``None`` for a column that has none."""
+        """Return the name of ``wanted`` in parameter sets; ``None`` if it has none."""
         if self.rows_by_attribute:
             mapper = self.mapper
             assert mapper is not None
@@ -174,14 +173,14 @@ class DMLStatement:
 
     @cached_property
     def each_name(self) -> Mapping[Any, Any]:
-        """Every name in the parameter sets, with the value that one of them gives it."""
+        """All names in the parameter sets, with the value of one of them."""
         return one_of_each(self.rows or [self.parameters])
 
     @cached_property
     def written(self) -> frozenset[Column[Any]]:
         """The columns that it writes by its values, its parameters or its conflict clause.
 
-        :raises UnmanagedWriteError: if it assigns to something of which no column can be told.
+        :raises UnmanagedWriteError: if it assigns to something that has no recognisable column.
         """
         found = {one for key, value in self._assignments() for one, _ in self.assigned(key, value)}
         found.update(one for one, _ in self.set_on_conflict())
@@ -191,7 +190,7 @@ class DMLStatement:
 
     @cached_property
     def untold(self) -> frozenset[Column[Any]]:
-        """Those of :attr:`written` of which it does not say the value as such: a part of a column is assigned to."""
+        """The columns of :attr:`written` whose whole value is unknown, because only a part of them is assigned."""
         pairs = (pair for key, value in self._assignments() for pair in self.assigned(key, value))
         return frozenset(column for column, value in pairs if value is _UNTOLD)
 
@@ -206,38 +205,38 @@ class DMLStatement:
         return [*ordered, *(getattr(self.statement, "_values", None) or {}).items()]
 
     def set_on_conflict(self) -> Iterator[tuple[Column[Any], Any]]:
-        """Yield what ``ON CONFLICT DO UPDATE`` assigns to columns, which it names by their keys or names."""
+        """Yield the columns, named by key or name, that ``ON CONFLICT DO UPDATE`` sets, with their values."""
         for clause in conflict_clauses(self.statement):
             for key, value in dict(getattr(clause, "update_values_to_set", ())).items():
                 yield from self._of_name(key, value) if isinstance(key, str) else self.assigned(key, value)
 
     def rows_of_values(self) -> list[Mapping[Any, Any]]:
-        """Return the rows of ``insert(…).values([…])``; those without names give the columns in order."""
+        """Return the rows of ``insert(…).values([…])``; values of rows without names belong to the columns in order."""
         rows = [row for rows in getattr(self.statement, "_multi_values", ()) for row in rows]
         columns = self.statement.table.columns
         return [row if isinstance(row, Mapping) else dict(zip(columns, row, strict=False)) for row in rows]
 
     def values(self) -> dict[Column[Any], Any]:
-        """Return what the statement gives to all of its rows."""
+        """Return the values that the statement assigns to all of its rows."""
         return _told((pair for key, given in self._pairs() for pair in self.assigned(key, given)))
 
     def given_rows(self) -> list[dict[Column[Any], Any]]:
-        """Return what each row of an INSERT gives, as far as that is told; of ``INSERT … SELECT`` nothing is."""
+        """Return the known values of each row of an INSERT; those of ``INSERT … SELECT`` are unknown."""
         fixed, listed = self.values(), self.rows_of_values()
         rows = [self.by_column(row, in_rows=not listed) for row in listed or self.rows or [self.parameters]]
-        if not self.rows_by_attribute:  # the first one says which columns are written
+        if not self.rows_by_attribute:  # the first row determines which columns are written
             rows = [{column: row[column] for column in rows[0] if column in row} for row in rows]
         return [{c: known_value(v) for c, v in {**fixed, **row}.items()} for row in rows]
 
     def by_column(self, row: Mapping[Any, Any], *, in_rows: bool) -> dict[Column[Any], Any]:
-        """Return what ``row`` gives to columns.
+        """Return the values of ``row`` by column.
 
-        :param in_rows: whether it is a parameter set, and no row of :meth:`rows_of_values`.
+        :param in_rows: whether it is a parameter set, not a row of :meth:`rows_of_values`.
         """
         return _told(pair for key, value in row.items() for pair in self.assigned(key, value, in_rows=in_rows))
 
     def assigned(self, key: Any, value: Any, *, in_rows: bool = False) -> Iterator[tuple[Column[Any], Any]]:
-        """Yield the columns, with their values, to which ``key`` assigns ``value``; none for another parameter."""
+        """Yield the columns that ``key`` assigns ``value`` to, with their values; none for other parameters."""
         if hasattr(key, "__clause_element__"):
             key = key.__clause_element__()
         if isinstance(key, str):
@@ -250,8 +249,8 @@ class DMLStatement:
             parts = [found for part in _assigned_parts(key) if (found := self._column(part)) is not None]
             if not parts:
                 raise UnmanagedWriteError(
-                    f"this {self.verb} of {self.table.fullname!r} assigns to {key}, of which it cannot be told what "
-                    "column that is; assign to the column",
+                    f"this {self.verb} of {self.table.fullname!r} assigns to {key}, whose column cannot be "
+                    "determined; assign to the column",
                     table=self.table.fullname,
                 )
             yield from ((part, _UNTOLD) for part in parts)
@@ -264,7 +263,7 @@ class DMLStatement:
             if isinstance(held, Column):
                 yield held, value
             return
-        # a composite, a synonym or a hybrid stands for other attributes
+        # a composite, a synonym or a hybrid represents other attributes
         attribute: Any = getattr(mapper.class_, name, None)
         setter = attribute._bulk_dml_setter(name) if in_rows and hasattr(attribute, "_bulk_dml_setter") else None
         if setter is not None:
@@ -287,10 +286,10 @@ class DMLStatement:
             yield own, value
 
     def _column(self, found: ColumnClause[Any]) -> Column[Any] | None:
-        """Return the column of the plan that ``found`` is."""
+        """Return the column of the plan that corresponds to ``found``."""
         table: Any = found.table
         if isinstance(table, Table) and table.metadata is self.table.metadata:
-            # of a class with joined inheritance the column may lie in another table
+            # with joined inheritance the column may be in another table
             own = self.table.metadata.tables[table.key].c.get(found.key)
             if own is not None:
                 return own
@@ -300,14 +299,14 @@ class DMLStatement:
 
 
 def conflict_clauses(statement: Any) -> Sequence[Any]:
-    """Return the ON CONFLICT clauses of an INSERT, of which SQLite takes several."""
+    """Return the ON CONFLICT clauses of an INSERT; SQLite allows several."""
     found = getattr(statement, "_post_values_clause", None)
     parts = () if found is None else getattr(found, "clauses", (found,))
     return [part for part in parts if hasattr(part, "inferred_target_elements")]
 
 
 def known_value(value: Any) -> Any:
-    """Return a value that a statement holds as a parameter as such."""
+    """Return a value of a statement, without the bound parameter around it."""
     if hasattr(value, "__clause_element__"):
         value = value.__clause_element__()
     if isinstance(value, BindParameter) and value.callable is None and not value.required:
@@ -316,7 +315,7 @@ def known_value(value: Any) -> Any:
 
 
 def one_of_each(rows: Sequence[Mapping[Any, Any]]) -> Mapping[Any, Any]:
-    """Return every name that ``rows`` give, with the value of one of them."""
+    """Return all names in ``rows``, with the value of one of the rows."""
     merged: dict[Any, Any] = {}
     for row in rows:
         merged.update(row)
@@ -340,5 +339,5 @@ def _assigned_parts(target: Any) -> Iterator[ColumnClause[Any]]:
     elif isinstance(target, BinaryExpression) and target.operator in (operators.getitem, operators.json_getitem_op):
         yield from _assigned_parts(target.left)
     else:
-        # attributes of composite types, and what others have made up
+        # attributes of composite types, and custom elements
         yield from (part for part in visitors.iterate(target) if isinstance(part, ColumnClause))

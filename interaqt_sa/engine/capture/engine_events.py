@@ -19,7 +19,7 @@ _LOCK = Lock()
 
 
 class StatementObserver(Protocol):
-    """Take part in the statements of an engine."""
+    """Receives the statements of an engine."""
 
     @property
     def metadata(self) -> MetaData:
@@ -27,25 +27,25 @@ class StatementObserver(Protocol):
         ...
 
     def attends(self, connection: Connection) -> bool:
-        """Return whether an attached session uses the connection."""
+        """Whether an attached session uses the connection."""
         ...
 
     def before_write(
         self, connection: Connection, element: Any, parameters: Any, options: Mapping[str, Any], *, attended: bool
     ) -> Any:
-        """Take part in an INSERT, UPDATE or DELETE, and return what is run; ``attended``: by an attached session."""
+        """Handle an INSERT, UPDATE or DELETE; return the statement to run. ``attended``: by an attached session."""
         ...
 
     def before_inner_writes(self, connection: Connection, context: Any, text: str, *, attended: bool) -> None:
-        """Take part in a statement that may hold another one that writes."""
+        """Handle a statement that may contain another one that writes."""
         ...
 
     def replaced(self, connection: Connection, seen: Any, parameters: Any, context: Any, *, attended: bool) -> None:
-        """Take part in a statement in the place of ``seen``, or hear of it."""
+        """Handle a statement that a listener has executed instead of ``seen``."""
         ...
 
     def changed_text(self, connection: Connection, context: Any, text: str) -> None:
-        """Hear of a statement that was executed with another text than it had."""
+        """Handle a statement whose text a listener has changed."""
         ...
 
     def savepoint(self, connection: Connection, name: str | None) -> None: ...
@@ -56,16 +56,16 @@ class StatementObserver(Protocol):
 
 
 class EngineEvents:
-    """The listener of one engine; it keeps no system alive."""
+    """The listener of one engine; it holds only weak references to systems."""
 
     def __init__(self) -> None:
-        # replaced and never changed, because other threads may be reading it
+        # replaced, never modified, because other threads may be reading it
         self._observers: tuple[ref[StatementObserver], ...] = ()
         self._seen: WeakKeyDictionary[Connection, SeenStatements] = WeakKeyDictionary()
 
     @classmethod
     def listen(cls, engine: Engine, observer: StatementObserver) -> None:
-        """Let ``observer`` take part in the statements of ``engine``."""
+        """Pass the statements of ``engine`` to ``observer``."""
         with _LOCK:
             found = cls._of(engine)
             if found is None:
@@ -77,7 +77,7 @@ class EngineEvents:
 
     @classmethod
     def remove(cls, engine: Engine, observer: StatementObserver) -> None:
-        """Undo :meth:`listen`; the last one leaves nothing on the engine."""
+        """Undo :meth:`listen`; with the last observer all listeners are removed from the engine."""
         with _LOCK:
             found = cls._of(engine)
             if found is None:
@@ -94,7 +94,7 @@ class EngineEvents:
 
     def _listeners(self) -> list[tuple[str, Any, dict[str, bool]]]:
         return [
-            # retval: otherwise SQLAlchemy wraps the listener in another function, for each statement
+            # retval: otherwise SQLAlchemy calls the listener through a wrapper, for each statement
             ("before_execute", self._before_execute, {"retval": True}),
             ("before_cursor_execute", self._before_cursor_execute, {"retval": True}),
             ("after_cursor_execute", self._after_cursor_execute, {}),
@@ -108,12 +108,12 @@ class EngineEvents:
         return [observer for held in self._observers if (observer := held()) is not None]
 
     def _only(self) -> StatementObserver | None:
-        """Return the observer if there is one, as nearly always."""
+        """Return the observer if there is only one, the usual case."""
         observers = self._observers
         return observers[0]() if len(observers) == 1 else None
 
     def _divided(self, connection: Connection) -> tuple[list[StatementObserver], list[StatementObserver]]:
-        """Return who attends the connection, and for each MetaData without one the system attached last."""
+        """Return the observers attached to the connection, and for each other MetaData the last observer."""
         alive = self._alive()
         attending = [observer for observer in alive if observer.attends(connection)]
         attended = {observer.metadata for observer in attending}
@@ -123,7 +123,7 @@ class EngineEvents:
     def _before_execute(
         self, connection: Connection, element: Any, multiparams: Any, params: Any, options: Mapping[str, Any]
     ) -> tuple[Any, Any, Any]:
-        statement = getattr(element, "statement", element)  # of what was compiled before; of DDL it is text
+        statement = getattr(element, "statement", element)  # of a compiled statement; of DDL it is text
         if getattr(statement, "is_dml", False):
             rows = multiparams or [params]
             if (only := self._only()) is not None:
@@ -158,7 +158,7 @@ class EngineEvents:
         return text, parameters
 
     def _compare(self, connection: Connection, context: Any) -> None:
-        """Compare a statement with what was seen of it, and with what the engine meant to run."""
+        """Compare a statement with the one that was handled, and with the one that the engine has executed."""
         if context.compiled is None:
             return
         final = context.invoked_statement
@@ -168,7 +168,7 @@ class EngineEvents:
             return
         seen = self._seen[connection].take(final) if connection in self._seen else None
         attending, others = self._divided(connection)
-        if isinstance(own, tuple):  # a statement of the session with everything that follows from it
+        if isinstance(own, tuple):  # a DML statement of a session that the engine runs
             seen = own
         elif own is not None:
             if not is_untouched(context):
@@ -187,7 +187,7 @@ class EngineEvents:
         self, connection: Connection, cursor: Any, text: str, parameters: Any, context: Any, executemany: bool
     ) -> None:
         seen = getattr(context, "interaqt_sa_text", None)
-        # SQLAlchemy 2.0 tells of an INSERT in batches by the text that it had before it was made into batches
+        # SQLAlchemy 2.0 passes the text of a batched INSERT from before the batches are built
         if seen is None or seen is text or text == context.statement:
             return
         if same_text(seen) != same_text(text):
@@ -212,5 +212,5 @@ class EngineEvents:
 
 
 def _compiled_like(statement: Any, compiled: Any, connection: Connection) -> Any:
-    """Compile a statement that takes the place of one that the application has compiled."""
+    """Compile the replacement of a statement that the application has compiled."""
     return statement.compile(dialect=connection.dialect, column_keys=compiled.column_keys)

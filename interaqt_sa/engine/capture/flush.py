@@ -53,35 +53,35 @@ class Flush:
         self.switches = RowSwitches(self.propagation)
         self._touched: dict[Source, Touched] = {}
         self._classes: dict[tuple[Source, Key], Mapper[Any]] = {}
-        #: rows that others refer to, by their base table
+        #: written rows that others refer to, by their base table
         self._referred: dict[Table, Rows] = {}
         self._changed: list[tuple[Any, Watch]] = []
         self._new: list[tuple[Any, Watch]] = []
         self._hosts: dict[Source, dict[Key, None]] = {}
         self._changed_hosts: list[object] = []
         self._rekeyed: list[tuple[Any, Watch, Source]] = []
-        #: objects, by id, whose foreign keys the unit of work sets from a collection
+        #: ids of objects whose foreign keys the unit of work sets from a collection
         self._carried: set[int] = set()
         self._renamed: list[tuple[Any, Mapper[Any], Source]] = []
-        #: with the columns whose changes were prepared for; ``None``: all
+        #: with the columns whose changes are prepared for; ``None``: all columns
         self._seen: dict[tuple[Source, Key], set[Any] | None] = {}
         self._inserted: dict[Source, dict[Key, None]] = {}
         self._late: dict[Source, dict[Key, frozenset[Any] | None]] = {}
         self._links: list[tuple[Source, list[Any], list[dict[str, Any]]]] = []
         self._others = Others(self.propagation)
         self._replaced: dict[Source, dict[Key, None]] = {}
-        #: whether memory holds what was written, as far as it holds anything
+        #: whether loaded values are the written ones
         self._is_sure = True
-        #: states that machines have given to new rows
+        #: states that state machines have assigned to new rows
         self._started: dict[Column[Any], list[Any]] = {}
 
     # -- before ------------------------------------------------------------------------------------------------
 
     def before(self, orphans: Iterable[object] = (), only: Iterable[object] | None = None) -> None:
-        """Collect a superset of the rows that the flush will write, lock them and read what they contribute.
+        """Collect a superset of the rows that the flush will write, lock them and read their contributions.
 
-        :param orphans: what it may delete besides ``session.deleted``; see :func:`.find_orphans`.
-        :param only: the objects that the application flushes, if it does not flush all.
+        :param orphans: objects that it may delete besides ``session.deleted``; see :func:`.find_orphans`.
+        :param only: the objects passed to ``session.flush()``, if there are any.
         """
         chosen = with_members(only) if only else None
         new, dirty, deleted = (
@@ -98,10 +98,10 @@ class Flush:
         for instance in orphans:
             self._collect_deleted(instance)
             if (watch := watch_of(self.plan, type(instance))) is not None:
-                self._changed.append((instance, watch))  # unless it has found another parent
+                self._changed.append((instance, watch))  # unless it has another parent by now
         self.switches.before_flush(self._new)
         for source in {watch.source for _, watch in self._new if watch.source is not None}:
-            self.propagation.db.connection(source)  # refuses what cannot be kept true before anything is written
+            self.propagation.db.connection(source)  # raises before any write if values cannot be maintained
         if self._referred:
             self.written.find_dependents(self._referred, self._touched)
             for table, referred in self._referred.items():
@@ -131,7 +131,7 @@ class Flush:
             raise
 
     def _add_known(self, locks: LockPass) -> None:
-        """Add the rows to which new and changed objects refer, as far as memory knows."""
+        """Add the rows that new and changed objects refer to, as far as they are known in memory."""
         if self._new or self._touched:
             for source, keys in self._hosts.items():
                 for key in keys:
@@ -223,7 +223,7 @@ class Flush:
         self._collect_members(instance, watch, instance_state(instance).committed_state)
 
     def _collect_members(self, instance: object, watch: Watch, changed: Iterable[str]) -> None:
-        """Collect the members of changed collections: without a backref they are not in ``session.dirty``."""
+        """Collect the members of changed collections, which without a backref are missing in ``session.dirty``."""
         for name in watch.collections.intersection(changed):
             relationship = watch.mapper.relationships[name]
             history = get_history(instance, name, passive=PASSIVE_NO_INITIALIZE)
@@ -240,7 +240,7 @@ class Flush:
                     member_watch.source, identity_of(state), Lock.UPDATE if leaves else Lock.NO_KEY_UPDATE, columns
                 )
                 self._classes[member_watch.source, identity_of(state)] = self.events.class_of(state)
-                if leaves:  # the flush will delete it, unless it has found another parent
+                if leaves:  # the flush will delete it, unless it has another parent by then
                     self._note_referred(member_watch, identity_of(state), None)
                 self._changed.append((member, member_watch))
 
@@ -250,7 +250,7 @@ class Flush:
         self._referred.setdefault(table, {})[key] = changes
 
     def _tell_of(self, instance: object, columns: Iterable[Any] | None, changed: set[str] | None = None) -> None:
-        """Let a row that nothing is computed from be told as well, if all are."""
+        """Add a row of a table without computations, if the events of all rows are wanted."""
         state = instance_state(instance)
         source = self.events.source_to_tell(state.mapper)
         if source is not None:
@@ -265,7 +265,7 @@ class Flush:
         if source.host is not None and columns is not None:
             self._hosts.setdefault(source, {})[key] = None
 
-    # -- while -------------------------------------------------------------------------------------------------
+    # -- during ------------------------------------------------------------------------------------------------
 
     def unseen(self, source: Source, keys: Iterable[Key], columns: set[Any] | None) -> list[Key]:
         """Return the rows that are not locked and read yet, or not for changes of all ``columns``."""
@@ -278,16 +278,16 @@ class Flush:
         return columns is not None and columns & source.inputs <= seen
 
     def started(self, column: Column[Any]) -> list[Any]:
-        """Return the states in ``column`` with which machines let new rows begin."""
+        """Return the initial states that state machines have assigned to ``column`` of new rows."""
         return [*self._started.get(column, ()), *self.switches.started.get(column, ())]
 
     def hears(self, source: Source) -> bool:
-        """Whether events of rows are waited for."""
+        """Whether the events of rows of ``source`` are wanted."""
         mutations = self.propagation.mutations
         return source.mapper is not None and mutations is not None and mutations.wanted(source.mapper)
 
     def late(self, source: Source, keys: Iterable[Key], columns: set[Any] | None, lock: Lock) -> None:
-        """Lock and read rows that are written although nothing announced it, or not all of it."""
+        """Lock and read written rows that were not known before the flush, or not with these columns."""
         if unseen := self.unseen(source, keys, columns):
             self._bracket.open(Write({source: Touched(dict.fromkeys(unseen, lock), columns)}))
             for key in unseen:
@@ -296,7 +296,7 @@ class Flush:
             self._note_late(source, unseen, columns)
 
     def delete_late(self, source: Source, keys: Sequence[Key]) -> None:
-        """Lock and read rows that are deleted although nothing announced it, and those that go with them."""
+        """Lock and read deleted rows that were not known before the flush, and the rows deleted with them."""
         touched: dict[Source, Touched] = {}
         if source.table in self.plan.sources:
             touched[source] = Touched(dict.fromkeys(keys, Lock.UPDATE), None)
@@ -317,9 +317,9 @@ class Flush:
             rows[key] = None if columns is None or before is None else before | columns
 
     def written_by_statement(self, source: Source, keys: Iterable[Key], columns: set[Any] | None, lock: Lock) -> None:
-        """Lock and read rows that a statement of the application writes while the flush runs.
+        """Lock and read rows that a statement of the application writes during the flush.
 
-        :param columns: what it changes; ``None`` if the rows go.
+        :param columns: the columns that it changes; ``None`` if it deletes the rows.
         """
         mine = self._new_keys(source)
         written = list(keys)
@@ -327,9 +327,9 @@ class Flush:
         self._note_late(source, written, columns)
 
     def inserted_by_statement(self, source: Source, keys: Iterable[Key]) -> None:
-        """Note rows that a statement of the application is about to insert while the flush runs.
+        """Record rows that a statement of the application is about to insert during the flush.
 
-        Some may be there already, so that the statement will fail, or may have been until the flush has deleted them.
+        Some keys may exist already, so that the statement will fail, or belong to rows that the flush has deleted.
         """
         fresh = dict.fromkeys(keys)
         again = [key for key in fresh if self._seen.get((source, key), _UNSEEN) is None]
@@ -346,17 +346,17 @@ class Flush:
         self._inserted.setdefault(source, {}).update(fresh)
 
     def _new_keys(self, source: Source) -> set[Key]:
-        """Return the keys of the rows that the flush has inserted so far: they have contributed nothing yet."""
+        """Return the keys of the rows that the flush has inserted so far, which have not contributed yet."""
         keys = {tuple(w.mapper.primary_key_from_instance(i)) for i, w in self._new if w.source is source}
         return keys | self._inserted.get(source, {}).keys()
 
     def replaces(self, source: Source, keys: Iterable[Key]) -> None:
-        """Note rows that the database deletes to make room; a new one with the same key begins with no members."""
+        """Record rows that the database replaces; a new row with the same key starts without members."""
         self.late(source, keys, None, Lock.UPDATE)
         self._replaced.setdefault(source, {}).update(dict.fromkeys(keys))
 
     def insert_links(self, source: Source, columns: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
-        """Note rows that the unit of work is about to write into a secondary table."""
+        """Record rows that the unit of work is about to write into a secondary table."""
         self._links.append((source, list(columns), [dict(row) for row in rows]))
 
     def _apply_links(self) -> None:
@@ -371,7 +371,7 @@ class Flush:
     # -- after -------------------------------------------------------------------------------------------------
 
     def after(self, running: RunningFlush[Flush]) -> None:
-        """Apply what the flush changed."""
+        """Apply the deltas of the flush and publish its events."""
         propagation = self.propagation
         self._is_sure = not running.runs_code(self._any_connection())
         if not self._is_sure:
@@ -405,7 +405,7 @@ class Flush:
         for instance, mapper, source in self._renamed:
             self._note_key(instance, mapper, source)
         self.written.follow()
-        # no statement of which only the database knows all
+        # only if no statement was executed whose result is known to the database alone
         if self._is_sure and not (self._late or self._inserted or self._replaced):
             self.foretold.tell(running.context)
         self.events.after(running.context, trusts_memory=self._is_sure)

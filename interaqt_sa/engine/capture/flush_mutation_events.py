@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-#: types that round, pad or convert
+#: types that round, pad or convert values
 _CHANGED_BY_STORING = (Numeric, Float, CHAR, TypeDecorator)
 
 
 class FlushEvents:
-    """Tells what a flush has changed, to those who wait for it; all of it as the database has it."""
+    """Publishes the changes of a flush to the listener, with the values stored in the database."""
 
     def __init__(self, propagation: Propagation, mutations: Mutations, written: WrittenRows) -> None:
         self._propagation = propagation
@@ -36,32 +36,32 @@ class FlushEvents:
         self._written = written
         self._session = propagation.db.session
         self._plan = propagation.db.statements.plan
-        #: the objects that the flush will insert; whatever listeners do about them meanwhile
+        #: the objects that the flush will insert, even if listeners expunge them meanwhile
         self.new: list[Any] = []
 
     def class_of(self, state: InstanceState[Any]) -> Mapper[Any]:
-        """Return the class by which a row is looked for before and after the flush."""
+        """Return the class under which a row is read before and after the flush."""
         base = state.mapper.base_mapper
         if _changes_class(state.mapper, state.committed_state) and self._mutations.has_reactions(base):
             return base
         return state.mapper
 
     def source_to_tell(self, mapper: Mapper[Any]) -> Source | None:
-        """Return the source of a class whose events are waited for, ``None`` if they are not."""
+        """Return the source of a class whose events are wanted, else ``None``."""
         table = mapper.base_mapper.local_table
         if not isinstance(table, Table) or not self._is_ours(mapper):
             return None
         if not is_kept_with(self._session, self._plan, mapper):
-            return None  # what is kept in another database is not followed
+            return None  # writes to other databases are not followed
         return self._plan.sources.get(table) or self._propagation.db.statements.unwatched(table, mapper.base_mapper)
 
     def after(self, context: Any, *, trusts_memory: bool) -> None:
-        """Say what happened.
+        """Publish the events of the flush.
 
-        :param context: SQLAlchemy's unit of work.
-        :param trusts_memory: whether new objects hold what was written.
+        :param context: SQLAlchemy's ``UOWTransaction``.
+        :param trusts_memory: whether new objects hold the written values.
         """
-        self._written.tell_rekeyed()  # new rows may have the keys that others had
+        self._written.tell_rekeyed()  # first: new rows may have the former keys of other rows
         for mapper, instances in self._inserted(context).items():
             self._mutations.created(mapper, self._created_rows(mapper, instances, trusts_memory=trusts_memory))
         self._written.tell()
@@ -76,7 +76,7 @@ class FlushEvents:
         return found
 
     def _replaces(self, mapper: Mapper[Any], instance: object) -> bool:
-        """Whether an object took the place of a deleted one: the unit of work has made one UPDATE of it."""
+        """Whether an object has replaced a deleted one, so that the unit of work wrote an UPDATE."""
         if self._written.is_empty:
             return False
         source = self.source_to_tell(mapper)
@@ -114,7 +114,7 @@ def _loaded(mapper: Mapper[Any], values: Mapping[str, Any]) -> Row:
 
 
 def _is_whole(mapper: Mapper[Any], row: Row) -> bool:
-    """Whether memory has all of a new row, as it is stored."""
+    """Whether the loaded values of a new row are complete and equal to the stored ones."""
     for prop in mapper.column_attrs:
         column = prop.columns[0]
         if not isinstance(column, Column):
@@ -127,7 +127,7 @@ def _is_whole(mapper: Mapper[Any], row: Row) -> bool:
 
 
 def _may_be_changed(type_: TypeEngine[Any]) -> bool:
-    """Whether the database may store something else than Python holds."""
+    """Whether the database may store a value other than Python's."""
     kinds = (type_, *type_._variant_mapping.values())
     if not all(type(kind).__module__.startswith("sqlalchemy.") for kind in kinds):
         return True

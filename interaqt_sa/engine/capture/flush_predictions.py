@@ -1,7 +1,7 @@
-"""Predict the rows that a flush writes, where that is certain without reading them back.
+"""Predict the rows that a flush writes, where this is certain without reading them back.
 
-The row as it was before is read from the database, under the lock. What the unit of work has changed in it is known
-from the object, unless the database may store something else, or code of the application has taken part in the flush.
+The old row is read from the database, under the lock. The changes of the unit of work are known from the object, unless
+the database may store other values, or code of the application takes part in the flush.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ForetoldRows:
-    """Objects of one flush that will be updated or deleted."""
+    """The objects of one flush that will be updated or deleted."""
 
     def __init__(self, propagation: Propagation, written: WrittenRows) -> None:
         self._propagation = propagation
@@ -33,22 +33,22 @@ class ForetoldRows:
         self._deleted: list[tuple[Source, InstanceState[Any]]] = []
 
     def update(self, source: Source, state: InstanceState[Any], changed: set[str]) -> None:
-        """Note an object of which attributes ``changed`` will be written."""
+        """Record an object whose attributes ``changed`` will be written."""
         self._updated.append((source, state, changed))
 
     def delete(self, source: Source, state: InstanceState[Any]) -> None:
-        """Note an object whose row will be deleted."""
+        """Record an object whose row will be deleted."""
         self._deleted.append((source, state))
 
     def tell(self, flush_context: Any) -> None:
-        """Say what has become of those rows of which it is certain.
+        """Pass on the new images of the rows that can be predicted.
 
-        :param flush_context: of SQLAlchemy, which knows for which objects it has written what.
+        :param flush_context: SQLAlchemy's ``UOWTransaction``, with the state of each written object.
         """
         states: Mapping[InstanceState[Any], tuple[bool, bool]] = flush_context.states
         for source, state, changed in self._updated:
             old = self._written.remembered(source, state.mapper, identity_of(state))
-            # the second says that nothing was written for the object itself
+            # the second item is true if nothing was written for the object itself
             if old is not None and states.get(state) == (False, False) and self._is_plain(source, state.mapper):
                 new = _written_row(state, changed, old, self._columns(state.mapper))
                 if new is not None:
@@ -67,10 +67,10 @@ class ForetoldRows:
         return plain and not has_triggers(self._propagation.db, source, mapper)
 
     def _has_plain_rows(self, source: Source, mapper: Mapper[Any]) -> bool:
-        """Whether nothing but an assignment to an attribute changes a row, as far as the mapping says."""
+        """Whether, according to the mapping, only assignments to attributes change a row."""
         plan = self._statements.plan
         return (
-            plan.sources.get(source.table) is source  # statements on other tables are not seen
+            plan.sources.get(source.table) is source  # statements on other tables are not watched
             and not source.same_row
             and mapper.base_mapper is mapper
             and mapper.polymorphic_on is None
@@ -84,13 +84,13 @@ class ForetoldRows:
 def _written_row(
     state: InstanceState[Any], expected: set[str], old: Mapping[str, Any], columns: Mapping[str, Column[Any]]
 ) -> dict[str, Any] | None:
-    """Return a row that was updated; ``None`` if only the database knows it.
+    """Return the new image of an updated row; ``None`` if it is known only to the database.
 
-    :param expected: attributes that were changed before the flush.
+    :param expected: the attributes that were changed before the flush.
     """
     changed = changed_attributes(state)
     if not expected <= changed or not state.expired_attributes.isdisjoint(columns):
-        return None  # SQLAlchemy leaves to a later read what it has written as an expression
+        return None  # SQLAlchemy expires attributes that it has written as SQL expressions
     row = dict(old)
     for name in changed & columns.keys():
         row[name] = stored_form(state.dict.get(name, UNKNOWN), columns[name])

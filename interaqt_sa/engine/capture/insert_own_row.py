@@ -1,7 +1,7 @@
-"""Insert one row for the package itself: by Core where no mapper event can tell the difference, else by the ORM.
+"""Insert one row for the package itself: by Core if no mapper event can tell the difference, else by the ORM.
 
-A flush of one object costs several times as much as its INSERT. It is needed where the class, the mapper or the session
-has code of the application that takes part in it.
+A flush of one object costs several times as much as its INSERT. It is needed only if the class, the mapper or the
+session runs code of the application.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ..sql.statement_cache import Statements
 
 
 def add_row(session: Session, statements: Statements, mapper: Mapper[Any], values: Mapping[str, Any]) -> None:
-    """Add a row, and let what is computed from it follow.
+    """Insert a row, and update the computed values that depend on it.
 
-    :param values: what the constructor of the mapped class would get.
+    :param values: keyword arguments of the constructor of the mapped class.
     """
     session.flush()
     given = _plain_values(statements, mapper, values)
@@ -47,16 +47,16 @@ def add_row(session: Session, statements: Statements, mapper: Mapper[Any], value
 
 
 def _shares_engine(session: Session, statements: Statements, mapper: Mapper[Any]) -> bool:
-    """Whether the row goes where computed values are kept."""
+    """Whether the row is written to the database with the computed values."""
     return session.get_bind(mapper=statements.plan.mapper or mapper) is session.get_bind(mapper=mapper)
 
 
 def _takes_part(session: Session, mapper: Mapper[Any]) -> bool:
-    """Whether code of the application hears of new objects."""
+    """Whether listeners of the application receive new objects."""
     heard: Any = session.dispatch
     of_class: Any = mapper.class_manager.dispatch
     return bool(
-        len(heard.before_flush) > 1  # one is the engine's
+        len(heard.before_flush) > 1  # one belongs to the engine
         or len(heard.after_flush) > 1
         or len(heard.after_flush_postexec) > 1
         or heard.before_attach
@@ -66,26 +66,26 @@ def _takes_part(session: Session, mapper: Mapper[Any]) -> bool:
         or mapper.dispatch.before_insert
         or mapper.dispatch.after_insert
         or any(mapper.class_manager[prop.key].dispatch.set for prop in mapper.column_attrs)
-        or len(of_class.init) > 1  # one is the mapper's
+        or len(of_class.init) > 1  # one belongs to the mapper
     )
 
 
 def _plain_values(statements: Statements, mapper: Mapper[Any], values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the values that the unit of work would write; ``None`` if only it knows."""
+    """Return the values that the unit of work would write; ``None`` if they cannot be determined."""
     known = statements.cached(("plain columns", mapper), lambda: _plain_columns(mapper))
     given: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known or isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):
             return None
-        if value is not None or known[name]:  # None is left out, so that the column has its default
+        if value is not None or known[name]:  # None is omitted, so that the column gets its default
             given[name] = value
     return given or None
 
 
 def _plain_columns(mapper: Mapper[Any]) -> dict[str, bool]:
-    """Return the attributes that are nothing but columns, and whether None is a value for them.
+    """Return the attributes that are plain columns, and whether None is stored as a value of each.
 
-    None at all if the class has code of its own, or its rows are written to several tables.
+    Empty if the class has code of its own, or its rows are written to several tables.
     """
     manager: Any = mapper.class_manager
     if (

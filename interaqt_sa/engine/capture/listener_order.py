@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import ORMExecuteState
 
-# SQLAlchemy calls listeners in the order of their registration, and offers no event that comes after all of them.
+# SQLAlchemy calls listeners in the order of their registration, and has no event after the last of them.
 
 
 def is_last(listeners: Iterable[Any], own: Any) -> bool:
@@ -22,21 +22,21 @@ def is_last(listeners: Iterable[Any], own: Any) -> bool:
 
 
 def run_first(flush_context: Any, work: Callable[[], None]) -> None:
-    """Call ``work`` once all listeners to ``before_flush`` have been called, before the unit of work begins.
+    """Call ``work`` after all listeners to ``before_flush``, before the unit of work begins.
 
-    It is called only if there is something to write. An error rolls the transaction back, as errors of a flush do.
+    It is called only if there is something to write. An error rolls the transaction back, like any error of a flush.
     """
     flush_context.presort_actions.setdefault(("interaqt_sa", id(work)), _Once(work))
 
 
 class _Once:
-    """A step in which the unit of work finds out what there is to do, run before those of the mappers."""
+    """A presort action of the unit of work, run before those of the mappers."""
 
     def __init__(self, work: Callable[[], None]) -> None:
         self._work: Callable[[], None] | None = work
 
     def execute(self, flush_context: Any) -> bool:
-        """Run it; return whether other steps have to be asked again, as SQLAlchemy wants to know."""
+        """Call the function once; return whether other presort actions have to run again."""
         work, self._work = self._work, None
         if work is not None:
             work()
@@ -46,7 +46,7 @@ class _Once:
 def go_last(execution: ORMExecuteState, own: Any) -> bool:
     """Move ``own`` behind the other listeners to ``do_orm_execute``; return whether there were any behind it.
 
-    Then the caller invokes the statement, and is called again with what the other listeners have made of it.
+    If so, the caller invokes the statement, and is called again with the statement of the other listeners.
     """
     if all(_is_ours(listener, own) for listener in execution._remaining_events()):
         return False

@@ -67,17 +67,17 @@ class Bulk:
         self.propagation = start_propagation(session, statements, Memory(session, statements.plan), options)
         self._reading = {**options, **_MANAGED}
         self.mapper: Mapper[Any] | None = dml.mapper or self.source.mapper
-        self.propagation.db.connection(self.source)  # refuses what cannot be kept true before anything is written
+        self.propagation.db.connection(self.source)  # raises before any write if values cannot be maintained
         self.given = Given(self.dml, self.propagation, self.source, self.mapper)
         self._bracket = WriteBracket(self.propagation)
 
     @property
     def key(self) -> Sequence[Column[Any]]:
-        """The columns of the table by which its rows are known."""
+        """The columns that identify rows of the table."""
         return self.source.key_in(self.table)
 
     def key_is_in(self, keys: Sequence[Key]) -> ColumnElement[bool]:
-        """Return the criterion that a row of the statement's table has one of ``keys``."""
+        """Return the criterion that the key of a row of the statement's table is one of ``keys``."""
         shape = tuple((f"p{i}", c.type) for i, c in enumerate(self.key))
         dialect = self.propagation.db.dialect
         return dialect.contains(self.dml.expressions(self.key), "locked", shape, dialect.pack("locked", shape, keys))
@@ -85,13 +85,13 @@ class Bulk:
     # -- INSERT ------------------------------------------------------------------------------------------------
 
     def insert(self) -> Result[Any]:
-        """Insert, and let the new rows contribute."""
+        """Run an INSERT, and add the contributions of the new rows."""
         mapper = self.dml.mapper
         gone = self._make_room_for_new()
         self.given.locks({}, self.given.inserted()).run()
         columns = returned_columns(self.propagation, self.source, self.tables)
         self.protect(None)
-        # the ORM would add nothing but the work of each row
+        # the ORM would add only the overhead of each row
         plain = insert(self.table) if mapper is not None and self._is_plain(mapper) else self.statement
         statement = ask_back(plain, self._asked(columns), is_many=self.dml.rows_by_attribute)
         result = self._invoke(statement)
@@ -107,26 +107,26 @@ class Bulk:
         return answer
 
     def run(self) -> None:
-        """Let everything follow."""
+        """Apply the pending deltas and all that depends on them."""
         run_agenda(self.propagation)
 
     @property
     def tables(self) -> Sequence[Table]:
-        """The tables that an INSERT writes: several for rows of a class with joined inheritance."""
+        """The tables that an INSERT writes: several for a class with joined inheritance."""
         mapper = self.dml.mapper
         if mapper is None or not self.dml.rows_by_attribute:
             return (self.table,)
         return [self.table, *(t for t in mapper.tables if isinstance(t, Table) and t is not self.table)]
 
     def _asked(self, columns: Sequence[Column[Any]]) -> Sequence[Any]:
-        """Return ``columns`` as RETURNING may name them: attributes where the ORM writes several tables."""
+        """Return ``columns`` in the form for RETURNING: attributes if the ORM writes several tables."""
         mapper = self.dml.mapper
         if mapper is None or len(self.tables) == 1:
             return self.dml.returned(columns)
         return [mapper.get_property_by_column(column).class_attribute for column in columns]
 
     def _is_plain(self, mapper: Mapper[Any]) -> bool:
-        """Whether it is a bare ``insert(Class)``, with rows that are columns of one table just as they stand."""
+        """Whether it is a bare ``insert(Class)`` whose rows are unmodified columns of one table."""
         rows = self.dml.rows
         if not rows or not vars(self.statement).keys() <= _BARE:
             return False
@@ -136,7 +136,7 @@ class Bulk:
         columns = {name: mapper.columns.get(name) for name in names}
         if not all(column is not None and column is self.table.c.get(name) for name, column in columns.items()):
             return False
-        # the ORM sorts rows by the attributes that they give, and leaves out None
+        # the ORM groups rows by their attributes, and omits None
         if not all(row.keys() == names for row in rows):
             return False
         return not any(NoneType in set(map(type, map(itemgetter(name), rows))) for name in names)
@@ -144,16 +144,16 @@ class Bulk:
     def count_new(
         self, columns: Sequence[Column[Any]], returned: Sequence[tuple[Any, ...]], replaced: Sequence[Key] = ()
     ) -> None:
-        """Let new rows contribute, and tell who listens.
+        """Add the contributions of new rows, and publish the rows.
 
-        :param replaced: rows that were deleted to make room; one that is new by the same key was changed.
+        :param replaced: keys of replaced rows; a new row with such a key is published as an update.
         """
         keys = count_inserted(self.propagation, self.source, self.tables, columns, returned)
         self._start_machines(keys)
         mapper, mutations = self._heard(), self.propagation.mutations
         if replaced:
             gone = set(replaced)
-            # the new row begins with no members: those that the old one had may have gone with it, or not
+            # the new row is recounted: the members of the old one may have been deleted with it, or not
             self.propagation.count_again(self.source, [key for key in keys if key in gone])
             keys = [key for key in keys if key not in gone]
         if mapper is not None and keys and mutations is not None:
@@ -161,19 +161,19 @@ class Bulk:
                 mutations.created(own, rows.values())
 
     def _start_machines(self, keys: Sequence[Key]) -> None:
-        """Give new rows the values that state machines compute for them."""
+        """Assign the initial states that state machines compute for new rows."""
         for machine in self.plan.machines:
             if machine.source is self.source and machine.declaration.initial_state.compute_value is not None and keys:
                 rows = self._read(machine.value.mapper, keys)
                 fresh = {key: {machine.value.column: initial_value(machine, row)} for key, row in rows.items()}
                 update_rows(self.propagation, self.source, machine.value.mapper, fresh)
 
-    # -- rows that SQLite deletes to make room -----------------------------------------------------------------
+    # -- rows that SQLite replaces -----------------------------------------------------------------------------
 
     def make_room(self, rows: Iterable[Values], besides: Iterable[Key] = ()) -> list[Key]:
         """Read the rows that new ones will replace; return their keys.
 
-        :param besides: rows that stay.
+        :param besides: keys of rows that are not replaced.
         """
         targets = self._replacing()
         found = find_replaced(self.propagation, self.source, targets, list(rows)) if targets else []
@@ -189,8 +189,8 @@ class Bulk:
             return []
         if self.statement.select is not None:
             raise UnmanagedWriteError(
-                f"INSERT … SELECT into {self.table.name!r} may replace rows and does not say which; select the "
-                "rows first and pass them as parameters",
+                f"INSERT … SELECT into {self.table.name!r} may replace rows that are not known in advance; select "
+                "the rows to insert first and pass them as parameters",
                 table=self.table.fullname,
             )
         return self.make_room(self.dml.given_rows())
@@ -203,7 +203,7 @@ class Bulk:
         rows = [{**fixed, **self.dml.by_column(row, in_rows=True)} for row in given]
         told = [{c: known_value(v) for c, v in row.items()} for row in rows]
         displaced = find_displaced(self.propagation, self.source, targets, told)
-        if len(keys) > 1:  # and of several rows that get the same values only the last one stays
+        if len(keys) > 1:  # of several rows with the same new values only the last one remains
             self._open(self._with_dependents(keys), keys)
         return self._read_gone(displaced, keys)
 
@@ -217,7 +217,7 @@ class Bulk:
     # -- UPDATE ------------------------------------------------------------------------------------------------
 
     def update(self) -> Result[Any]:
-        """Lock the rows that match, update just those, and let the difference follow."""
+        """Lock the matching rows, update only these, and apply the difference."""
         columns = set(self.dml.written)
         changed = columns | self.source.following()
         if self.dml.rows_by_attribute and not self.statement._where_criteria:
@@ -245,7 +245,7 @@ class Bulk:
         return result
 
     def _is_unread(self, columns: set[Column[Any]], changed: set[Column[Any]]) -> bool:
-        """Whether nothing follows from an UPDATE of ``columns``, and no event is waited for: no key need be known."""
+        """Whether no computed value or wanted event depends on an UPDATE of ``columns``, so that no keys are needed."""
         source, plan = self.source, self.plan
         read = {*source.inputs, *source.shared_inputs, *source.referable, *plan.columns}
         read |= plan.found_by(source) | plan.followed([self.table])
@@ -260,14 +260,14 @@ class Bulk:
         )
 
     def _lock_in_order(self, lock: Lock, columns: set[Column[Any]]) -> None:
-        """Lock the rows that match in the order of their keys, which stay in the database."""
+        """Lock the matching rows in the order of their keys, without fetching the keys."""
         if self.propagation.db.dialect.has_row_locks:
             locking = self._select_matching(lock, columns).subquery()
             for _ in self.read(select(func.count()).select_from(locking), self.dml.parameters):
                 pass
 
     def _update_links(self, changed: set[Column[Any]]) -> Result[Any]:
-        """Update rows of a secondary table, whose columns are their key: they go, and others come."""
+        """Update rows of a secondary table, whose columns are their key: handled as deleted and new rows."""
         keys = self._matching(Lock.UPDATE, changed)
         gone = self._make_room_for_changed(keys) if keys else []
         self.before(
@@ -313,9 +313,9 @@ class Bulk:
     def before(
         self, keys: Sequence[Key], changed: set[Column[Any]], lock: Lock, rows: Sequence[Mapping[str, Any]] = ()
     ) -> None:
-        """Lock rows that will be updated, and read what they contribute.
+        """Lock rows that will be updated, and read their contributions.
 
-        :param rows: new rows, and new values, that will be written with them; see :class:`.Given`.
+        :param rows: new rows and new values that are written with them; see :class:`.Given`.
         """
         if keys and changed & self.plan.found_by(self.source):
             lock_rekeyed(self.propagation.db, self.source)
@@ -326,14 +326,14 @@ class Bulk:
         self._open(touched, locks=self.given.locks(touched, rows))
 
     def moved(self, keys: Sequence[Key], columns: set[Column[Any]] | None = None) -> None:
-        """Note that rows were updated, in ``columns`` only if that is known."""
+        """Record that rows were updated; ``columns`` are the changed columns, if they are known."""
         self._bracket.close(Changed(self.source, keys, columns))
         self._bracket = WriteBracket(self.propagation)
 
     # -- mutation events ---------------------------------------------------------------------------------------
 
     def _heard(self) -> Mapper[Any] | None:
-        """Return the mapper whose events are waited for."""
+        """Return the mapper whose events are wanted, if any."""
         mapper = self.mapper
         mutations = self.propagation.mutations
         return mapper if mapper is not None and mutations is not None and mutations.wanted(mapper) else None
@@ -345,7 +345,7 @@ class Bulk:
         return read_by_class(self.propagation.db, self.source, mapper, keys)
 
     def _found_as(self) -> Mapper[Any] | None:
-        """Return the class by which rows are told: keys also find those of other classes in the same table."""
+        """Return the class under which rows are published: keys also match rows of other classes of the table."""
         mapper = self.mapper
         criteria: Any = getattr(self.statement, "_where_criteria", None)
         if mapper is None or criteria or self.statement.is_delete:
@@ -354,7 +354,7 @@ class Bulk:
         return base if base.local_table is self.source.table and self.plan.is_narrowed(base) else mapper
 
     def _open(self, touched: Mapping[Source, Touched], keys: Sequence[Key] = (), locks: LockPass | None = None) -> None:
-        """Lock rows, and read what they contribute and what they are."""
+        """Lock rows, and read their contributions and old images."""
         own = touched[self.source].keys if self.source in touched else keys
         mapper = self._found_as()
         named = NamedRows(self.source, mapper, own) if mapper is not None and own else None
@@ -363,18 +363,18 @@ class Bulk:
     # -- DELETE ------------------------------------------------------------------------------------------------
 
     def delete(self) -> Result[Any]:
-        """Lock the rows that match and what goes with them, delete just those, and let the difference follow."""
+        """Lock the matching rows and their dependents, delete only these, and apply the difference."""
         keys = self._matching(Lock.UPDATE, None)
         if keys:
             self._open(self._with_dependents(keys), keys)
             self.protect(None)
         result = self._run_restricted(keys)
-        self.moved(keys, set())  # they contribute nowhere
+        self.moved(keys, set())  # deleted rows contribute to no host
         self.run()
         return result
 
     def _with_dependents(self, keys: Sequence[Key]) -> dict[Source, Touched]:
-        """Return rows that go, and those that the database changes with them."""
+        """Return the deleted rows, and those that the database changes with them."""
         touched: dict[Source, Touched] = {}
         if self.table in self.plan.sources:
             touched[self.source] = Touched(dict.fromkeys(keys, Lock.UPDATE), None)
@@ -382,14 +382,14 @@ class Bulk:
             self._bracket.written.find_dependents({self.table: dict.fromkeys(keys)}, touched)
         return touched
 
-    # -- rows that match ---------------------------------------------------------------------------------------
+    # -- matching rows -----------------------------------------------------------------------------------------
 
     def _matching(self, lock: Lock, columns: set[Column[Any]] | None) -> list[Key]:
-        """Return the rows that the statement's WHERE matches; each once, however many joined rows match.
+        """Return the keys of the rows that match the statement's WHERE, each once even if it is joined several times.
 
-        They are locked, unless other rows must be locked first.
+        The rows are locked, unless other rows must be locked first.
 
-        :param columns: what changes; ``None`` if the rows go.
+        :param columns: the changed columns; ``None`` if the rows are deleted.
         """
         statement = self._select_matching(lock, columns)
         found: dict[Key, None] = {}
@@ -404,22 +404,22 @@ class Bulk:
         statement: Select[Any] = select(*labelled(key)).order_by(*key)
         matching = select(*key).where(*criteria)
         if {*matching.get_final_froms()} != {target}:
-            # a locking read must not join: after a wait it would go on with stale rows of the other tables
+            # a locking read must not join: after a wait it would use stale rows of the other tables
             statement = statement.where(_in(key, matching.correlate(None)))
         else:
             statement = statement.where(*criteria)
-        # several are locked together, in order, when all are known
+        # with several parameter sets, or hosts below, the rows are locked later, in order
         others_first = has_hosts_below(self.source, Touched({}, columns)) or self.given.refers_below(columns or set())
         if len(dml.rows) < 2 and not others_first:
             statement = self.propagation.db.dialect.lock(statement, lock, target)
         return statement
 
     def criteria(self) -> list[Any]:
-        """Return the WHERE as it was built, and what the ORM adds to it for a class that shares its table."""
+        """Return the WHERE criteria, with those that the ORM adds for single-table inheritance."""
         return [*self.statement._where_criteria, *self._inheritance()]
 
     def read(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Iterable[Any]:
-        """Run a SELECT made of parts of the statement, with parameters of the statement."""
+        """Run a SELECT built from parts of the statement, with parameters of the statement."""
         return self.propagation.db.connection(self.source).execute(
             statement, parameters, execution_options=self._reading
         )
@@ -432,22 +432,22 @@ class Bulk:
         return (self.dml.expression(mapper.polymorphic_on).in_(identities),)
 
     def _run_restricted(self, keys: Sequence[Key]) -> Result[Any]:
-        """Run the statement for the locked rows only: others may have come to match since."""
+        """Run the statement for the locked rows only, because other rows may match by now."""
         restricted = self.statement.where(Restriction(self.key_is_in(keys)))
         return self._invoke(restricted)
 
     def protect(self, columns: set[Column[Any]] | None) -> None:
-        """Begin a savepoint if something may fail once the statement has run; see :func:`.may_fail_late`."""
+        """Begin a savepoint if an error is possible after the statement has run; see :func:`.may_fail_late`."""
         if self.execution.session._flushing:
-            return  # which takes everything back if it fails
+            return  # an error rolls the whole flush back
         in_parts = self._runs_in_parts and not self.propagation.db.dialect.has_row_locks
         if in_parts or may_fail_late(self.propagation, self.source, self.table, columns):
             self.unit.protect(self.propagation.db.connection(self.source))
 
     @property
     def _runs_in_parts(self) -> bool:
-        """Whether a row that is refused may leave others behind."""
-        # OR FAIL, a prefix or a declaration, keeps the rows before the one that failed
+        """Whether earlier rows may remain written when a row fails."""
+        # OR FAIL, a prefix or a declaration, keeps the rows before the failed one
         if len(self.dml.rows) > 1 or len(self.tables) > 1 or self.statement._prefixes:
             return True
         dialect = self.propagation.db.dialect
@@ -462,18 +462,18 @@ class Bulk:
     def _invoke(self, statement: Any, *, leads_on: bool = True) -> Result[Any]:
         """Run the statement.
 
-        :param leads_on: whether anything follows from it; else it fails as it would without a system.
+        :param leads_on: whether computed values depend on it; otherwise it fails as it would without a system.
         """
         options = {**_MANAGED, STATEMENT_OPTION: (statement, self.dml.rows or [self.dml.parameters])}
-        # the session has flushed before, if it was to
+        # the session has flushed already, if autoflush is on
         with self.unit.writing(in_parts=leads_on and self._runs_in_parts), self.execution.session.no_autoflush:
             result = self.execution.invoke_statement(statement=statement, execution_options=options)
-        # a savepoint cannot end while rows are still to be read
+        # a savepoint cannot be released while rows are still to be fetched
         is_open = self.statement._returning and not self.statement.is_insert
         return buffered(result, statement) if is_open and self.unit.is_protected else result
 
 
-#: what an INSERT into a mapped class consists of when no method was called on it; the session annotates it
+#: the attributes of an INSERT into a mapped class on which no method was called, after annotation by the session
 _BARE = frozenset({"table", "_propagate_attrs", "_annotations", "_hash", "_Annotated__element"})
 
 
@@ -486,7 +486,7 @@ def _refuse_keys(table: Table, key: Sequence[Column[Any]], columns: set[Column[A
     if keys:
         names = ", ".join(sorted(c.name for c in keys))
         raise UnmanagedWriteError(
-            f"a bulk update of {table.name}.{names} would change which row is which; change keys object by object, in "
-            "the unit of work",
+            f"a bulk update of {table.name}.{names} would change primary keys, so that rows could not be identified "
+            "afterwards; change keys object by object, in the unit of work",
             table=table.name,
         )

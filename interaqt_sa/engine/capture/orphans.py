@@ -1,4 +1,4 @@
-"""Find objects that a flush deletes although ``session.deleted`` does not list them."""
+"""Find objects that a flush deletes although ``session.deleted`` does not contain them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from ..plan import Plan
 
 
 def find_orphans(session: Session, plan: Plan) -> list[Any]:
-    """Return objects that the unit of work may delete although ``session.deleted`` does not hold them.
+    """Return objects that the unit of work may delete although ``session.deleted`` does not contain them.
 
-    They are the ones that a relationship with ``cascade="all, delete-orphan"`` no longer refers to, and those that a
-    deleted object came to refer to, or let go of, after ``session.delete()``; with what their own cascades delete.
+    These are objects that were removed from a relationship with ``cascade="all, delete-orphan"``, and objects that were
+    added to or removed from a relationship of a deleted object after ``session.delete()``; each with its own delete
+    cascades.
     """
     found: dict[int, Any] = {}
     for instance in session.dirty:
@@ -36,7 +37,7 @@ def find_orphans(session: Session, plan: Plan) -> list[Any]:
 
 
 def _letting_go(instance: Any, plan: Plan) -> Iterator[RelationshipProperty[Any]]:
-    """Yield the relationships of an object that may have let go of something."""
+    """Yield the relationships of an object from which something may have been removed."""
     state = instance_state(instance)
     for name in plan.letting_go(state.mapper):
         if name in state.committed_state:
@@ -44,7 +45,7 @@ def _letting_go(instance: Any, plan: Plan) -> Iterator[RelationshipProperty[Any]
 
 
 def _let_go(instance: Any, relationship: RelationshipProperty[Any]) -> Iterator[Any]:
-    """Yield stored objects that belong to ``instance`` no longer, nor to another parent."""
+    """Yield stored objects that were removed from ``instance`` and have no other parent."""
     passive = PASSIVE_NO_INITIALIZE | INCLUDE_PENDING_MUTATIONS
     gone: Iterable[Any] = get_history(instance, relationship.key, passive=passive).deleted or ()
     implementation: Any = relationship.parent.class_manager.get_impl(relationship.key)
@@ -52,7 +53,7 @@ def _let_go(instance: Any, relationship: RelationshipProperty[Any]) -> Iterator[
 
 
 def _related(instance: Any, relationship: RelationshipProperty[Any]) -> Iterator[Any]:
-    """Yield stored objects that go with a deleted one, other than those that went with it at once."""
+    """Yield stored objects that are deleted with a deleted one, but that ``session.delete()`` has not marked."""
     history = get_history(instance, relationship.key, passive=PASSIVE_NO_INITIALIZE)
     yield from _stored(history.added or ())
     if relationship.cascade.delete_orphan:

@@ -11,9 +11,9 @@ from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 
 
 def with_members(chosen: Iterable[Any]) -> set[int]:
-    """Return the ids of chosen objects, and of those that the unit of work writes along with them.
+    """Return the ids of the chosen objects, and of those that the unit of work writes with them.
 
-    It takes what was put into their one-to-many collections, or removed from them, and so on from there.
+    These are the objects added to or removed from their one-to-many collections, recursively.
     """
     waiting = list(chosen)
     found = {id(instance) for instance in waiting}

@@ -1,7 +1,7 @@
 """Lock the rows that a DML statement will make other rows refer to, in the lock order.
 
-The checks of foreign keys would lock it too, but row by row and in the order of the columns; and what contributions
-read along the new references would be locked only after the write, when hosts are locked already.
+Foreign key checks would lock them too, but row by row and in the order of the columns; and what contributions read
+along the new references would be locked only after the write, when hosts are locked already.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ..plan import Key, RowReference, Source, Watch, references_of, watch_of
 from ..propagation.propagation import Propagation
 from .dml_statement import DMLStatement, known_value, one_of_each
 
-#: values of one row by attribute; a ClauseElement stands for what only the database knows
+#: the values of one row by attribute; a ClauseElement is a value known only to the database
 Values = Mapping[str, Any]
 
 
 class Given:
-    """The values that a DML statement gives to references of its rows."""
+    """The values that a DML statement assigns to references of its rows."""
 
     def __init__(self, dml: DMLStatement, propagation: Propagation, source: Source, mapper: Mapper[Any] | None) -> None:
         self._dml = dml
@@ -38,9 +38,9 @@ class Given:
         self._watch: Watch | None = watch_of(self._plan, mapper.class_) if mapper is not None else None
 
     def locks(self, touched: Mapping[Source, Touched], rows: Sequence[Values]) -> LockPass:
-        """Return the locks of the write.
+        """Return the lock pass of the write.
 
-        :param rows: from one of the methods below, or rows by attribute.
+        :param rows: the result of one of the methods below, or rows by attribute.
         """
         watch, plan = self._watch, self._plan
         edges = [edge for edge, _ in watch.edge_keys] if watch is not None else []
@@ -62,7 +62,7 @@ class Given:
         return locks
 
     def refers_below(self, columns: AbstractSet[Column[Any]]) -> bool:
-        """Whether a change of ``columns`` leads to rows that must be locked before the changed ones."""
+        """Whether a change of ``columns`` refers to rows that must be locked before the changed ones."""
         names = {c.key for c in columns}
         return any(
             reference.target.rank < self._source.rank and not names.isdisjoint(map(self._key, reference.attributes))
@@ -70,7 +70,7 @@ class Given:
         )
 
     def inserted(self) -> Sequence[Values]:
-        """Return what an INSERT gives; nothing is known of ``INSERT … SELECT``."""
+        """Return the values that an INSERT assigns; those of ``INSERT … SELECT`` are unknown."""
         dml = self._dml
         fixed = self._by_attribute(dml.values())
         listed = dml.rows_of_values()
@@ -78,24 +78,24 @@ class Given:
         return [fixed | row for row in rows]
 
     def of_columns(self, rows: Iterable[Mapping[Column[Any], Any]]) -> Sequence[Values]:
-        """Return what rows by column give."""
+        """Return the values of rows given by column."""
         return [self._by_attribute(row) for row in rows]
 
     def updated_by_key(self) -> Sequence[Values]:
-        """Return what an UPDATE with a list of rows, each with its key, gives."""
+        """Return the values that an UPDATE with a list of rows, each with its key, assigns."""
         return self._distinct(self._dml.rows)
 
     def updated(
         self, keys: Sequence[Key], criteria: Callable[[], Sequence[Any]], read: Callable[[Any, Any], Iterable[Any]]
     ) -> Sequence[Values]:
-        """Return what an UPDATE gives to rows, which are locked unless there are several parameter sets.
+        """Return the values that an UPDATE assigns to rows, which are locked unless there are several parameter sets.
 
-        What it gives by an expression is asked of the database: of one's own locked row it has the latest version. An
-        expression that reads other rows may have another value by the time of the write; what it refers to then is
-        locked after the write, in no order.
+        Values of expressions are read from the database, which returns the latest version of a locked row. An
+        expression that reads other rows may have another value at the time of the write; the row that it then refers to
+        is locked after the write, without order.
 
-        :param criteria: gives what the rows fulfil.
-        :param read: runs a SELECT made of parts of the statement.
+        :param criteria: returns the criteria of the rows.
+        :param read: runs a SELECT built from parts of the statement.
         """
         dml = self._dml
         if not keys or not self._propagation.db.dialect.has_row_locks:
@@ -113,11 +113,11 @@ class Given:
         return found
 
     def _unknown(self, row: Values) -> dict[str, ColumnElement[Any]]:
-        """Return expressions for those attributes of changed references whose values ``row`` does not say."""
+        """Return expressions for those attributes of changed references that have no known value in ``row``."""
         found: dict[str, ColumnElement[Any]] = {}
         for reference in self._references():
             if not row.keys() & set(reference.attributes):
-                continue  # it stays as it is: what it refers to is read from the row
+                continue  # unchanged: the referenced row is found from the stored row
             for name in reference.attributes:
                 value = row[name] if name in row else self._column(name)
                 if isinstance(value, ColumnElement) and _is_expression(value):
@@ -144,7 +144,7 @@ class Given:
         return {self._attribute(column): known_value(value) for column, value in row.items()}
 
     def _distinct(self, rows: Sequence[Mapping[Any, Any]], *, in_rows: bool = True) -> list[dict[str, Any]]:
-        """Return what different values rows give to references; there may be many rows.
+        """Return the distinct values that rows, possibly many, assign to references.
 
         :param in_rows: whether they are the parameter sets of the statement.
         """
@@ -158,29 +158,29 @@ class Given:
                 wanted.append((name, self._attribute(pairs[0][0])))
         if not wanted:
             return []
-        # a second name, so that what is got is always a tuple
+        # the first name is repeated, so that the result is always a tuple
         get = itemgetter(*(name for name, _ in wanted), wanted[0][0])
         try:
             found = set(map(get, rows))
-        except KeyError:  # some rows leave it to the database
+        except KeyError:  # some rows omit a name, so that the database sets the value
             found = {tuple(row.get(name) for name, _ in wanted) for row in rows}
         return [dict(zip((a for _, a in wanted), map(known_value, values), strict=False)) for values in found]
 
     def _attribute(self, column: Column[Any]) -> str:
-        """Return the attribute that holds ``column``."""
+        """Return the name of the attribute for ``column``."""
         if self._mapper is None or not self._mapper.columns.contains_column(column):
             return str(column.key)
         return self._mapper.get_property_by_column(column).key
 
 
 def _keys(reference: RowReference, rows: Sequence[Values]) -> Collection[Key]:
-    """Return the keys of rows to which ``rows`` refer, as far as they say."""
+    """Return the known keys of the rows that ``rows`` refer to."""
     names = reference.attributes
     found = {tuple(row.get(name) for name in names): None for row in rows}
     return [key for key in found if not any(part is None or isinstance(part, ClauseElement) for part in key)]
 
 
 def _is_expression(value: ColumnElement[Any]) -> bool:
-    """Whether a SELECT may evaluate ``value``: text may hold what only SET takes."""
+    """Whether a SELECT can evaluate ``value``: text may contain what is valid only in SET."""
     parts = visitors.iterate(value)
     return not any(isinstance(p, TextClause) or (isinstance(p, ColumnClause) and p.is_literal) for p in parts)

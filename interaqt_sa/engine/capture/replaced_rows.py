@@ -14,7 +14,7 @@ from ..plan import Key, Plan, Source
 from ..propagation.propagation import Propagation
 from .conflict_targets import ConflictTarget, Values, unique_keys
 
-#: as some put before statements to find them again in logs
+#: comments are put before statements to identify them in logs
 _COMMENT = re.compile(r"\s*/\*((?!\*/).)*\*/\s*", re.DOTALL)
 
 
@@ -25,18 +25,18 @@ def may_replace(statement: Any, table: Table, plan: Plan) -> bool:
 
 
 def replacing_targets(statement: Any, table: Table, plan: Plan) -> Sequence[ConflictTarget]:
-    """Return the unique keys of a table on SQLite by which a statement deletes rows that stand in its way.
+    """Return the unique keys of a table on SQLite for which a statement deletes conflicting rows.
 
-    :raises UnmanagedWriteError: if a conflict would leave a part of the statement's rows behind.
+    :raises UnmanagedWriteError: if some rows of the statement would remain written after a conflict.
     """
     resolution = conflict_resolution(statement)
     if resolution == "FAIL":
         raise UnmanagedWriteError(
             f"OR FAIL on {table.name!r} would keep the rows written before a conflict although the statement fails, so "
-            "that computed values could not follow them; leave it out, and the statement is undone as a whole",
+            "that computed values would not be updated; leave it out, and the whole statement is rolled back",
             table=table.fullname,
         )
-    if resolution is not None:  # it takes the place of what is declared
+    if resolution is not None:  # it overrides the declared resolution
         return tuple(unique_keys(table, SQLITE)) if resolution == "REPLACE" else ()
     return tuple(ConflictTarget(table, columns) for columns in plan.replacing.get(table, ()))
 
@@ -44,10 +44,10 @@ def replacing_targets(statement: Any, table: Table, plan: Plan) -> Sequence[Conf
 def find_replaced(
     propagation: Propagation, source: Source, targets: Iterable[ConflictTarget], rows: Sequence[Values]
 ) -> list[Key]:
-    """Return the rows that stand in the way of new ones.
+    """Return the rows that conflict with new ones.
 
-    :param rows: what is given to the new ones, by column.
-    :raises UnmanagedWriteError: if that does not say enough.
+    :param rows: the values of the new rows, by column.
+    :raises UnmanagedWriteError: if a needed value is unknown.
     """
     found: dict[Key, None] = {}
     key = source.key
@@ -63,10 +63,10 @@ def find_replaced(
 def find_displaced(
     propagation: Propagation, source: Source, targets: Iterable[ConflictTarget], rows: Sequence[Values]
 ) -> list[Key]:
-    """Return the rows that stand in the way of updated ones.
+    """Return the rows that conflict with updated ones.
 
     :param rows: the new values, by column.
-    :raises UnmanagedWriteError: if not all of a unique key is given.
+    :raises UnmanagedWriteError: if a part of a unique key is unknown.
     """
     targets = tuple(targets)
     for target in targets:
@@ -74,8 +74,8 @@ def find_displaced(
             missing = [column.name for column in target.columns if column not in row]
             if missing:
                 raise UnmanagedWriteError(
-                    f"this update of {source.table.name!r} may replace rows, and does not say which: give a value for "
-                    f"{', '.join(missing)} too, or delete those rows first",
+                    f"this update of {source.table.name!r} may replace rows that are not known in advance: also give a "
+                    f"value for {', '.join(missing)}, or delete those rows first",
                     table=source.table.fullname,
                 )
     return find_replaced(propagation, source, targets, rows)

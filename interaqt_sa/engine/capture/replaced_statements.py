@@ -1,8 +1,8 @@
-"""Detect statements that listeners of the application have replaced on their way to the database.
+"""Detect statements that listeners of the application have replaced before their execution.
 
-A listener to ``before_execute`` may return another statement, and one that comes after the engine's own does so unseen.
-What was prepared for, locked and read holds for the statement as it was. So the one that gets to the database has to
-be like it: a hint, a prefix, a comment or another value do no harm.
+A listener to ``before_execute`` may return another statement; the engine's own listener does not see it if it comes
+earlier. The engine has prepared, locked and read rows for the original statement. So the executed one has to be
+equivalent; hints, prefixes, comments and other values are allowed.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from ...errors import UnmanagedWriteError
 from ..sql.unevaluated_where import Restriction
 from .dml_statement import DMLStatement, conflict_clauses, dml_of
 
-#: SQLAlchemy wraps listeners to statements by functions of these names, unless they may replace what they are given
+#: names of the functions by which SQLAlchemy wraps listeners that cannot replace their arguments
 _ONLY_LISTENING = ("wrap_before_execute", "wrap_before_cursor_execute")
-#: parts of a statement that change nothing in what it does
+#: parts of a statement that do not change its effect
 _HARMLESS = frozenset({"_prefixes", "_suffixes", "_hints", "_statement_hints", "_annotations", "_compile_state_funcs"})
 
 
 def replaces_statements(connection: Connection) -> bool:
-    """Whether a listener of the application may replace statements, or their parameters or text, on their way."""
+    """Whether a listener of the application may replace statements, or their parameters or text."""
     heard: Any = connection.dispatch
     if len(heard.before_execute) < 2 and len(heard.before_cursor_execute) < 2:
-        return False  # the engine's own
+        return False  # only the engine's own
     return any(_may_replace(fn) for fn in (*heard.before_execute, *heard.before_cursor_execute))
 
 
@@ -44,18 +44,18 @@ Seen: TypeAlias = tuple[Any, Sequence[Mapping[str, Any]]]
 
 
 class SeenStatements:
-    """The statements of one connection that were taken part in, and have not got to the database yet."""
+    """The statements of one connection that were handled but not executed yet."""
 
     def __init__(self) -> None:
-        # one that fails on its way never gets there
+        # a statement that fails before its execution is never taken
         self._seen: deque[Seen] = deque(maxlen=16)
 
     def add(self, element: Any, parameters: Sequence[Mapping[str, Any]]) -> None:
-        """Note a statement, with its parameters."""
+        """Record a statement with its parameters."""
         self._seen.append((element, parameters))
 
     def take(self, final: Any) -> Seen | None:
-        """Return what has become ``final``: itself, or else what was seen last."""
+        """Return the original of the statement ``final``: itself, or else the last one recorded."""
         for seen in reversed(self._seen):
             if seen[0] is final:
                 self._seen.remove(seen)
@@ -64,7 +64,7 @@ class SeenStatements:
 
 
 def is_like(seen: Any, parameters: Sequence[Mapping[str, Any]], context: Any) -> bool:
-    """Whether the statement of ``context`` writes what ``seen`` was prepared for, with whatever values."""
+    """Whether the statement of ``context`` writes the rows and columns of ``seen``, with any values."""
     final = context.invoked_statement
     now, before = dml_of(getattr(final, "statement", final)), dml_of(getattr(seen, "statement", seen))
     if now is None or before is None:
@@ -81,7 +81,7 @@ def _name(table: Any) -> tuple[Any, Any]:
 
 
 def _keeps_to_rows(now: Any, before: Any) -> bool:
-    """Whether it has the criterion of the locked rows; the unit of work names its rows one by one."""
+    """Whether a statement still has the criterion of the locked rows; the unit of work names its rows individually."""
     if any(_is_restricted(criterion) for criterion in before._where_criteria):
         return any(_is_restricted(criterion) for criterion in now._where_criteria)
     return len(now._where_criteria) >= len(before._where_criteria)
@@ -104,7 +104,7 @@ def _given(before: Any, parameters: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def is_untouched(context: Any) -> bool:
-    """Whether a statement of the engine itself has got no more than a hint, a prefix or an option."""
+    """Whether a statement of the engine itself has at most got a hint, a prefix or an option."""
     own = context.execution_options.get(STATEMENT_OPTION)
     now = context.invoked_statement
     if own is None or now is own:
@@ -118,20 +118,20 @@ def _is_same(one: Any, other: Any) -> bool:
     if isinstance(one, tuple) and isinstance(other, tuple):
         return len(one) == len(other) and all(_is_same(a, b) for a, b in zip(one, other, strict=True))
     if isinstance(one, Mapping) and isinstance(other, Mapping) and not one and not other:
-        return True  # SQLAlchemy makes some of them when they are first asked for
+        return True  # SQLAlchemy creates some of them on first access
     return one is other
 
 
 def replaced_write(table: Table | None) -> UnmanagedWriteError:
-    """Return the error for a statement in the place of another one.
+    """Return the error for a replaced statement.
 
-    :param table: what one of them writes; ``None`` if the engine's own statement was replaced.
+    :param table: the table that the original or the replacement writes; ``None`` for a statement of the engine itself.
     """
-    which = "an own statement of the System" if table is None else f"a statement that writes {table.fullname!r}"
+    which = "a statement of the System itself" if table is None else f"a statement that writes {table.fullname!r}"
     return UnmanagedWriteError(
-        f"a listener to before_execute or before_cursor_execute has made another statement of {which}, so that "
-        "computed values cannot follow it; listeners to before_flush and do_orm_execute may change what is written, "
-        "those of an engine may add hints and comments. Or give System(unmanaged_dml='allow') and run "
+        f"a listener to before_execute or before_cursor_execute has replaced {which}, so that computed values "
+        "would not be updated; listeners to before_flush and do_orm_execute may change what is written, "
+        "listeners of an engine may add hints and comments. Or set System(unmanaged_dml='allow') and run "
         "system.repair() afterwards",
         table=None if table is None else table.fullname,
     )

@@ -1,7 +1,7 @@
-"""Row switches: new objects that take the place of deleted ones in the same flush.
+"""Row switches: new objects that replace deleted ones in the same flush.
 
-The unit of work makes one UPDATE of both: a row switch. The row keeps what the new object does not set, which memory
-does not know; its aggregates have gone on, and its state machines start again.
+The unit of work writes one UPDATE for both. The row keeps the values that the new object does not set, and these are
+not in memory; its aggregates continue, and its state machines start again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class RowSwitches:
         self._session = propagation.db.session
         self._machines = propagation.db.statements.plan.machines
         self._instances: list[tuple[Any, Watch]] = []
-        #: the states with which machines start again
+        #: the initial states that state machines have assigned
         self.started: dict[Column[Any], list[Any]] = {}
 
     def before_flush(self, new: Iterable[tuple[Any, Watch]]) -> None:
-        """Find new objects with the keys of deleted ones, and let their machines start again."""
-        if not self._session._deleted:  # the public attribute is made again each time
+        """Find new objects with the keys of deleted ones, and assign the initial states of their state machines."""
+        if not self._session._deleted:  # the public attribute builds a new set each time
             return
         gone = {instance_state(instance).key for instance in self._session.deleted}
         for instance, watch in new:
@@ -48,7 +48,7 @@ class RowSwitches:
                     self.started.setdefault(machine.value.column, []).append(state)
 
     def after_flush(self) -> None:
-        """Put into memory what the rows hold."""
+        """Set the stored values on the objects."""
         propagation = self._propagation
         for instance, watch in self._instances:
             assert watch.source is not None
@@ -64,7 +64,7 @@ class RowSwitches:
 
 
 def _leave_aggregates(instance: Any, watch: Watch) -> None:
-    """Let a row keep its aggregates, even where the new object was given the values with which a new row begins."""
+    """Keep the aggregates of a row, even if the new object was given the initial values of a new row."""
     kept = {value.attribute for value in watch.computed.values()} - {value.attribute for value in watch.same_row}
     for name in kept - {machine.value.attribute for machine in watch.initial}:
         instance_dict(instance).pop(name, None)

@@ -1,4 +1,4 @@
-"""The extent of a running flush, and which statements meanwhile are its own."""
+"""A running flush, and the statements that belong to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper, Session
 
 from .replaced_statements import replaces_statements
 
-#: mapper events in which code of the application runs while rows are written
+#: mapper events whose listeners run while rows are written
 _EVENTS = ("before_insert", "after_insert", "before_update", "after_update", "before_delete", "after_delete")
 
 
@@ -20,9 +20,9 @@ F = TypeVar("F")
 class RunningFlush(Generic[F]):
     """One flush of one session.
 
-    :param context: SQLAlchemy's unit of work.
-    :ivar flush: what the engine does about it; ``None`` as long as there is nothing to do.
-    :ivar is_written: whether the unit of work has written, so that only listeners to ``after_flush`` are left.
+    :param context: SQLAlchemy's ``UOWTransaction``.
+    :ivar flush: the engine's handler of the flush; ``None`` as long as it has nothing to do.
+    :ivar is_written: whether the unit of work has finished writing, so that only listeners to ``after_flush`` remain.
     """
 
     def __init__(self, session: Session, context: Any) -> None:
@@ -44,29 +44,29 @@ class RunningFlush(Generic[F]):
 
     @property
     def takes_statements(self) -> bool:
-        """Whether what a session executes now is a part of it."""
+        """Whether statements that the session executes now belong to the flush."""
         return self.is_running and (self.flush is not None or not self.is_written)
 
     def begun(self, make: Callable[[], F]) -> F | None:
-        """Return what the engine does about it, from now on if nothing was to be done yet; ``None`` if it is over."""
+        """Return the engine's handler, created if there was none yet; ``None`` if the flush has ended."""
         if self.flush is None and self.is_running:
             self.flush = make()
         return self.flush if self.is_running else None
 
     def is_statement_of_mapper(self, options: Mapping[str, Any]) -> bool:
-        """Whether the ORM writes rows of a class: the unit of work, or ``bulk_save_objects()`` and its like."""
+        """Whether the ORM writes rows of a class, by the unit of work or by ``bulk_save_objects()`` and the like."""
         cache = options.get("compiled_cache")
         return cache is not None and any(cache is mapper.base_mapper._compiled_cache for mapper in self._mappers())
 
     @property
     def is_at_work(self) -> bool:
-        """Whether no transaction or savepoint was begun within it: those of the unit of work are none."""
+        """Whether no other transaction or savepoint was begun within it."""
         return self._session._transaction is getattr(self.context, "transaction", None)
 
     def runs_code(self, connection: Connection | None) -> bool:
-        """Whether code of the application runs while it writes, so that memory may differ from what is written."""
+        """Whether code of the application runs during the write, so that loaded values may differ from written ones."""
         mappers = self._mappers()
-        if len(mappers) != len(self._asked):  # it learns of more while it looks for what there is to do
+        if len(mappers) != len(self._asked):  # the unit of work adds mappers while it collects its actions
             self._asked = mappers
             self._has_events = any(getattr(mapper.dispatch, name) for mapper in mappers for name in _EVENTS)
         if self._has_events:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def may_fail_late(
     propagation: Propagation, source: Source, table: Table, columns: AbstractSet[Column[Any]] | None
 ) -> bool:
-    """Whether what follows from a write may fail, so that an error would leave its rows without what follows.
+    """Whether an error is possible after a write, so that its rows would remain without their computed values.
 
-    Python of the application may: functions of the row, callbacks, Transforms, targets of state machines; and rows that
-    are moved in a tree may turn out to stand on a cycle. Errors of the database count only where they leave the
-    transaction alone, as on SQLite.
+    Python code of the application may fail: functions of the row, callbacks, Transforms, targets of state machines; and
+    a move in a tree may turn out to create a cycle. Errors of the database count only if they leave the transaction
+    usable, as on SQLite.
 
-    :param columns: what is updated; ``None`` if rows come or go.
+    :param columns: the updated columns; ``None`` if rows are inserted or deleted.
     """
     plan, statements = propagation.db.statements.plan, propagation.db.statements
     reactions = not plan.reactions.keys().isdisjoint(plan.tables_of_row(table))
@@ -42,7 +42,7 @@ def may_fail_late(
     if statements.cached(("python after", source, table), lambda: _runs_python(plan, reached)):
         return True
     if propagation.db.dialect.has_row_locks:
-        return False  # an error of the database ends the transaction there
+        return False  # there, an error of the database aborts the transaction
     return any(
         statements.cached(("may be refused", other.table), lambda other=other: _may_be_refused(propagation, other))  # type: ignore[misc]
         for other in reached
@@ -55,13 +55,13 @@ def _columns(expressions: Iterable[Any]) -> set[Column[Any]]:
 
 
 def _reached(plan: Plan, source: Source, table: Table) -> list[Source]:
-    """Return the tables in which something may follow from a write to ``table``."""
+    """Return the sources that a write to ``table`` may affect."""
     tables: list[tuple[Table, Changes]] = [(table, None)]
-    for below in tables:  # it grows
+    for below in tables:  # the list grows
         effects = ((effect.constraint.table, effect.changes) for effect in leads_on(plan, *below))
         tables += [effect for effect in dict.fromkeys(effects) if effect not in tables]
     found = [source, *(plan.sources[t] for t in dict.fromkeys(t for t, _ in tables[1:]) if t in plan.sources)]
-    for each in found:  # it grows
+    for each in found:  # the list grows
         for host in _hosts_above(each):
             if host not in found:
                 found.append(host)
@@ -84,7 +84,7 @@ def _runs_python(plan: Plan, reached: Iterable[Source]) -> bool:
 
 
 def _may_be_refused(propagation: Propagation, source: Source) -> bool:
-    """Whether the database may refuse new values of a host: a CHECK, something unique, a trigger."""
+    """Whether the database may reject new values of a host: a CHECK, a unique constraint, a trigger."""
     assert source.host is not None
     table, written = source.host.table, source.host.written
     if any(isinstance(c, CheckConstraint) and not getattr(c, "_type_bound", False) for c in table.constraints):

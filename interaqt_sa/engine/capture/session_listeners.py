@@ -55,13 +55,13 @@ _MODES = ("raise", "warn", "allow")
 
 
 class SessionListeners:
-    """Listens to the sessions that a system is attached to, and to their engines, and turns what they do into writes.
+    """Listens to the attached sessions and their engines, and turns their events into writes.
 
-    :param metadata: where the declarations hang.
-    :param unmanaged_dml: what to do about writes past the session.
-    :param all_serializable: whether every writer is SERIALIZABLE.
-    :param unattached: what to do about writes by sessions and connections that it is not attached to.
-    :param session_listeners: events and listeners of others, who take part in the same sessions.
+    :param metadata: the MetaData with the declarations.
+    :param unmanaged_dml: the handling of writes that bypass the session.
+    :param all_serializable: whether all writers are SERIALIZABLE.
+    :param unattached: the handling of writes by sessions and connections that are not attached.
+    :param session_listeners: events and listeners of other packages for the same sessions.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class SessionListeners:
         self.write_listeners = WriteListeners()
         self._statements: dict[str, Statements] = {}
         self._sessions: WeakKeyDictionary[Connection, list[ref[Session]]] = WeakKeyDictionary()
-        # with the session classes by which each came to be known
+        # with the session classes through which each became known
         self._engines: WeakKeyDictionary[Engine, WeakSet[type[Session]]] = WeakKeyDictionary()
         self._listening: WeakSet[type[Session]] = WeakSet()
         self._seen: WeakSet[type[object]] = WeakSet()
         self._catalog = Catalog.of(metadata)
-        # not event.contains(): it goes by id(), also by that of a factory that is gone
+        # instead of event.contains(), which compares by id(), possibly that of a deleted factory
         self._attachments = Attachments.of(metadata)
 
     @property
@@ -105,7 +105,7 @@ class SessionListeners:
 
     @property
     def engines(self) -> list[Engine]:
-        """Engines of attached sessions that were met so far."""
+        """The engines used by attached sessions so far."""
         return list(self._engines)
 
     def statements(self, dialect: Any) -> Statements:
@@ -120,11 +120,11 @@ class SessionListeners:
         return found
 
     def statements_for(self, session: Session) -> Statements:
-        """Return the cached statements for the database in which ``session`` keeps computed values."""
+        """Return the cached statements for the database with the computed values of ``session``."""
         return self.statements(bind_of(session, self.plan).dialect)
 
     def add_row(self, session: Session, mapper: Mapper[Any], values: Mapping[str, Any]) -> None:
-        """Add a row, and let what is computed from it follow; see :func:`.add_row`."""
+        """Insert a row, and update the computed values that depend on it; see :func:`.add_row`."""
         self.write_listeners.follow(session)
         add_row(session, self.statements(session.get_bind(mapper=mapper).dialect), mapper, values)
 
@@ -145,9 +145,9 @@ class SessionListeners:
         ]
 
     def attach(self, target: Any) -> None:
-        """Listen on a sessionmaker, scoped_session or Session class; once, however often it is called.
+        """Listen on a sessionmaker, scoped_session or Session class; idempotent.
 
-        :raises FrameworkError: if another keeper of the same MetaData listens there.
+        :raises FrameworkError: if another system of the same MetaData is attached to it.
         """
         sessions = session_class(target)
         self._attachments.claim(sessions, self)
@@ -156,7 +156,7 @@ class SessionListeners:
             self._watch_engine(bind.engine, sessions)
 
     def detach(self, target: Any) -> None:
-        """Stop listening on ``target``, and on the engines that are known by it alone."""
+        """Stop listening on ``target``, and on the engines that became known only through it."""
         self._attachments.release(session_class(target), self)
         self._listen()
         for connection, held in list(self._sessions.items()):
@@ -173,7 +173,7 @@ class SessionListeners:
                 EngineEvents.remove(engine, self)
 
     def _listen(self) -> None:
-        """Listen on the outermost attached classes, and nowhere else: a class hears what those below it do."""
+        """Listen on the outermost attached classes only: a class receives the events of its subclasses."""
         wanted = set(self._attachments.outermost(self))
         for sessions in set(self._listening) - wanted:
             self._listening.discard(sessions)
@@ -198,10 +198,10 @@ class SessionListeners:
     def _after_begin(self, session: Session, transaction: SessionTransaction, connection: Connection) -> None:
         engine: Any = connection.engine
         if not isinstance(engine, Engine):
-            return  # something that stands in for a database in a test
+            return  # a mock of a database in a test
         self._watch_engine(engine, type(session))
         held = self._sessions.setdefault(connection, [])
-        if all(other() is not session for other in held):  # a savepoint begins on it once more
+        if all(other() is not session for other in held):  # else a savepoint begins on it
             held.append(ref(session))
         state = SessionState.of(session).transaction
         if connection not in state.connections:
@@ -211,25 +211,25 @@ class SessionListeners:
             state.within_savepoint()
 
     def _join(self, session: Session) -> None:
-        """Take part in a transaction that had begun when the system was attached."""
+        """Join a transaction that began before the system was attached."""
         transaction = session.get_nested_transaction() or session.get_transaction()
         if transaction is None or self in SessionState.of(session).transaction.engines:
             return
         while transaction is not None:
-            # SQLAlchemy tells of a connection only when it begins
+            # SQLAlchemy publishes a connection only when it begins
             for connection, *_ in set(transaction._connections.values()):  # pyright: ignore[reportPrivateUsage]
                 self._after_begin(session, transaction, connection)
             transaction = transaction.parent
 
     def attends(self, connection: Connection) -> bool:
-        """Return whether an attached session uses the connection."""
+        """Whether an attached session uses the connection."""
         return connection in self._sessions
 
     def _sessions_of(self, connection: Connection) -> list[Session]:
         return [session for held in self._sessions.get(connection, ()) if (session := held()) is not None]
 
     def _session_of(self, connection: Connection) -> Session | None:
-        """Return the session that runs a statement: of several on one connection the last that is in its work."""
+        """Return the session that executes a statement: of several on one connection the last one that is working."""
         found = self._sessions_of(connection)
         if len(found) > 1:
             busy = [session for session in found if session._flushing or SessionState.of(session).is_managed]
@@ -237,7 +237,7 @@ class SessionListeners:
         return found[0] if found else None
 
     def _now_at_work(self, session: Session) -> None:
-        """Put a session behind those that wait meanwhile, of which it may be a part."""
+        """Move a session behind the others on its connections, which may be waiting for it."""
         for connection in SessionState.of(session).transaction.connections:
             held = self._sessions.get(connection, [])
             if len(held) > 1:
@@ -261,7 +261,7 @@ class SessionListeners:
             del state.flushes[self]
 
     def _to_transient(self, session: Session, instance: object) -> None:
-        """Forget computed values of an object whose row was rolled back, so that it can be added again."""
+        """Remove the computed values of an object whose INSERT was rolled back, so that it can be added again."""
         watch = watch_of(self.plan, type(instance))
         if watch is not None:
             values = instance_dict(instance)
@@ -269,19 +269,19 @@ class SessionListeners:
                 values.pop(name, None)
 
     def savepoint(self, connection: Connection, name: str | None) -> None:
-        """Note that a savepoint begins on ``connection``."""
+        """Record that a savepoint begins on ``connection``."""
         for session in self._sessions_of(connection):
-            # the event comes before SQLAlchemy makes up the name by which the rollback will speak of it
+            # the event precedes the generation of the name that the rollback event will pass
             upcoming = getattr(connection, "_Connection__savepoint_seq", 0) + 1
             SessionState.of(session).transaction.savepoint(name or f"sa_savepoint_{upcoming}")
 
     def rollback_savepoint(self, connection: Connection, name: str) -> None:
-        """Take back, in the memory of every session on ``connection``, what was done since."""
+        """Undo the changes of loaded objects since the savepoint, in every session on ``connection``."""
         for session in self._sessions_of(connection):
             SessionState.of(session).transaction.rollback_to(name)
 
     def release_savepoint(self, connection: Connection, name: str) -> None:
-        """Note that a savepoint has ended well."""
+        """Record that a savepoint was released."""
         for session in self._sessions_of(connection):
             SessionState.of(session).transaction.release(name)
 
@@ -328,7 +328,7 @@ class SessionListeners:
     def _after_flush_postexec(self, session: Session, context: Any) -> None:
         running = SessionState.of(session).flushes.pop(self, None)
         if running is not None and running.context is context:
-            self._finish_flush(running)  # of what other listeners to after_flush have executed
+            self._finish_flush(running)  # for statements executed by other listeners to after_flush
             tell_listeners(session)
 
     @staticmethod
@@ -352,18 +352,18 @@ class SessionListeners:
             return execution.invoke_statement()
         plan = plan_if_ready(self.metadata)
         if plan is None:
-            return None  # heard of when it gets to the connection
+            return None  # handled when it reaches the connection
         try:
             table = find_table(element.table, plan, lambda t: self._names_for(execution, t))
         except UnboundExecutionError:
-            return None  # the session has no place for the models; it is heard on the connection
+            return None  # the session has no bind for the models; handled on the connection
         if table is None or not (is_watched(element, table, plan) or told_class(session, plan, table)):
             return None
         running = SessionState.of(session).flushes.get(self)
         if running is not None and running.takes_statements:
             refuse_rows_in_flush(DMLStatement.within(execution, element, table))
-            return None  # it becomes a part of the flush when it gets to the connection
-        is_wanted = options.get("autoflush", True) or not execution.is_orm_statement  # as SQLAlchemy understands it
+            return None  # it becomes a part of the flush when it reaches the connection
+        is_wanted = options.get("autoflush", True) or not execution.is_orm_statement  # as in SQLAlchemy
         if is_wanted and session.autoflush and not session._flushing:
             session.flush()
         self._join(session)
@@ -375,7 +375,7 @@ class SessionListeners:
         return self._names_on(session, connection, options_of(execution), target)
 
     def _has_place(self, session: Session) -> bool:
-        """Whether the session is bound to something that the models may be in."""
+        """Whether the session has a bind for the models."""
         try:
             bind_of(session, self.plan)
         except UnboundExecutionError:
@@ -385,7 +385,7 @@ class SessionListeners:
     def _names_on(
         self, session: Session, connection: Connection, options: Mapping[str, Any], target: TableClause | None = None
     ) -> TableNames | None:
-        """Return the names of the database of ``connection``; ``None`` if ``target`` is no business of this keeper."""
+        """Return the table names of the connection's database; ``None`` if ``target`` is in another database."""
         if isinstance(target, Table) and Attachments.of(target.metadata).covers(type(session)):
             return None
         if bind_of(session, self.plan).engine.pool is not connection.engine.pool:
@@ -396,9 +396,9 @@ class SessionListeners:
     def before_write(
         self, connection: Connection, element: Any, parameters: Any, options: Mapping[str, Any], *, attended: bool
     ) -> Any:
-        """Take part in an INSERT, UPDATE or DELETE, or refuse one that cannot be followed.
+        """Handle an INSERT, UPDATE or DELETE, or refuse it if the engine cannot follow it.
 
-        :return: the statement to run in its place.
+        :return: the statement to run instead.
         """
         session = self._session_of(connection) if attended else None
         if session is None:
@@ -415,7 +415,7 @@ class SessionListeners:
             return element
         try:
             table = written_table(element, options, plan, lambda t: self._names_on(session, connection, options, t))
-        except UnboundExecutionError:  # the session has no place for the models
+        except UnboundExecutionError:  # the session has no bind for the models
             self._unattached.hear(connection, element, options)
             return element
         if table is None:
@@ -425,28 +425,28 @@ class SessionListeners:
         return watch_statement(element, table, parameters, options, plan, running, flush, self._refuse)
 
     def before_inner_writes(self, connection: Connection, context: Any, text: str, *, attended: bool) -> None:
-        """Refuse writes that are parts of another statement; warn of those that are written as text."""
+        """Refuse writes that are parts of another statement; warn about writes in SQL text."""
         session = self._session_of(connection) if attended else None
         plan = plan_if_ready(self.metadata) if session is not None else None
         if session is None or plan is None:
             self._unattached.hear_inner(connection, context, text)
             return
         options = context.execution_options
-        try:  # the session is only asked where its models are if something may write them
+        try:  # the bind of the session is determined only for possible writes
             if is_text(context):
                 names = self._names_on(session, connection, options)
                 found = () if names is None else textual_writes(text, plan, names, procedures_on(connection))
                 for table, verb in found:
-                    if self._unmanaged_dml != "allow":  # most text cannot be read: who writes it knows what follows
+                    if self._unmanaged_dml != "allow":  # never refused: the parsed result may be wrong
                         Caller.now().warn(textual_write(table, verb), UnfollowedWriteWarning)
                 return
             for error in inner_writes(context, plan, lambda t: self._names_on(session, connection, options, t)):
                 self._refuse(error)
-        except UnboundExecutionError:  # it has no place for them
+        except UnboundExecutionError:  # the session has no bind for the models
             self._unattached.hear_inner(connection, context, text)
 
     def replaced(self, connection: Connection, seen: Any, parameters: Any, context: Any, *, attended: bool) -> None:
-        """Refuse a statement that a listener has put in the place of ``seen``, if values would have to follow it."""
+        """Refuse a statement that a listener has executed instead of ``seen``, if computed values depend on it."""
         session, plan, options = self._session_of(connection), plan_if_ready(self.metadata), context.execution_options
         final = getattr(context.invoked_statement, "statement", context.invoked_statement)
         if not attended or session is None or plan is None or not self._has_place(session):
@@ -463,14 +463,14 @@ class SessionListeners:
                 return
 
     def _watched(self, session: Session, connection: Connection, dml: Any, options: Mapping[str, Any]) -> Table | None:
-        """Return the table that a statement writes, if values follow from it."""
+        """Return the table that a statement writes, if the engine has to follow it."""
         if dml is None:
             return None
         table = find_table(dml.table, self.plan, lambda t: self._names_on(session, connection, options, t))
         return table if table is not None and is_watched(dml, table, self.plan) else None
 
     def changed_text(self, connection: Connection, context: Any, text: str) -> None:
-        """Refuse a write of which a listener has changed the text, if values would have to follow it."""
+        """Refuse a write whose text a listener has changed, if computed values depend on it."""
         session, plan = self._session_of(connection), plan_if_ready(self.metadata)
         if session is None or plan is None or not self._has_place(session):
             return

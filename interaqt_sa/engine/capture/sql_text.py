@@ -1,4 +1,4 @@
-"""Split SQL text into statements that run at once, and say which of them may write."""
+"""Split SQL text into the statements that run at once, and detect those that may write."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sqlalchemy import Connection
 
 from ...dialects import dialect_for
 
-#: whether a text may write at all; asked about every text
+#: matches text that may write; tried on every text
 _VERBS = re.compile(
     r"\b(?:insert|(?<!for\s)(?<!key\s)update|delete|replace(?!\s*\()|merge|truncate|copy|call)\b", re.IGNORECASE
 )
-# what quotes hide from each other, in one pass: names stay, the others do not
+# quoted parts and comments, matched in one pass because each may contain the others; names are kept
 _QUOTED = re.compile(
     r"""(?P<name>"(?:[^"]|"")*"|`[^`]*`)
       | (?P<literal>\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*')
@@ -28,37 +28,37 @@ _BLOCK = re.compile(r"\s*do\b", re.IGNORECASE)
 _EXPLAIN = re.compile(r"\s*explain\b\s*(?:\((?P<options>[^()]*)\))?(?P<words>(?:\s*\b(?:analy[sz]e|verbose)\b)*)", re.I)
 _ANALYZE = re.compile(r"\banaly[sz]e\b(?!\s+(?:false|off|0)\b)", re.IGNORECASE)
 _CALL = re.compile(r'\s*call\s+(?P<name>(?:"(?:[^"]|"")+"|[\w.$])+)\s*\(', re.IGNORECASE)
-#: statements that store others, which run later, and whose parts may end in ``;``
+#: statements that store other statements, which run later and may contain ``;``
 _STORES = re.compile(
     r"\s*(?:create|alter)\b(?:\s+or\s+replace|\s+temp(?:orary)?|\s+constraint)*"
     r"\s+(?:trigger|function|procedure|rule|event)\b",
     re.IGNORECASE,
 )
 
-#: returns the texts of the procedures that a name, as it is spelled, may stand for
+#: returns the texts of the procedures that a name, as spelled in the statement, may refer to
 FindProcedures = Callable[[str], Iterable[str]]
 
 
 def same_text(text: str) -> str:
-    """Return SQL text without comments and superfluous spaces, to be compared."""
+    """Return SQL text without comments and superfluous spaces, for comparison."""
     return " ".join(_COMMENTS.sub(" ", text).split()).rstrip(" ;")
 
 
 def may_write(text: str) -> bool:
-    """Whether SQL text names a statement that writes."""
+    """Whether SQL text contains a statement that writes."""
     return _VERBS.search(text) is not None
 
 
 def procedures_on(connection: Connection) -> FindProcedures:
-    """Return what looks up the procedures of a database."""
+    """Return a function that looks up the procedures of a database."""
     return partial(dialect_for(connection.dialect).procedure_texts, connection)
 
 
 def running_statements(text: str, procedures: FindProcedures | None = None) -> Iterator[str]:
     """Yield the statements that ``text`` runs, without comments and literals.
 
-    What ``EXPLAIN`` only plans and what ``CREATE TRIGGER`` and the like only store is left out; the body of ``DO`` and of a
-    procedure that is called is one statement.
+    Statements that ``EXPLAIN`` only plans, or that ``CREATE TRIGGER`` and similar statements only store, are omitted;
+    the body of ``DO`` and of a called procedure counts as one statement.
     """
     for statement in _without_literals(text).split(";"):
         if _STORES.match(statement):
@@ -83,5 +83,5 @@ def _without_literals(text: str) -> str:
 
 
 def _body(text: str) -> str:
-    """Return the text of a block; its literals stay, because ``EXECUTE`` runs them."""
+    """Return the text of a block; its literals are kept, because ``EXECUTE`` runs them."""
     return _COMMENTS.sub(" ", text)

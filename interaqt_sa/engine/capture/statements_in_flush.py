@@ -23,7 +23,7 @@ from .replaced_rows import may_replace
 
 
 def writes_links_of_objects(element: Any, table: Table, parameters: Sequence[Mapping[str, Any]], plan: Plan) -> bool:
-    """Whether the unit of work writes rows of a secondary table, which are not objects of their own."""
+    """Whether the unit of work writes rows of a secondary table that are not objects."""
     if table not in plan.secondaries:
         return False
     if isinstance(element, Insert):
@@ -34,14 +34,14 @@ def writes_links_of_objects(element: Any, table: Table, parameters: Sequence[Map
 
 
 def refuse_rows_in_flush(dml: DMLStatement) -> None:
-    """Refuse a list of rows by attribute: the ORM writes them as if the unit of work did.
+    """Refuse a list of rows by attribute, which the ORM writes in the way of the unit of work.
 
-    :raises UnmanagedWriteError: naming the table.
+    :raises UnmanagedWriteError: with the name of the table.
     """
     if dml.rows_by_attribute:
         raise UnmanagedWriteError(
-            f"this {dml.verb} of rows of {dml.table.fullname!r} runs within a flush, where computed values cannot "
-            "follow it; run it before or after the flush, or row by row with .values(...)",
+            f"this {dml.verb} of rows of {dml.table.fullname!r} runs within a flush, where computed values would "
+            "not be updated; run it before or after the flush, or row by row with .values(...)",
             table=dml.table.fullname,
         )
 
@@ -53,9 +53,9 @@ def follow_statement(
     source: Source | None,
     flush: Flush,
 ) -> Insert | Update | Delete | None:
-    """Let a statement of the application take part in the flush.
+    """Include a statement of the application in the flush.
 
-    :return: the statement to run in its place, ``None`` if it cannot be followed.
+    :return: the statement to run instead, ``None`` if the engine cannot follow it.
     """
     if not isinstance(element.table, Table) or element.table.key != table.key:
         return None  # an alias
@@ -86,7 +86,7 @@ def _follow_update(
         return None
     changed = written | source.following()
     if not (changed & source.inputs or source.same_row or flush.hears(source)):
-        return element  # nothing is computed from it
+        return element  # no computed value or wanted event depends on it
     lock = source.lock_to_change(written)
     keys = _matching(element, table, rows, source, flush, lock)
     flush.written_by_statement(source, keys, changed, lock)
@@ -108,7 +108,7 @@ def _follow_delete(
 
 
 def _restriction(table: Table, source: Source, keys: Sequence[Key], flush: Flush) -> Restriction:
-    """Return the criterion that keeps a statement to the locked rows: others may have come to match since."""
+    """Return the criterion that restricts a statement to the locked rows, because other rows may match by now."""
     key, dialect = source.key_in(table), flush.propagation.db.dialect
     shape = tuple((f"p{i}", column.type) for i, column in enumerate(key))
     return Restriction(dialect.contains(key, "locked", shape, dialect.pack("locked", shape, keys)))
@@ -126,7 +126,7 @@ def _follow_insert(dml: DMLStatement, element: Insert, source: Source, flush: Fl
     for row in dml.given_rows():
         key = tuple(row.get(column) for column in source.key)
         if any(part is None or hasattr(part, "__clause_element__") for part in key):
-            return False  # only the database knows it
+            return False  # a key known only to the database
         keys.append(key)
     flush.inserted_by_statement(source, keys)
     return True
@@ -140,7 +140,7 @@ def _matching(
     flush: Flush,
     lock: Lock,
 ) -> list[Key]:
-    """Lock the rows that a statement matches, and return their keys."""
+    """Lock the rows that match a statement, and return their keys."""
     key = list(source.key_in(table))
     matching = select(*key).where(*element._where_criteria)
     one: Any = key[0] if len(key) == 1 else tuple_(*key)

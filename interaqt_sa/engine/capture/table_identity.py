@@ -1,4 +1,4 @@
-"""Recognise a table by its name in the database, whatever object a statement uses for it."""
+"""Recognise a table by its name in the database, whichever object represents it in a statement."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class TableNames:
-    """The names by which one database knows tables.
+    """The names of tables in one database.
 
     :param schemas: the ``schema_translate_map`` in force.
     """
@@ -25,32 +25,32 @@ class TableNames:
         self._fold = dialect_for(dialect).fold_name
 
     def of(self, table: TableClause) -> tuple[str, str]:
-        """Return schema and name of a table; two objects that stand for one table have the same."""
-        # the map is about tables of a MetaData
+        """Return schema and name of a table; equal for all objects that represent the same table."""
+        # the map applies only to tables of a MetaData
         schema = self._schemas.get(table.schema, table.schema) if isinstance(table, Table) else table.schema
         return self.spelled(schema, table.name)
 
     def spelled(self, schema: str | None, name: str) -> tuple[str, str]:
-        """Return the same for names as SQL text spells them, as :class:`~sqlalchemy.sql.quoted_name`."""
+        """Return schema and name of a table in SQL text; quoted as :class:`~sqlalchemy.sql.quoted_name`."""
         return self._fold(schema or self._default), self._fold(name)
 
 
-#: returns the names of the database in which a table lies, ``None`` if it is not the one of the plan
+#: returns the names of the database with the given table, ``None`` if it is not the database of the plan
 FindNames = Callable[[TableClause], "TableNames | None"]
 
 
 def find_table(target: Any, plan: Plan, names: FindNames) -> Table | None:
-    """Return the table of the plan's MetaData that ``target`` is in the database.
+    """Return the table of the plan's MetaData that ``target`` represents in the database.
 
     :param target: the table of a DML statement: a Table of this or of another MetaData, a ``table()``, an alias.
-    :param names: called only if ``target`` is not of this MetaData, and a name looks alike.
+    :param names: called only if ``target`` is not of this MetaData but has the name of a table of the plan.
     """
     if type(target) is Table and target in plan.sources:
         return target
     while isinstance(target, Alias):
         target = target.element
     if isinstance(target, Table) and target.metadata is plan.metadata:
-        # the statement of a mapped class holds an annotated copy
+        # a statement on a mapped class holds an annotated copy
         return plan.metadata.tables.get(target.key)
     if not isinstance(target, TableClause):
         return None

@@ -37,10 +37,10 @@ _TABLES = ("inserted", "updated", "deleted", "merged", "copied")
 def textual_writes(
     text: str, plan: Plan, names: TableNames, procedures: FindProcedures | None = None
 ) -> Iterator[tuple[Table, str]]:
-    """Yield the tables that computed values would have to follow, with the verb of the write.
+    """Yield the tables of writes that computed values depend on, with the verb of the write.
 
-    :param text: of which :func:`.may_write` is true.
-    :param procedures: returns what ``CALL`` runs; without it such statements are not looked into.
+    :param text: SQL text for which :func:`.may_write` is true.
+    :param procedures: returns the texts of procedures that ``CALL`` runs; without it ``CALL`` is not examined.
     """
     for statement in running_statements(text, procedures):
         for found in _WRITES.finditer(statement):
@@ -88,7 +88,7 @@ def _matters(found: re.Match[str], table: Table, plan: Plan) -> bool:
 
 
 def _empties_others(found: re.Match[str], table: Table, plan: Plan) -> bool:
-    """Whether a TRUNCATE empties watched tables that refer to ``table``, whatever their foreign keys say."""
+    """Whether a TRUNCATE empties watched tables that refer to ``table``, whatever their foreign key actions."""
     if not re.match(r"[^;]*\bcascade\b", found.string[found.end() :], re.IGNORECASE):
         return False
     emptied, reached = {table}, [table]
@@ -100,7 +100,7 @@ def _empties_others(found: re.Match[str], table: Table, plan: Plan) -> bool:
 
 
 def _gives_computed(found: re.Match[str], table: Table, plan: Plan) -> bool:
-    """Whether an INSERT gives values for computed columns: by their names, or for all columns."""
+    """Whether an INSERT assigns computed columns: by their names, or because it assigns all columns."""
     computed = {column.name.casefold() for column in table.columns if column in plan.columns}
     listed = re.match(r"\s*\(([^()]*)\)", found.string[found.end() :])
     if listed is None:
@@ -110,9 +110,9 @@ def _gives_computed(found: re.Match[str], table: Table, plan: Plan) -> bool:
 
 
 def textual_write(table: Table, verb: str) -> str:
-    """Return what to say of a write in SQL text by an attached session."""
+    """Return the warning for a write in SQL text by an attached session."""
     return (
-        f"this SQL text writes {table.fullname!r} ({verb}), so that computed values cannot follow it; use "
-        "session.execute() with insert(), update() or delete(), or give System(unmanaged_dml='allow') and run "
+        f"this SQL text writes {table.fullname!r} ({verb}), so that computed values are not updated; use "
+        "session.execute() with insert(), update() or delete(), or set System(unmanaged_dml='allow') and run "
         "system.repair() afterwards"
     )

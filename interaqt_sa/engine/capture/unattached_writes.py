@@ -1,4 +1,4 @@
-"""Warn about writes by sessions and connections to which no system is attached."""
+"""Warn about writes by sessions and connections that are not attached to a system."""
 
 from __future__ import annotations
 
@@ -24,51 +24,52 @@ from .textual_writes import textual_writes
 
 Unattached = Literal["raise", "warn", "allow"]
 
-#: writes that are noted until they can be told of; each table is told of once
+#: the number of writes that are recorded for later warnings; there is one warning per table
 _MAX_EARLY = 1000
 
-#: finds the tables that a statement writes and that matter, with the verb of the write
+#: returns the relevant tables that a statement writes, with the verb of the write
 _Find = Callable[[Plan], Iterable[tuple[Table, str]]]
 
 _UNATTACHED = (
     "this {verb} on {table!r} comes from a session or connection that no System is attached to, so that computed "
-    "values cannot follow it: make the session by the System's session_factory or attach its class with "
+    "values are not updated: create the session with the System's session_factory or attach its class with "
     "system.attach(…){repair}; "
     'System(unattached="allow") accepts such writes'
 )
 _REPAIR = ", and run system.repair() for what was written"
 _TEXT = (
     "this SQL text writes {table!r} ({verb}) on a connection that no System is attached to, so that computed values "
-    "cannot follow it: use insert(), update() or delete() in a session to which system.attach(…) was given, and run "
+    "are not updated: use insert(), update() or delete() in a session attached with system.attach(…), and run "
     'system.repair() for what was written; System(unattached="allow") accepts such writes'
 )
 _MIGRATION = (
-    "this {verb} on {table!r} in a migration is not followed by the values that are computed from it: fill them in the "
+    "this {verb} on {table!r} in a migration does not update the values that are computed from it: fill them in the "
     "same revision (op.interaqt_backfill), or run system.repair() after the upgrade"
 )
 _EARLY = (
-    "this {verb} on {table!r} ran while classes of its models were still to be mapped, so that computed values could "
-    "not follow it: write after all models are imported, and run system.repair() for what was written"
+    "this {verb} on {table!r} ran while classes of its models were still to be mapped, so that computed values were "
+    "not updated: write after all models are imported, and run system.repair() for what was written"
 )
 
 
 class UnattachedWrites:
-    """Tell of writes to the tables of one MetaData that no attached session makes.
+    """Report writes to the tables of one MetaData that no attached session makes.
 
-    :param mode: what happens: an error before the statement, a warning for the first one to each table, or nothing.
+    :param mode: ``"raise"``: an error before the statement; ``"warn"``: a warning for the first write to each table;
+        ``"allow"``: nothing.
     """
 
     def __init__(self, metadata: MetaData, mode: Unattached) -> None:
         self._metadata = metadata
         self._mode: Unattached = mode
         self._warned: set[str] = set()
-        # by what and where it was: writes that came before the declarations could be compiled
+        # by statement and caller: writes executed before the declarations could be compiled
         self._early: dict[tuple[Any, ...], tuple[_Find, Caller]] = {}
 
     def hear(self, connection: Connection, element: Any, options: Mapping[str, Any], *, attended: bool = False) -> None:
-        """Tell of an INSERT, UPDATE or DELETE.
+        """Report an INSERT, UPDATE or DELETE.
 
-        :param attended: by an attached session, while classes of the models are still to be mapped.
+        :param attended: whether an attached session runs it, before all classes of the models are mapped.
         """
         if self._mode == "allow":
             return
@@ -86,9 +87,9 @@ class UnattachedWrites:
             self._tell(connection, find(plan), _UNATTACHED, self._mode)
 
     def hear_inner(self, connection: Connection, context: Any, statement: str) -> None:
-        """Tell of the writes in a statement that holds some, or in SQL text.
+        """Report the writes inside a statement or in SQL text.
 
-        :param statement: the text that runs.
+        :param statement: the text about to be executed.
         """
         if self._mode == "allow":
             return
@@ -102,7 +103,7 @@ class UnattachedWrites:
         if plan is None:
             return
         if text is not None:
-            # as that of attached sessions, text is never refused: what it writes is guessed
+            # like text of attached sessions, text is never refused: the parsed result may be wrong
             names = TableNames(connection.dialect, schemas)
             self._tell(connection, textual_writes(text, plan, names, procedures_on(connection)), _TEXT, "warn")
         else:
@@ -110,7 +111,7 @@ class UnattachedWrites:
             self._tell(connection, found, _UNATTACHED, self._mode)
 
     def tell_of_early(self, plan: Plan) -> None:
-        """Tell of what was written before the declarations could be compiled."""
+        """Report the writes executed before the declarations could be compiled."""
         while self._early:
             key = next(iter(self._early))
             find, caller = self._early.pop(key)
@@ -151,22 +152,22 @@ class UnattachedWrites:
         return any(table.name.casefold() in folded for table in self._metadata.tables.values())
 
     def _compiled(self) -> Plan | None:
-        """Return the declarations if they are compiled as they are now."""
+        """Return the compiled declarations if they are up to date."""
         catalog = Catalog.of(self._metadata)
         found = catalog.plan
         return found if isinstance(found, Plan) and found.generation == catalog.generation else None
 
     def _plan(self) -> Plan | None:
-        """Return the compiled declarations; none while models are still being imported.
+        """Return the compiled declarations; ``None`` while models are still being imported.
 
-        A write by Core must not configure mappers then: what they refer to is not there yet.
+        A Core write must not configure mappers at that time, because the classes that they refer to may be missing.
         """
         if not self._declares_values():
             return None
         try:
             return plan_if_ready(self._metadata)
         except (DefinitionError, SQLAlchemyError):
-            return None  # the first attached session tells of the faults
+            return None  # the first attached session raises the faults
 
     def _declares_values(self) -> bool:
         tables = self._metadata.tables.values()
@@ -178,14 +179,14 @@ class UnattachedWrites:
         self, dialect: Dialect, schemas: Mapping[str | None, str | None] | None, target: TableClause
     ) -> TableNames | None:
         if isinstance(target, Table) and Attachments.of(target.metadata).has_owners:
-            return None  # of another system, which hears of it itself
+            return None  # of another system, which handles it itself
         return TableNames(dialect, schemas)
 
-    # -- telling -----------------------------------------------------------------------------------------------
+    # -- reporting ---------------------------------------------------------------------------------------------
 
     def _tell(self, connection: Connection, found: Iterable[tuple[Table, str]], message: str, mode: Unattached) -> None:
         for table, verb in found:
-            # the models are of today, and a revision is of its own time: it cannot use their sessions
+            # the current models do not match an older revision, so a revision cannot use their sessions
             in_migration = _is_in_migration(connection)
             is_refused = mode == "raise" and not in_migration
             text = (_MIGRATION if in_migration else message).format(
@@ -206,7 +207,7 @@ def _schemas(connection: Connection, options: Mapping[str, Any]) -> Mapping[str 
 
 
 def _is_in_migration(connection: Connection) -> bool:
-    """Whether a revision of Alembic is running on the connection."""
+    """Whether an Alembic revision is running on the connection."""
     operations: Any = sys.modules.get("alembic.op")
     running = getattr(operations, "_proxy", None)
     return running is not None and running.migration_context.connection is connection

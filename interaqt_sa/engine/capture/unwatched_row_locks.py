@@ -1,7 +1,7 @@
-"""Lock the rows of a flush from which nothing is computed, so that they keep the lock order too.
+"""Lock the rows of a flush that no computation depends on, so that they keep the lock order too.
 
-The unit of work writes them in an order of its own, parents first, and writing a row locks it. As soon as a flush takes
-other locks, these rows are locked with them.
+The unit of work writes rows in an order of its own, parents first, and writing a row locks it. If a flush takes other
+locks, these rows are locked with them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..propagation.propagation import Propagation
 
 
 class Others:
-    """The rows of one flush that nothing is computed from."""
+    """The rows of one flush that no computation depends on."""
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
@@ -32,19 +32,19 @@ class Others:
         self._references: dict[RowReference, dict[Key, None]] = {}
 
     def updated(self, instance: object) -> None:
-        """Note a row that will be updated."""
+        """Record a row that will be updated."""
         self._add(instance, Lock.NO_KEY_UPDATE)
 
     def deleted(self, instance: object) -> None:
-        """Note a row that will be deleted."""
+        """Record a row that will be deleted."""
         self._add(instance, Lock.UPDATE)
 
     def refers(self, instance: object) -> None:
-        """Note what a new or updated row refers to, and the check of a foreign key will lock."""
+        """Record the rows that a new or updated row refers to, and that foreign key checks will lock."""
         self._refer(instance, RowReference.key_in)
 
     def refers_still(self, instance: object) -> None:
-        """Note what a row refers to that will be updated twice: PostgreSQL then checks all its foreign keys again."""
+        """Record the references of a row that is updated twice: PostgreSQL then checks all its foreign keys again."""
         self._refer(instance, RowReference.key_held)
 
     def _refer(self, instance: object, key_of: Callable[[RowReference, object], Key | None]) -> None:
@@ -65,7 +65,7 @@ class Others:
 
     @property
     def watched(self) -> Iterator[Source]:
-        """Those tables among them whose other columns do matter."""
+        """The tables among them that are watched for changes of other columns."""
         return (source for source in self._rows if source.table in self._plan.sources)
 
     @property
@@ -75,11 +75,11 @@ class Others:
 
     @property
     def referred(self) -> Iterator[Source]:
-        """The tables whose rows the checks of foreign keys will lock."""
+        """The tables whose rows foreign key checks will lock."""
         return (reference.target for reference in self._references)
 
     def add_to(self, locks: LockPass) -> None:
-        """Add them to the locks of a flush."""
+        """Add the rows to the lock pass of a flush."""
         for reference, keys in self._references.items():
             for key in keys:
                 locks.add_referred(reference.target, key)

@@ -1,4 +1,4 @@
-"""Run INSERT … ON CONFLICT DO UPDATE: tell new rows from updated ones, and lock the latter."""
+"""Run INSERT … ON CONFLICT DO UPDATE: separate new rows from existing ones, and lock the latter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .orm_dml import Bulk
 
 _MAX_ROUNDS = 50
-#: so many upserts into one table may decide at once
+#: the number of upserts into one table that can decide at the same time
 _TURNS = 256
 
 #: rows by number
@@ -32,14 +32,15 @@ Rows = dict[int, Values]
 class Upsert:
     """One INSERT with ON CONFLICT DO UPDATE.
 
-    A loop: lock the rows that are there, in order; insert the others, unless they conflict by now; let the statement
-    update what was locked. A row that came in between is locked in the next round.
+    It runs in rounds: lock the existing rows in order; insert the others, unless they conflict by now; let the
+    statement update the locked rows. A row that another transaction has inserted in between is locked in the next
+    round.
 
-    Which rows are in conflict is decided by the database, which knows about collations, rounding and expressions. It
-    may name a row too many, which is locked in vain: what the statement has inserted after all is told by its key.
+    The database decides which rows conflict, because it applies collations, rounding and expressions. It may return a
+    row too many, which is locked in vain: rows that the statement inserts after all are recognised by their keys.
     """
 
-    # The parts of an INSERT have no public accessors: _values, _multi_values, _post_values_clause, _returning.
+    # These parts of an INSERT have no public accessors: _values, _multi_values, _post_values_clause, _returning.
 
     def __init__(self, bulk: Bulk) -> None:
         self._bulk = bulk
@@ -49,7 +50,7 @@ class Upsert:
         self._updated: dict[Key, None] = {}
         self._written = 0
         self._gone: list[Key] = []
-        # SQLAlchemy writes the values of index_where into the SQL for SQLite, which it does for one row only
+        # SQLAlchemy renders the values of index_where into the SQL for SQLite, which works for one row only
         wheres = [clause.inferred_target_whereclause for clause in conflict_clauses(bulk.statement)]
         self._is_single = not self._dialect.has_row_locks and any(where is not None for where in wheres)
         self._refuse_keys()
@@ -59,18 +60,18 @@ class Upsert:
         for column, value in self._bulk.dml.set_on_conflict():
             if column.primary_key and not self._keeps(column, value):
                 raise UnmanagedWriteError(
-                    f"ON CONFLICT DO UPDATE SET {table.name}.{column.name} would change which row is which; "
+                    f"ON CONFLICT DO UPDATE SET {table.name}.{column.name} would change primary keys; "
                     "leave the primary key out of set_",
                     table=table.fullname,
                 )
 
     def _keeps(self, column: Column[Any], value: Any) -> bool:
-        """Whether a row keeps its key: it is in conflict by just this column, or by this and others."""
+        """Whether a row keeps its key, because the row conflicts on this column, possibly among others."""
         excluded = isinstance(value, Column) and value.name == column.name
         return excluded and all(column in target.elements for target in self._targets)
 
     def run(self) -> Result[Any]:
-        """Run it."""
+        """Run the statement and return its result."""
         bulk = self._bulk
         rows, statement = self._rows_and_statement()
         bulk.protect(None)
@@ -84,12 +85,12 @@ class Upsert:
             return WriteResult.of(self._answers, None, bulk.statement, self._written)
         return WriteResult.without_rows(None, bulk.statement, self._written)
 
-    # -- which rows go together --------------------------------------------------------------------------------
+    # -- batches -----------------------------------------------------------------------------------------------
 
     def _batches(self, keys: Mapping[int, Sequence[Key]]) -> Iterable[list[int]]:
-        """Yield the numbers of rows that are in conflict with no other one of the same batch.
+        """Yield batches of row numbers; the rows of a batch do not conflict with each other.
 
-        A later row with the same key updates what an earlier one has written.
+        A later row with the same key updates the row that an earlier one has written.
         """
         if len(self._targets) != 1:
             yield from ([n] for n in keys)
@@ -125,7 +126,7 @@ class Upsert:
         for round_ in range(_MAX_ROUNDS):
             there = self._lock(rows, {n: keys[n] for n in rows}, widely=round_ > 0)
             for n, found in list(there.items()):
-                # what an earlier round has inserted without telling which row that was
+                # inserted in an earlier round, which could not tell the row's number
                 if (own := next((key for key in found if key in mine), None)) is not None:
                     del mine[own], there[n], rows[n]
             absent = [row for n, row in rows.items() if n not in there]
@@ -138,15 +139,16 @@ class Upsert:
             if not rows:
                 return
         raise UnmanagedWriteError(
-            f"ON CONFLICT into {self._bulk.table.name!r}: the rows {list(rows.values())[:5]} neither conflict by what "
-            "it names nor can be inserted",
+            f"ON CONFLICT into {self._bulk.table.name!r}: the rows {list(rows.values())[:5]} neither conflict on the "
+            "unique key that it names nor can be inserted",
             table=self._bulk.table.name,
         )
 
     def _take_turns(self, keys: Iterable[Sequence[Key]]) -> None:
-        """Let one upsert of a key at a time decide whether its row is there.
+        """Take the locks that let only one upsert of a key at a time decide whether its row exists.
 
-        Otherwise a row that another one has just inserted would be locked after, not before, the rows above it.
+        Otherwise a row that another upsert has just inserted would be locked after the rows above it, instead of
+        before.
         """
         bulk = self._bulk
         texts = (repr(key if len(key) > 1 else key[0]).casefold() for key in keys)
@@ -154,7 +156,7 @@ class Upsert:
         lock_names(bulk.propagation.db, bulk.source, names)
 
     def _lock(self, rows: Rows, keys: Mapping[int, Sequence[Key]], *, widely: bool) -> dict[int, list[Key]]:
-        """Lock the rows that are there, and what all of them refer to; return their keys by the number of the row."""
+        """Lock the existing rows, and all rows that they refer to; return their keys by the number of the row."""
         bulk = self._bulk
         found: dict[int, dict[Key, None]] = {}
         for i, target in enumerate(self._targets):
@@ -175,11 +177,11 @@ class Upsert:
             find = target.find(self._dialect, bulk.key, widely=widely).order_by(*bulk.key)
             return self._dialect.lock(find, Lock.UPDATE, bulk.table)
 
-        # expressions of the application are others each time
+        # expressions of the application differ on each call
         return bulk.statements.cached(("upsert", target.elements), make) if target.is_plain else make()
 
     def _insert(self, rows: Sequence[Values], statement: Any) -> list[Key]:
-        """Insert the rows that do not conflict; return the keys of what was inserted."""
+        """Insert the rows that do not conflict; return the keys of the inserted rows."""
         insert = statement._generate()
         insert._post_values_clause = None
         for clause in conflict_clauses(statement):
@@ -187,13 +189,13 @@ class Upsert:
         return self._execute(insert, rows, ())
 
     def _update(self, rows: Sequence[Values], keys: Sequence[Key], statement: Any) -> None:
-        """Update rows that are locked."""
+        """Update locked rows."""
         self._execute(statement, rows, keys)
         self._bulk.moved(keys)
         self._updated |= dict.fromkeys(keys)
 
     def _execute(self, statement: Any, rows: Sequence[Values], locked: Sequence[Key]) -> list[Key]:
-        """Run a statement for rows, and let those that it inserts contribute; return their keys."""
+        """Run a statement for rows, and add the contributions of the rows that it inserts; return their keys."""
         bulk, asked = self._bulk, self._bulk.statement._returning
         columns = returned_columns(bulk.propagation, bulk.source, (bulk.table,))
         places = [columns.index(c) for c in bulk.key]
@@ -211,7 +213,7 @@ class Upsert:
         return [tuple(row[i] for i in places) for row in fresh]
 
     def _executions(self, statement: Any, rows: Sequence[Values]) -> Iterable[tuple[list[dict[str, Any]], Any]]:
-        """Yield parameter sets with the statement that takes them; a row with SQL in it needs one of its own."""
+        """Yield parameter sets with their statement; a row with SQL expressions needs a statement of its own."""
         alike: dict[Any, list[dict[str, Any]]] = {}
         for n, row in enumerate(rows):
             sql = {column: value for column, value in row.items() if isinstance(value, ClauseElement)}
@@ -233,12 +235,12 @@ class Upsert:
         given, execution.parameters = execution.parameters, parameters
         try:
             with self._bulk.unit.writing(in_parts=len(parameters) > 1), execution.session.no_autoflush:
-                # not session.execute(), which would call the listeners of the application again
+                # instead of session.execute(), which would call the listeners of the application again
                 return execution.invoke_statement(statement=statement, execution_options=options)
         finally:
             execution.parameters = given
 
-    # -- taking the statement apart ----------------------------------------------------------------------------
+    # -- parts of the statement --------------------------------------------------------------------------------
 
     def _rows_and_statement(self) -> tuple[Rows, Any]:
         """Return the rows to insert, and the statement without them."""
@@ -255,7 +257,7 @@ class Upsert:
         return dict(enumerate(rows)), bare
 
     def _selected(self) -> list[Values]:
-        """Run the SELECT of ``INSERT … SELECT``: only rows that are known can be looked for."""
+        """Run the SELECT of ``INSERT … SELECT``, because conflicts can be found only for known rows."""
         statement, dml = self._bulk.statement, self._bulk.dml
         names = [column for name in statement._select_names for column, _ in dml.assigned(name, None)]
         return [dict(zip(names, row, strict=True)) for row in self._bulk.read(statement.select, dml.parameters)]
@@ -273,7 +275,7 @@ def _target_of(clause: Any) -> dict[str, Any]:
 
 
 def _in_key_order(rows: Rows, keys: Mapping[int, Sequence[Key]]) -> Rows:
-    """Return rows in the order of their keys: two upserts of the same new keys would otherwise wait for each other."""
+    """Return rows in the order of their keys, because two upserts of the same new keys could deadlock otherwise."""
     order: Any = keys.__getitem__
     try:
         return {n: rows[n] for n in sorted(rows, key=order)}
