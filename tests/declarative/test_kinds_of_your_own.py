@@ -83,17 +83,17 @@ WRONG: list[tuple[Callable[[], Level], str]] = [
     (lambda: declare(number), r"Kept\.sql\(\) returned .*: return a list of SQL expressions"),
     (lambda: declare(lambda r: None), r"Kept\.sql\(\) returned None: return a list"),
     (lambda: declare(lambda r: "level"), r"Kept\.sql\(\) returned 'level': return a list"),
-    (lambda: declare(lambda r: []), r"Kept\.sql\(\) returned a list of 0, and 1 must be kept"),
-    (lambda: declare(lambda r: [number(r)] * 2), r"Kept\.sql\(\) returned a list of 2, and 1 must be kept"),
+    (lambda: declare(lambda r: []), r"Kept\.sql\(\) returned a list of 0 instead of 1"),
+    (lambda: declare(lambda r: [number(r)] * 2), r"Kept\.sql\(\) returned a list of 2 instead of 1"),
     (lambda: declare(lambda r: ["level"]), r"Kept\.sql\(\) returned 'level', which is not a SQL expression"),
     (lambda: declare(lambda r: r.nothing), r"Kept\.sql\(\) raised AttributeError"),
     (
         lambda: declare(lambda r: [literal(1)], hidden=("a", "b"), result=lambda self, running: running[0]),
-        r"Kept\.sql\(\) returned a list of 1, and 2 must be kept: one for each of hidden_columns\(\)",
+        r"Kept\.sql\(\) returned a list of 1 instead of 2: return one expression for each of hidden_columns\(\)",
     ),
     (
         lambda: declare(lambda r: [number(r), literal(1)], hidden=("a", "b")),
-        r"Kept has 2 hidden columns: say by result\(\)",
+        r"Kept has 2 hidden columns: define result\(\)",
     ),
     (
         lambda: declare(lambda r: [number(r)], result=lambda self, running: None),

@@ -130,7 +130,7 @@ def fault_of(computation: Computation[Any], column_type: Any = Integer, *argumen
         (Count("members", where={"by_code.active": True}), "does not follow a foreign key.*declare the ForeignKey"),
         (
             Count("members", where={"live.active": True}),
-            "the join condition of Member.live demands more than equal keys .*, and a path follows keys",
+            "the join condition of Member.live requires more than equal keys .*, but a path follows keys",
         ),
         (Count("members", where={"length": 3}), "'length' is a SQL expression, not a stored column"),
         (

@@ -1,8 +1,8 @@
-"""The compiled form of all declarations: which rows contribute where, and the lock order. No session, no I/O.
+"""The compiled form of all declarations: which rows contribute to which, and the lock order. No session, no I/O.
 
-In comes a MetaData with its mapped classes, out goes a :class:`.Plan`: sources, edges and hosts
-(:mod:`.plan_graph`), what events set off (:mod:`.event_nodes`), what to look for in changed objects
-(:mod:`.changed_attributes`), and the lock order. :mod:`.planner` makes it, with every fault at once. Read
+The input is a MetaData with its mapped classes, the output is a :class:`.Plan`: sources, edges and hosts
+(:mod:`.plan_graph`), the nodes that events trigger (:mod:`.event_nodes`), the relevant attributes of changed objects
+(:mod:`.changed_attributes`), and the lock order. :mod:`.planner` compiles it and reports all faults at once. Read
 :mod:`.plan_graph` first.
 """
 

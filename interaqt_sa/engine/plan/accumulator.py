@@ -24,11 +24,11 @@ Contribution = tuple[Any, ...]
 class Accumulator(ABC):
     """Incremental maintenance of one aggregate.
 
-    The running columns are those of :meth:`.Computation.hidden_columns`, in that order; if there are none, the
-    computed column itself is the one running column.
+    The running columns are those of :meth:`.Computation.hidden_columns`, in the same order; if there are none, the
+    computed column itself is the only running column.
 
     :param computation: the declaration.
-    :cvar is_additive: whether contributions are numbers that are added up; see :class:`Selection` for others.
+    :cvar is_additive: whether contributions are numbers that are summed; see :class:`Selection` for others.
     """
 
     is_additive: ClassVar[bool] = True
@@ -38,25 +38,25 @@ class Accumulator(ABC):
 
     @abstractmethod
     def sql(self, resolve: Resolve, test: Test) -> Sequence[ColumnElement[Any]]:
-        """Return what a member that counts adds to each running column; used when there is no callback."""
+        """Return the contribution of a member to each running column in SQL; called if there is no callback."""
 
     def python(self, answer: Any) -> Contribution:
-        """Return what a member that counts adds, from what the callback answered for it.
+        """Return the contribution of a member, computed from the result of its callback.
 
-        :raises ValueError: if the callback may not answer so.
+        :raises ValueError: if the callback must not return this value.
         """
         raise ComputationProtocolError(f"{self.computation!r} has no callback")
 
     def result(self, running: Sequence[ColumnElement[Any]]) -> ColumnElement[Any]:
-        """Return the computed value over the running columns."""
+        """Return the computed value as an expression over the running columns."""
         return running[0]
 
 
 class Selection(Accumulator):
-    """Incremental maintenance of an aggregate that cannot be added up, such as the least of several values.
+    """Incremental maintenance of an aggregate that cannot be summed, such as the least of several values.
 
-    What a member shows is compared, not added: :meth:`sql` returns a value for each running column, NULL where the
-    member does not count. The engine locks a host before it looks at the host's members. Without :meth:`joined` and
+    The values of members are compared, not added: :meth:`sql` returns a value for each running column, NULL if the
+    member does not count. The engine locks a host before it reads the host's members. Without :meth:`joined` and
     :meth:`may_change` all members of a host are read at every change of one of them.
     """
 
@@ -64,12 +64,12 @@ class Selection(Accumulator):
 
     @abstractmethod
     def total(self, shown: Sequence[ColumnElement[Any]]) -> Sequence[ColumnElement[Any]]:
-        """Return the running columns as SQL aggregates over what members show; they must pass NULLs over."""
+        """Return the running columns as SQL aggregates over the values of members; they must ignore NULLs."""
 
     def joined(
         self, running: Sequence[ColumnElement[Any]], more: Sequence[ColumnElement[Any]]
     ) -> Sequence[ColumnElement[Any]] | None:
-        """Return the running columns after members have come; ``None`` if only all members together can tell.
+        """Return the running columns after members were added; ``None`` if all members have to be read.
 
         :param more: :meth:`total` of the new members.
         """
@@ -78,7 +78,7 @@ class Selection(Accumulator):
     def may_change(self, running: Sequence[ColumnElement[Any]], left: Sequence[ColumnElement[Any]]) -> Any:
         """Return the SQL condition that the running columns may change when members leave.
 
-        :param left: :meth:`total` of those that leave; NULL where none that counts does.
+        :param left: :meth:`total` of the members that leave; NULL if none of them counts.
         """
         return true()
 
@@ -97,8 +97,8 @@ def accumulates(*computations: type[Computation[Any]]) -> Callable[[type[Accumul
         @accumulates(Count)
         class CountAccumulator(Accumulator): ...
 
-    :raises TypeError: if one of them is not a class of its kind.
-    :raises ComputationProtocolError: if a part of the kind is missing.
+    :raises TypeError: if an argument or the decorated class is not of the required class.
+    :raises ComputationProtocolError: if a part of the protocol is missing.
     """
     check_computations(computations)
 

@@ -1,4 +1,4 @@
-"""The attributes of each mapped class whose change in a flush matters to computed values."""
+"""The attributes of each mapped class whose changes in a flush affect computed values."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RowReference:
-    """How objects of a class refer to a row of another table.
+    """A reference from objects of a class to a row of another table.
 
     :ivar attributes: the attributes that hold its key.
     :ivar relationship: the many-to-one relationship that sets them, if there is one.
-    :ivar has_default: whether a new row without a key may get one all the same.
-    :ivar remote: the attributes of the other row that it equals; its primary key if there are none.
+    :ivar has_default: whether a new row without a key may get one by default.
+    :ivar remote: the referenced attributes of the other row; empty for its primary key.
     """
 
     target: Source
@@ -38,9 +38,9 @@ class RowReference:
     remote: tuple[str, ...] = ()
 
     def key_in(self, instance: Any) -> tuple[Any, ...] | None:
-        """Return the key that ``instance`` will newly refer to: with ``None`` parts for no row, ``None`` if not known.
+        """Return the new key that ``instance`` will refer to: with ``None`` parts for no row, ``None`` if unknown.
 
-        A row that keeps its reference has no new one: what it refers to is read from the row, under lock.
+        An unchanged reference is not a new one: its target is found from the stored row, under lock.
         """
         loaded, state = instance_dict(instance), instance_state(instance)
         if state.key is not None and state.committed_state.keys().isdisjoint((*self.attributes, self.relationship)):
@@ -49,7 +49,7 @@ class RowReference:
         if related is not None:
             identity = instance_state(related).key
             if identity is None:
-                return (None,)  # no other transaction sees a new row: it needs no lock
+                return (None,)  # a new row is invisible to other transactions: it needs no lock
             if not self.remote:
                 return identity[1]
             held = instance_dict(related)
@@ -61,9 +61,9 @@ class RowReference:
         return (None,) if is_unset and not self.has_default else None
 
     def key_held(self, instance: Any) -> tuple[Any, ...] | None:
-        """Return the key in the attributes of ``instance``, new or not; ``None`` if it is not there as such."""
+        """Return the key in the attributes of ``instance``, changed or not; ``None`` if it is unknown."""
         key = tuple(instance_dict(instance).get(name, _UNKNOWN) for name in self.attributes)
-        # where nothing but the database compares them, text will do
+        # text is exact enough if only the database compares it
         known = (*_EXACT_KEYS, str) if self.remote else _EXACT_KEYS
         return key if all(type(part) in known for part in key) else None
 
@@ -72,8 +72,8 @@ class RowReference:
 class Neighbour:
     """A row that contributions of a class read, one x:1 step away.
 
-    :ivar edges: the contributions.
-    :ivar checked: whether the database locks it just so when it checks a foreign key.
+    :ivar edges: the edges of these contributions.
+    :ivar checked: whether a foreign key check takes the same lock on it.
     """
 
     reference: RowReference
@@ -84,24 +84,24 @@ class Neighbour:
 
 @dataclass(eq=False)
 class Watch:
-    """What the engine wants to know of one mapped class.
+    """The attributes and references of one mapped class that the engine watches.
 
-    :ivar source: its table, if rows of it contribute, are read, hold computed values or set something off.
-    :ivar inputs: attributes (columns and many-to-one relationships) whose change matters.
+    :ivar source: its source, if its rows contribute, are read, hold computed values or trigger reactions.
+    :ivar inputs: attributes (columns and many-to-one relationships) whose changes are relevant.
     :ivar shared_inputs: attributes that rows of other tables read, or could refer to.
-    :ivar collections: to-many relationships whose members' rows the flush will write.
+    :ivar collections: to-many relationships whose members the flush will write.
     :ivar computed: attributes that may not be assigned.
-    :ivar floats: those that hold floats, which SQLite returns as integers from an INSERT where they are whole.
+    :ivar floats: computed attributes of type float; SQLite returns whole numbers of an INSERT as integers.
     :ivar same_row: values computed from the row itself.
     :ivar following: columns that any UPDATE may change, through ``onupdate`` or a function of the row.
-    :ivar edge_keys: the edges that its rows drive, with the attributes that say which host they contribute to.
-    :ivar referred: attributes with which rows of other tables change, by the actions of foreign keys or the session.
-    :ivar found_by: attributes by which members find their host.
-    :ivar host_references: over which edges, and how, rows refer to their hosts.
+    :ivar edge_keys: the edges over which its rows contribute, with the attributes that hold the key of the host.
+    :ivar referred: attributes whose changes also change rows of other tables, by foreign key actions or the session.
+    :ivar found_by: attributes by which members refer to their host.
+    :ivar host_references: the references of its rows to hosts, with their edges.
     :ivar neighbours: rows of other tables that its contributions read.
     :ivar beyond: rows of other tables that contributions of others read through its rows.
-    :ivar initial: state machines that compute the value of a new row.
-    :ivar whole_rows: whether mutation events of the class have listeners, who see whole rows.
+    :ivar initial: state machines that compute the initial value of a new row.
+    :ivar whole_rows: whether mutation events of the class trigger reactions, which receive whole rows.
     """
 
     mapper: Mapper[Any]
@@ -126,7 +126,7 @@ class Watch:
     def of(cls, plan: Plan, mapped: type[Any]) -> Watch | None:
         mapper = inspect(mapped, raiseerr=False)
         if mapper is None:
-            return None  # a subclass that is not mapped, which SQLAlchemy refuses in its own words
+            return None  # a subclass that is not mapped; SQLAlchemy raises an error for it
         tables = [table for table in mapper.tables if isinstance(table, Table)]
         source = next((plan.sources[table] for table in tables if table in plan.sources), None)
         collections = frozenset(
@@ -141,7 +141,7 @@ class Watch:
         if source is None and not collections and not whole_rows and not deletes_matter:
             return None
         columns = {column for column in mapper.columns.values() if isinstance(column, Column)}
-        # under another key a row is looked for where it contributes, and by those that follow it
+        # a changed key matters to the hosts of the row and to the rows that refer to it
         inputs = source.inputs | set(source.key) if source else set()
         shared = source.shared_inputs | source.referable if source else set()
         computed = {mapper.get_property_by_column(c).key: plan.columns[c] for c in columns if c in plan.columns}
@@ -172,7 +172,7 @@ class Watch:
         )
 
     def matters(self, changed: Iterable[str]) -> bool:
-        """Whether a row is to be locked when these attributes change."""
+        """Whether a row has to be locked when these attributes change."""
         return bool(self.following) or self.whole_rows or not self.inputs.isdisjoint(changed)
 
     def changed_columns(self, attributes: Iterable[str]) -> set[Column[Any]]:
@@ -189,12 +189,12 @@ class Watch:
     def host_keys(
         self, values: Mapping[str, Any], changed: Container[str] | None
     ) -> dict[Edge, tuple[Any, ...] | None]:
-        """Return to which host a row contributes over each edge, as far as its attributes in memory say.
+        """Return the key of the host that a row contributes to over each edge, as far as it is loaded.
 
         :param values: the object's attributes.
         :param changed: the attributes that were written; ``None`` for a new row.
-        :return: ``None`` for an edge whose key memory does not know. Edges whose key has not changed are left out:
-            their old contribution has it, while memory may be stale and would lock a host out of order.
+        :return: ``None`` for an edge whose key is not loaded. Edges whose key has not changed are omitted: their old
+            contribution contains it, while the loaded one may be stale and would lock a host out of order.
         """
         found: dict[Edge, tuple[Any, ...] | None] = {}
         for edge, keys in self.edge_keys:
@@ -210,7 +210,7 @@ class Watch:
 
 
 def watch_of(plan: Plan, cls: type[Any]) -> Watch | None:
-    """Return what to look for in changed instances of ``cls``, ``None`` if nothing."""
+    """Return the watched attributes of ``cls``, ``None`` if there are none."""
     found: Watch | None = plan.watches.get(cls)
     if found is None and cls not in plan.unwatched:
         found = Watch.of(plan, cls)
@@ -222,10 +222,10 @@ def watch_of(plan: Plan, cls: type[Any]) -> Watch | None:
 
 
 def references_of(plan: Plan, cls: type[Any]) -> tuple[RowReference, ...]:
-    """Return how instances of ``cls`` refer to rows whose changes wait for the checks of foreign keys."""
+    """Return the references of ``cls`` to rows whose changes block foreign key checks."""
     found: tuple[RowReference, ...] | None = plan.references.get(cls)
     if found is None:
-        mapper = inspect(cls, raiseerr=False)  # none for a class whose registry was disposed
+        mapper = inspect(cls, raiseerr=False)  # None for a class whose registry was disposed
         found = () if mapper is None else tuple(checked_references(mapper, plan.sources))
         if mapper is not None:
             plan.references[cls] = found
@@ -233,7 +233,7 @@ def references_of(plan: Plan, cls: type[Any]) -> tuple[RowReference, ...]:
 
 
 _UNKNOWN = object()
-#: types of keys that the database stores just as Python holds them
+#: types of keys that Python and the database represent exactly alike
 _EXACT_KEYS = (int, UUID, NoneType)
 
 
@@ -251,7 +251,7 @@ def _host_references(mapper: Mapper[Any], source: Source) -> tuple[tuple[Edge, R
 
 
 def checked_references(mapper: Mapper[Any], sources: Mapping[Table, Source]) -> Iterator[RowReference]:
-    """Give the foreign keys of ``mapper`` to rows of which others read more than that they are there."""
+    """Yield the foreign keys of ``mapper`` to rows that are read by the contributions of others."""
     for table in mapper.tables:
         for constraint in getattr(table, "foreign_key_constraints", ()):
             target = sources.get(constraint.referred_table)
@@ -325,14 +325,14 @@ def _edge_keys(mapper: Mapper[Any], source: Source) -> tuple[tuple[Edge, tuple[s
         if set(edge.tables) <= set(mapper.tables):
             columns = [column for column in edge.key if isinstance(column, Column)]
             if not _maps(mapper, columns):
-                continue  # a column of a subclass, in the table that they share
+                continue  # a column of a subclass in the shared table
             pairs.append((edge, tuple(mapper.get_property_by_column(column).key for column in columns)))
     return tuple(pairs)
 
 
 def _attributes(mapper: Mapper[Any], columns: set[Column[Any]]) -> frozenset[str]:
     keys = {mapper.get_property_by_column(c).key for c in mapper.columns.values() if c in columns}
-    # item.order = other moves the foreign key only while the flush runs
+    # item.order = other changes the foreign key only during the flush
     moving = {
         relationship.key
         for relationship in relationships_of(mapper)

@@ -18,18 +18,18 @@ def replace_columns(
 
     def replace(element: Any, **_: Any) -> Any:
         found = replacements.get(element) if isinstance(element, Column) else None
-        # where a column stood, "a = b" needs parentheses
+        # in the place of a column, "a = b" needs parentheses
         return found if found is None or isinstance(found, Column) else Grouping(found)
 
     copy = visitors.replacement_traverse(expression, {}, replace)
     for element in visitors.iterate(copy):
-        # the mark of ORM expressions, which would make a Core UPDATE around them an ORM one
+        # marks ORM expressions; it would turn an enclosing Core UPDATE into an ORM UPDATE
         if getattr(element, "_propagate_attrs", None):
             element._propagate_attrs = EMPTY_DICT  # type: ignore[attr-defined]
     return copy  # type: ignore[no-any-return]
 
 
 def labelled(columns: Iterable[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
-    """Return ``columns`` named ``c0``, ``c1`` …"""
-    # two expressions may share a name, and a RETURNING in a common table expression must not
+    """Return ``columns`` labelled ``c0``, ``c1`` …"""
+    # names may repeat, which the RETURNING of a common table expression does not allow
     return [column.label(f"c{i}") for i, column in enumerate(columns)]

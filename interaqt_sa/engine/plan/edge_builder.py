@@ -20,9 +20,9 @@ from .watched_tables import Sources
 
 
 class EdgeBuilder:
-    """An edge while its expressions are compiled.
+    """Builder of one edge and of the expressions over it.
 
-    :ivar edge: what comes out.
+    :ivar edge: the edge.
     :ivar member: mapper of the members, to which paths are relative.
     """
 
@@ -35,15 +35,15 @@ class EdgeBuilder:
         self._member_hop: Hop | None = None
         self._hops: dict[tuple[Hop | None, Any], Hop] = {}
 
-    # -- where an edge comes from ------------------------------------------------------------------------------
+    # -- origin of the edge ------------------------------------------------------------------------------------
 
     def over_all(self, member: Mapper[Any]) -> EdgeBuilder:
-        """Let all rows of a record contribute to the one row of a dictionary."""
+        """Build the edge from all rows of a record to the single row of a dictionary."""
         self._start(member, [literal_column("1")], list(self._host.key), has_foreign_key=True)
         return self
 
     def over(self, relationship: RelationshipProperty[Any]) -> EdgeBuilder:
-        """Let the members of a relationship contribute to its parent."""
+        """Build the edge from the members of a relationship to its parent."""
         match relationship.direction:
             case RelationshipDirection.ONETOMANY:
                 self._over_many(relationship)
@@ -126,7 +126,7 @@ class EdgeBuilder:
         self._add_inheritance(member)
 
     def _host_column(self, column: Column[Any]) -> Column[Any]:
-        """Return ``column`` as it stands in the host's own table, which with joined inheritance may be a lower one."""
+        """Return ``column`` as a column of the host's own table, with joined inheritance possibly a subclass table."""
         if column.table is self._host.table:
             return column
         base = list(self._host.source.key)
@@ -135,7 +135,7 @@ class EdgeBuilder:
         raise DefinitionFault(f"the relationship refers to {column}, which is not in table {self._host.table.name}")
 
     def _add_inheritance(self, member: Mapper[Any]) -> None:
-        """Restrict to the member's class, which with single-table inheritance shares its table with others."""
+        """Restrict members to their class, which with single-table inheritance shares its table with others."""
         discriminator = member.polymorphic_on
         if member.single and isinstance(discriminator, Column):
             identities = [m.polymorphic_identity for m in member.self_and_descendants]
@@ -147,14 +147,14 @@ class EdgeBuilder:
         pairs: list[tuple[Column[Any], Column[Any]]],
         relationship: RelationshipProperty[Any],
     ) -> None:
-        """Take what a custom join condition demands beside the equality of keys as criteria for members."""
+        """Add the conditions of a custom join, except for the equality of keys, as criteria for members."""
         for clause in _residue(condition, pairs):
             columns = columns_of(clause)
             self_referential = relationship.mapper.common_parent(relationship.parent)
             if self_referential and not all("remote" in getattr(c, "_annotations", ()) for c in columns):
                 raise DefinitionFault(
                     f"the join condition of {relationship} compares columns of the parent ({clause}); mark those of "
-                    "the members with remote(), conditions on the parent cannot be kept"
+                    "the members with remote(), conditions on the parent are not supported"
                 )
             self.add_criterion(clause)
 
@@ -164,7 +164,7 @@ class EdgeBuilder:
         self.edge.criteria.append(self.adapt(expression))
 
     def adapt(self, expression: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Return a SQL expression over the member's class as one over the edge's FROM.
+        """Return a SQL expression over the member's class as an expression over the edge's FROM.
 
         :raises DefinitionFault: if it reads other tables.
         """
@@ -184,7 +184,7 @@ class EdgeBuilder:
                     yield column, hop.alias.c[str(column.key)]
 
     def resolve(self, path: str) -> ColumnElement[Any]:
-        """Return the column at the end of an x:1 path from the member, which is known to be there.
+        """Return the column at the end of an x:1 path from the member; the path is known to exist.
 
         :raises DefinitionFault: if a step does not follow a foreign key.
         """
@@ -195,8 +195,8 @@ class EdgeBuilder:
             pairs = _column_pairs(relationship.local_remote_pairs)
             if more := list(_residue(relationship.primaryjoin, pairs)):
                 raise DefinitionFault(
-                    f"{path!r}: the join condition of {relationship} demands more than equal keys ({more[0]}), and a "
-                    "path follows keys; go along a relationship without it, and write the condition into where="
+                    f"{path!r}: the join condition of {relationship} requires more than equal keys ({more[0]}), but a "
+                    "path follows keys; use a relationship without this condition, and pass the condition as where="
                 )
             local = [self._place(mapper, hop, column) for column, _ in pairs]
             for column, _ in pairs:
@@ -209,7 +209,7 @@ class EdgeBuilder:
         return self._place(mapper, hop, stored)
 
     def _place(self, mapper: Mapper[Any], hop: Hop | None, column: Column[Any]) -> ColumnElement[Any]:
-        """Return ``column`` of ``mapper`` where it stands in the FROM."""
+        """Return ``column`` of ``mapper`` as a column of the FROM."""
         if hop is None:
             return column
         table = column.table
@@ -264,7 +264,7 @@ class EdgeBuilder:
                 self._note(expression)
 
     def _note(self, column: Column[Any], hop: Hop | None = None) -> None:
-        """Remember that the edge reads ``column``."""
+        """Record that the edge reads ``column``."""
         table = column.table
         if hop is None and table in self.edge.tables:
             original = table.c[column.key]
@@ -288,7 +288,7 @@ def _refers(local: Column[Any], remote: Column[Any]) -> bool:
 def _column_pairs(
     pairs: Iterable[tuple[ColumnElement[Any], ColumnElement[Any]]],
 ) -> list[tuple[Column[Any], Column[Any]]]:
-    """Return the pairs of a relationship as what they are: columns of tables."""
+    """Return the pairs of a relationship that consist of table columns."""
     return [(a, b) for a, b in pairs if isinstance(a, Column) and isinstance(b, Column)]
 
 
@@ -309,7 +309,7 @@ def _is_checked_at_once(column: ColumnElement[Any]) -> bool:
 def _residue(
     condition: ColumnElement[bool], pairs: list[tuple[Column[Any], Column[Any]]]
 ) -> Iterator[ColumnElement[Any]]:
-    """Yield what a join condition demands beside the equality of keys."""
+    """Yield the conditions of a join, except for the equality of keys."""
     for clause in _conjuncts(condition):
         if isinstance(clause, BinaryExpression) and clause.operator is eq:
             sides = {clause.left, clause.right}
@@ -349,8 +349,8 @@ def _refuse_open_parameters(expression: ColumnElement[Any]) -> None:
     for element in iterate(expression):
         if isinstance(element, BindParameter) and (element.required or element.callable is not None):
             raise DefinitionFault(
-                f"bindparam({element.key!r}) in {expression} has another value with each statement, and a stored value "
-                "cannot follow it; write the value, or a column, into the condition"
+                f"bindparam({element.key!r}) in {expression} has another value in each execution, which a stored value "
+                "cannot depend on; write the value, or a column, into the condition"
             )
 
 
@@ -358,6 +358,6 @@ def _refuse_converted_keys(columns: Iterable[ColumnElement[Any]]) -> None:
     for column in columns:
         if column.type._has_bind_expression or column.type._has_column_expression:
             raise DefinitionFault(
-                f"{column} is a key whose type converts values in SQL (bind_expression), which arrays of keys pass by; "
-                "convert them in process_bind_param() and process_result_value()"
+                f"{column} is a key whose type converts values in SQL (bind_expression), which does not work for arrays "
+                "of keys; convert them in process_bind_param() and process_result_value()"
             )

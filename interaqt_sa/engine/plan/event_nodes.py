@@ -18,7 +18,7 @@ from .plan_graph import ComputedValue, Source
 class Machine:
     """A state machine on a column.
 
-    :ivar state: the column with the name of the state, which is the value itself unless a node computes one.
+    :ivar state: the column with the name of the state; the value itself unless a state computes one.
     """
 
     adds_rows: ClassVar[bool] = False
@@ -30,9 +30,9 @@ class Machine:
 
 @dataclass(eq=False)
 class Derivation:
-    """Rows of one record that come from rows, or events, of another.
+    """Rows of one record that are derived from rows, or events, of another.
 
-    :ivar origin: record-driven: the record whose rows are the source.
+    :ivar origin: the record of the source rows; ``None`` if event-driven.
     :ivar source_column: hidden column with the key of the source row; ``None`` if event-driven.
     """
 
@@ -49,7 +49,7 @@ class Derivation:
 
 @dataclass(eq=False)
 class Reaction:
-    """A trigger and what it sets off.
+    """A trigger and the node that it triggers.
 
     :ivar mapper: the record whose events are meant, subclasses included.
     """
@@ -60,5 +60,5 @@ class Reaction:
     transfer: StateTransfer | None = None
 
     def fires(self, event: MutationEvent) -> bool:
-        """Whether an event of the record, or of a subclass, is one that it waits for."""
+        """Whether an event of the record, or of a subclass, matches the trigger."""
         return self.trigger is None or self.trigger.matches(event)

@@ -15,7 +15,7 @@ from .watched_tables import Sources
 
 
 def resolved_trigger(plan: Plan, trigger: Trigger) -> tuple[Mapper[Any], Trigger]:
-    """Return the record that a trigger waits for; one that names an event source gets its pattern."""
+    """Return the record of a trigger, and the trigger with the pattern of its event source, if it names one."""
     ref = trigger.record_name
     mapper = resolve_record(plan.metadata, ref)
     pattern = getattr(ref, "trigger_pattern", lambda: None)()
@@ -26,7 +26,7 @@ def resolved_trigger(plan: Plan, trigger: Trigger) -> tuple[Mapper[Any], Trigger
 
 
 def add_reaction(plan: Plan, sources: Sources, reaction: Reaction) -> None:
-    """Let events of a record, and of its subclasses, set something off."""
+    """Register a reaction to events of a record and its subclasses."""
     sources.members(reaction.mapper)
     for mapper in reaction.mapper.self_and_descendants:
         for table in mapper.tables:

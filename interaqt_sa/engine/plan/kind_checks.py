@@ -1,4 +1,4 @@
-"""Whether a kind of computation of the application keeps to its contract; asked when it is registered, and planned."""
+"""Check that a custom kind of computation conforms to the protocol, when it is registered and when it is planned."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from ...errors import ComputationProtocolError, DefinitionFault
 
 
 def check_computations(computations: Iterable[Any]) -> None:
-    """Refuse to register what cannot be declared.
+    """Check that computation classes can be registered.
 
-    :raises TypeError: if one is something else than a class of computations.
-    :raises ComputationProtocolError: if it does not name its parameters.
+    :raises TypeError: if one is not a subclass of Computation.
+    :raises ComputationProtocolError: if ``_fields`` lacks one of its parameters.
     """
     for computation in computations:
         if not (isinstance(computation, type) and issubclass(computation, Computation)):
             raise TypeError(f"accumulates() takes classes of computations, not {computation!r}")
-        # by these names migrations see that a declaration has changed
+        # migrations detect changed declarations by these attributes
         unnamed = [name for name in _parameters(computation) if name not in computation._fields]
         if unnamed:
             raise ComputationProtocolError(
-                f"{computation.__name__}._fields lacks {', '.join(map(repr, unnamed))}: it names every parameter of "
-                "the constructor, so that a changed declaration is seen, and each is an attribute too"
+                f"{computation.__name__}._fields lacks {', '.join(map(repr, unnamed))}: it must name every parameter "
+                "of the constructor, so that a changed declaration is detected, and each must be an attribute too"
             )
 
 
 def check_accumulator(cls: Any, base: type[Any]) -> None:
-    """Refuse what cannot keep a value.
+    """Check that an accumulator class is complete.
 
-    :param base: the class of accumulators.
-    :raises TypeError: if it is something else.
+    :param base: the required base class.
+    :raises TypeError: if it is not a subclass of ``base``.
     :raises ComputationProtocolError: if a method is missing.
     """
     if not (isinstance(cls, type) and issubclass(cls, base)):
@@ -49,10 +49,10 @@ def _parameters(computation: type[Any]) -> list[str]:
 
 
 def numbers_of(accumulator: Any, running: Sequence[ColumnElement[Any]], make: Callable[[], Any]) -> list[Any]:
-    """Return what a member adds or shows, by ``make``; look at the other parts of the kind too.
+    """Return the result of ``make``, the expressions of a member, after checking all methods of the accumulator.
 
     :param running: the running columns.
-    :raises DefinitionFault: if a part of the kind answers something else than it must.
+    :raises DefinitionFault: if a method returns an invalid value.
     """
     name, count = type(accumulator).__name__, len(running)
     numbers = _expressions(f"{name}.sql()", _called(f"{name}.sql()", make), count)
@@ -64,7 +64,7 @@ def numbers_of(accumulator: Any, running: Sequence[ColumnElement[Any]], make: Ca
         if after is not None:
             _expressions(f"{name}.joined()", after, count)
     if count > 1 and not _says_result(type(accumulator)):
-        raise DefinitionFault(f"{name} has {count} hidden columns: say by result() which value follows from them")
+        raise DefinitionFault(f"{name} has {count} hidden columns: define result(), the value computed from them")
     result = _called(f"{name}.result()", lambda: accumulator.result(running))
     _require_expression(f"{name}.result()", result)
     return numbers
@@ -92,8 +92,8 @@ def _expressions(name: str, found: Any, count: int) -> list[Any]:
     expressions: list[Any] = list(found)  # pyright: ignore[reportUnknownArgumentType]
     if len(expressions) != count:
         raise DefinitionFault(
-            f"{name} returned a list of {len(expressions)}, and {count} must be kept: one for each of "
-            "hidden_columns(), in its order, or the value itself if there are none"
+            f"{name} returned a list of {len(expressions)} instead of {count}: return one expression for each of "
+            "hidden_columns(), in the same order, or the value itself if there are none"
         )
     for expression in expressions:
         _require_expression(name, expression)

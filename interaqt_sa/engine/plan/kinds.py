@@ -1,6 +1,6 @@
-"""Registry by which kinds of computations enter a plan.
+"""Registry of the functions that add kinds of computations to a plan.
 
-Aggregates need no entry of their own: they register an :class:`.Accumulator`.
+Aggregates need no function of their own: they register an :class:`.Accumulator`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from .watched_tables import Sources
 def add_value(computation: Computation[Any], plan: Plan, sources: Sources, value: ComputedValue) -> None:
     """Add the value of a column to a plan.
 
-    :raises DefinitionFault: if no such kind is registered, or rows that it names cannot be followed.
+    :raises DefinitionFault: if no such kind is registered, or the engine cannot follow rows that it names.
     """
-    raise DefinitionFault(f"{type(computation).__name__} cannot be kept on a property")
+    raise DefinitionFault(f"{type(computation).__name__} cannot be declared on a property")
 
 
 @singledispatch
 def add_rows(computation: Computation[Any], plan: Plan, sources: Sources, mapper: Mapper[Any]) -> None:
-    """Add what gives the rows of a class to a plan.
+    """Add a computation that creates the rows of a class to a plan.
 
-    :raises DefinitionFault: likewise.
+    :raises DefinitionFault: as for :func:`add_value`.
     """
-    raise DefinitionFault(f"{type(computation).__name__} does not give rows")
+    raise DefinitionFault(f"{type(computation).__name__} does not create rows")

@@ -1,4 +1,4 @@
-"""Give each table its rank in the lock order."""
+"""Assign each table its rank in the lock order."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .watched_tables import Sources
 
 
 def assign_ranks(metadata: MetaData, sources: Sources, plan: Plan) -> None:
-    """Give every source its place: a table before those that its rows contribute or refer to, dictionaries last.
+    """Assign the rank of every source: a table before those that its rows contribute or refer to, dictionaries last.
 
-    What contributions read comes before what they are added to, unless they read it through that very host. Where
-    foreign keys say otherwise, contributions win; in a cycle, what comes first by name. Tables that nothing is computed
-    from come before all others, parents first: so the unit of work writes them, and so it may go on where it writes
-    nothing else.
+    Rows that contributions read come before the hosts of these contributions, unless they are read through the same
+    host. Contributions take precedence over foreign keys; cycles are broken in the order of names. Tables that no
+    computation depends on come before all others, parents first: the unit of work writes them in this order, and may
+    keep it in a flush that writes nothing else.
     """
     references = _by_foreign_keys(metadata)
     heights = _heights((*_by_contributions(plan), *references))
@@ -31,15 +31,15 @@ def assign_ranks(metadata: MetaData, sources: Sources, plan: Plan) -> None:
 
 
 def _parents_first(tables: set[Table], references: Iterable[tuple[Table, Table]]) -> list[Table]:
-    """Sort by foreign keys, then by name: processes that import their models in another order agree."""
+    """Sort by foreign keys, then by name, so that the order does not depend on the order of imports."""
     heights = _heights(pair for pair in references if tables.issuperset(pair))
     return sorted(tables, key=lambda table: (heights.get(table, 1), table.fullname))
 
 
 def _heights(pairs: Iterable[tuple[Table, Table]]) -> dict[Table, int]:
-    """Return how many tables at most follow one another from each table on; it is higher for the lower of a pair.
+    """Return the length of the longest chain of tables from each table on; it is greater for the lower of a pair.
 
-    :param pairs: lower and higher table; one that would close a cycle is dropped.
+    :param pairs: lower and higher table; a pair that would close a cycle is dropped.
     """
     above: dict[Table, set[Table]] = {}
     for lower, higher in pairs:
@@ -63,7 +63,7 @@ def _longest_ways(above: Mapping[Table, set[Table]]) -> dict[Table, int]:
 
 
 def _by_contributions(plan: Plan) -> list[tuple[Table, Table]]:
-    """Return pairs of tables, the lower one first: strict ones, then those that may give way."""
+    """Return pairs of tables, the lower one first; strict pairs precede those that may be dropped."""
     members: set[tuple[Table, Table]] = set()
     paths: set[tuple[Table, Table]] = set()
     reads: set[tuple[Table, Table]] = set()

@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 class ByMapper(dict[Mapper[Any], T]):
-    """What ``find`` says of a mapper, found out once; of watched classes at the price of a look into a dictionary.
+    """A cache of ``find`` by mapper; for watched classes it costs one dictionary access.
 
-    :param is_held: whether the plan holds a class in any case; others are not kept alive.
+    :param is_held: whether the plan refers to a class in any case; other classes are held weakly.
     """
 
     def __init__(self, find: Callable[[Mapper[Any]], T], is_held: Callable[[Mapper[Any]], bool]) -> None:

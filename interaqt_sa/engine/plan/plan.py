@@ -1,4 +1,4 @@
-"""The plan of one MetaData: everything that a system does when rows change."""
+"""The plan of one MetaData: all reactions of a system to changes of rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .event_nodes import Derivation, Machine, Reaction
     from .watched_tables import Sources
 
-#: by which the database changes rows that refer to others
+#: foreign key actions by which the database changes referring rows
 KEY_ACTIONS = ("CASCADE", "SET NULL", "SET DEFAULT")
 
 
@@ -29,17 +29,17 @@ class Plan:
 
     :ivar computed: every computed value by its name, ``"Record.property"``.
     :ivar hosts: tables with aggregates.
-    :ivar sources: what is watched, by each of its tables.
-    :ivar bound: one of them that has a class; all of them are bound to one engine.
-    :ivar reactions: what mutation events of a table set off.
+    :ivar sources: the watched sources, by each of their tables.
+    :ivar bound: a source that has a class; all sources are bound to one engine.
+    :ivar reactions: reactions to mutation events, by table.
     :ivar children: foreign keys by the table that they refer to.
-    :ivar replacing: unique keys by which SQLite deletes rows to make room, by their table.
-    :ivar failing: tables of which SQLite may keep the rows before one that it refuses.
+    :ivar replacing: unique keys for which SQLite deletes conflicting rows, by their table.
+    :ivar failing: tables of which SQLite may keep the rows written before a rejected one.
     :ivar sequences: the key of the column that a sequence of the package fills, by the key of its table.
     :ivar secondaries: tables whose rows the unit of work writes for many-to-many relationships.
-    :ivar places: every table of the MetaData in the lock order.
-    :ivar nullified: those that the unit of work sets to NULL when it deletes a parent.
-    :ivar carried: those that the unit of work changes when it changes the key of a parent.
+    :ivar places: the position of every table of the MetaData in the lock order.
+    :ivar nullified: foreign keys that the unit of work sets to NULL when it deletes a parent.
+    :ivar carried: foreign keys that the unit of work changes when it changes the key of a parent.
     """
 
     def __init__(self, metadata: MetaData) -> None:
@@ -62,21 +62,21 @@ class Plan:
         self.failing: set[Table] = set()
         self.sequences: dict[str, str] = {}
         self._by_name: dict[str, list[Table]] = {}
-        #: by class what is to be looked for in its objects; see :func:`.watch_of`
+        #: the watched attributes by class; see :func:`.watch_of`
         self.watches: dict[type[Any], Any] = {}
-        # weak: classes of another MetaData may go before the plan does
+        # weak: classes of another MetaData may be deleted before the plan
         self.unwatched: WeakSet[type[Any]] = WeakSet()
         self._reactions_to = ByMapper(self._find_reactions, self._holds)
         self._is_narrowed = ByMapper(self._find_whether_narrowed, self._holds)
         self._letting_go = ByMapper(_letting_go, self._holds)
-        #: by class how its objects refer to other rows; see :func:`.references_of`
+        #: references to other rows by class; see :func:`.references_of`
         self.references: WeakKeyDictionary[type[Any], Any] = WeakKeyDictionary()
         self._other_classes = ByMapper(self._find_other_classes, self._holds)
         self._kept_by_database = ByMapper(_kept_by_database, self._holds)
         self._tables_of_row: dict[Table, tuple[Table, ...]] = {}
 
     def finish(self, sources: Sources) -> None:
-        """Take over what the builder collected."""
+        """Take over the sources, and collect the facts about foreign keys and keys."""
         self.sources = dict(sources.by_table)
         self.bound = next((source for source in self.sources.values() if source.mapper is not None), None)
         for table in self.metadata.tables.values():
@@ -100,12 +100,12 @@ class Plan:
             listed.sort(key=lambda c: (c.table.fullname, sorted(c.column_keys)))
 
     def tables_named(self, name: str) -> Sequence[Table]:
-        """Return the tables of which some database may say ``name``: in any schema, in any case."""
+        """Return the tables that a database may call ``name``: in any schema, in any case."""
         return self._by_name.get(name.casefold(), ())
 
     @property
     def mapper(self) -> Mapper[Any] | None:
-        """A class that is watched; all of them are bound to one engine."""
+        """A watched class; all watched classes are bound to one engine."""
         return self.bound.mapper if self.bound is not None else None
 
     def _holds(self, mapper: Mapper[Any]) -> bool:
@@ -113,12 +113,12 @@ class Plan:
         return mapper.class_ in self.watches or (source is not None and source.mapper is mapper)
 
     def found_by(self, source: Source) -> set[Column[Any]]:
-        """Return the columns of ``source`` by which members find their host."""
+        """Return the columns of ``source`` by which members refer to their host."""
         hosts = [host for host in self.hosts.values() if host.source is source]
         return {c for host in hosts if host.constant is None for edge in host.edges for c in edge.host_key}
 
     def tables_of_row(self, table: Table) -> tuple[Table, ...]:
-        """Return the tables that a row of ``table`` may lie in: several with joined inheritance."""
+        """Return the tables that may hold parts of a row of ``table``: several with joined inheritance."""
         found = self._tables_of_row.get(table)
         if found is None:
             mapper = self.mapper_of(table)
@@ -128,7 +128,7 @@ class Plan:
         return found
 
     def mapper_of(self, table: Table) -> Mapper[Any] | None:
-        """Return the class of the rows of ``table``, the uppermost with inheritance; ``None`` if there is none."""
+        """Return the class of the rows of ``table``, with inheritance the base class; ``None`` if there is none."""
         source = self.sources.get(table)
         if source is not None and source.mapper is not None:
             return source.mapper
@@ -136,7 +136,7 @@ class Plan:
         return next((m for m in mappers if m.local_table is table and m.base_mapper is m), None)
 
     def other_classes(self, mapper: Mapper[Any]) -> tuple[Mapper[Any], ...]:
-        """Return the classes, besides that of ``mapper``, by which a session may hold a row as another object."""
+        """Return the classes other than that of ``mapper`` by which a session may load a row as another object."""
         return self._other_classes[mapper]
 
     def _find_other_classes(self, mapper: Mapper[Any]) -> tuple[Mapper[Any], ...]:
@@ -154,7 +154,7 @@ class Plan:
         return self._kept_by_database[mapper]
 
     def reactions_to(self, mapper: Mapper[Any]) -> tuple[Reaction, ...]:
-        """Return what mutation events of ``mapper`` may set off."""
+        """Return the reactions to mutation events of ``mapper``."""
         return self._reactions_to[mapper]
 
     def _find_reactions(self, mapper: Mapper[Any]) -> tuple[Reaction, ...]:
@@ -163,7 +163,7 @@ class Plan:
         return tuple(r for r in listed if mapper.isa(r.mapper))
 
     def is_narrowed(self, mapper: Mapper[Any]) -> bool:
-        """Whether events of a row of ``mapper`` set off more if it is of a certain subclass."""
+        """Whether some subclasses of ``mapper`` have other reactions."""
         return self._is_narrowed[mapper]
 
     def _find_whether_narrowed(self, mapper: Mapper[Any]) -> bool:
@@ -172,18 +172,18 @@ class Plan:
         return any(self.reactions_to(m) != own for m in below if mapper.local_table in m.tables)
 
     def letting_go(self, mapper: Mapper[Any]) -> tuple[str, ...]:
-        """Return the relationships of ``mapper`` by which a flush may delete more than the session was told to."""
+        """Return the relationships of ``mapper`` through which a flush may delete more than ``session.deleted``."""
         return self._letting_go[mapper]
 
     def followed(self, tables: Iterable[Table]) -> set[Column[Any]]:
-        """Return the columns of ``tables`` that foreign keys follow when they change."""
+        """Return the columns of ``tables`` whose changes also change foreign keys that refer to them."""
         constraints = (constraint for table in tables for constraint in self.children.get(table, ()))
         followed = [c for c in constraints if c in self.carried or (c.onupdate or "").upper().startswith(KEY_ACTIONS)]
         return {element.column for constraint in followed for element in constraint.elements}
 
 
 def _kept_by_database(mapper: Mapper[Any]) -> tuple[Column[Any], ...]:
-    columns: list[Any] = [*mapper.columns]  # and other expressions
+    columns: list[Any] = [*mapper.columns]  # may include other expressions
     version = mapper.version_id_col if mapper.version_id_generator is False else None
     kept = [c for c in columns if isinstance(c, Column) and (c.server_onupdate is not None or c.system)]
     versions: list[Any] = [c for c in columns if c is version and c not in kept]

@@ -24,14 +24,14 @@ Key = tuple[Any, ...]
 class Source:
     """A table whose rows the engine watches: they contribute, are read by contributions, or hold computed values.
 
-    With joined inheritance it is the base table; a row is known by its key there.
+    With joined inheritance it is the base table; a row is identified by its key there.
 
-    :ivar rank: place in the lock order; a table comes before the tables that its rows contribute or refer to.
-    :ivar edges: contributions of this table's rows.
-    :ivar readers: contributions of other tables' rows that read this table along an x:1 path.
-    :ivar inputs: columns that any contribution reads, or that say where one goes.
+    :ivar rank: position in the lock order; a table comes before the tables that its rows contribute or refer to.
+    :ivar edges: edges over which this table's rows contribute.
+    :ivar readers: edges of other tables' rows that read this table, with the hop of the x:1 path.
+    :ivar inputs: columns that any contribution reads, or that determine its host.
     :ivar shared_inputs: those that rows of other tables read.
-    :ivar same_row: columns that are computed from their own row.
+    :ivar same_row: values that are computed from their own row.
     """
 
     table: Table
@@ -46,21 +46,21 @@ class Source:
 
     @cached_property
     def key(self) -> Sequence[Column[Any]]:
-        """The columns by which a row is known."""
+        """The columns that identify a row."""
         if self.mapper is not None:
             return tuple(column for column in self.mapper.primary_key if isinstance(column, Column))
         return tuple(self.table.primary_key.columns) or tuple(c for c in self.table.columns if c.foreign_keys)
 
     def key_in(self, table: Table) -> Sequence[Column[Any]]:
-        """Return the columns of ``table``, one of those that hold its rows, by which a row is known there.
+        """Return the columns that identify a row in ``table``, one of the tables that hold it.
 
-        That of a mapped class may be another one than the table's primary key, which there may not be at all.
+        The key of a mapped class may differ from the table's primary key, which may be missing.
         """
         return self.key if table is self.table else tuple(table.primary_key.columns)
 
     @cached_property
     def unique_keys(self) -> Sequence[frozenset[Column[Any]]]:
-        """The sets of columns by which there is one row at most."""
+        """The sets of columns that are unique."""
         table = self.table
         constraints = [c for c in table.constraints if isinstance(c, UniqueConstraint) and not c.deferrable]
         whole = [i for i in table.indexes if i.unique and index_predicate(i, POSTGRESQL) is None]
@@ -70,16 +70,16 @@ class Source:
 
     @cached_property
     def may_repeat(self) -> bool:
-        """Whether several rows may have the same key: a link table without one."""
+        """Whether several rows may have the same key, as in a secondary table without one."""
         return not any(unique and unique <= set(self.key) for unique in self.unique_keys) and self.mapper is None
 
     @cached_property
     def referable(self) -> frozenset[Column[Any]]:
-        """The columns that foreign keys could refer to: changing one takes a lock that their checks wait for."""
+        """The columns that foreign keys could refer to: changing one takes a lock that blocks foreign key checks."""
         return frozenset(c for key in self.unique_keys for c in key)
 
     def lock_to_change(self, columns: AbstractSet[Column[Any]]) -> Lock:
-        """Return the lock for rows of which ``columns`` will change."""
+        """Return the lock for rows whose ``columns`` will change."""
         is_shared = not (columns.isdisjoint(self.shared_inputs) and columns.isdisjoint(self.referable))
         return Lock.UPDATE if is_shared else Lock.NO_KEY_UPDATE
 
@@ -94,7 +94,7 @@ class Source:
 
     @cached_property
     def write(self) -> Update:
-        """Some write to the table, for a session that chooses the database by it."""
+        """A write to the table, passed to sessions that choose the database by statement."""
         return update(self.table)
 
     @cached_property
@@ -107,16 +107,17 @@ class Source:
 
 @dataclass(eq=False)
 class Hop:
-    """One step of an x:1 path: from the member, or from the hop before it, to the row that it refers to.
+    """One step of an x:1 path: from the member, or from the previous hop, to the row that it refers to.
 
-    :ivar table: the table, and ``alias``, as which it stands in the contribution's FROM.
+    :ivar table: the table; ``alias`` is its alias in the FROM of the contribution.
     :ivar on: join condition.
     :ivar local: referring columns, as expressions of the FROM.
     :ivar remote: the columns they refer to, on the source's table.
-    :ivar checked: whether writing a member locks the neighbour, because the database checks a foreign key at once.
-    :ivar same_row: whether it is only the rest of the row before it, in a lower table of joined inheritance.
-    :ivar is_deferred: whether the row may come after those that refer to it, for its foreign key is checked later.
-    :ivar required: whether members without the row are not members (the far end of a secondary table).
+    :ivar checked: whether writing a member locks the neighbour, because the foreign key is checked immediately.
+    :ivar same_row: whether it leads to the rest of the same row, in a subclass table of joined inheritance.
+    :ivar is_deferred: whether the row may be inserted after those that refer to it, because its foreign key is
+        deferrable.
+    :ivar required: whether rows without the neighbour are not members (the far end of a secondary table).
     """
 
     source: Source
@@ -135,16 +136,16 @@ class Hop:
 
 @dataclass(eq=False)
 class Edge:
-    """How the rows of one table contribute to the rows of another: one edge for each relationship.
+    """The contribution of the rows of one table to the rows of another: one edge for each relationship.
 
-    :ivar member: whose rows contribute.
-    :ivar key: expressions over a contributing row that say to which host it contributes.
-    :ivar host_key: the host columns they equal.
-    :ivar criteria: what a contributing row must fulfil to be a member at all.
-    :ivar parts: what it contributes, one for each aggregate.
+    :ivar member: the source of the contributing rows.
+    :ivar key: expressions over a contributing row that give the key of its host.
+    :ivar host_key: the host columns they are equal to.
+    :ivar criteria: the criteria that make a contributing row a member.
+    :ivar parts: its contributions, one for each aggregate.
     :ivar inputs: columns of the member's tables that are read.
     :ivar vector: running columns of the host that it changes; a contribution is a tuple in this order.
-    :ivar is_additive: whether contributions are numbers that are added up; else they are compared.
+    :ivar is_additive: whether contributions are numbers that are summed; otherwise they are compared.
     """
 
     name: str
@@ -162,32 +163,32 @@ class Edge:
     vector: list[Column[Any]] = field(default_factory=list)
     is_additive: bool = True
     has_foreign_key: bool = True
-    is_deferred: bool = False  # a member may come before its host, for the foreign key is checked later
+    is_deferred: bool = False  # a member may be inserted before its host, because the foreign key is deferrable
 
     @property
     def own(self) -> bool:
-        """Whether a contribution reads nothing but its row in the member's base table."""
+        """Whether a contribution reads only its row in the member's base table."""
         is_plain = self.is_additive and not self.hops and not self.python
         return is_plain and tuple(self.tables) == (self.member.table,) and self.has_foreign_key
 
     @property
     def contributes_always(self) -> bool:
-        """Whether every row with a key to a host has a contribution, if only of zeros."""
+        """Whether every row with the key of a host has a contribution, possibly of zeros."""
         return self.has_foreign_key and not any(hop.required for hop in self.hops)
 
     @property
     def holds_key(self) -> bool:
-        """Whether the member's base table holds the columns by which it knows the host."""
+        """Whether the member's base table holds the key of the host."""
         return all(isinstance(key, Column) and key.table is self.member.table for key in self.key)
 
     @property
     def refers_by_primary_key(self) -> bool:
-        """Whether these are the primary key of the host."""
+        """Whether members refer to the primary key of the host."""
         return tuple(self.host_key) == tuple(self.host.source.key)
 
     @property
     def recursive(self) -> bool:
-        """Whether rows contribute to values of their own table that they contribute in turn."""
+        """Whether rows contribute computed values to rows of their own table."""
         return self.member is self.host.source and bool(self.inputs & self.host.written)
 
     @property
@@ -196,15 +197,15 @@ class Edge:
         return any(part.callback is not None for part in self.parts)
 
     def beyond(self, hop: Hop) -> list[Hop]:
-        """Return the steps that lead on from ``hop``."""
+        """Return the hops that continue from ``hop``."""
         found: list[Hop] = []
-        for other in self.hops:  # a step stands behind the one before it
+        for other in self.hops:  # a hop comes after its parent in the list
             if other.parent is hop or other.parent in found:
                 found.append(other)
         return found
 
     def beside(self, hop: Hop) -> list[Hop]:
-        """Return the steps of other paths: neither on the way to ``hop`` nor beyond it."""
+        """Return the hops of other paths: neither on the way to ``hop`` nor beyond it."""
         known, step = [hop, *self.beyond(hop)], hop.parent
         while step is not None:
             known.append(step)
@@ -212,16 +213,16 @@ class Edge:
         return [other for other in self.hops if other not in known]
 
     def comes_before(self, hop: Hop) -> bool:
-        """Whether the host comes before what is read along ``hop``, or beside it, because it refers to it itself."""
+        """Whether the host precedes the rows along ``hop`` in the lock order, because it refers to them itself."""
         return self.host.rank <= hop.source.rank
 
     def neighbour_lock(self, hop: Hop) -> Lock:
-        """Return the weakest lock under which what is read along ``hop`` stays as it is."""
+        """Return the weakest lock that keeps the rows along ``hop`` unchanged."""
         host = hop.source.host
         if host is None or not hop.inputs & host.written:
             return Lock.KEY_SHARE
         if any(other.host.source is hop.source for other in self.member.edges):
-            return Lock.NO_KEY_UPDATE  # the same write will update it: no stronger lock later
+            return Lock.NO_KEY_UPDATE  # the same write will update it: avoids a stronger lock later
         return Lock.SHARE
 
     def __repr__(self) -> str:
@@ -232,7 +233,7 @@ class Edge:
 class Part:
     """The contribution of one contributing row to one aggregate.
 
-    :ivar positions: places of its numbers in the host's vector.
+    :ivar positions: positions of its numbers in the host's vector.
     :ivar sql: the numbers in SQL; empty if there is a callback.
     :ivar counts: with a callback, the SQL criterion of ``where``, if there is one.
     :ivar attributes: with a callback, the paths that it reads and their columns.
@@ -278,12 +279,12 @@ class ComputedValue:
 
     @property
     def can_be_recomputed(self) -> bool:
-        """Whether it follows from what is stored; else from what has happened."""
+        """Whether it can be computed from stored rows; otherwise it depends on past events."""
         return self.is_aggregate or self.is_same_row
 
     @property
     def is_additive(self) -> bool:
-        """Whether it is an aggregate that is added up."""
+        """Whether it is an aggregate whose contributions are summed."""
         return self.accumulator is not None and self.accumulator.is_additive
 
     @property
@@ -293,7 +294,7 @@ class ComputedValue:
         return table
 
     def result(self, running: Sequence[ColumnElement[Any]]) -> ColumnElement[Any] | None:
-        """Return the value over expressions for its running columns, ``None`` if it is one of them."""
+        """Return the value as an expression over its running columns, ``None`` if it is one of them."""
         assert self.accumulator is not None
         return None if tuple(self.running) == (self.column,) else self.accumulator.result(running)
 
@@ -302,7 +303,7 @@ class ComputedValue:
 class Host:
     """A table with aggregates.
 
-    :ivar vector: running columns that are added to; a change of them is a tuple of numbers in this order.
+    :ivar vector: running columns that deltas are added to; a delta is a tuple of numbers in this order.
     :ivar constant: the key of the only row, if it is a dictionary.
     """
 
@@ -324,18 +325,18 @@ class Host:
         return self.source.key_in(self.table)
 
     def is_known_by(self, key: Iterable[Column[Any]]) -> bool:
-        """Whether no two rows share values of these columns."""
+        """Whether these columns are unique."""
         columns = set(key)
         return columns >= set(self.key) or any(unique <= columns for unique in self.source.unique_keys)
 
     @property
     def written(self) -> set[Column[Any]]:
-        """Columns that change when members do."""
+        """The columns that change when members change."""
         columns = {*self.vector, *(value.column for value in self.values)}
         return columns | {value.column for value in self.source.same_row}
 
     def written_over(self, edges: Iterable[Edge]) -> set[Column[Any]]:
-        """Return the columns that change when members over ``edges`` do."""
+        """Return the columns that change when members over ``edges`` change."""
         values = [part.value for edge in edges for part in edge.parts]
         columns = {column for value in values for column in (value.column, *value.running)}
         return columns | {value.column for value in self.source.same_row}
@@ -345,7 +346,7 @@ class Host:
 
 
 def edges_locked_ahead(edges: Iterable[Edge]) -> set[Edge]:
-    """Return the edges all of whose neighbours a pass finds from the keys of written rows."""
+    """Return the edges whose neighbours a lock pass can all find from the keys of written rows."""
     return {
         edge
         for edge in edges

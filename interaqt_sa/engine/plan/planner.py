@@ -35,7 +35,7 @@ _ZERO: ColumnElement[Any] = literal_column("0")
 
 
 def plan_of(metadata: MetaData) -> Plan:
-    """Return the plan of ``metadata``, compiled again if something was declared since.
+    """Return the plan of ``metadata``, recompiled if there are new declarations.
 
     :raises DefinitionError: with every fault of the declarations.
     """
@@ -47,7 +47,7 @@ def plan_of(metadata: MetaData) -> Plan:
 
 
 def plan_if_ready(metadata: MetaData) -> Plan | None:
-    """Return :func:`plan_of`, or ``None`` while classes that others refer to are still to be mapped.
+    """Return :func:`plan_of`, or ``None`` as long as referenced classes are not mapped yet.
 
     :raises DefinitionError: with every fault of the declarations.
     """
@@ -59,7 +59,7 @@ def plan_if_ready(metadata: MetaData) -> Plan | None:
 
 
 def build_plan(metadata: MetaData) -> Plan:
-    """Compile everything that is declared on ``metadata``.
+    """Compile all declarations of ``metadata``.
 
     :raises DefinitionError: with every fault that was found.
     """
@@ -82,9 +82,9 @@ def build_plan(metadata: MetaData) -> Plan:
 class _PlanBuilder:
     def __init__(self, metadata: MetaData, mappers: list[Mapper[Any]]) -> None:
         self.metadata = metadata
-        # parents first: a column of a base class belongs to the base
+        # parents first: a column of a base class belongs to the base class
         roots = Counter(m.local_table for m in mappers if m.inherits is None)
-        # of several classes of one table the one that declares it has what its computations name
+        # of several classes on one table, the class that declares the table has the attributes of its computations
         again = {m for m in mappers if roots[m.local_table] > 1 and "__tablename__" not in vars(m.class_)}
         self.mappers = sorted(mappers, key=lambda m: (len(list(m.iterate_to_root())), m in again))
         self.sources = Sources(mappers)
@@ -157,9 +157,9 @@ class _PlanBuilder:
         else:
             target = value.mapper.relationships[computation.source]
             if not isinstance(target.entity, Mapper):
-                raise DefinitionFault(f"{computation.source!r} leads to an alias; lead it to the class")
+                raise DefinitionFault(f"{computation.source!r} refers to an alias; use a relationship to the class")
             if getattr(target.mapper.local_table, "metadata", self.metadata) is not self.metadata:
-                raise DefinitionFault(f"{computation.source!r} leads to another MetaData; keep both on one")
+                raise DefinitionFault(f"{computation.source!r} refers to another MetaData; declare both on one")
         place = (host, target, value.is_additive)
         if place not in self._edges:
             name = f"{value.record}.{computation.source}"
@@ -168,7 +168,7 @@ class _PlanBuilder:
             self._edges[place] = builder
             builder.edge.is_additive = value.is_additive
             if value.is_additive:
-                builder.edge.vector = host.vector  # one UPDATE adds what comes over all of them
+                builder.edge.vector = host.vector  # one UPDATE applies the deltas of all edges
             builder.edge.member.edges.append(builder.edge)
             host.edges.append(builder.edge)
         return self._edges[place]
@@ -180,13 +180,15 @@ class _PlanBuilder:
 
         def test(where: Any) -> ColumnElement[bool]:
             compiled = compile_where(where, builder.member.class_, builder.resolve)
-            # paths are resolved already; SQL speaks of the mapped class
+            # mappings are resolved already; SQL expressions refer to the mapped class
             return compiled if isinstance(where, (Mapping, MatchExp)) else builder.adapt(compiled)
 
         counts = test(computation.where) if computation.where is not None else None
         if computation.callback is not None:
             if not value.is_additive:
-                raise DefinitionFault(f"{type(computation).__name__} compares values in SQL and takes no callback")
+                raise DefinitionFault(
+                    f"{type(computation).__name__} compares values in SQL and does not accept a callback"
+                )
             paths = flatten_attributes(computation.attribute_query or (), builder.member)
             attributes = {path: builder.resolve(path) for path in dict.fromkeys(paths)}
             return Part(value, positions, callback=computation.callback, counts=counts, attributes=attributes)

@@ -19,7 +19,7 @@ class Sources:
         self._base_mappers = {m.base_mapper.local_table: m.base_mapper for m in mappers}
 
     def mapper(self, mapper: Mapper[Any]) -> Source:
-        """Return the source that holds the rows of ``mapper``.
+        """Return the source of the rows of ``mapper``.
 
         :raises DefinitionFault: if it uses concrete inheritance, or has no primary key.
         """
@@ -43,15 +43,15 @@ class Sources:
         return source
 
     def members(self, mapper: Mapper[Any]) -> Source:
-        """Return the source of rows of which all count that a query for the class gives.
+        """Return the source of the rows that a query for the class returns, for a class whose rows are members.
 
-        :raises DefinitionFault: likewise, or if such a query looks into the tables of concrete subclasses too.
+        :raises DefinitionFault: as for :meth:`mapper`, or if such a query includes the tables of concrete subclasses.
         """
         source = self.mapper(mapper)
         concrete = [m.class_.__name__ for m in mapper.with_polymorphic_mappers if m.concrete]
         if concrete:
             raise DefinitionFault(
-                f"{mapper.class_.__name__} is loaded together with {', '.join(concrete)}, of concrete inheritance: "
+                f"{mapper.class_.__name__} is loaded together with {', '.join(concrete)}, with concrete inheritance: "
                 "their rows have no common table; use joined or single-table inheritance, or no with_polymorphic=",
                 record=mapper.class_.__name__,
             )

@@ -40,9 +40,9 @@ _ZERO: ColumnElement[Any] = literal_column("0")
 
 
 class HostStatements:
-    """Statements about hosts.
+    """Statements on hosts.
 
-    :param statements: their cache, which also has those about the rows that contribute.
+    :param statements: their cache, which also builds the statements on contributing rows.
     """
 
     def __init__(self, statements: Statements) -> None:
@@ -52,21 +52,21 @@ class HostStatements:
 
     @classmethod
     def of(cls, statements: Statements) -> HostStatements:
-        """Return those of a plan and a dialect."""
+        """Return the host statements of a plan and a dialect."""
         return statements.cached("host statements", lambda: cls(statements))
 
     def host_shape(self, edge_key: Sequence[Any]) -> Sequence[tuple[str, TypeEngine[Any]]]:
         return tuple((f"k{i}", column.type) for i, column in enumerate(edge_key))
 
     def row_shape(self, host: Host, key: Sequence[Any]) -> Sequence[tuple[str, TypeEngine[Any]]]:
-        """Return the shape of rows of changes: host key, then one number for each running column."""
+        """Return the shape of rows of deltas: host key, then one number for each running column."""
         numbers = [(f"d{i}", self.dialect.number_type(c)) for i, c in enumerate(host.vector)]
         return (*self.host_shape(key), *numbers)
 
     def lock_hosts(self, host: Host, keys: tuple[tuple[Column[Any], ...], ...]) -> Executable:
         """Lock hosts, in the order of their primary keys.
 
-        :param keys: columns by which they are known, each with a parameter ``ids_<n>``.
+        :param keys: columns that identify the hosts, each with a parameter ``ids_<n>``.
         """
 
         def make() -> Select[Any]:
@@ -90,20 +90,19 @@ class HostStatements:
         above: tuple[Edge, ...] = (),
         old_above: tuple[bool, ...] = (),
     ) -> Executable:
-        """Add to the running columns of hosts what changed, and let the computed values follow.
+        """Add deltas to the running columns of hosts, and recompute their values.
 
-        :param key: the host columns that the keys of the changes equal.
+        :param key: the host columns that the keys of the deltas are equal to.
         :param inline: edges whose new contributions the statement reads itself, for contributing rows ``ids_<n>``.
-        :param rows: whether there are changes in parameter ``rows`` too.
+        :param rows: whether there are deltas in parameter ``rows`` too.
         :param one: whether each of these parameters holds a single row.
         :param old: whether to return the computed values before the change as well.
-        :param with_parents: whether to return what :meth:`parents` need.
+        :param with_parents: whether to return the contributions over :meth:`parents`.
         :param pair: for exactly two hosts, parameters ``first`` and ``second``: one UPDATE after the other.
-        :param above: for one host, the edges over which the statement goes on; see :func:`.chain_levels`.
+        :param above: for one host, the edges over which the statement continues; see :func:`.chain_levels`.
         :param old_above: ``old`` for the hosts above.
-
-        Returns primary key, computed values (old ones and the rest of the row too if asked), and per parent edge of the
-        host that reads its own row only: key, new contribution, old contribution.
+        :return: a statement that returns primary key, computed values (with ``old`` also the old ones and the rest of
+            the row), and for each of the :meth:`parents`: key, new contribution, old contribution.
         """
 
         def make() -> Executable:
@@ -161,13 +160,13 @@ class HostStatements:
         old: bool,
         with_parents: bool,
     ) -> Update:
-        """Return the UPDATE of :meth:`apply` for ``changes``, columns ``k0`` … and ``d0`` …
+        """Return the UPDATE of :meth:`apply` for ``changes``, with columns ``k0`` … and ``d0`` …
 
-        :param again: the same once more, for a database whose RETURNING cannot name them.
+        :param again: a copy of ``changes``, for a database whose RETURNING cannot refer to joined tables.
         """
 
         def change(i: int) -> ColumnElement[Any]:
-            """Return the change as RETURNING may name it."""
+            """Return the delta in a form that RETURNING can refer to."""
             if again is None:
                 return changes.c[f"d{i}"]
             mine = (again.c[f"k{j}"] == column for j, column in enumerate(key))
@@ -179,7 +178,7 @@ class HostStatements:
             c: self.dialect.minus(c, change(i)) for i, c in enumerate(host.vector)
         }
         for value in host.values:
-            if not value.is_additive:  # it stays as it is
+            if not value.is_additive:  # unchanged by this statement
                 old_values[value.column] = value.column
                 continue
             result = self.result(value, new_state)
@@ -187,7 +186,7 @@ class HostStatements:
                 values[value.column] = result
                 before = self.result(value, old_values)
                 assert before is not None
-                # as it was stored: that is what it contributed
+                # with the type of the stored value, which is what it has contributed
                 old_values[value.column] = cast(before, value.column.type)
         returned: list[ColumnElement[Any]] = [*host.key, *(self.dialect.returned(v.column) for v in host.values)]
         if old:
@@ -197,7 +196,7 @@ class HostStatements:
             contribution = self._statements.contribution(edge)
             returned += [*edge.key, *contribution]
             returned += [replace_columns(c, old_values) for c in contribution]
-        # a column that is assigned to itself does not fire its onupdate: the row's owner has changed nothing
+        # assigning a column to itself suppresses its onupdate: the application has not changed the row
         values |= {c: c for c in host.table.columns if c.onupdate is not None and c not in values}
         statement = update(host.table).where(*(c == changes.c[f"k{i}"] for i, c in enumerate(key)))
         return statement.values({c.key: v for c, v in values.items()}).returning(*labelled(returned))
@@ -205,26 +204,26 @@ class HostStatements:
     def result(
         self, value: ComputedValue, states: Mapping[Column[Any], ColumnElement[Any]]
     ) -> ColumnElement[Any] | None:
-        """Return a computed value over its running columns as ``states`` has them; ``None`` if it is one of them."""
+        """Return a computed value, with its running columns replaced by ``states``; ``None`` if it is one of them."""
         is_added = value.is_additive
         return value.result([self.dialect.operand(c, states[c]) if is_added else states[c] for c in value.running])
 
     def parents(self, host: Host) -> list[Edge]:
-        """Return the edges over which a change of the host's values goes on within the UPDATE's own RETURNING."""
+        """Return the edges whose contributions can be returned by the RETURNING of a host's UPDATE."""
         return self._statements.cached(
             ("parents", host),
             lambda: [e for e in self.affected(host) if e.own and self.reads(e, host) and self._may_be_returned(e)],
         )
 
     def _may_be_returned(self, edge: Edge) -> bool:
-        """Whether RETURNING gives the contribution that a SELECT would."""
+        """Whether RETURNING yields the same contribution as a SELECT."""
         if self.dialect.returns_null_tests:
             return True
         parts = (part for number in self._statements.contribution(edge) for part in visitors.iterate(number))
         return not any(getattr(part, "operator", None) in _NULL_TESTS for part in parts)
 
     def returned(self, host: Host, has_old: bool, with_parents: bool) -> Returned:
-        """Return what :meth:`apply` returns of one host, column by column."""
+        """Return the layout of the columns that :meth:`apply` returns for one host."""
 
         def make() -> Returned:
             parents = self.parents(host) if with_parents else ()
@@ -239,7 +238,7 @@ class HostStatements:
         return [(n, c) for n, c in stored.items() if n not in values and c.table is host.table]
 
     def returns_whole_rows(self, host: Host) -> bool:
-        """Whether :meth:`apply` can return all attributes of a host, of which it knows the class."""
+        """Whether :meth:`apply` can return all attributes of a host, whose class is known."""
         statements = self._statements
         return statements.cached(
             ("returns whole rows", host),
@@ -250,27 +249,27 @@ class HostStatements:
         )
 
     def above(self, host: Host) -> tuple[Edge, ...]:
-        """Return the edges over which an UPDATE of one host may go on by itself."""
+        """Return the edges over which an UPDATE of one host may continue in the same statement."""
         return self._statements.cached(
             ("above", host), lambda: levels_above(self, host) if self.dialect.chains_updates else ()
         )
 
     def affected(self, host: Host) -> list[Edge]:
-        """Return the edges that the host's rows drive and that read what the engine writes there."""
+        """Return the edges of the host's rows that read columns written by the engine."""
         return [edge for edge in host.source.edges if edge.inputs & host.written]
 
     def reads(self, edge: Edge, host: Host) -> bool:
-        """Whether ``edge`` reads only columns that the UPDATE itself writes, and in the host's own table."""
+        """Whether ``edge`` reads only columns of the host's own table that the UPDATE itself writes."""
         same_row = {value.column for value in host.source.same_row}
         return host.table is host.source.table and not edge.inputs & same_row
 
     def read_before(
         self, host: Host, applied: frozenset[Edge], with_parents: bool
     ) -> tuple[list[Edge], list[tuple[Edge, Hop]]]:
-        """Return what must be read before the UPDATE of a host: edges over its rows, and edges of others that read it.
+        """Return the edges to read before the UPDATE of a host: edges of its rows, and edges of others that read it.
 
-        :param applied: over which edges the changes come; values over others stay as they are.
-        :param with_parents: whether the UPDATE returns what :meth:`parents` need.
+        :param applied: the edges whose deltas are applied; values over other edges do not change.
+        :param with_parents: whether the UPDATE returns the contributions over :meth:`parents`.
         """
 
         def make() -> tuple[list[Edge], list[tuple[Edge, Hop]]]:
@@ -288,17 +287,16 @@ def _param(name: str, column: Column[Any]) -> ColumnElement[Any]:
 
 # -- several levels of hosts in one statement --------------------------------------------------------------------------
 #
-# Where each host has one host above it, an UPDATE can go on by itself: the next one stands beside it in the statement
-# and takes its changes from the RETURNING below. All of them see one snapshot. A host that has become visible only
-# while the statement waited for a lock is therefore missed; its columns come back as NULL, and the ordinary next
-# level serves it.
+# If each host has one host above it, one statement can update several levels: each UPDATE is a CTE that takes its
+# deltas from the RETURNING of the one below. All of them see one snapshot, so a host that became visible only while the
+# statement waited for a lock is missed; its columns are returned as NULL, and the ordinary next level updates it.
 
 
 def levels_above(statements: HostStatements, host: Host) -> tuple[Edge, ...]:
-    """Return the edges, from ``host`` upwards, over which one statement may go on by itself."""
+    """Return the edges, from ``host`` upwards, over which one statement may update several levels."""
     found: list[Edge] = []
     seen = {host.table}
-    # what computes from the events of a level comes before the next
+    # reactions to the events of a level run before the next level
     while not host.source.same_row and statements.plan.reactions.keys().isdisjoint(host.mapper.tables):
         parents = statements.parents(host)
         if len(parents) != 1:
@@ -316,11 +314,10 @@ def levels_above(statements: HostStatements, host: Host) -> tuple[Edge, ...]:
 def chain_levels(
     statements: HostStatements, first: Update, host: Host, edges: Sequence[Edge], old: Sequence[bool]
 ) -> Select[Any]:
-    """Return a statement that goes on from the UPDATE of ``host`` over ``edges``.
+    """Return a statement that extends the UPDATE of ``host`` to the hosts over ``edges``.
 
     :param old: for each level, whether it returns values before the change.
-
-    Returns what each UPDATE alone would, side by side.
+    :return: a statement that returns the columns of all these UPDATEs, side by side.
     """
     below = first.cte("level_0")
     columns: list[ColumnElement[Any]] = list(below.c)
@@ -340,7 +337,7 @@ def chain_levels(
 def _changes(
     statements: HostStatements, below: CTE, host: Host, edge: Edge, old: bool, name: str
 ) -> tuple[Sequence[ColumnElement[Any]], FromClause]:
-    """Return the key over ``edge`` in what ``below`` returned, and the changes by that key."""
+    """Return the key over ``edge`` in the rows of ``below``, and the deltas by this key."""
     columns = list(below.c)
     (contribution,) = statements.returned(host, old, with_parents=True).contributions
     key, new, before = columns[contribution.key], columns[contribution.new], columns[contribution.old]

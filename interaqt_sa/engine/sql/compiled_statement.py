@@ -16,9 +16,9 @@ Convert = Callable[[Any], Any]
 
 
 class CachedText:
-    """A cached statement as one driver takes it.
+    """A cached statement compiled for one driver.
 
-    :ivar text: with the driver's parameters.
+    :ivar text: the SQL text, with placeholders of the driver.
     """
 
     def __init__(self, compiled: SQLCompiler, types: Sequence[TypeEngine[Any]]) -> None:
@@ -55,7 +55,7 @@ class CachedText:
         return cls(compiled, [column.type for column in columns])
 
     def parameters(self, given: Mapping[str, Any]) -> Any:
-        """Return ``given`` as the driver takes it."""
+        """Return ``given`` in the form of the driver's parameters."""
         values = dict(self._constants)
         for name, convert in self._given:
             value = given[name]
@@ -65,9 +65,9 @@ class CachedText:
         return {self._escaped.get(name, name): value for name, value in values.items()} if self._escaped else values
 
     def fetch(self, cursor: Any, dialect: Dialect) -> list[Row]:
-        """Return the rows of ``cursor`` as SQLAlchemy's types have them."""
+        """Return the rows of ``cursor``, converted by SQLAlchemy's types."""
         if self._columns is None:
-            # what the driver makes of a column is known by its first answer
+            # the driver's types of the columns are known from its first result
             found = zip(self._types, cursor.description, strict=True)
             converts = [type_.result_processor(dialect, column[1]) for type_, column in found]
             self._columns = [(i, convert) for i, convert in enumerate(converts) if convert is not None]

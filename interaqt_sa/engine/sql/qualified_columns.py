@@ -1,4 +1,4 @@
-"""Keep the table name of columns within RETURNING, where a compiler would leave it out."""
+"""Keep the table name of columns within RETURNING, where a compiler would omit it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.sql.functions import FunctionElement
 class qualified(FunctionElement[Any]):  # noqa: N801  reads as a SQL function
     """A subquery in RETURNING whose columns keep the names of their tables.
 
-    SQLAlchemy leaves them out there on SQLite, and with two tables of one kind in the subquery a bare name is
+    On SQLite, SQLAlchemy omits the names there, and with a table and its alias in the subquery an unqualified name is
     ambiguous.
     """
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Contribution(NamedTuple):
-    """What a host contributes to another one: that one's key, and the numbers after and before the change."""
+    """Slices of a host's contribution to another host: its key, and the numbers after and before the change."""
 
     edge: Edge
     key: slice
@@ -19,13 +19,14 @@ class Contribution(NamedTuple):
 
 
 class Returned:
-    """The columns of a row: primary key, computed values, the same before the change, the rest of the row,
-    contributions in turn.
+    """The columns of a returned row.
 
-    :param parents: over which edges contributions are returned.
-    :param has_old: whether values before the change are, and the rest of the row.
-    :param rest: the attributes that are the rest of the row.
-    :ivar width: how many columns there are.
+    Their order is: primary key, computed values, computed values before the change, the rest of the row, contributions.
+
+    :param parents: the edges whose contributions are returned.
+    :param has_old: whether values before the change and the rest of the row are returned.
+    :param rest: the names of the attributes in the rest of the row.
+    :ivar width: the number of columns.
     """
 
     def __init__(self, host: Host, parents: Sequence[Edge], has_old: bool, rest: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Cache of the engine's statements, built once for a plan and a dialect, and of constant text."""
+"""Cache of the engine's statements, built once for a plan and a dialect, with constant text."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Statements:
 
     :param all_serializable: whether every writer of the system is SERIALIZABLE.
 
-    Schema translation and drivers need no thought here: SQLAlchemy's own cache of compiled text knows both.
+    Schema translation and drivers are handled by SQLAlchemy's own cache of compiled text.
     """
 
     def __init__(self, plan: Plan, dialect: DatabaseDialect, *, all_serializable: bool = False) -> None:
@@ -56,7 +56,7 @@ class Statements:
         self._texts: WeakKeyDictionary[Dialect, dict[Executable, CachedText | None]] = WeakKeyDictionary()
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what ``make`` built when ``key`` was first asked for."""
+        """Return the cached result of ``make`` for ``key``."""
         if key not in self._cached:
             made: Any = make()
             if isinstance(made, ClauseElement):
@@ -68,7 +68,7 @@ class Statements:
         return found
 
     def text_of(self, statement: Executable, dialect: Dialect) -> CachedText | None:
-        """Return ``statement`` as a driver takes it; ``None`` if it is not cached, or only SQLAlchemy can run it."""
+        """Return the text of ``statement`` for a driver; ``None`` if it is not cached or only SQLAlchemy can run it."""
         texts = self._texts.get(dialect)
         if texts is None:
             texts = self._texts[dialect] = {}
@@ -80,7 +80,7 @@ class Statements:
         return text
 
     def unwatched(self, table: Table, mapper: Mapper[Any] | None = None) -> Source:
-        """Return a source for a table from which nothing is computed, but whose rows the engine writes or locks."""
+        """Return a source for a table without computations, whose rows the engine writes or locks."""
         rank = self.plan.places.get(table, len(self.plan.places))
         return self.cached(("unwatched", table, mapper), lambda: Source(table, mapper, rank))
 
@@ -101,8 +101,8 @@ class Statements:
     ) -> Executable:
         """Lock rows by key, in key order.
 
-        Returns keys, then key and contribution for each of ``edges``, then the columns of each of ``references``. All
-        of it reads nothing but the row itself: after a wait the database re-reads the locked row, and no other.
+        Returns keys, then key and contribution for each of ``edges``, then the columns of each of ``references``. They
+        are read from the row itself only: after a wait the database re-reads the locked row, and no other.
 
         :param one: whether the parameter holds a single row.
         """
@@ -126,19 +126,19 @@ class Statements:
 
     @property
     def locked_ahead(self) -> set[Edge]:
-        """The edges all of whose neighbours are found, and locked, from the keys of the rows that drive them."""
+        """The edges whose neighbours can all be found, and locked, from the keys of the contributing rows."""
         sources = self.plan.sources.values()
         return self.cached("locked ahead", lambda: edges_locked_ahead(e for s in sources for e in s.edges if e.hops))
 
     @property
     def has_hosts_below(self) -> bool:
-        """Whether some host comes before rows that its members read, because it refers to them."""
+        """Whether some host precedes rows that its members read in the lock order, because it refers to them."""
         readers = (pair for source in self.plan.sources.values() for pair in source.readers)
         return self.cached("has hosts below", lambda: any(edge.comes_before(hop) for edge, hop in readers))
 
     @property
     def edges_without_foreign_key(self) -> list[Edge]:
-        """The edges without a foreign key, or with one that is checked later: members may precede their host."""
+        """The edges without a foreign key, or with a deferrable one: members may be inserted before their host."""
         hosts = self.plan.hosts.values()
         return self.cached(
             "without foreign key", lambda: [e for h in hosts for e in h.edges if not e.has_foreign_key or e.is_deferred]
@@ -159,7 +159,7 @@ class Statements:
     ) -> Executable:
         """Read columns of rows by key, keys first.
 
-        :param mapper: whose columns they are, if its class has more tables than the source's.
+        :param mapper: the mapper of the columns, if its class has more tables than the source.
         """
         mapper = mapper or source.mapper
 
@@ -171,7 +171,7 @@ class Statements:
         return self.cached(("read", source, tuple(columns), mapper), make)
 
     def _row(self, source: Source, mapper: Mapper[Any] | None, columns: Iterable[ColumnElement[Any]]) -> FromClause:
-        """Return the FROM of ``columns``: what lies in tables of subclasses only is NULL for rows of other classes."""
+        """Return the FROM of ``columns``; columns of subclass tables are NULL in rows of other classes."""
         rows: FromClause = source.table if mapper is None else mapper.persist_selectable
         known = [source.table] if mapper is None else mapper.tables
         named = {column.table for column in columns if isinstance(column, Column)}
@@ -184,9 +184,9 @@ class Statements:
     # -- contributions -----------------------------------------------------------------------------------------
 
     def contribution(self, edge: Edge) -> list[ColumnElement[Any]]:
-        """Return what a contributing row adds to each running column of the host; NULL-free, in types that never round.
+        """Return the contribution of a row to each running column of the host, not NULL, in types that never round.
 
-        Over an edge that is not additive it is what the row shows, or NULL.
+        Over an edge that is not additive it is the value of the row, or NULL.
         """
         member = and_(*edge.criteria) if edge.criteria else None
         if not edge.is_additive:
@@ -220,7 +220,7 @@ class Statements:
         if edge.host.constant is None:
             statement = statement.where(*(k.is_not(None) for k in edge.key))
         if not edge.has_foreign_key:
-            # without a foreign key a member may precede its host: it contributes once the host is there
+            # without a foreign key a member may precede its host, and contributes once the host exists
             host = edge.host.table.alias("host")
             matches = [host.c[h.key] == k for h, k in zip(edge.host_key, edge.key, strict=True)]
             statement = statement.where(sql_exists().select_from(host).where(*matches))
@@ -231,9 +231,9 @@ class Statements:
         return self.cached(("contributions", edge), lambda: self.of_members(edge, self.contributions(edge), "ids"))
 
     def members(self, edge: Edge) -> Select[Any]:
-        """Return, for an edge computed in Python, a SELECT of what :func:`.evaluate_members` takes.
+        """Return, for an edge computed in Python, a SELECT of the arguments of :func:`.evaluate_members`.
 
-        That is the host key, then for each part its criterion and the attributes that its callback sees.
+        These are the host key, then for each part its criterion and the attributes for its callback.
         """
         columns: list[ColumnElement[Any]] = list(edge.key)
         member = and_(*edge.criteria) if edge.criteria else literal_column("1") == literal_column("1")
@@ -254,9 +254,10 @@ class Statements:
         return statement.where(contains(edge.member_key, name, edge.member.key_shape))
 
     def lock_neighbours(self, edge: Edge, hop: Hop, lock: Lock) -> Executable:
-        """Lock the rows to which a hop leads from contributing rows; the rows before it on the path are locked already.
+        """Lock the rows that a hop leads to from contributing rows; the rows before it on the path are locked already.
 
-        Returns keys only: what the rows hold is read by a later statement, after a wait this one has stale joins.
+        Returns keys only: the values are read by a later statement, because the joins of this one are stale after a
+        wait.
         """
 
         def make() -> Select[Any]:
@@ -273,7 +274,7 @@ class Statements:
         return self.cached(("neighbours", edge, hop, lock), make)
 
     def find_readers(self, edge: Edge, hop: Hop) -> Executable:
-        """Find the contributing rows whose path ``hop`` leads to given rows, and the keys of their hosts."""
+        """Find the contributing rows whose path along ``hop`` leads to given rows, and the keys of their hosts."""
 
         def make() -> Select[Any]:
             keys = [hop.alias.c[c.key] for c in hop.source.key_in(hop.table)]
@@ -285,11 +286,11 @@ class Statements:
 
 
 def _give_constant_cache_key(statement: ClauseElement) -> None:
-    """Let SQLAlchemy find the compiled text of a cached statement without walking through the statement each time.
+    """Give a cached statement a constant cache key, so that SQLAlchemy need not traverse it on each execution.
 
-    The key of a statement as large as these is long, and is otherwise made and hashed again each time. SQLAlchemy
-    memoizes the same method for long-lived constructs of its own; like theirs, this key is left behind when a statement
-    is copied.
+    The cache key of such a large statement is long, and is otherwise generated and hashed on each execution. SQLAlchemy
+    memoizes the same method for long-lived constructs of its own; like theirs, this key is not copied with the
+    statement.
     """
     found = statement._generate_cache_key()
     if found is not None:
@@ -298,7 +299,7 @@ def _give_constant_cache_key(statement: ClauseElement) -> None:
 
 
 class _KeptKey:
-    """Equal to itself only, as a cached statement is."""
+    """A key that is equal to itself only."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""A WHERE criterion that counts as true when SQLAlchemy evaluates it in Python."""
+"""A WHERE criterion that is true when SQLAlchemy evaluates it in Python."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sqlalchemy.sql.visitors import InternalTraversal
 class Restriction(Grouping[bool]):
     """``criterion`` in SQL, true in memory.
 
-    SQLAlchemy finds the loaded objects of an UPDATE or DELETE by evaluating its WHERE in Python, where the criterion,
-    a set of keys, cannot be evaluated and excludes none of them.
+    SQLAlchemy finds the loaded objects of an UPDATE or DELETE by evaluating its WHERE in Python, where the criterion, a
+    set of keys, cannot be evaluated and excludes none of them.
     """
 
     inherit_cache = True
     _traverse_internals = [*Grouping._traverse_internals, ("criterion", InternalTraversal.dp_clauseelement)]  # noqa: RUF012
-    # the keys in it are parameters of the statement, so they must be found where its text comes from the cache
+    # the keys in it are parameters of the statement, so they must be found if its text comes from the cache
     _cache_key_traversal = _traverse_internals
 
     def __init__(self, criterion: ColumnElement[bool]) -> None:
