@@ -1,4 +1,4 @@
-"""The public face of the engine: the only module of it that the rest of the package imports."""
+"""The public interface of the engine: the only module of it that the rest of the package imports."""
 
 from __future__ import annotations
 
@@ -58,18 +58,18 @@ __all__ = [
     "whole_update",
 ]
 
-#: How long a chain of rows that are derived from derived rows is mended by one call of ``repair``.
+#: maximum length of a chain of rows derived from derived rows that one call of ``repair`` corrects
 _MAX_ROUNDS = 10
 
 
 class ComputationEngine:
-    """Keeps the computed values of one MetaData true in the sessions that it is attached to.
+    """Maintains the computed values of one MetaData in the sessions that it is attached to.
 
-    :param metadata: where the declarations hang.
-    :param unmanaged_dml: what to do about writes past the session.
-    :param all_serializable: whether every writer is SERIALIZABLE.
-    :param unattached: what to do about writes by sessions and connections that it is not attached to.
-    :param session_listeners: events and listeners of others, who take part in the same sessions.
+    :param metadata: the MetaData with the declarations.
+    :param unmanaged_dml: the handling of writes that bypass the session.
+    :param all_serializable: whether all writers are SERIALIZABLE.
+    :param unattached: the handling of writes by sessions and connections that are not attached.
+    :param session_listeners: events and listeners of other packages for the same sessions.
     """
 
     def __init__(
@@ -91,18 +91,18 @@ class ComputationEngine:
 
     @property
     def engines(self) -> list[Engine]:
-        """Engines of attached sessions that were met so far."""
+        """The engines used by attached sessions so far."""
         return self._listeners.engines
 
     @property
     def write_listeners(self) -> WriteListeners:
-        """Functions that hear of every write of attached sessions."""
+        """Listeners that are called after every write of attached sessions."""
         return self._listeners.write_listeners
 
     def attach(self, target: Any) -> None:
-        """Listen on a sessionmaker, scoped_session or Session class; once, however often it is called.
+        """Listen on a sessionmaker, scoped_session or Session class; idempotent.
 
-        :raises FrameworkError: if another engine of the same MetaData listens there.
+        :raises FrameworkError: if another engine of the same MetaData is attached to it.
         """
         self._listeners.attach(target)
 
@@ -111,7 +111,7 @@ class ComputationEngine:
         self._listeners.detach(target)
 
     def add_row(self, session: Session, mapper: Mapper[Any], values: Mapping[str, Any]) -> None:
-        """Add a row with the values that the constructor of its class would get; what is computed from it follows."""
+        """Insert a row, given the keyword arguments of its class, and update the values computed from it."""
         self._listeners.add_row(session, mapper, values)
 
     def check(
@@ -150,6 +150,6 @@ class ComputationEngine:
             repair_values(session_factory, statements, values, found)
             if not select_derivations(statements.plan, None):
                 break
-            # rows that are derived from a value that was wrong are wrong too, and so on along the chain
+            # rows derived from a wrong value are wrong too, and so on along the chain
             found = self.check(session_factory, record, property, keys)
         return report

@@ -67,7 +67,7 @@ def test_a_function_sees_neither_later_values_nor_its_own(
 ) -> None:
     """They would be those of before the change."""
     kept = keep(base)
-    expected = f"'{name}' is computed too; a function sees only the computed columns that are declared before its own"
+    expected = f"'{name}' is computed too; a function can read only the computed columns declared before its own"
     with pytest.raises(ComputationError, match=expected), kept.begin() as session:
         session.add(model(first=1))
     with pytest.raises(ComputationError, match=expected), kept.begin() as session:

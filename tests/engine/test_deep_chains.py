@@ -298,7 +298,7 @@ def test_events_may_follow_from_each_other_as_long_as_they_end(
         )
     if endless:
         with (
-            pytest.raises(iq.SchedulerError, match="events keep setting each other off"),
+            pytest.raises(iq.SchedulerError, match="events keep triggering each other"),
             system.session_factory.begin() as session,
         ):
             session.add(Push())

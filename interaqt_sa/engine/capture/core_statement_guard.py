@@ -185,8 +185,8 @@ def _inner_parts(context: Any) -> Iterator[Insert | Update | Delete]:
 def _inner_write(table: Any, verb: str) -> UnmanagedWriteError:
     return UnmanagedWriteError(
         f"this {verb} on {table.fullname!r} is part of another statement, so that computed values would not be "
-        f"updated; run it separately with session.execute({verb}(...).returning(...)) and use the rows that it returns, "
-        "or set System(unmanaged_dml='allow') and run system.repair() afterwards",
+        f"updated; run it separately with session.execute({verb}(...).returning(...)) and use the rows it returns, or "
+        "set System(unmanaged_dml='allow') and run system.repair() afterwards",
         table=table.fullname,
     )
 

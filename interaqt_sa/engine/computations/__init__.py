@@ -1,9 +1,9 @@
-"""How each kind of computation follows a write; one kind per file.
+"""The maintenance of each kind of computation after a write; one kind per file.
 
-In come pending changes and events, out go updated hosts, moved states and derived rows, which are writes again. Kinds
-that are added up or selected register by :func:`.accumulates`, the door that users' own kinds take too; :mod:`.agenda`
-runs what is pending, :mod:`.delta_application` and :mod:`.selected_aggregates` write hosts, :mod:`.recompute`
-computes from all members. Read :mod:`.agenda` first, and :mod:`.summation` for what a kind looks like.
+The input is pending deltas and events; the output is updated hosts, changed states and derived rows, which are writes
+again. Kinds that are summed or selected register with :func:`.accumulates`, as custom kinds of applications do;
+:mod:`.agenda` runs the pending work, :mod:`.delta_application` and :mod:`.selected_aggregates` write hosts,
+:mod:`.recompute` computes from all members. Read :mod:`.agenda` first, and :mod:`.summation` as an example of a kind.
 """
 
 from ..plan.accumulator import Accumulator, Contribution, Selection, accumulates, accumulator_for

@@ -21,7 +21,7 @@ from .selected_aggregates import SelectionDelta, SelectionUpdates
 
 
 class Agenda:
-    """The work that one write sets off: reactions to events, changes of hosts from the bottom up, recounts."""
+    """The work that one write triggers: reactions to events, updates of hosts from the bottom up, recounts."""
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
@@ -30,7 +30,7 @@ class Agenda:
         self._levels = TreeLevels(propagation)
 
     def run(self) -> None:
-        """Work until nothing is left."""
+        """Run until no work is left."""
         propagation = self._propagation
         while True:
             self._look_at_new_rows()
@@ -41,7 +41,7 @@ class Agenda:
         _refresh_kept_by_database(propagation.db)
 
     def _look_at_new_rows(self) -> None:
-        """Refuse trees that have become cyclic, and recount hosts whose links were there already."""
+        """Refuse cycles in trees, and schedule recounts of hosts whose links existed already."""
         propagation = self._propagation
         for edge, keys in propagation.moved_in_trees.items():
             refuse_cycles(propagation.db, edge, list(keys))
@@ -52,7 +52,7 @@ class Agenda:
         propagation.new_links.clear()
 
     def _follow(self) -> None:
-        """Let reactions run, and hosts take what is pending for them, those that come first in the lock order first."""
+        """Run reactions and apply the pending deltas of hosts, in lock order."""
         pending, mutations = self._propagation.pending, self._propagation.mutations
         while (mutations is not None and mutations.react()) or pending:
             if not pending:
@@ -81,9 +81,10 @@ class Agenda:
             locked = True
 
     def _lock_all(self, host: Host, changes: Sequence[HostDelta | SelectionDelta]) -> bool:
-        """Lock the hosts of several changes in one order; return whether it was done.
+        """Lock the hosts of several changes in one order; return whether this was done.
 
-        Each change would lock those that it really changes, in order, and the next one again from the least.
+        Otherwise each change would lock only the hosts that it updates, in order, and the next one would start again
+        from the lowest key.
         """
         if len(changes) < 2 or not self._propagation.db.dialect.has_row_locks:
             return False
@@ -98,12 +99,12 @@ class Agenda:
 
 
 def run_agenda(propagation: Propagation) -> None:
-    """Apply everything that is pending, level by level, until nothing changes."""
+    """Apply all pending deltas and reactions, level by level, until nothing changes."""
     Agenda(propagation).run()
 
 
 def _refresh_kept_by_database(db: Database) -> None:
-    """Read what the database has changed by itself in rows that were updated here, and the session has loaded."""
+    """Reload the columns that the database itself has changed in updated rows that the session has loaded."""
     plan = db.statements.plan
     for mapper, keys in db.memory.take_behind():
         source = plan.sources[mapper.local_table]  # type: ignore[index]  # the engine writes to watched tables

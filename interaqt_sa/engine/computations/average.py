@@ -26,6 +26,6 @@ class AverageAccumulator(Accumulator):
     def result(self, running: Sequence[ColumnElement[Any]]) -> ColumnElement[Any]:
         total, count = running
         empty = self.computation.empty
-        # "* 1.0" keeps SQLite from dividing integers
+        # "* 1.0" prevents integer division on SQLite
         quotient = trimmed(total * literal_column("1.0")) / count
         return case((count == 0, null() if empty is None else literal(empty)), else_=quotient)

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from ..propagation.propagation import Propagation
     from ..sql.returning_layout import Returned
 
-#: up to this many hosts a database whose RETURNING knows no joins may look each change up again
+#: the number of hosts up to which a subquery in RETURNING may read deltas again, if RETURNING does not support joins
 _FEW_TARGETS = 4
 
 
 @dataclass
 class HostDelta:
-    """What is pending for hosts that the changes know by the same ``key`` columns, and may be added up.
+    """Pending deltas of hosts that are identified by the same ``key`` columns, for additive edges.
 
-    :ivar applied: the edges over which it comes.
-    :ivar inline: those of which the UPDATE reads the new contributions itself, of these contributing rows.
-    :ivar rows: what is known in numbers.
+    :ivar applied: the edges of the deltas.
+    :ivar inline: the edges whose new contributions the UPDATE reads itself, with their contributing rows.
+    :ivar rows: the known numbers.
     :ivar targets: the hosts, by ``key``.
     """
 
@@ -58,7 +58,7 @@ class HostUpdates:
     def prepare(
         self, host: Host, key: tuple[Column[Any], ...], deltas: Mapping[Edge, PendingDelta]
     ) -> HostDelta | None:
-        """Lock what contributions read, and find out which hosts change; ``None`` if none do."""
+        """Lock the rows that contributions read, and find the hosts that change; ``None`` if there are none."""
         propagation = self._propagation
         rows: list[Row] = []
         inline: dict[Edge, list[Key]] = {}
@@ -69,7 +69,7 @@ class HostUpdates:
                 continue
             ids = list(delta.ids)
             if delta.unlocked:
-                # the check of a foreign key has locked the first step of written rows just as well
+                # foreign key checks have taken the same lock on the first hop of written rows
                 hops = [hop for hop in edge.hops if not (hop.checked and edge.neighbour_lock(hop) is Lock.KEY_SHARE)]
                 propagation.reader.lock_neighbours(edge, list(delta.unlocked), hops)
             for hop in edge.hops if delta.beyond else ():
@@ -87,9 +87,9 @@ class HostUpdates:
         return HostDelta(host, key, frozenset(deltas), inline, rows, targets) if targets else None
 
     def apply(self, change: HostDelta, *, locked: bool) -> None:
-        """Write a change.
+        """Update hosts by their delta, and record what changes on the next level.
 
-        :param locked: whether its hosts are locked.
+        :param locked: whether the hosts are locked.
         """
         propagation, statements, dialect = self._propagation, self._statements, self._dialect
         host, key, inline, rows, targets = change.host, change.key, change.inline, change.rows, change.targets
@@ -116,7 +116,7 @@ class HostUpdates:
             (first,), (second,) = sorted(targets)
             parameters |= {named("first"): first, named("second"): second}
         above: tuple[Edge, ...] = ()
-        # who listens sees one plain statement for each level
+        # listeners get one simple statement for each level
         is_observed = propagation.db.is_observed(propagation.db.connection(host.source))
         if is_one and not reads_before and not propagation.pending and not is_observed:
             above = statements.above(host)
@@ -139,7 +139,7 @@ class HostUpdates:
         if reads_before:
             self._count_above_strangers(host, returned, set(found), edges, readers)
         for edge, mark in marks.items() if not returned else ():
-            propagation.delta(edge).back_to(mark)  # nothing changed: else values of one row that read others never end
+            propagation.delta(edge).back_to(mark)  # nothing changed; else values that read other rows might never end
         levels = [(host, heard), *((edge.host, told) for edge, told in zip(above, heard_above, strict=True))]
         self._take([statements.returned(level, told, with_parents) for level, told in levels], returned)
 
@@ -151,9 +151,9 @@ class HostUpdates:
         edges: Iterable[Edge],
         readers: Iterable[tuple[Edge, Hop]],
     ) -> None:
-        """Count what is above hosts that were not expected: a trigger has sent a member there.
+        """Schedule recounts above unexpected hosts, to which a trigger has moved a member.
 
-        What such a host contributed before was not read.
+        The old contributions of such hosts were not read.
         """
         width = len(host.key)
         keys = [tuple(row[:width]) for row in returned if tuple(row[:width]) not in expected]
@@ -181,7 +181,7 @@ class HostUpdates:
         edges: Iterable[Edge],
         readers: Sequence[tuple[Edge, Hop]],
     ) -> Sequence[Key]:
-        """Lock hosts, and read what contributions that read them are before the change; return their primary keys."""
+        """Lock hosts, and read the old contributions that depend on them; return their primary keys."""
         propagation = self._propagation
         if self._dialect.has_row_locks and any(edge.beside(hop) or edge.comes_before(hop) for edge, hop in readers):
             self._lock_ahead(host, key, targets, readers)
@@ -195,7 +195,7 @@ class HostUpdates:
     def _lock_ahead(
         self, host: Host, key: tuple[Column[Any], ...], targets: set[Key], readers: Sequence[tuple[Edge, Hop]]
     ) -> None:
-        """Lock hosts together with those of their readers, and on the way all hosts that are known to change."""
+        """Lock hosts, the hosts of their readers, and all other hosts that are known to change, in order."""
         propagation = self._propagation
         top = max([host.rank, *(edge.host.rank for edge, hop in readers if edge.beside(hop))])
         locks = LockPass(propagation.reader, {}, top=top)
@@ -216,7 +216,7 @@ class HostUpdates:
     # -- after -------------------------------------------------------------------------------------------------
 
     def _take(self, levels: Sequence[Returned], rows: Sequence[Row | None]) -> None:
-        """Take what one statement returned, level by level from below."""
+        """Process the rows of one statement, level by level from the bottom up."""
         for n, level in enumerate(levels):
             above: list[Row | None] = [None if row is None else row[level.width :] for row in rows]
             if n + 1 < len(levels):  # a level that was not reached has no key
@@ -234,7 +234,7 @@ class HostUpdates:
             rows = above
 
     def _go_on(self, level: Returned, row: Row, is_last: bool) -> None:
-        """Take one row: into memory, and on to the next level, unless the statement has gone there by itself."""
+        """Set the values of one row on loaded objects, and record deltas of the next level, unless applied already."""
         propagation, key = self._propagation, row[level.key]
         if level.names:
             fresh = dict(zip(level.names, row[level.values], strict=True))
@@ -245,18 +245,18 @@ class HostUpdates:
                 continue
             delta = propagation.delta(edge)
             if key in delta.ids:
-                continue  # its new contribution is still to be read, and holds this change
+                continue  # its new contribution is still to be read, and includes this change
             change = tuple(add_exactly(n, negate_exactly(o)) for n, o in zip(row[new], row[old], strict=True))
             if any(change):
                 delta.rows.append((*target, *change))
 
     def _tell(self, level: Returned, rows: Mapping[Key, Row]) -> None:
-        """Let same-row values of hosts follow, and tell of both changes as one."""
+        """Recompute same-row values of hosts, and publish both changes as one event."""
         source, mutations = level.host.source, self._propagation.mutations
         found = self._whole_rows(level, rows) if level.has_old and rows else {}
         fresh: Mapping[Key, Mapping[str, Any]] = {}
         if source.same_row and rows:
-            from ..database.same_row_functions import refresh_same_row  # it stands on the propagation
+            from ..database.same_row_functions import refresh_same_row  # it depends on the propagation
 
             fresh = refresh_same_row(self._propagation.db, source, list(rows))
         if mutations is None or not found:
@@ -274,10 +274,10 @@ class HostUpdates:
         mutations.changed(old, new)
 
     def _whole_rows(self, level: Returned, rows: Mapping[Key, Row]) -> RowsByClass:
-        """Return hosts whole, with same-row values as they are before they follow."""
+        """Return whole host rows, with same-row values before their recomputation."""
         host = level.host
         if not self._statements.returns_whole_rows(host):
-            from ..database.polymorphic_rows import read_by_class  # it stands on the propagation
+            from ..database.polymorphic_rows import read_by_class  # it depends on the propagation
 
             return read_by_class(self._propagation.db, host.source, host.mapper, list(rows))
         return {host.mapper: {k: dict(zip(level.rest_names, row[level.rest], strict=True)) for k, row in rows.items()}}
@@ -294,5 +294,5 @@ class HostUpdates:
 
 
 def _may_be_read_again(host: Host, inline: Iterable[Edge]) -> bool:
-    """Whether a subquery in RETURNING may read the new contributions: there columns go without their table's name."""
+    """Whether a subquery in RETURNING may read the new contributions again: columns there lack the table's name."""
     return all(edge.own and edge.member is not host.source for edge in inline)

@@ -1,4 +1,4 @@
-"""Write rows for the engine itself: derived rows, and values that follow from events."""
+"""Write rows for the engine itself: derived rows, and values that depend on events."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def insert_rows(
     """Insert rows of ``mapper``.
 
     :param rows: attributes, and x:1 relationships as mappings with the neighbour's key.
-    :param hidden: for each row values of hidden columns, by column key.
+    :param hidden: for each row the values of hidden columns, by column key.
     :raises ComputationError: if a row has an unknown or computed attribute.
     """
     if not rows:
@@ -51,7 +51,7 @@ def insert_rows(
             values = [{name: initial_value(machine, dict(row))} | row for row in values]
     columns = list(dict.fromkeys(propagation.db.statements.stored(mapper).values()))
     for names in dict.fromkeys(frozenset(row) for row in values):
-        # one statement inserts rows with the same columns; the others get their defaults
+        # one statement inserts rows with the same columns, so that the others get their defaults
         alike = [row for row in values if frozenset(row) == names]
         found = _inserted(propagation, source, table, columns, alike)
         count_inserted(propagation, source, (table,), columns, found)
@@ -71,7 +71,7 @@ def _inserted(
     if (key := propagation.db.statements.plan.sequences.get(table.key)) in rows[0]:
         connection = propagation.db.connection(source)
         move_sequence(propagation.db.session, connection, table, [row.get(key) for row in rows if key is not None])
-    # functions that make defaults see the parameters of the statement by the names of the columns
+    # default functions read the parameters of the statement by the names of the columns
     has_defaults = any(c.default is not None and c.key not in rows[0] for c in table.columns)
     if len(rows) > 1 or not names or has_defaults or any(isinstance(v, ClauseElement) for v in rows[0].values()):
         statement = insert(table).returning(*columns)
@@ -111,14 +111,14 @@ def lock_and_read(
     lock: Lock,
     needed: Iterable[Column[Any]],
 ) -> dict[Key, Row]:
-    """Lock rows and return what they hold: columns that are needed, and all attributes if events are waited for."""
+    """Lock rows and return their values: ``needed`` columns, and all attributes if events are wanted."""
     statements, dialect, mutations = propagation.db.statements, propagation.db.dialect, propagation.mutations
     columns = dict.fromkeys(needed)
     if mutations is not None and mutations.wanted(mapper):
         columns |= dict.fromkeys(statements.stored(mapper).values())
     packed = dialect.pack("ids", source.key_shape, list(keys))
     if all(column.table is source.table for column in columns):
-        # a row of one table comes back as it is after the wait for its lock
+        # the latest version of a row of a single table is returned after a wait for its lock
         statement = statements.lock_and_read(source, lock, tuple(columns))
     else:
         if dialect.has_row_locks:
@@ -136,9 +136,9 @@ def update_rows(
     rows: Mapping[Key, Row],
     locked: Mapping[Key, Row] | None = None,
 ) -> None:
-    """Update columns of rows by key; rows that are gone are passed over.
+    """Update columns of rows by key; deleted rows are ignored.
 
-    :param locked: what :func:`lock_and_read` returned for them, if it was called.
+    :param locked: the result of :func:`lock_and_read` for these rows, if it was called.
     """
     by_columns: dict[frozenset[Column[Any]], dict[Key, Row]] = {}
     for key, row in rows.items():
@@ -184,7 +184,7 @@ def _update_alike(
         propagation.db.memory.refresh_attributes(mapper, k, fresh)
     reacts = mutations is not None and mutations.has_reactions(mapper)
     if heard and not (reacts or source.same_row or any(c.onupdate is not None for c in table.columns)):
-        # nothing is computed from these events: what was written will do
+        # no reaction depends on these events: the written values suffice
         for k, values in stored.items():
             now = dict(zip(columns, values, strict=True))
             before = bracket.written.remembered(source, mapper, k)
@@ -195,7 +195,7 @@ def _update_alike(
 
 
 def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], keys: Iterable[Key]) -> None:
-    """Delete rows by key, with what depends on them."""
+    """Delete rows by key, and handle their dependents."""
     wanted = dict.fromkeys(keys)
     if not wanted:
         return
@@ -219,7 +219,7 @@ def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], k
 def column_values(mapper: Mapper[Any], row: Values) -> dict[str, Any]:
     """Return attributes of ``mapper`` as values by column key.
 
-    :raises ComputationError: if an attribute is unknown, computed, or a relationship to many.
+    :raises ComputationError: if an attribute is unknown, computed, or a to-many relationship.
     """
     from ...definitions.computation import computation_of
 

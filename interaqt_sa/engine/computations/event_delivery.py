@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from ..propagation.listener_protocol import RowsByClass
     from ..sql.statement_cache import Statements
 
-#: from so many events that follow from one another on it is counted how often each row has one
+#: length of a chain of events from which on the events of each row are counted
 _UNCOUNTED_DEPTH = 50
-#: a row that has this many events then is on a cycle
+#: a row with more events than this is on a cycle
 _MAX_EVENTS = 1000
-#: where each event is of another row, as when derived rows give rise to further ones, a chain of them ends here
+#: maximum length of a chain of events of different rows, such as derived rows that cause further ones
 _MAX_DEPTH = 20_000
-#: and one of rows that are derived from derived rows, each of which has to be made, here
+#: maximum length of a chain of rows derived from derived rows, each of which has to be inserted
 _MAX_GENERATIONS = 2000
 
 
 class Mutations:
-    """The mutation events of one write and of what follows from it."""
+    """The mutation events of one write, and of the reactions to it."""
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
@@ -51,22 +51,22 @@ class Mutations:
         return self._state.wants_events
 
     def wanted(self, mapper: Mapper[Any]) -> bool:
-        """Whether something waits for events of ``mapper`` or of a subclass."""
+        """Whether events of ``mapper`` or of a subclass are wanted by a listener or reaction."""
         return self._state.wants_events or self.has_reactions(mapper)
 
     def has_reactions(self, mapper: Mapper[Any]) -> bool:
-        """Whether events of ``mapper`` or of a subclass may set something off, so that they must hold whole rows."""
+        """Whether events of ``mapper`` or of a subclass may trigger reactions, and so must contain whole rows."""
         return self._plan.is_narrowed(mapper) or bool(self._plan.reactions_to(mapper))
 
-    # -- what happened -----------------------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------------------------
 
     def created(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None:
-        """Note new rows."""
+        """Record inserted rows."""
         for row in rows:
             self._add(mapper, MutationEvent("create", record_name(mapper), RecordView(row)))
 
     def updated(self, mapper: Mapper[Any], pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
-        """Note rows as they were and as they are; where nothing differs nothing happened."""
+        """Record pairs of old and new rows; pairs without a difference are ignored."""
         for old, new in pairs:
             moved = ((name, old[name], now) for name, now in new.items() if name in old and old[name] is not now)
             keys = frozenset(name for name, before, now in moved if not same_value(before, now))
@@ -74,12 +74,12 @@ class Mutations:
                 self._add(mapper, MutationEvent("update", record_name(mapper), RecordView(new), RecordView(old), keys))
 
     def deleted(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None:
-        """Note rows that are gone."""
+        """Record deleted rows."""
         for row in rows:
             self._add(mapper, MutationEvent("delete", record_name(mapper), RecordView(row)))
 
     def changed(self, old: RowsByClass, new: RowsByClass) -> None:
-        """Note what became of rows: those that are not in ``new`` are gone, or are now of another class."""
+        """Record changed rows; rows missing in ``new`` were deleted, or have another class."""
         for mapper, rows in old.items():
             now = new.get(mapper, {})
             self.updated(mapper, [(row, now[key]) for key, row in rows.items() if key in now])
@@ -96,17 +96,17 @@ class Mutations:
             is_derived = self._is_deriving and event.type == "create"
             self._queue.append((mapper, event, self._depth + 1, self._generation + is_derived))
 
-    # -- what it sets off --------------------------------------------------------------------------------------
+    # -- reactions ---------------------------------------------------------------------------------------------
 
     def react(self) -> bool:
-        """Run what the events so far set off; return whether there were any."""
+        """Run the reactions to the events so far; return whether there were any events."""
         found = bool(self._queue)
         while self._queue:
             mapper, event, self._depth, self._generation = self._queue.popleft()
             self._refuse_cycle(mapper, event)
             for effect, reactions in self._fired(mapper, event).items():
                 self._run(effect, reactions, event)
-        # what values make of these events, and tell, follows from them
+        # events of values that are computed from these events are one level deeper
         self._depth, self._generation = self._deepest, self._last_generation
         return found
 
@@ -122,14 +122,14 @@ class Mutations:
         if self._events[row] > _MAX_EVENTS or is_endless:
             shown = ", ".join(map(repr, row[1:]))
             raise SchedulerError(
-                f"events keep setting each other off, at last the {event.type} of {event.record_name} {shown}; break "
-                "the cycle of transforms and state machines",
+                f"events keep triggering each other, most recently the {event.type} of {event.record_name} {shown}; "
+                "break the cycle of transforms and state machines",
                 record=event.record_name,
                 path=[event.record_name],
             )
 
     def _fired(self, mapper: Mapper[Any], event: MutationEvent) -> dict[Machine | Derivation, list[Reaction]]:
-        """Return each effect once, with the reactions that call for it."""
+        """Return each triggered effect once, with the reactions that trigger it."""
         fired: dict[Machine | Derivation, list[Reaction]] = {}
         for reaction in self._plan.reactions_to(mapper):
             if reaction.fires(event):
@@ -147,7 +147,7 @@ class Mutations:
 def start_propagation(
     session: Session, statements: Statements, memory: Memory, options: Mapping[str, Any] | None = None
 ) -> Propagation:
-    """Return a propagation whose writes are heard; ``options`` are those of its statements."""
+    """Return a propagation that publishes events of its writes; ``options`` are those of its statements."""
     propagation = Propagation(session, statements, memory, options)
     propagation.mutations = Mutations(propagation)
     return propagation

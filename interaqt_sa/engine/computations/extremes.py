@@ -13,7 +13,7 @@ from ..plan.accumulator import Resolve, Selection, Test, accumulates
 
 
 class ExtremeSelection(Selection):
-    """The computed column is the extreme; only a member that has it can change it by leaving."""
+    """The computed column is the extreme; only a member with this value can change it by leaving."""
 
     def sql(self, resolve: Resolve, test: Test) -> Sequence[ColumnElement[Any]]:
         return [without_nan(resolve(self.computation.field))]
@@ -21,7 +21,7 @@ class ExtremeSelection(Selection):
 
 @accumulates(Min)
 class MinSelection(ExtremeSelection):
-    """The least."""
+    """The least value."""
 
     def total(self, shown: Sequence[ColumnElement[Any]]) -> Sequence[ColumnElement[Any]]:
         return [func.min(shown[0])]
@@ -37,7 +37,7 @@ class MinSelection(ExtremeSelection):
 
 @accumulates(Max)
 class MaxSelection(ExtremeSelection):
-    """The greatest."""
+    """The greatest value."""
 
     def total(self, shown: Sequence[ColumnElement[Any]]) -> Sequence[ColumnElement[Any]]:
         return [func.max(shown[0])]
@@ -52,10 +52,10 @@ class MaxSelection(ExtremeSelection):
 
 
 def lesser(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the lesser of two values; the other one if one is NULL."""
+    """Return the lesser of two values; if one is NULL, the other one."""
     return case((other.is_(None), one), (one.is_(None), other), (other < one, other), else_=one)
 
 
 def greater(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the greater of two values; the other one if one is NULL."""
+    """Return the greater of two values; if one is NULL, the other one."""
     return case((other.is_(None), one), (one.is_(None), other), (other > one, other), else_=one)

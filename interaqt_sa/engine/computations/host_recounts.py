@@ -1,4 +1,4 @@
-"""Recount hosts whose members were there before them, and hosts that get another key."""
+"""Recount hosts whose members were inserted before them, and hosts whose key has changed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .recompute import restore
 
 
 def recount(propagation: Propagation, source: Source, keys: Iterable[Key]) -> None:
-    """Count the members of hosts again.
+    """Recompute the aggregates of hosts from all members.
 
-    Without a foreign key they have members now none of which was written. With one, the database, or with
-    ``passive_updates=False`` the session, has taken the members of a host with a new key along, and only the former
-    leaves no trace.
+    Without a foreign key, existing members that were not written may now belong to these hosts. With a foreign key, the
+    members of a host with a new key were changed by the database, or with ``passive_updates=False`` by the session; the
+    engine does not see the former.
 
-    :param keys: rows of ``source`` that are locked, as they are after the write.
+    :param keys: keys of locked rows of ``source`` after the write.
     """
     listed = list(keys)
     values: dict[Table, list[ComputedValue]] = {}

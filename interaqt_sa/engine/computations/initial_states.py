@@ -1,4 +1,4 @@
-"""Initial states of new rows, where a function computes them."""
+"""Initial states of new rows, if a function computes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def value_on_entering(machine: Machine, node: StateNode, last: Any, event: MutationEvent) -> Any:
     """Return the value that a row gets when its machine enters ``node``.
 
-    :raises ComputationError: if ``compute_value`` fails; the failure is the cause.
+    :raises ComputationError: if ``compute_value`` fails; the original error is its cause.
     """
     value = machine.value
     if node.compute_value is None:
@@ -32,6 +32,6 @@ def value_on_entering(machine: Machine, node: StateNode, last: Any, event: Mutat
 
 
 def initial_value(machine: Machine, row: dict[str, Any]) -> Any:
-    """Return the value of a new row; ``compute_value`` gets its create event, with what is given so far."""
+    """Return the value of a new row; ``compute_value`` receives a create event with the given attributes."""
     event = MutationEvent("create", machine.value.record, row)
     return value_on_entering(machine, machine.declaration.initial_state, None, event)

@@ -16,7 +16,7 @@ _ZERO: ColumnElement[_Any] = literal_column("0")
 
 @accumulates(Every)
 class EveryAccumulator(Accumulator):
-    """No member fails; NULL fails."""
+    """Whether no member fails the test; a NULL result fails."""
 
     def sql(self, resolve: Resolve, test: Test) -> Sequence[ColumnElement[_Any]]:
         failed = case((test(self.computation.expression), _ZERO), else_=_ONE)
@@ -32,7 +32,7 @@ class EveryAccumulator(Accumulator):
 
 @accumulates(Any)
 class AnyAccumulator(Accumulator):
-    """Some member passes."""
+    """Whether some member passes the test."""
 
     def sql(self, resolve: Resolve, test: Test) -> Sequence[ColumnElement[_Any]]:
         return [case((test(self.computation.expression), _ONE), else_=_ZERO)]

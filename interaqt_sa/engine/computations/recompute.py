@@ -46,7 +46,7 @@ _ZERO: ColumnElement[Any] = literal_column("0")
 
 @dataclass(frozen=True)
 class Fresh:
-    """One row with its values as they are stored and as they should be."""
+    """One row with its stored and its recomputed values."""
 
     key: Key
     stored: tuple[Any, ...]
@@ -56,7 +56,7 @@ class Fresh:
 def next_keys(
     propagation: Propagation, source: Source, columns: Sequence[Column[Any]], after: Key | None, limit: int, lock: bool
 ) -> list[Key]:
-    """Return up to ``limit`` primary keys after ``after``, in order; locked if asked."""
+    """Return up to ``limit`` primary keys after ``after``, in order; with ``lock`` their rows are locked."""
     statement = select(*columns).order_by(*columns).limit(limit)
     if after is not None:
         last = [literal(value, column.type) for value, column in zip(after, columns, strict=True)]
@@ -68,9 +68,9 @@ def next_keys(
 
 
 class Recompute:
-    """Fresh values of some aggregates of one host table.
+    """Recomputation of some aggregates of one host table.
 
-    :param whole: whether all hosts are meant, whatever keys are given.
+    :param whole: whether to include all hosts, regardless of the given keys.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class Recompute:
         self._edges = [e for e in host.edges if any(part.value in self._values for part in e.parts)]
 
     def read(self, keys: Sequence[Key]) -> Iterator[Fresh]:
-        """Yield the rows of ``keys``, fresh beside stored."""
+        """Yield the stored and recomputed values of the rows with ``keys``."""
         stored = [value.column for value in self._values]
         running = self._running()
         rows, parameters = self._python_rows(keys)
 
         def make() -> Select[Any]:
             joined, states, results = self._fresh(rows is not None)
-            # hidden columns are read as the engine adds them, whatever the database makes of decimals
+            # hidden columns are read with the engine's number types, however the database returns decimals
             added = {c for value in self._values if value.is_additive for c in value.running}
             held = [type_coerce(c, self._dialect.number_type(c)) if c in added else c for c in running]
             columns = [*self._host.key, *stored, *held, *results, *(states[c] for c in running)]
@@ -106,7 +106,7 @@ class Recompute:
             yield Fresh(tuple(row[:width]), tuple(row[width : width + count]), tuple(row[width + count :]))
 
     def write(self, keys: Sequence[Key]) -> None:
-        """Store fresh values for rows that are locked already."""
+        """Store recomputed values in rows that are locked already."""
         rows, parameters = self._python_rows(keys)
 
         def make() -> Any:
@@ -119,7 +119,7 @@ class Recompute:
             self._propagation.db.memory.refresh(self._values, tuple(row[:width]), tuple(row[width:]))
 
     def whole_update(self) -> Update | None:
-        """Return one statement without parameters of keys that stores all values; ``None`` if it takes Python."""
+        """Return one statement without key parameters that stores all values; ``None`` if it requires Python."""
         return None if any(edge.python for edge in self._edges) else self._update(python=False)
 
     def _update(self, *, python: bool) -> Update:
@@ -149,7 +149,7 @@ class Recompute:
     def _fresh(
         self, python: bool
     ) -> tuple[FromClause, dict[Column[Any], ColumnElement[Any]], list[ColumnElement[Any]]]:
-        """Return hosts joined with their members' sums, the running columns over them, and the values that follow."""
+        """Return hosts joined with the sums of their members, the running columns, and the values over them."""
         host = self._host
         joined: FromClause = host.table
         states: dict[Column[Any], ColumnElement[Any]] = {}
@@ -177,7 +177,7 @@ class Recompute:
         return joined, states, results
 
     def _selected(self, edge: Edge) -> tuple[Subquery, dict[Column[Any], str]]:
-        """Return what is selected among the members of each host, with the names of the running columns."""
+        """Return the selected values of each host's members, with the labels of the running columns."""
         members = self._restricted(self._statements.contributions(edge), edge).subquery()
         keys = [members.c[f"k{i}"] for i in range(len(edge.key))]
         totals: dict[Column[Any], ColumnElement[Any]] = {}
@@ -203,7 +203,7 @@ class Recompute:
         return select(*keys, *sums).group_by(*keys).subquery(named(f"sums{n}"))
 
     def _restricted(self, statement: Select[Any], edge: Edge) -> Select[Any]:
-        """Return ``statement`` for members of the wanted hosts: a large table is not summed up for a few of them."""
+        """Return ``statement`` restricted to members of the wanted hosts, so that large tables are not fully summed."""
         host = self._host
         if host.constant is not None or self._whole:
             return statement
@@ -211,7 +211,7 @@ class Recompute:
         if tuple(edge.host_key) != tuple(host.key):
             left = edge.key[0] if len(edge.key) == 1 else tuple_(*edge.key)
             return statement.where(left.in_(select(*edge.host_key).where(wanted)))
-        # keys of the members themselves, and a range of them: joined with a set, all members would be scanned
+        # the keys of the members themselves, and their range: with a join, all members would be scanned
         statement = statement.where(self._dialect.contains(edge.key, "ids", self._shape(host.key)))
         if self._has_range:
             first, last = (
@@ -225,7 +225,7 @@ class Recompute:
 
     @property
     def _has_range(self) -> bool:
-        """Whether Python orders keys of the host as the database does."""
+        """Whether Python orders keys of the host like the database."""
         return self._host.constant is None and all(is_ordered_alike(column.type) for column in self._host.key)
 
     def _parameters(self, keys: Sequence[Key]) -> dict[str, Any]:
@@ -238,7 +238,7 @@ class Recompute:
         return parameters
 
     def _python_rows(self, keys: Sequence[Key]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-        """Evaluate callbacks for the members of ``keys``; return their rows as parameters."""
+        """Evaluate callbacks for the members of the hosts ``keys``; return their rows as parameters."""
         parameters = self._parameters(keys)
         found: dict[str, Any] = {}
         for n, key in enumerate(dict.fromkeys(tuple(e.host_key) for e in self._edges)):
@@ -258,21 +258,21 @@ class Recompute:
 
 
 def is_ordered_alike(type_: TypeEngine[Any]) -> bool:
-    """Whether values of ``type_`` have one order in Python and in every database: text has not."""
+    """Whether Python and every database order values of ``type_`` alike, which is not the case for text."""
     return isinstance(type_, (Integer, Uuid)) and not isinstance(type_, TypeDecorator)
 
 
 def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Sequence[Key]) -> None:
-    """Store fresh values for locked rows of one table; what is computed from them is pending then.
+    """Store recomputed values in locked rows of one table, and record the deltas that depend on them.
 
-    :param values: values of one table: aggregates or same-row ones.
+    :param values: values of one table: aggregates or same-row values.
     """
     plan = propagation.db.statements.plan
     host = plan.hosts.get(values[0].table)
     source = plan.sources[values[0].table]
     aggregates = [value for value in values if value.is_aggregate]
     refreshes = bool(source.same_row) and (len(aggregates) > 0 or any(v in source.same_row for v in values))
-    # functions of the row are all called again, so other rows may read something new of each of their columns
+    # all functions of the row are called again, so each of their columns may change for other rows
     columns = {c for v in (*values, *(source.same_row if refreshes else ())) for c in (v.column, *v.running)}
     bracket = WriteBracket(propagation)
     touched = {source: Touched(dict.fromkeys(keys), columns)}
@@ -283,11 +283,11 @@ def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Seq
 
 
 def read_same_row(propagation: Propagation, value: ComputedValue, keys: Sequence[Key]) -> Iterator[Fresh]:
-    """Yield rows with a same-row value as it is stored and as its function gives it."""
+    """Yield rows with a same-row value as stored and as its function returns it."""
     source = propagation.db.statements.plan.sources[value.table]
     rows = read_attributes(propagation.db, source, value.mapper, keys)
     expected = {key: (fresh_same_row(value, source, row),) for key, row in rows.items()}
-    # a column may round: what differs is compared as it would be stored
+    # a column may round: different values are compared in their stored form
     differing = [key for key, row in rows.items() if not same_value(row[value.attribute], expected[key][0])]
     stored = as_stored(propagation.db, source, [value.column], [expected[key] for key in differing])
     expected |= zip(differing, stored, strict=True)

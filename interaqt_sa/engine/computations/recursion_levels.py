@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from ..plan import Edge, Host, Key
     from ..propagation.propagation import Propagation
 
-#: fewer changes are applied at once, whatever their levels
+#: fewer deltas than this are applied at once, whatever their levels
 _FEW = 50
 
 
 class TreeLevels:
-    """What is pending in the trees of one propagation."""
+    """The pending deltas in the trees of one propagation."""
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
         self._levels: dict[Host, _Levels] = {}
 
     def take(self, host: Host, deltas: dict[Edge, PendingDelta]) -> dict[Edge, PendingDelta]:
-        """Return what of ``deltas`` is to be applied now; the rest is pending again."""
+        """Return the part of ``deltas`` that has to be applied now; the rest stays pending."""
         trees = {edge: delta for edge, delta in deltas.items() if edge.recursive}
         edges = [edge for edge in host.edges if edge.recursive]
         if not trees or not all(map(_is_followed, edges)):
@@ -53,7 +53,7 @@ def _is_followed(edge: Edge) -> bool:
 
 
 class _Waiting:
-    """What is pending over one edge, by the level of the rows that it goes to."""
+    """The pending deltas of one edge, by the level of their hosts."""
 
     def __init__(self) -> None:
         self.ids: dict[int, list[Key]] = {}
@@ -62,9 +62,10 @@ class _Waiting:
 
 
 class _Levels:
-    """What is pending over the recursive edges of one host, by level: the longest way up to a row without a host.
+    """The pending deltas of the recursive edges of one host table, by level.
 
-    A row may have a host over each edge, so that a level is complete when all deeper ones are.
+    The level of a row is the length of the longest path up to a row without a host. A row may have a host over each
+    edge, so a level is complete when all deeper ones are.
     """
 
     def __init__(self, propagation: Propagation, edges: Sequence[Edge]) -> None:
@@ -79,7 +80,7 @@ class _Levels:
         return not any(waiting.ids or waiting.rows for waiting in self._waiting.values())
 
     def take(self, deltas: Mapping[Edge, PendingDelta]) -> dict[Edge, PendingDelta]:
-        """Take the deepest level out of ``deltas``, of which what is known in numbers is kept here."""
+        """Remove the deepest level from ``deltas`` and return it; deltas with known numbers are stored here."""
         self._learn(deltas)
         for edge, delta in deltas.items():
             self._place(edge, delta)
@@ -135,7 +136,7 @@ class _Levels:
         levels[depth].append(item)
 
     def _learn(self, deltas: Mapping[Edge, PendingDelta]) -> None:
-        """Find the rows above what is pending, over all edges, and their levels."""
+        """Find the rows above the pending ones, over all edges, and their levels."""
         keys: dict[Key, None] = {}
         for edge, delta in deltas.items():
             keys |= dict.fromkeys(self._new(edge, delta))
@@ -156,7 +157,7 @@ class _Levels:
             self._find_depth(key)
 
     def _find_depth(self, key: Key) -> None:
-        """Set the level of a row once those above it have theirs; without recursion, and on a cycle somehow."""
+        """Set the level of a row after those of the rows above it; not recursive, and arbitrary on a cycle."""
         waiting = [key]
         entered: set[Key] = set()
         while waiting:

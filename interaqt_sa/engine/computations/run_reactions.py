@@ -15,9 +15,9 @@ from ..propagation.propagation import Propagation
 def run_effect(
     effect: Any, propagation: Propagation, reactions: Sequence[Reaction], event: MutationEvent, ctx: Any
 ) -> None:
-    """Let ``effect``, a node of the plan, follow an event.
+    """Run ``effect``, a node of the plan, for an event.
 
-    :param reactions: those that call for it.
+    :param reactions: the reactions that trigger it.
     :param ctx: the context of the running dispatch.
     """
-    raise TypeError(f"nothing runs {effect!r}")
+    raise TypeError(f"no function is registered to run {effect!r}")

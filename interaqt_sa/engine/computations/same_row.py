@@ -1,4 +1,4 @@
-"""Values of the same row; :mod:`..database.same_row_functions` computes them."""
+"""Same-row values; :mod:`..database.same_row_functions` computes them."""
 
 from __future__ import annotations
 

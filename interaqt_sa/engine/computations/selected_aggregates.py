@@ -1,4 +1,4 @@
-"""Apply pending deltas of aggregates that are selected instead of added up, such as Min and Max."""
+"""Apply pending deltas of aggregates that are selected instead of summed, such as Min and Max."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class SelectionDelta:
-    """What is pending over an edge that is not additive.
+    """The pending deltas of an edge that is not additive.
 
-    :ivar left: host key, and what a member showed that has left.
-    :ivar joined: host key, and what one shows that has come.
-    :ivar targets: the hosts, as the members name them.
+    :ivar left: host key and old value of members that left.
+    :ivar joined: host key and new value of members that were added.
+    :ivar targets: the hosts, by the columns that members refer to.
     """
 
     edge: Edge
@@ -51,15 +51,15 @@ class SelectionDelta:
 
     @property
     def key(self) -> tuple[Column[Any], ...]:
-        """The columns by which members name their hosts."""
+        """The columns by which members refer to their hosts."""
         return tuple(self.edge.host_key)
 
 
 class SelectionUpdates:
     """The UPDATEs of such values in one propagation.
 
-    A host is locked before it is decided whether a member that leaves may have been the one that was selected; only
-    then are the members of this host read again. Members that come are compared with what is stored.
+    A host is locked before the decision whether a member that leaves may have been the selected one; only in this case
+    the members of the host are read again. Added members are compared with the stored value.
     """
 
     def __init__(self, propagation: Propagation) -> None:
@@ -68,7 +68,7 @@ class SelectionUpdates:
         self._dialect = propagation.db.dialect
 
     def prepare(self, edge: Edge, delta: PendingDelta) -> SelectionDelta | None:
-        """Lock what members read, and find out which hosts may change; ``None`` if none do."""
+        """Lock the rows that members read, and find the hosts that may change; ``None`` if there are none."""
         propagation, width = self._propagation, len(edge.key)
         if delta.unlocked:
             propagation.reader.lock_neighbours(edge, list(delta.unlocked), edge.hops)
@@ -81,15 +81,17 @@ class SelectionUpdates:
         return SelectionDelta(edge, left, joined, targets) if targets else None
 
     def apply(self, change: SelectionDelta, *, locked: bool) -> None:
-        """Write a change.
+        """Update the hosts.
 
-        :param locked: whether its hosts are locked.
+        :param locked: whether the hosts are locked.
         """
         propagation, edge, left, targets = self._propagation, change.edge, change.left, change.targets
         width = len(edge.key)
         grows = not left and all(self._grows(value) for value in _values(edge))
         if left:
-            propagation.db.require_latest_rows(edge.member, f"{edge.name}: whether another member takes its place")
+            propagation.db.require_latest_rows(
+                edge.member, f"{edge.name}: the search for the member that is selected next"
+            )
         values = _values(edge)
         is_seen = not grows or self._is_seen(edge)
         bracket = self._open(edge, targets) if is_seen else None
@@ -110,12 +112,12 @@ class SelectionUpdates:
             bracket.close(Changed(edge.host.source, changed, edge.host.written_over([edge])))
 
     def _grows(self, value: ComputedValue) -> bool:
-        """Whether new members are compared with what is stored."""
+        """Whether new members can be compared with the stored value."""
         selection = selection_of(value)
         return selection.joined(value.running, value.running) is not None
 
     def _is_seen(self, edge: Edge) -> bool:
-        """Whether something besides the host's own row follows from a change."""
+        """Whether other values, rows or events depend on a change of the host."""
         host = edge.host
         written = host.written_over([edge])
         mutations = self._propagation.mutations
@@ -127,7 +129,7 @@ class SelectionUpdates:
         )
 
     def _open(self, edge: Edge, targets: set[Key]) -> WriteBracket:
-        """Lock hosts, and read what they contribute in turn and what their rows are."""
+        """Lock hosts, and read their contributions and old images."""
         propagation, host = self._propagation, edge.host
         key = tuple(edge.host_key)
         keys = list(targets) if key == tuple(host.source.key) else propagation.reader.lock_targets(host, {key: targets})
@@ -141,7 +143,7 @@ class SelectionUpdates:
     # -- statements --------------------------------------------------------------------------------------------
 
     def _shape(self, edge: Edge) -> RowShape:
-        """Return the shape of a change: host key, what a member showed that left, what one shows that came."""
+        """Return the shape of rows of deltas: host key, old values of members that left, values of added members."""
         types = [self._dialect.transport_type(column.type) for column in edge.vector]
         keys = HostStatements.of(self._statements).host_shape(edge.host_key)
         return (
@@ -196,7 +198,7 @@ class SelectionUpdates:
         }
 
     def _selected(self, edge: Edge, value: ComputedValue) -> list[ColumnElement[Any]]:
-        """Return the running columns of a value over all members of the host that the statement is about."""
+        """Return the running columns of a value, selected from all members of the host being updated."""
         members = self._statements.contributions(edge).subquery(named("members"))
         shown = [type_coerce(members.c[f"d{edge.vector.index(c)}"], c.type) for c in value.running]
         found: list[ColumnElement[Any]] = []
@@ -210,7 +212,7 @@ class SelectionUpdates:
 
 
 def _differing(left: Sequence[Row], come: Sequence[Row], width: int) -> tuple[list[Row], list[Row]]:
-    """Return what left and what came, without members that show the same as before or do not count."""
+    """Return the members that left and were added, without those that are unchanged or do not count."""
     before = Counter(row for row in left if any(part is not None for part in row[width:]))
     after = Counter(row for row in come if any(part is not None for part in row[width:]))
     return list(before - after), list(after - before)
@@ -221,6 +223,6 @@ def _values(edge: Edge) -> list[ComputedValue]:
 
 
 def selection_of(value: ComputedValue) -> Selection:
-    """Return how a value that is not added up is selected."""
+    """Return the selection of a value that is not additive."""
     assert isinstance(value.accumulator, Selection)
     return value.accumulator

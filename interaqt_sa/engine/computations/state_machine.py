@@ -34,7 +34,7 @@ from .run_reactions import run_effect
 def _add(declaration: StateMachine, plan: Plan, sources: Sources, value: ComputedValue) -> None:
     """Add the machine of a column and the triggers of its transfers.
 
-    :raises DefinitionFault: if the rows of a record that it names cannot be followed.
+    :raises DefinitionFault: if the engine cannot follow the rows of a record that it names.
     """
     source = sources.mapper(value.mapper)
     hidden = [c for c in value.table.columns if state_of(c) == (value.column.name, "state")]
@@ -56,10 +56,10 @@ def _run(
 def run_machine(
     propagation: Propagation, machine: Machine, transfers: Sequence[StateTransfer], event: MutationEvent, ctx: Any
 ) -> None:
-    """Move each target along the one transfer that leaves its state; rows in other states, or gone, stay.
+    """Move each target along the transfer that starts at its state; rows in other states do not move.
 
-    :param transfers: those that the event has set off.
-    :raises ComputationError: if transfers to different states leave a row's state.
+    :param transfers: the transfers that the event triggers.
+    :raises ComputationError: if transfers from a row's state lead to different states.
     """
     targets: dict[Key, list[StateTransfer]] = {}
     dialect = propagation.db.connection(machine.source).dialect
@@ -88,7 +88,7 @@ def run_machine(
 
 
 def _plain_steps(propagation: Propagation, machine: Machine, leaving: Sequence[StateTransfer]) -> dict[str, str] | None:
-    """Return the steps of a row, if it can take them by a plain UPDATE: nothing needs to see the row before that."""
+    """Return the transitions of a row if a plain UPDATE suffices, because nothing has to read the row before it."""
     source, column = machine.source, machine.value.column
     mutations = propagation.mutations
     if (
@@ -105,12 +105,12 @@ def _plain_steps(propagation: Propagation, machine: Machine, leaving: Sequence[S
     for transfer in leaving:
         if steps.setdefault(transfer.current.name, transfer.next.name) != transfer.next.name:
             return None
-    # the event tells the state before, which must follow from the one after
+    # the event contains the old state, which must be uniquely determined by the new one
     return steps if len(set(steps.values())) == len(steps) else None
 
 
 def _take_step(propagation: Propagation, machine: Machine, key: Key, steps: Mapping[str, str]) -> None:
-    """Move one row, wherever it stands: a single row needs no lock before its UPDATE."""
+    """Move one row, in whichever state it is: a single row needs no lock before its UPDATE."""
     source, value, mutations = machine.source, machine.value, propagation.mutations
     heard = mutations is not None and mutations.wanted(value.mapper)
     stored = propagation.db.statements.stored(value.mapper)
@@ -149,7 +149,7 @@ def _next(machine: Machine, transfers: Iterable[StateTransfer], state: Any) -> S
 
 
 def _targets(machine: Machine, transfer: StateTransfer, event: MutationEvent, ctx: Any, dialect: Dialect) -> list[Key]:
-    """Return the keys that ``compute_target`` means; what no row can have as its key is that of none."""
+    """Return the keys of the targets that ``compute_target`` returns; values that cannot be keys are omitted."""
     value = machine.value
     assert transfer.compute_target is not None
     try:
@@ -188,7 +188,7 @@ def _awaited(answer: Any, where: str) -> Any:
 
 
 def _key(mapper: Mapper[Any], target: Any, where: str) -> Key:
-    """Return the primary key that a target means: a mapping with it, a mapped instance, or the bare key."""
+    """Return the primary key of a target: a mapping that contains it, a mapped instance, or the key itself."""
     names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
     if isinstance(target, Mapping):
         missing = [name for name in names if name not in target]
@@ -208,7 +208,7 @@ def _key(mapper: Mapper[Any], target: Any, where: str) -> Key:
 
 
 def converted(column: ColumnElement[Any], value: Any) -> Any:
-    """Return a key as its column holds it: payloads often carry ids as text."""
+    """Return a key with the Python type of its column; payloads often contain ids as text."""
     if isinstance(value, str):
         try:
             kind = column.type.python_type

@@ -14,7 +14,7 @@ from ..sql.exact_numbers import as_number
 
 @accumulates(Summation)
 class SummationAccumulator(Accumulator):
-    """The computed column is the running sum, or, if it is a float, follows from a NUMERIC one."""
+    """The computed column is the running sum; a float is computed from a NUMERIC running sum."""
 
     def sql(self, resolve: Resolve, test: Test) -> Sequence[ColumnElement[Any]]:
         return [as_number(resolve(self.computation.field))]

@@ -28,9 +28,9 @@ from .run_reactions import run_effect
 
 @add_rows.register
 def _add(transform: Transform, plan: Plan, sources: Sources, mapper: Mapper[Any]) -> None:
-    """Add a derivation and the events that it follows.
+    """Add a derivation and the events that trigger it.
 
-    :raises DefinitionFault: if the rows of a record that it names cannot be followed.
+    :raises DefinitionFault: if the engine cannot follow the rows of a record that it names.
     """
     target = sources.mapper(mapper)
     derivation = Derivation(mapper.class_.__name__, transform, target, mapper)
@@ -59,7 +59,7 @@ def _run(
 
 
 def run_derivation(propagation: Propagation, derivation: Derivation, event: MutationEvent) -> None:
-    """Let derived rows follow an event."""
+    """Update derived rows after an event."""
     if derivation.origin is None:
         rows = [row for row in derive(derivation, event) if row is not None]
         insert_rows(propagation, derivation.target, derivation.mapper, rows, [{}] * len(rows))
@@ -76,7 +76,7 @@ def run_derivation(propagation: Propagation, derivation: Derivation, event: Muta
 
 
 def source_token(derivation: Derivation, record: Mapping[str, Any]) -> str:
-    """Return the key of a source row as it is stored beside derived rows."""
+    """Return the key of a source row in the form that is stored in derived rows."""
     assert derivation.origin is not None
     mapper = derivation.origin
     key = [record[mapper.get_property_by_column(column).key] for column in mapper.primary_key]
@@ -91,7 +91,7 @@ def store_derived(
     *,
     is_new: bool,
 ) -> None:
-    """Make the rows derived from one source row those of ``fresh``; place by place, so that they keep their keys."""
+    """Store ``fresh`` as the rows derived from one source row, matched by index, so that rows keep their keys."""
     assert derivation.source_column is not None
     assert derivation.index_column is not None
     there = {} if is_new else _mapped_rows(propagation, derivation, token)
@@ -115,7 +115,7 @@ def store_derived(
 
 
 def _move(propagation: Propagation, derivation: Derivation, old: str, new: str) -> None:
-    """Let rows follow their source row, which has another key."""
+    """Update the source key in derived rows after their source row got another key."""
     source = derivation.source_column
     assert source is not None
     rows = _mapped_rows(propagation, derivation, old)
@@ -123,7 +123,7 @@ def _move(propagation: Propagation, derivation: Derivation, old: str, new: str) 
 
 
 def _mapped_rows(propagation: Propagation, derivation: Derivation, token: str) -> dict[int, Key]:
-    """Lock the rows derived from a source row; return their keys by place."""
+    """Lock the rows derived from a source row; return their keys by index."""
     target, source, index = derivation.target, derivation.source_column, derivation.index_column
     assert source is not None
     assert index is not None
@@ -139,9 +139,9 @@ def _mapped_rows(propagation: Propagation, derivation: Derivation, token: str) -
 
 
 def derive(derivation: Derivation, argument: Any) -> list[Mapping[str, Any] | None]:
-    """Return the rows that the callback gives for a source row or an event.
+    """Return the rows that the callback returns for a source row or an event.
 
-    :raises ComputationError: if it fails, or returns something else.
+    :raises ComputationError: if it fails, or returns an invalid value.
     """
     answer = call(derivation.transform.callback, argument, derivation.name, None)
     rows = [answer] if answer is None or isinstance(answer, Mapping) else answer

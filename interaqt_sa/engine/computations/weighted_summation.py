@@ -17,7 +17,7 @@ from ..sql.exact_numbers import as_number
 
 @accumulates(WeightedSummation)
 class WeightedSummationAccumulator(Accumulator):
-    """The computed column is the running sum, or follows from a NUMERIC one."""
+    """The computed column is the running sum, or is computed from a NUMERIC running sum."""
 
     def sql(self, resolve: Resolve, test: Test) -> Sequence[ColumnElement[Any]]:
         return [as_number(resolve(self.computation.weight)) * as_number(resolve(self.computation.value))]
@@ -32,7 +32,7 @@ class WeightedSummationAccumulator(Accumulator):
 
 
 def _number(given: Any) -> Decimal:
-    """Return a number with the digits that it shows; 0 for None, NaN and the infinities."""
+    """Return a number with its decimal digits; 0 for None, NaN and the infinities."""
     if given is None or (isinstance(given, float) and not math.isfinite(given)):
         return Decimal(0)
     if isinstance(given, bool) or not isinstance(given, (int, float, Decimal)):

@@ -1,7 +1,6 @@
-"""Run the engine's statements for one session at one database, and read stored rows.
+"""Run the engine's statements for one session on one database, and read stored rows.
 
-In come statements and keys, out go rows. :class:`.Database` is what everything above is given; :mod:`.reader` reads
-along the paths of a plan, :mod:`.polymorphic_rows` whole rows by their class, :mod:`.same_row_functions` computes
-values of the same row, :mod:`.loaded_objects` puts new values into the objects of the session. Read :mod:`.database`
-first.
+The input is statements and keys, the output is rows. All rooms above use :class:`.Database`; :mod:`.reader` reads along
+the paths of a plan, :mod:`.polymorphic_rows` reads whole rows by their class, :mod:`.same_row_functions` computes
+same-row values, :mod:`.loaded_objects` sets new values on the objects of the session. Read :mod:`.database` first.
 """

@@ -1,4 +1,4 @@
-"""Transaction-level locks on names, where there is no row to lock."""
+"""Transaction-level locks on names, used if there is no row to lock."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def lock_names(db: Database, source: Source, names: Iterable[str], *, shared: bool = False) -> None:
-    """Lock ``names``, in one order for all; does nothing on a database with a single writer.
+    """Lock ``names`` in a global order; does nothing on a database with a single writer.
 
-    :param source: on whose connection.
-    :param shared: whether others may hold them too, if shared as well.
+    :param source: determines the connection.
+    :param shared: whether other transactions may hold shared locks at the same time.
     """
     dialect = db.dialect
     statement = db.statements.cached(("lock names", shared), lambda: dialect.lock_names(shared=shared))
@@ -27,7 +27,7 @@ def lock_names(db: Database, source: Source, names: Iterable[str], *, shared: bo
 
 
 def place_of(text: str, places: int) -> int:
-    """Return one of so many places for a text, the same in all processes."""
+    """Return the number of a text, from 0 to ``places`` - 1, the same in all processes."""
     return _number(text) % places
 
 

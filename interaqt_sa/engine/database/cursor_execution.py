@@ -1,10 +1,10 @@
-"""Execute cached statements by the driver's cursor.
+"""Execute cached statements with the driver's cursor.
 
-SQLAlchemy's own execution costs more time than the driver's for statements as short as the engine's. What it does for
-them is done here once for each statement: compile it, and find out how parameters and columns are converted. The
-cursor is one of SQLAlchemy's connection, inside its transaction, and errors are SQLAlchemy's.
+For statements as short as the engine's, SQLAlchemy's own execution takes more time than the driver's. So the work is
+done here once for each statement: compile it, and determine the conversions of parameters and columns. The cursor
+belongs to SQLAlchemy's connection, inside its transaction, and errors are SQLAlchemy's.
 
-On an observed connection everything goes through SQLAlchemy, so that logs, traces and tests see each statement.
+On an observed connection everything is executed by SQLAlchemy, so that logs, traces and tests see each statement.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def is_observed(connection: Connection, options: Mapping[str, Any]) -> bool:
 
 
 def _is_of_others(listener: Any) -> bool:
-    """Whether a listener is not one of the engine's own, which are methods and not wrapped."""
+    """Whether a listener does not belong to the engine, whose own listeners are methods without a wrapper."""
     return not type(getattr(listener, "__self__", None)).__module__.startswith("interaqt_sa.")
 
 
@@ -43,7 +43,7 @@ def _changes_execution(dialect: Any) -> bool:
 
 
 def run_cached(connection: Connection, cached: CachedText, given: Mapping[str, Any]) -> list[Row]:
-    """Run a cached statement on the transaction of ``connection``.
+    """Run a cached statement in the transaction of ``connection``.
 
     :raises StatementError: as :meth:`sqlalchemy.Connection.execute` does.
     """
@@ -52,7 +52,7 @@ def run_cached(connection: Connection, cached: CachedText, given: Mapping[str, A
     context = cursor = parameters = None
     try:
         parameters = cached.parameters(given)
-        # dialects hang on it what they do about errors and about schemas that change, as asyncpg's does
+        # dialects use it for the handling of errors and of schema changes, as asyncpg's does
         context = execution._init_statement(dialect, connection, raw, {}, cached.text, [parameters])
         context.pre_exec()
         cursor = context.cursor
@@ -74,9 +74,9 @@ def run_statement(
 
 
 def shared_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the execution options of a statement that hold for what follows from it too.
+    """Return the execution options of a statement that also apply to the engine's statements for it.
 
-    What says how its own rows are fetched or synchronised, or is SQLAlchemy's own, does not.
+    Options for fetching or synchronizing its own rows, and private options of SQLAlchemy, are omitted.
     """
     return {name: value for name, value in options.items() if name not in _OF_ONE_STATEMENT and name[0] != "_"}
 

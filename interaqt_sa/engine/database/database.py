@@ -19,7 +19,7 @@ from .session_connection import connection_of, require_latest_rows
 class Database:
     """Runs the engine's statements for one write of one session.
 
-    :param options: execution options of the application's own statement, if the write is one.
+    :param options: execution options of the application's statement, if the write is a statement.
     :ivar memory: the loaded objects of the session.
     """
 
@@ -31,7 +31,7 @@ class Database:
         self.statements = statements
         self.dialect = statements.dialect
         self.memory = memory
-        # one write stays on one connection; the session looks for it again each time it is asked
+        # cached, because the session looks up the connection on each call, and a write stays on one connection
         self._connections: dict[Source, Connection] = {}
         self._observed: dict[Connection, bool] = {}
 
@@ -44,7 +44,7 @@ class Database:
         return execution.run_cached(connection, cached, parameters)
 
     def is_observed(self, connection: Connection) -> bool:
-        """Whether a listener sees the statements of ``connection``."""
+        """Whether a listener receives the statements of ``connection``."""
         found = self._observed.get(connection)
         if found is None:
             found = self._observed[connection] = execution.is_observed(connection, self.options)
@@ -58,5 +58,5 @@ class Database:
         return found
 
     def require_latest_rows(self, source: Source, why: str) -> None:
-        """Refuse to look for rows where some may not be seen; see :func:`.require_latest_rows`."""
+        """Check that a search for rows finds all committed ones; see :func:`.require_latest_rows`."""
         require_latest_rows(self.connection(source), why, all_serializable=self.statements.all_serializable)

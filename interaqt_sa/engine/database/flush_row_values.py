@@ -1,4 +1,4 @@
-"""Column values of flushed rows as a later read will return them, where memory can tell."""
+"""Column values of flushed rows as a later read will return them, if they are known in memory."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ from ...schema.record_lookup import relationships_of
 from ..plan import Watch
 from .value_round_trip import same_value
 
-#: what :func:`stored_form` returns where only the database can tell
+#: returned by :func:`stored_form` if the stored value is known only to the database
 UNKNOWN: Any = object()
 
 _TEXT = (String, Text, Unicode, UnicodeText, VARCHAR, TEXT)
 _DOUBLE = (Float, Double, DOUBLE, DOUBLE_PRECISION)
-#: up to so many digits a decimal survives the way through a double, as which SQLite stores it
+#: number of digits up to which a decimal survives storage as a double on SQLite
 _EXACT_DIGITS = 15
 
 
 class UnknownValueError(BaseException):
-    """A function read what memory cannot tell; no `except Exception` of its own may hide that."""
+    """A function has read a value that is unknown in memory; `except Exception` in the function does not catch it."""
 
 
 class FunctionRow(RecordView):
-    """A row as a function of it sees it: its columns, and of the computed ones those declared before its own.
+    """The argument of a function of a row: its columns, with the computed ones declared before the function's own.
 
     :param known: values of attributes.
-    :param later: attributes that are computed after the one whose function this is for.
-    :param is_whole: whether what is not ``known`` does not exist; else reading it, in whatever way, raises
+    :param later: attributes that are computed after the function's own.
+    :param is_whole: whether ``known`` is complete; otherwise any access to a missing value raises
         :class:`UnknownValueError`.
     """
 
@@ -103,12 +103,12 @@ class FunctionRow(RecordView):
     def __refuse(self, name: str) -> None:
         if name in self.__later:
             raise AttributeError(
-                f"{name!r} is computed too; a function sees only the computed columns that are declared before its own"
+                f"{name!r} is computed too; a function can read only the computed columns declared before its own"
             )
         if name in self.__mapper.relationships:
             raise AttributeError(
-                f"{name!r} is a relationship, and a function of the row sees its columns only; count or add up related "
-                f"rows by a computation, as in Count({name!r}), and let the function read that column"
+                f"{name!r} is a relationship, and a function of the row can read only its columns; count or sum "
+                f"related rows with a computation, such as Count({name!r}), and read that column in the function"
             )
         self.__require_whole()
 
@@ -138,7 +138,7 @@ def new_row(instance: Any, watch: Watch) -> FunctionRow:
 def changed_row(instance: Any, watch: Watch, stored: Mapping[str, Any]) -> FunctionRow:
     """Return a row that will be updated.
 
-    :param stored: the row as it is, locked.
+    :param stored: the stored values of the locked row.
     """
     mapper = watch.mapper
     state, moving = inspect(instance), _set_by_the_flush(mapper)
@@ -156,7 +156,7 @@ def changed_row(instance: Any, watch: Watch, stored: Mapping[str, Any]) -> Funct
 
 
 def _set_by_the_flush(mapper: Mapper[Any]) -> set[Any]:
-    """Return the columns that the unit of work may set: versions, and keys to what a row is related to."""
+    """Return the columns that the unit of work may set: versions and foreign keys of relationships."""
     found = {
         c for r in relationships_of(mapper) if r.direction is RelationshipDirection.MANYTOONE for c in r.local_columns
     }
@@ -165,7 +165,7 @@ def _set_by_the_flush(mapper: Mapper[Any]) -> set[Any]:
 
 
 def _has_default(column: Any) -> bool:
-    """Whether a new row gets another value than None where None is assigned."""
+    """Whether a new row gets a default for an assigned None."""
     defaults = (getattr(column, "default", None), getattr(column, "server_default", None))
     return any(default is not None for default in defaults) and not column.type.should_evaluate_none
 
@@ -176,12 +176,12 @@ def changes_by_itself(column: Any) -> bool:
 
 
 def stored_form(value: Any, column: Any) -> Any:
-    """Return ``value`` as a later read of ``column`` gives it; :data:`UNKNOWN` if only the database can tell."""
+    """Return ``value`` as a later read of ``column`` returns it; :data:`UNKNOWN` if only the database can tell."""
     if not isinstance(column, Column) or column.computed is not None:
         return UNKNOWN
     kind: Any = column.type
     found = _form(value, column, kind)
-    for other in kind._variant_mapping.values():  # which of them the database has is not asked
+    for other in kind._variant_mapping.values():  # whichever variant the database uses
         form = _form(value, column, other)
         if form is UNKNOWN or type(form) is not type(found) or not same_value(form, found) or str(form) != str(found):
             return UNKNOWN
@@ -191,7 +191,7 @@ def stored_form(value: Any, column: Any) -> Any:
 def _form(value: Any, column: Column[Any], kind: Any) -> Any:
     exact: type[Any] = type(kind)
     if not exact.__module__.startswith("sqlalchemy."):
-        return UNKNOWN  # a type of the application may make anything of a value, of None too
+        return UNKNOWN  # a type of the application may convert any value, None included
     match value:
         case None:
             return None if column.nullable and not kind.should_evaluate_none else UNKNOWN
@@ -201,14 +201,14 @@ def _form(value: Any, column: Column[Any], kind: Any) -> Any:
             return int(value)
         case int() | float() if exact in _DOUBLE and kind.precision in (None, 53) and not kind.asdecimal:
             number = float(value)
-            # there may be no negative zero, and no NaN
+            # negative zero and NaN may be unsupported
             return number if (number and math.isfinite(number)) or str(number) == "0.0" else UNKNOWN
         case int() | Decimal() if isinstance(kind, Numeric) and not isinstance(kind, Float) and kind.asdecimal:
             return _decimal(Decimal(value), kind.scale)
         case PythonEnum() if isinstance(kind, Enum):
             return value if kind.enum_class is type(value) else UNKNOWN
         case str():
-            # PostgreSQL cuts off spaces beyond the length
+            # PostgreSQL truncates spaces beyond the length
             length: int | None = getattr(kind, "length", None)
             fits = exact in _TEXT and (length is None or len(value) <= length)
             return str(value) if fits else UNKNOWN
@@ -224,9 +224,9 @@ def _form(value: Any, column: Column[Any], kind: Any) -> Any:
 
 
 def _decimal(value: Decimal, scale: int | None) -> Any:
-    """Return a decimal with the places of its column, if it has no more of them."""
+    """Return a decimal with the scale of its column; :data:`UNKNOWN` if it has more digits."""
     exponent = value.as_tuple().exponent
     if scale is None or not isinstance(exponent, int) or -exponent > scale:
         return UNKNOWN
-    padded = value.quantize(Decimal(1).scaleb(-scale)) + 0  # there is no negative zero
+    padded = value.quantize(Decimal(1).scaleb(-scale)) + 0  # removes the sign of zero
     return padded if len(padded.as_tuple().digits) <= _EXACT_DIGITS else UNKNOWN

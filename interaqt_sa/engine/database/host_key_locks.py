@@ -1,7 +1,7 @@
 """Lock the keys of hosts whose members have no foreign key, since either may be written first.
 
-Who reads what a member contributes holds a lock on the host's key, shared; who writes a host, or gives it another
-key, holds it alone. The second of the two waits for the first to commit, and sees it.
+A transaction that reads the contribution of a member holds a shared lock on the host's key; one that inserts a host or
+changes its key holds an exclusive lock. The second of the two waits for the first to commit, and then sees its rows.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from ..plan import Edge, Key, Source
     from .database import Database
 
-#: A database keeps locks in memory of fixed size; two keys that share one cost a wait, no more.
+#: a database keeps locks in memory of fixed size; keys that share a lock cost only a wait
 _LOCKS_PER_EDGE = 16
 
 
 def lock_members(db: Database, edge: Edge, keys: Iterable[Key] | None) -> None:
-    """Let no host with one of ``keys`` appear before the transaction ends; ``None``: no host at all."""
+    """Prevent hosts with one of ``keys`` from being inserted before the transaction ends; ``None``: any host."""
     if not edge.has_foreign_key:
         _lock(db, edge, range(_LOCKS_PER_EDGE) if keys is None else _places(edge, keys), shared=True)
 
 
 def lock_hosts(db: Database, edge: Edge, keys: Iterable[Key]) -> None:
-    """Wait for writers of members of hosts with ``keys``, and let no others begin."""
+    """Wait for writers of members of hosts with ``keys``, and block new ones."""
     _lock(db, edge, _places(edge, keys), shared=False)
 
 
 def lock_rekeyed(db: Database, source: Source) -> None:
-    """Do the same for hosts in ``source`` that are about to get other keys, whichever."""
+    """Do the same for hosts in ``source`` that are about to get other, unknown keys."""
     for edge in db.statements.edges_without_foreign_key:
         if edge.host.source is source and not edge.has_foreign_key:
             _lock(db, edge, range(_LOCKS_PER_EDGE), shared=False)
@@ -42,7 +42,9 @@ def lock_rekeyed(db: Database, source: Source) -> None:
 def _lock(db: Database, edge: Edge, places: Iterable[int], *, shared: bool) -> None:
     names = [f"host of {edge.name} {place}" for place in places]
     if names and db.dialect.has_row_locks:
-        db.require_latest_rows(edge.member, f"{edge.name}: without a foreign key, either side may come first")
+        db.require_latest_rows(
+            edge.member, f"{edge.name}: a search for rows without a foreign key, inserted in any order"
+        )
         lock_names(db, edge.member, names, shared=shared)
 
 
@@ -52,7 +54,7 @@ def _places(edge: Edge, keys: Iterable[Key]) -> Sequence[int]:
 
 
 def _is_textual(column: Column[Any]) -> bool:
-    """Whether values that the database takes for equal are the same text, but for what :func:`_place` leaves out."""
+    """Whether values that the database considers equal have the same text, after the changes of :func:`_place`."""
     return isinstance(column.type, (Integer, Uuid, String)) and not isinstance(column.type, Enum)
 
 

@@ -32,10 +32,10 @@ def find_links(
 
 
 def find_repeated(db: Database, edge: Edge, new: Mapping[Key, int]) -> list[Key]:
-    """Return which of the ``new`` links of a table without a key were there before, so that they are there again.
+    """Return those of the ``new`` links of a table without a unique key that existed already.
 
-    :param new: how many rows of each were inserted.
-    :raises ComputationError: if there are such, and members know their host by other columns than its primary key.
+    :param new: the number of inserted rows of each link.
+    :raises ComputationError: if there are any, and members do not refer to the primary key of their host.
     """
     source = edge.member
     statement = db.statements.cached(
@@ -52,8 +52,8 @@ def find_repeated(db: Database, edge: Edge, new: Mapping[Key, int]) -> list[Key]
     found = [row[:-1] for row in rows if row[-1] > new.get(row[:-1], 0)]
     if found and not (edge.refers_by_primary_key and set(edge.key) <= set(source.key)):
         raise ComputationError(
-            f"{edge.name}: table {source.table.name!r} has no primary key, and {found[0]} is there already; "
-            "give it one",
+            f"{edge.name}: table {source.table.name!r} has no primary key, and its row {found[0]} exists already; "
+            "add a primary key",
             record=edge.host.mapper.class_.__name__,
             keys=found,
         )

@@ -1,4 +1,4 @@
-"""Put computed values into loaded objects after a write, and restore them after a rollback to a savepoint."""
+"""Set computed values on loaded objects after a write, and restore them after a rollback to a savepoint."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ..plan import ComputedValue, Plan
 
 
 class Memory:
-    """The loaded objects of one session, as the engine sees them.
+    """The loaded objects of one session.
 
-    :param plan: knows by which classes one row may be loaded.
-    :param placed: objects of the running flush that the identity map does not have under their keys yet: new ones, and
-        those whose key has changed.
+    :param plan: determines the classes by which one row may be loaded.
+    :param placed: objects of the running flush that the identity map does not contain under their keys yet: new ones,
+        and those whose key has changed.
     """
 
     def __init__(self, session: Session, plan: Plan, placed: Iterable[object] = ()) -> None:
         self._session = session
         self._plan = plan
         self._placed: dict[tuple[type[Any], tuple[Any, ...]], object] = {}
-        #: loaded objects of which the database has changed more than the engine has
+        #: rows of loaded objects in which the database has changed other columns too
         self._behind: dict[Mapper[Any], dict[tuple[Any, ...], None]] = {}
         for instance in placed:
             mapper = instance_state(instance).mapper
@@ -34,7 +34,7 @@ class Memory:
             self._placed[mapper._identity_class, identity] = instance
 
     def find(self, mapper: Mapper[Any], key: tuple[Any, ...]) -> Iterator[object]:
-        """Give the loaded objects of a row: one for each class by which it may be loaded."""
+        """Yield the loaded objects of a row: one for each class by which it may be loaded."""
         for other in (mapper, *self._plan.other_classes(mapper)):
             found = self._placed.get((other._identity_class, key))
             if found is None:
@@ -43,19 +43,19 @@ class Memory:
                 yield found
 
     def refresh(self, values: Sequence[ComputedValue], key: tuple[Any, ...], fresh: Sequence[Any]) -> None:
-        """Put ``fresh`` into the loaded objects of a row."""
+        """Set the values ``fresh`` on the loaded objects of a row."""
         if values:
             names = [value.attribute for value in values]
             self.refresh_attributes(values[0].mapper, key, dict(zip(names, fresh, strict=True)))
 
     def refresh_attributes(self, mapper: Mapper[Any], key: tuple[Any, ...], fresh: dict[str, Any]) -> None:
-        """Put values of attributes into the loaded objects of a row that the engine has written."""
-        journalled = SessionState.of(self._session).transaction.in_savepoint  # which may be the connection's own
+        """Set attributes of the loaded objects of a row that the engine has written."""
+        journalled = SessionState.of(self._session).transaction.in_savepoint  # possibly a savepoint of the connection
         is_loaded = False
         for instance in self.find(mapper, key):
             own = instance_state(instance).mapper
             if own.base_mapper is mapper.base_mapper:
-                # with single-table inheritance the row may hold columns that are not attributes of its class
+                # with single-table inheritance the row may have columns that its class does not map
                 self._put(instance, {n: now for n, now in fresh.items() if n in own.column_attrs}, journalled)
             else:
                 columns = {mapper.column_attrs[name].columns[0]: now for name, now in fresh.items()}
@@ -67,7 +67,7 @@ class Memory:
             self._remember_unloaded(mapper, key, fresh)
 
     def put_columns(self, instance: object, fresh: Mapping[Any, Any]) -> None:
-        """Put values of columns into an object; those that it has no attributes for are left out."""
+        """Set values of columns on an object, except those that it does not map."""
         journalled = SessionState.of(self._session).transaction.in_savepoint
         known = instance_state(instance).mapper.columns
         names = instance_state(instance).mapper.get_property_by_column
@@ -82,7 +82,7 @@ class Memory:
             self._remember(instance, before)
 
     def take_behind(self) -> Iterable[tuple[Mapper[Any], Sequence[tuple[Any, ...]]]]:
-        """Return the rows whose loaded objects hold columns that the database has changed by itself; once."""
+        """Return the loaded rows with columns that the database itself has changed, and clear the list."""
         if not self._behind:
             return ()
         found = [(mapper, list(keys)) for mapper, keys in self._behind.items()]
@@ -90,7 +90,7 @@ class Memory:
         return found
 
     def _remember(self, instance: object, before: dict[str, Any]) -> None:
-        # a savepoint's rollback expires only what the session itself has changed
+        # a rollback to a savepoint expires only the changes of the session itself
         held = ref(instance)
 
         def restore() -> None:
@@ -106,7 +106,7 @@ class Memory:
         SessionState.of(self._session).transaction.undo.append(restore)
 
     def _remember_unloaded(self, mapper: Mapper[Any], key: tuple[Any, ...], names: Iterable[str]) -> None:
-        # who loads the row later in the savepoint sees what its rollback takes back
+        # an object loaded later in the savepoint has values that its rollback reverts
         session, identity, unloaded = self._session, mapper.identity_key_from_primary_key(key), tuple(names)
         if identity in session.identity_map:
             return
@@ -120,29 +120,29 @@ class Memory:
 
 
 def forget_attributes(instance: object, names: Iterable[str]) -> None:
-    """Let the next access to attributes load them; elsewhere nothing is left like that."""
+    """Expire attributes of a persistent object; remove them from any other object."""
     state, loaded = instance_state(instance), instance_dict(instance)
     known = [name for name in names if name in state.mapper.column_attrs]
     if state.key is None:
         for name in known:
             loaded.pop(name, None)
     elif known:
-        state._expire_attributes(loaded, known)  # Session.expire() refuses while a rollback runs
+        state._expire_attributes(loaded, known)  # Session.expire() raises during a rollback
 
 
 def identity_of(state: InstanceState[Any]) -> tuple[Any, ...]:
-    """Return the primary key of a row as it was loaded, whatever its object holds now."""
+    """Return the primary key with which a row was loaded, whatever its object's attributes are now."""
     assert state.key is not None
     return state.key[1]
 
 
 def changed_attributes(state: InstanceState[Any]) -> set[str]:
-    """Return the attributes that a flush will write: not those that were given the value that they had."""
+    """Return the attributes that a flush will write, without those that were assigned their old value."""
     return {name for name, before in state.committed_state.items() if not _is_unchanged(state, name, before)}
 
 
 def _is_unchanged(state: InstanceState[Any], name: str, before: Any) -> bool:
-    """Decide as the unit of work does."""
+    """Whether an attribute is unchanged, as the unit of work decides it."""
     impl: Any = state.manager[name].impl
     now = state.dict.get(name, _ABSENT)
     if now is _ABSENT or impl.collection or isinstance(now, ClauseElement) or hasattr(now, "__clause_element__"):

@@ -20,8 +20,8 @@ Row = tuple[Any, ...]
 class Touched:
     """Rows of one table that are about to be written.
 
-    :ivar keys: rows, and how they are to be locked; ``None``: not at all.
-    :ivar columns: what may change; ``None`` if the rows go.
+    :ivar keys: keys with the lock of each row; ``None``: no lock.
+    :ivar columns: the columns that may change; ``None`` if the rows are deleted.
     """
 
     keys: dict[Key, Lock | None] = field(default_factory=dict)
@@ -35,19 +35,19 @@ class Touched:
             self.columns.update(columns)
 
     def reaches(self, inputs: set[Column[Any]]) -> bool:
-        """Whether something that reads ``inputs`` may change."""
+        """Whether a change may affect a computation that reads ``inputs``."""
         return self.columns is None or bool(self.columns & inputs)
 
 
 @dataclass
 class PendingDelta:
-    """What is still to be applied over one edge: NEW(ids) - OLD(ids), where OLD is in ``rows`` already.
+    """The delta still to be applied over one edge: NEW(ids) - OLD(ids), where OLD is in ``rows`` already.
 
-    :ivar ids: contributing rows whose new contribution is read when the hosts are written.
-    :ivar rows: changes that are known in numbers.
-    :ivar keys: hosts that ``ids`` will contribute to, as far as memory knows; ``None``: not known.
-    :ivar unlocked: those of ``ids`` that were written, and may refer to neighbours that are not locked.
-    :ivar beyond: steps behind a row that was written, and those of ``ids`` that go this way.
+    :ivar ids: contributing rows whose new contribution is read when the hosts are updated.
+    :ivar rows: known numbers to be added.
+    :ivar keys: hosts that ``ids`` will contribute to, as far as they are known in memory; ``None``: unknown.
+    :ivar unlocked: written rows of ``ids`` that may refer to neighbours that are not locked.
+    :ivar beyond: hops beyond a written row, with the rows of ``ids`` whose paths use them.
     """
 
     ids: dict[Key, None] = field(default_factory=dict)
@@ -57,18 +57,18 @@ class PendingDelta:
     beyond: dict[Hop, dict[Key, None]] = field(default_factory=dict)
 
     def expect(self, key: Key | None) -> None:
-        """Note that some of ``ids`` will contribute to host ``key``, or that it is not known where."""
+        """Record that some of ``ids`` will contribute to host ``key``; ``None`` if the host is unknown."""
         if key is None:
             self.keys = None
         elif self.keys is not None and None not in key:
             self.keys.add(key)
 
     def mark(self) -> tuple[int, int]:
-        """Return how much there is now; see :meth:`back_to`."""
+        """Return the current size; see :meth:`back_to`."""
         return len(self.ids), len(self.rows)
 
     def back_to(self, mark: tuple[int, int]) -> None:
-        """Forget the rows, and what they contributed, that were added since :meth:`mark`."""
+        """Remove the rows and contributions that were added since :meth:`mark`."""
         ids, rows = mark
         for key in list(self.ids)[ids:]:
             del self.ids[key]
@@ -76,7 +76,7 @@ class PendingDelta:
 
 
 def folded(rows: list[Row], width: int, *, keep_zero: bool) -> list[Row]:
-    """Sum up changes of the same host; changes of nothing are dropped, unless others are still to come."""
+    """Sum the deltas of the same host; deltas of zero are dropped unless ``keep_zero``."""
     sums: dict[Key, list[Any]] = {}
     for row in rows:
         found = sums.get(row[:width])

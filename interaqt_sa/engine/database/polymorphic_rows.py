@@ -13,7 +13,7 @@ from .same_row_functions import read_attributes
 
 
 def classes_of(db: Database, source: Source, mapper: Mapper[Any], keys: Iterable[Key]) -> dict[Key, Mapper[Any]]:
-    """Return the classes of rows of ``mapper`` by their discriminator; of the base class where it says nothing."""
+    """Return the classes of rows of ``mapper`` by their discriminator; for unknown values the base class."""
     discriminator = mapper.polymorphic_on
     assert discriminator is not None
     statement = db.statements.read_rows(source, [discriminator], mapper)
@@ -24,7 +24,7 @@ def classes_of(db: Database, source: Source, mapper: Mapper[Any], keys: Iterable
 def read_by_class(
     db: Database, source: Source, mapper: Mapper[Any], keys: Iterable[Key]
 ) -> dict[Mapper[Any], dict[Key, dict[str, Any]]]:
-    """Return the stored column attributes of rows, by their own class where events of it set off more."""
+    """Return the stored column attributes of rows, by their own class if subclasses have other reactions."""
     if not db.statements.plan.is_narrowed(mapper):
         return {mapper: read_attributes(db, source, mapper, keys)}
     alike: dict[Mapper[Any], list[Key]] = {}
@@ -34,7 +34,7 @@ def read_by_class(
 
 
 def read_instances(db: Database, source: Source, mapper: Mapper[Any], keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
-    """Return the stored column attributes of those rows that are of the class of ``mapper`` or of a subclass."""
+    """Return the stored column attributes of the rows that are instances of ``mapper``'s class or a subclass."""
     found = read_attributes(db, source, mapper, keys)
     if not mapper.single or mapper.polymorphic_on is None or not found:
         return found

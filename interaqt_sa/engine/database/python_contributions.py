@@ -60,9 +60,9 @@ def record_view(paths: Mapping[str, Any]) -> RecordView:
 
 
 def call(function: Any, argument: Any, record: str, name: str | None) -> Any:
-    """Call a user's pure function and return its answer.
+    """Call a pure function of the application and return its result.
 
-    :raises ComputationError: if it fails; the failure is the cause.
+    :raises ComputationError: if it fails; the original error is its cause.
     """
     where = record if name is None else f"{record}.{name}"
     try:

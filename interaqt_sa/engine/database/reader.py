@@ -17,13 +17,13 @@ from .python_contributions import evaluate_members
 
 
 class Reader:
-    """Reads for one write."""
+    """Reads rows for one write."""
 
     def __init__(self, db: Database) -> None:
         self.db = self._db = db
 
     def contributions(self, edge: Edge, ids: Sequence[Key]) -> list[Row]:
-        """Return what rows contribute over an edge, the hosts' keys first."""
+        """Return the contributions of rows over an edge, each with the host's key first."""
         lock_members(self.db, edge, None)
         parameters = self.db.dialect.pack("ids", edge.member.key_shape, ids)
         if edge.python:
@@ -32,14 +32,14 @@ class Reader:
         return [tuple(r) for r in self.db.execute(edge.member, self.db.statements.read_contributions(edge), parameters)]
 
     def find_readers(self, edge: Edge, hop: Hop, keys: Sequence[Key]) -> tuple[list[Key], set[Key]]:
-        """Return the contributing rows that read rows ``keys`` along ``hop``, and the keys of their hosts."""
+        """Return the contributing rows that read the rows ``keys`` along ``hop``, and the keys of their hosts."""
         self.db.require_latest_rows(
             edge.member, f"{edge.name}: a change of {hop.source.table.name!r} reaches its readers"
         )
         return self.readers_of(edge, hop, keys)
 
     def readers_of(self, edge: Edge, hop: Hop, keys: Sequence[Key]) -> tuple[list[Key], set[Key]]:
-        """Return the same of rows of this transaction, which it sees in any case."""
+        """Return the same for rows of this transaction, which are always visible to it."""
         parameters = self.db.dialect.pack("ids", hop.source.key_shape, keys)
         found = [tuple(r) for r in self.db.execute(edge.member, self.db.statements.find_readers(edge, hop), parameters)]
         width = len(edge.member.key)
@@ -48,7 +48,7 @@ class Reader:
         return [row[:width] for row in found], {host for host in hosts if None not in host}
 
     def lock_neighbours(self, edge: Edge, ids: Sequence[Key], hops: Iterable[Hop]) -> None:
-        """Keep rows still that contributions read along paths."""
+        """Lock the rows that contributions read along paths."""
         if not self.db.dialect.has_row_locks:
             return
         parameters = self.db.dialect.pack("ids", edge.member.key_shape, ids)
@@ -58,9 +58,9 @@ class Reader:
                 self.db.execute(hop.source, statement, parameters)
 
     def lock_targets(self, host: Host, targets: Mapping[tuple[Column[Any], ...], set[Key]]) -> list[Key]:
-        """Lock hosts, all of them in the order of their primary keys, which are returned.
+        """Lock hosts in the order of their primary keys, which are returned.
 
-        :param targets: hosts as their members name them, by the columns that the members name.
+        :param targets: the keys of the hosts, by the columns that their members refer to.
         """
         statements, parameters = HostStatements.of(self.db.statements), dict[str, Any]()
         for n, (key, named) in enumerate(targets.items()):

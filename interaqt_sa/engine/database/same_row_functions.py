@@ -23,23 +23,24 @@ from .value_round_trip import as_stored, same_value
 class SameRowValues:
     """The same-row values of one flush.
 
-    Most are computed before the flush, so that the unit of work writes them along. Where memory cannot tell what the
-    database will store (rounding, defaults, SQL expressions) they are computed after it, from the row itself.
+    Most are computed before the flush, so that the unit of work writes them too. If the values that the database will
+    store are not known in memory (rounding, defaults, SQL expressions), they are computed after it, from the stored
+    row.
     """
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        # by id: classes may define equality, and objects that are equal are different rows all the same
+        # by id: classes may define equality, but equal objects are different rows
         self._later: dict[Source, dict[Mapper[Any], dict[int, Any]]] = {}
-        #: what was assigned, with what there was before
+        #: assigned attributes, with their previous values
         self._assigned: list[tuple[Any, str, Any]] = []
 
     def before_flush(
         self, new: Iterable[tuple[Any, Watch]], changed: Iterable[tuple[Any, Watch]], carried: Container[int]
     ) -> None:
-        """Assign the values that can be told from memory.
+        """Assign the values that can be computed from memory.
 
-        :param carried: objects, by id, that get foreign keys only while the flush runs.
+        :param carried: ids of objects that get foreign keys only during the flush.
         """
         for instance, watch in new:
             if watch.same_row:
@@ -57,10 +58,10 @@ class SameRowValues:
                 self._tell(instance, watch, changed_row(instance, watch, stored), may_change=may_change)
 
     def _tell(self, instance: Any, watch: Watch, row: FunctionRow, *, may_change: bool) -> None:
-        """Assign what memory can tell; what is not certain is computed once more from the stored row.
+        """Assign values computed from memory; uncertain ones are computed again from the stored row.
 
-        :param may_change: whether code of the application is still to come. What looks at the object meanwhile, as a
-            table of versions does, gets the value that it will have unless that code changes something.
+        :param may_change: whether code of the application may still change the row. Code that reads the object
+            meanwhile, such as a version table, gets the values that it will have if nothing else changes.
         """
         assert watch.source is not None
         may_change = may_change or has_triggers(self._db, watch.source, watch.mapper)
@@ -74,7 +75,7 @@ class SameRowValues:
             self._defer(instance, watch)
 
     def take_back(self) -> None:
-        """Undo the assignments: the flush will not begin, and the next one must not take them for the application's."""
+        """Undo the assignments, because the flush fails and the next one would treat them as the application's."""
         for instance, name, before in reversed(self._assigned):
             state, loaded = inspect(instance), instance_dict(instance)
             if before is UNKNOWN:
@@ -85,9 +86,9 @@ class SameRowValues:
         self._assigned.clear()
 
     def after_flush(self, unsure: Iterable[tuple[Any, Watch]]) -> None:
-        """Compute the rest from the rows as they are stored.
+        """Compute the remaining values from the stored rows.
 
-        :param unsure: objects of which memory may differ from what was written.
+        :param unsure: objects whose loaded values may differ from the written ones.
         """
         for instance, watch in unsure:
             if watch.same_row:
@@ -103,7 +104,7 @@ class SameRowValues:
         self._later.setdefault(watch.source, {}).setdefault(watch.mapper, {})[id(instance)] = instance
 
     def _stored_rows(self, changed: Sequence[tuple[Any, Watch]]) -> dict[tuple[Mapper[Any], Key], Mapping[str, Any]]:
-        """Read the locked rows as they are before the flush: memory may be stale."""
+        """Read the locked rows before the flush, because loaded values may be stale."""
         by_mapper: dict[Mapper[Any], tuple[Watch, list[Key]]] = {}
         for instance, watch in changed:
             by_mapper.setdefault(watch.mapper, (watch, []))[1].append(inspect(instance).identity)
@@ -115,7 +116,7 @@ class SameRowValues:
         return found
 
     def _assign(self, instance: Any, watch: Watch, row: FunctionRow) -> bool:
-        """Assign what memory can tell; return whether that was all."""
+        """Assign the values that can be computed from memory; return whether these are all."""
         is_told = True
         for value in _in_order(watch.same_row):
             assert isinstance(value.computation, SameRow)
@@ -132,15 +133,15 @@ class SameRowValues:
             if not same_value(before, stored) or inspect(instance).key is None:
                 self._assigned.append((instance, value.attribute, before))
                 setattr(instance, value.attribute, stored)
-                # a validator of the application may have made something else of it
+                # a validator of the application may have changed the value
                 is_told = is_told and same_value(instance_dict(instance).get(value.attribute, UNKNOWN), stored)
         return is_told
 
 
 def refresh_same_row(db: Database, source: Source, keys: Sequence[Key]) -> Mapping[Key, Mapping[str, Any]]:
-    """Compute the same-row values of stored rows, and write those that differ; return what is stored of these now.
+    """Compute the same-row values of stored rows, and write those that differ; return the written values by key.
 
-    What the rows contribute must have been read before: see :meth:`.Propagation.before`.
+    The old contributions of the rows must have been read before: see :meth:`.Propagation.before`.
     """
     written: dict[Key, dict[str, Any]] = {}
     by_mapper: dict[Mapper[Any], list[ComputedValue]] = {}
@@ -168,7 +169,7 @@ def _compute(
 ) -> None:
     """Compute one value of each row into its view.
 
-    :param is_read: whether functions of other values may read it: they see it as it will be stored.
+    :param is_read: whether functions of other values may read it, in its stored form.
     """
     assert isinstance(value.computation, SameRow)
     rounded: list[tuple[FunctionRow, Any]] = []
@@ -197,7 +198,7 @@ def _write(
 
 
 def fresh_same_row(value: ComputedValue, source: Source, row: Mapping[str, Any]) -> Any:
-    """Return what the function of ``value`` gives for the stored attributes of a row."""
+    """Return the result of the function of ``value`` for the stored attributes of a row."""
     assert isinstance(value.computation, SameRow)
     ordered = _in_order(other for other in source.same_row if other.mapper is value.mapper)
     later = ordered[ordered.index(value) :]

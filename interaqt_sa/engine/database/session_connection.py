@@ -1,4 +1,4 @@
-"""The connection on which the engine works for a session, and the capabilities of its transaction."""
+"""The connection that the engine uses for a session, and the capabilities of its transaction."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SNAPSHOT = frozenset({"REPEATABLE READ", "SERIALIZABLE", "SNAPSHOT"})
 
 
 def bind_of(session: Session, plan: Plan) -> Engine | Connection:
-    """Return where ``session`` writes the tables that ``plan`` watches.
+    """Return the bind of ``session`` for the tables that ``plan`` watches.
 
-    :raises UnboundExecutionError: if it is bound to nothing that any of them could be in.
+    :raises UnboundExecutionError: if it has no bind for any of them.
     """
     if (given := SessionState.of(session).bind) is not None:
         return given
@@ -38,12 +38,12 @@ def bind_of(session: Session, plan: Plan) -> Engine | Connection:
 
 
 def _bind_of_source(session: Session, source: Source) -> Engine | Connection:
-    # the clause says that it is about a write, which some sessions send elsewhere
+    # the clause marks a write, which some sessions route to another engine
     return session.get_bind(mapper=source.mapper, clause=source.write)
 
 
 def is_kept_with(session: Session, plan: Plan, mapper: Mapper[Any]) -> bool:
-    """Return whether ``session`` keeps the rows of a class where those are that ``plan`` watches."""
+    """Whether ``session`` writes rows of a class to the database of the tables that ``plan`` watches."""
     try:
         return session.get_bind(mapper=mapper).engine is bind_of(session, plan).engine
     except UnboundExecutionError:
@@ -53,9 +53,9 @@ def is_kept_with(session: Session, plan: Plan, mapper: Mapper[Any]) -> bool:
 def connection_of(session: Session, source: Source, plan: Plan) -> Connection:
     """Return the connection on which ``source`` is written.
 
-    :raises TransactionCapabilityError: if it is in AUTOCOMMIT, where no lock holds.
+    :raises TransactionCapabilityError: if it is in AUTOCOMMIT, where locks end with their statement.
     """
-    # the engine locks what it reads: a session that sends reads elsewhere is told that this is a write
+    # the engine locks the rows that it reads: sessions that route reads elsewhere must treat them as writes
     bind_arguments: dict[str, Any] = {"clause": source.write}
     if source.mapper is not None:
         bind_arguments["mapper"] = source.mapper
@@ -67,7 +67,7 @@ def connection_of(session: Session, source: Source, plan: Plan) -> Connection:
         bind = session.get_bind(**bind_arguments)
     except UnboundExecutionError:
         bind = bind_arguments["bind"] = bind_of(session, plan)
-    # a savepoint of the session begins when it is asked for its connection
+    # asking a session for its connection begins its savepoint
     within = session.get_nested_transaction() or session.get_transaction()
     if transaction.connection is not None and transaction.asked == (bind, within) and session.is_active:
         return transaction.connection
@@ -86,9 +86,9 @@ def connection_of(session: Session, source: Source, plan: Plan) -> Connection:
 
 
 def require_latest_rows(connection: Connection, why: str, *, all_serializable: bool) -> None:
-    """Refuse to look for members in a snapshot, in which those committed since are missing.
+    """Check that a search for members does not run in a snapshot, where rows committed since are missing.
 
-    :param all_serializable: whether every writer of the system is, so that the database finds the conflict itself.
+    :param all_serializable: whether all writers of the system are, so that the database detects the conflict.
     :raises TransactionCapabilityError: if the transaction is not READ COMMITTED.
     """
     if not dialect_class(connection.dialect).has_isolation_levels:
@@ -105,7 +105,7 @@ def require_latest_rows(connection: Connection, why: str, *, all_serializable: b
 def _refuse_autocommit(connection: Connection) -> None:
     if isolation_of(connection) == "AUTOCOMMIT" or dialect_class(connection.dialect).commits_by_itself(connection):
         raise TransactionCapabilityError(
-            "the session's connection is in AUTOCOMMIT, where no lock outlives its statement; "
+            "the session's connection is in AUTOCOMMIT, where locks end with their statement; "
             "use a transactional isolation level for sessions that write managed tables",
             isolation="AUTOCOMMIT",
         )

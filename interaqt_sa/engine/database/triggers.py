@@ -1,4 +1,4 @@
-"""Find out whether a table has triggers, after which rows must be read back."""
+"""Detect triggers of a table, after which rows must be read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""UPDATE rows by key: one statement for all of them, or one for each where a type cannot be packed."""
+"""UPDATE rows by key: one statement for all of them, or one for each if a type cannot be packed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def store_values(
     *,
     fires_onupdate: bool,
 ) -> list[tuple[Key, Row]]:
-    """Store values in rows of ``table``; return keys and values of those that are there, as a later read gives them.
+    """Store values in rows of ``table``; return keys and stored values of the existing rows.
 
     :param rows: the key of a row, then its values for ``columns``.
     :param fires_onupdate: whether columns with ``onupdate=`` change too, as in an UPDATE of the application.
@@ -43,7 +43,7 @@ def store_values(
         else:
             statement = update(table).where(is_row(key, "rows", source.key_shape))
             given = [bindparam(named(f"rows_v{i}"), type_=column.type) for i, column in enumerate(columns)]
-        # a column that is assigned to itself does not fire its onupdate
+        # assigning a column to itself suppresses its onupdate
         stored: dict[str, Any] = {} if fires_onupdate else {c.key: c for c in table.columns if c.onupdate is not None}
         stored |= {column.key: value for column, value in zip(columns, given, strict=True)}
         return statement.values(stored).returning(*labelled([*key, *map(dialect.returned, columns)]))

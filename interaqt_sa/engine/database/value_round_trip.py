@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def as_stored(db: Database, source: Source, columns: Sequence[Column[Any]], rows: Sequence[Row]) -> list[Row]:
-    """Return rows of values as a read of ``columns`` would give them, without storing them."""
+    """Return rows of values as a read of ``columns`` would return them, without storing them."""
     dialect = db.dialect
     if not dialect.rounds_values:
         return [
@@ -48,16 +48,16 @@ def as_stored(db: Database, source: Source, columns: Sequence[Column[Any]], rows
 
 
 def _through_python(value: Any, column: Column[Any], dialect: Any) -> Any:
-    """Return what the type of a column makes of a value on its way to a database that rounds nothing, and back."""
+    """Return a value after the conversions of its column type, for a database that does not round values."""
     kind = column.type.dialect_impl(dialect)
     bind, result = kind.bind_processor(dialect), kind.result_processor(dialect, None)
     stored = value if bind is None else bind(value)
     found = stored if result is None else result(stored)
-    return found + 0 if isinstance(found, (float, Decimal)) and found == 0 else found  # there is no negative zero
+    return found + 0 if isinstance(found, (float, Decimal)) and found == 0 else found  # removes the sign of zero
 
 
 def same_value(left: Any, right: Any) -> bool:
-    """Whether two values are the same as stored: NaN is NaN, and what is a boolean in JSON is not a number."""
+    """Whether two stored values are the same: NaN equals NaN, and a boolean in JSON does not equal a number."""
     if left is right:
         return True
     match left, right:

@@ -34,8 +34,8 @@ def refuse_cycles(db: Database, edge: Edge, moved: Sequence[Key]) -> None:
     if found:
         keys = ", ".join(str(key[0] if len(key) == 1 else key) for key in found)
         raise ComputationError(
-            f"{edge.name}: {edge.member.table.name} {keys} would become its own ancestor, and its values follow from "
-            "themselves",
+            f"{edge.name}: {edge.member.table.name} {keys} would become its own ancestor, and its values would depend "
+            "on themselves",
             record=edge.host.mapper.class_.__name__,
             keys=found,
         )

@@ -29,11 +29,11 @@ def backfill_values(
 
     :param values: values of one table.
     :param connection: with a running transaction.
-    :param after: the last key that is done, ``None`` at the start.
-    :param limit: how many rows at the most.
-    :param follow: whether what is computed from these values, in this table or another one, follows at once. It has
-        to where values of other rows of this table depend on each other; else it is filled afterwards, at less cost.
-    :return: the last key of this batch, ``None`` if there was nothing left to do.
+    :param after: the last key of the previous batch, ``None`` at the start.
+    :param limit: the maximum number of rows.
+    :param follow: whether to update the values computed from these, in this table or another one, at once. This is
+        required if values of rows of this table depend on each other; otherwise they are filled later, at less cost.
+    :return: the last key of this batch, ``None`` if no rows were left.
     """
     with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
         propagation = Propagation(session, statements, Memory(session, statements.plan))
@@ -55,7 +55,7 @@ def backfill_values(
 
 
 def whole_update(statements: Statements, values: Sequence[ComputedValue]) -> Update | None:
-    """Return the one statement that stores aggregates of a table for all its rows; ``None`` if it takes Python.
+    """Return one statement that stores aggregates of a table for all its rows; ``None`` if it requires Python.
 
     For scripts: it locks every row until its transaction ends.
     """

@@ -28,17 +28,17 @@ from ..sql.statement_cache import Statements
 from .derived_rows import ROW, DerivedDifference, check_derivation, repair_derivation
 
 _BATCH = 1000
-#: So many values and differences are shown.
+#: the number of values and differences that a repr shows
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A stored value that is not what its computation gives.
+    """A stored value that differs from the result of its computation.
 
     :ivar id: primary key, a tuple if it is composite.
-    :ivar property: name of the property; for hidden running state, that of the column; for a row that should be there
-        or should not, ``"(row)"``.
+    :ivar property: name of the property; for hidden running state, name of the column; for a row that is missing or
+        should not exist, ``"(row)"``.
     """
 
     record: str
@@ -51,9 +51,9 @@ class Difference:
 
 @dataclass(frozen=True, repr=False)
 class CheckReport:
-    """What :meth:`.System.check` found; true if that is nothing, so that ``assert system.check()`` means what it says.
+    """The result of :meth:`.System.check`; true if there are no differences, as in ``assert system.check()``.
 
-    :ivar checked: how many values were compared.
+    :ivar checked: number of compared values.
     """
 
     differences: Sequence[Difference]
@@ -64,7 +64,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every value is what its computation gives."""
+        """Whether no value differs from the result of its computation."""
         return not self.differences
 
     def __bool__(self) -> bool:
@@ -86,7 +86,7 @@ class CheckReport:
 
 
 def select_values(plan: Plan, record: RecordRef | None, name: str | None) -> list[ComputedValue]:
-    """Return the values to look at, lower levels first.
+    """Return the values to check, lower levels first.
 
     :raises DefinitionFault: if there is no such record, or it has no such computed value.
     """
@@ -104,7 +104,7 @@ def select_values(plan: Plan, record: RecordRef | None, name: str | None) -> lis
 
 
 def select_derivations(plan: Plan, record: RecordRef | None) -> list[Derivation]:
-    """Return the record-driven transforms to look at."""
+    """Return the record-driven transforms to check."""
     found = [derivation for derivation in plan.derivations if derivation.origin is not None]
     if record is None:
         return found
@@ -113,7 +113,7 @@ def select_derivations(plan: Plan, record: RecordRef | None) -> list[Derivation]
 
 
 def check_derivations(session: Session, statements: Statements, derivations: Sequence[Derivation]) -> CheckReport:
-    """Compare derived rows with what their sources give."""
+    """Compare derived rows with the rows that their sources yield."""
     propagation = Propagation(session, statements, Memory(session, statements.plan))
     differences = tuple(
         Difference(d.derivation.name, d.id, ROW, d.stored, d.expected, d)
@@ -140,7 +140,7 @@ def repair_derivations(session_factory: Callable[[], Session], statements: State
 def check_values(
     session: Session, statements: Statements, values: Sequence[ComputedValue], keys: Iterable[Any] | None
 ) -> CheckReport:
-    """Compare ``values`` with their recompute."""
+    """Compare ``values`` with their recomputation."""
     differences: list[Difference] = []
     checked = 0
     propagation = Propagation(session, statements, Memory(session, statements.plan))
@@ -160,7 +160,7 @@ def repair_values(
     values: Sequence[ComputedValue],
     report: CheckReport,
 ) -> None:
-    """Store fresh values for the rows that ``report`` names, a short transaction for each batch."""
+    """Store recomputed values in the rows that ``report`` names, with a short transaction for each batch."""
     wrong: dict[str, dict[Key, None]] = {}
     for difference in report.differences:
         key = difference.id if isinstance(difference.id, tuple) else (difference.id,)
@@ -182,7 +182,7 @@ def repair_values(
 
 
 def _missing_row(propagation: Propagation, value: ComputedValue, keys: Sequence[Any] | None) -> list[Difference]:
-    """Return the difference that the only row of a dictionary makes when it is gone."""
+    """Return the difference for a missing row of a dictionary."""
     host = propagation.db.statements.plan.hosts.get(value.table)
     if host is None or host.constant is None:
         return []

@@ -26,7 +26,7 @@ from ..plan import Derivation, Key, plan_of
 from ..propagation.propagation import Propagation
 from ..sql.statement_cache import Statements
 
-#: what a difference of a whole row is filed under
+#: the property of a difference of a whole row
 ROW = "(row)"
 
 Row = Mapping[str, Any]
@@ -34,9 +34,9 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class DerivedDifference:
-    """A derived row that is missing, wrong or left over.
+    """A derived row that is missing, wrong or orphaned.
 
-    :ivar token: key of its source row, as stored beside it.
+    :ivar token: key of its source row, as stored in the derived row.
     :ivar id: its own key, ``None`` if it is missing.
     """
 
@@ -48,7 +48,7 @@ class DerivedDifference:
 
 
 def check_derivation(propagation: Propagation, derivation: Derivation, batch: int) -> Iterator[DerivedDifference]:
-    """Yield the derived rows that are not what their sources give; event-driven ones have nothing to compare with."""
+    """Yield derived rows that differ from what their sources yield; event-driven rows cannot be compared."""
     if derivation.origin is None or derivation.source_column is None:
         return
     source = propagation.db.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
@@ -75,12 +75,12 @@ def repair_derivation(propagation: Propagation, derivation: Derivation, tokens: 
 
 
 def backfill_derivation(derivation: Derivation, connection: Connection, after: Key | None, limit: int) -> Key | None:
-    """Derive the rows of the next source rows, in the order of their primary keys; rows that are right stay.
+    """Derive the rows of the next source rows, in the order of their primary keys; correct rows are kept.
 
     :param connection: with a running transaction.
-    :param after: the last source row that is done, ``None`` at the start.
-    :param limit: how many source rows at the most.
-    :return: the key of the last source row of this batch, ``None`` if there was nothing left to do.
+    :param after: the last source row of the previous batch, ``None`` at the start.
+    :param limit: the maximum number of source rows.
+    :return: the key of the last source row of this batch, ``None`` if no rows were left.
     """
     assert derivation.origin is not None
     assert derivation.source_column is not None
@@ -88,11 +88,11 @@ def backfill_derivation(derivation: Derivation, connection: Connection, after: K
     source = plan.sources[derivation.origin.local_table]  # type: ignore[index]
     statements = Statements(plan, dialect_for(connection.dialect))
     with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
-        # heard, because others may be derived from these rows
+        # publishes events, because other rows may be derived from these
         propagation = start_propagation(session, statements, Memory(session, statements.plan))
         keys = next_keys(propagation, source, tuple(source.key), after, limit, lock=True)
         if not keys:
-            # those of rows that are gone, or of a record from which they were derived before
+            # rows derived from deleted rows, or from a record that was the source before
             left_over = sorted({difference.token for difference in _left_over(propagation, derivation, limit)})
             if left_over:
                 repair_derivation(propagation, derivation, left_over)
@@ -110,7 +110,7 @@ def backfill_derivation(derivation: Derivation, connection: Connection, after: K
 
 
 def source_key(derivation: Derivation, token: str) -> Key | None:
-    """Return the key of a source row from what is stored beside its derived rows, ``None`` if that is not a key."""
+    """Return the key of a source row from the form stored in derived rows, ``None`` if it is not a key."""
     assert derivation.origin is not None
     columns = derivation.origin.primary_key
     try:
@@ -173,7 +173,7 @@ def _compare(
 
 
 def _is_held(propagation: Propagation, derivation: Derivation, held: Row, expected: Row) -> bool:
-    """Whether a derived row has the values that its source gives, as its columns store them."""
+    """Whether a derived row has the values that its source yields, in their stored form."""
     names = [name for name, value in expected.items() if not same_value(held[name], value)]
     if not names:
         return True
@@ -184,7 +184,7 @@ def _is_held(propagation: Propagation, derivation: Derivation, held: Row, expect
 
 
 def _left_over(propagation: Propagation, derivation: Derivation, batch: int) -> Iterator[DerivedDifference]:
-    """Yield derived rows whose source row is gone."""
+    """Yield derived rows whose source row does not exist."""
     source_column, target = derivation.source_column, derivation.target
     assert source_column is not None
     assert derivation.origin is not None

@@ -358,6 +358,6 @@ def _refuse_converted_keys(columns: Iterable[ColumnElement[Any]]) -> None:
     for column in columns:
         if column.type._has_bind_expression or column.type._has_column_expression:
             raise DefinitionFault(
-                f"{column} is a key whose type converts values in SQL (bind_expression), which does not work for arrays "
-                "of keys; convert them in process_bind_param() and process_result_value()"
+                f"{column} is a key whose type converts values in SQL (bind_expression), which arrays of keys do not "
+                "support; convert them in process_bind_param() and process_result_value()"
             )
