@@ -104,7 +104,7 @@ class DatabaseDialect(ABC):
     def has_triggers(self, connection: Connection, table: Table) -> bool:
         """Whether ``table`` has triggers of the application."""
 
-    def procedure_texts(self, connection: Connection, name: str) -> Sequence[str]:  # noqa: ARG002
+    def procedure_texts(self, connection: Connection, name: str) -> Sequence[str]:
         """Return the SQL text of the procedures that ``CALL`` may find by ``name``, spelled as in the statement."""
         return ()
 

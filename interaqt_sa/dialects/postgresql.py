@@ -53,7 +53,8 @@ _PROCEDURES = text("""
     SELECT pg_get_functiondef(p.oid)
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace, parse_ident(CAST(:name AS text)) AS part
     WHERE p.prokind = 'p' AND p.proname = part[cardinality(part)]
-      AND CASE cardinality(part) WHEN 1 THEN pg_function_is_visible(p.oid) ELSE n.nspname = part[cardinality(part) - 1] END
+      AND CASE cardinality(part) WHEN 1 THEN pg_function_is_visible(p.oid)
+          ELSE n.nspname = part[cardinality(part) - 1] END
 """)
 
 

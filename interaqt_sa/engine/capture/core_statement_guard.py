@@ -21,9 +21,9 @@ from .dml_statement import dml_of
 from .flush import Flush
 from .replaced_rows import find_displaced, find_replaced, may_replace, replacing_targets, rows_by_column
 from .running_flush import RunningFlush
+from .sql_text import may_write
 from .statements_in_flush import follow_statement, writes_links_of_objects
 from .table_identity import FindNames, find_table
-from .sql_text import may_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

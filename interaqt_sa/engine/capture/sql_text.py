@@ -25,7 +25,9 @@ _QUOTED = re.compile(
 )
 _COMMENTS = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
 _BLOCK = re.compile(r"\s*do\b", re.IGNORECASE)
-_EXPLAIN = re.compile(r"\s*explain\b\s*(?:\((?P<options>[^()]*)\))?(?P<words>(?:\s*\b(?:analy[sz]e|verbose)\b)*)", re.I)
+_EXPLAIN = re.compile(
+    r"\s*explain\b\s*(?:\((?P<options>[^()]*)\))?(?P<words>(?:\s*\b(?:analy[sz]e|verbose)\b)*)", re.IGNORECASE
+)
 _ANALYZE = re.compile(r"\banaly[sz]e\b(?!\s+(?:false|off|0)\b)", re.IGNORECASE)
 _CALL = re.compile(r'\s*call\s+(?P<name>(?:"(?:[^"]|"")+"|[\w.$])+)\s*\(', re.IGNORECASE)
 #: statements that store other statements, which run later and may contain ``;``
