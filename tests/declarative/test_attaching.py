@@ -261,7 +261,7 @@ def test_what_a_system_would_not_keep_is_refused(shop: Engine, base: type[Declar
     for written in (Order(), Customer(name="x")):
         with sessions() as session:
             session.add(written)
-            with pytest.raises(FrameworkError, match=r"give the base to it: System\(…, base=Base\)"):
+            with pytest.raises(FrameworkError, match=r"pass the base: System\(…, base=Base\)"):
                 session.flush()
     System(sessions, base=Base)
     add_customer(sessions())

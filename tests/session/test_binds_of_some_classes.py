@@ -85,7 +85,7 @@ WRITES_ELSEWHERE: dict[str, Callable[[Session], object]] = {
     "text": lambda session: session.execute(
         text("INSERT INTO member (id, amount) VALUES (1, 1)"), bind_arguments={"mapper": Thing}
     ),
-    "past the session": lambda session: session.connection(bind_arguments={"mapper": Thing}).execute(
+    "bypasses the session": lambda session: session.connection(bind_arguments={"mapper": Thing}).execute(
         insert(THING).values(id=1)
     ),
 }
