@@ -245,6 +245,104 @@ def test_a_long_chain_through_two_tables_is_followed(make_system: MakeSystem, fe
     assert system.check().ok
 
 
+@pytest.mark.parametrize("bulk", [False, True], ids=["unit of work", "statements"])
+def test_a_long_chain_through_two_tables_changes_each_row_once(
+    make_system: MakeSystem, monkeypatch: pytest.MonkeyPatch, bulk: bool
+) -> None:
+    """Built, cut, joined and taken apart at once: time and memory grow with its length, not with the square of it."""
+    monkeypatch.setattr("interaqt_sa.engine.propagation.propagation._UNCOUNTED_STEPS", 0)
+    monkeypatch.setattr("interaqt_sa.engine.propagation.propagation._MAX_CHANGES", 3)
+    system = make_system(Loop)
+    length = 120
+    with system.session_factory.begin() as session:
+        if bulk:
+            session.execute(insert(Right), [{"id": i} for i in range(1, length + 1)])
+            session.execute(insert(Left), [{"id": i, "right_id": i} for i in range(1, length + 1)])
+        else:
+            session.add_all(Right(id=i) for i in range(1, length + 1))
+            session.flush()  # nothing in the models says which of the two tables comes first
+            session.add_all(Left(id=i, right_id=i) for i in range(1, length + 1))
+    ends = select(Right.total).where(Right.id.in_([1, 2])).order_by(Right.id)
+    with system.session_factory.begin() as session:
+        if bulk:
+            session.execute(update(Right).where(Right.id > 1).values(left_id=Right.id - 1))
+        else:
+            for right in session.scalars(select(Right).where(Right.id > 1)):
+                right.left_id = right.id - 1
+        assert session.scalars(ends).all() == [length, length - 1]
+    assert system.check().ok
+    with system.session_factory.begin() as session:
+        session.execute(update(Right).where(Right.id % 2 == 0).values(left_id=None))
+        assert session.scalars(ends).all() == [1, 2]
+    assert system.check().ok
+    with system.session_factory.begin() as session:
+        session.execute(update(Right).where(Right.id % 2 == 0).values(left_id=Right.id - 1))
+        assert session.scalars(ends).all() == [length, length - 1]
+        session.execute(delete(Left).where(Left.id == length))
+        assert session.scalars(ends).all() == [length - 1, length - 2]
+    assert system.check().ok
+
+
+def test_chains_that_meet_in_rows_of_three_tables(make_system: MakeSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of each has a host in the next and one in its own table; the longest way decides when it is complete."""
+    monkeypatch.setattr("interaqt_sa.engine.propagation.propagation._UNCOUNTED_STEPS", 0)
+    monkeypatch.setattr("interaqt_sa.engine.propagation.propagation._MAX_CHANGES", 6)
+
+    class Ring(DeclarativeBase):
+        pass
+
+    def part(name: str, following: str) -> Any:
+        return type(
+            name,
+            (Ring,),
+            {
+                "__tablename__": name.lower(),
+                "__annotations__": {
+                    "id": Mapped[int],
+                    "own_id": Mapped[int | None],
+                    "next_id": Mapped[int | None],
+                    "own": Mapped[int],
+                    "far": Mapped[int],
+                    "size": Mapped[int],
+                },
+                "id": mapped_column(primary_key=True),
+                "own_id": mapped_column(ForeignKey(f"{name.lower()}.id")),
+                "next_id": mapped_column(
+                    ForeignKey(f"{following.lower()}.id", name=f"{name.lower()}_next", use_alter=name == "C")
+                ),
+                "own_ones": relationship(name, foreign_keys=f"{name}.own_id"),
+                "far_ones": relationship(before(name), foreign_keys=f"{before(name)}.next_id"),
+                "own": iq.computed(iq.Summation("own_ones", "size")),
+                "far": iq.computed(iq.Summation("far_ones", "size")),
+                "size": iq.computed(lambda row: (1 + row.own + row.far) % 1000),
+            },
+        )
+
+    def before(name: str) -> str:
+        return {"A": "C", "B": "A", "C": "B"}[name]
+
+    classes = [part("A", "B"), part("B", "C"), part("C", "A")]
+    system = make_system(Ring)
+    random, number = Random(11), 80
+    with system.session_factory.begin() as session:
+        for cls in classes:
+            session.execute(insert(cls), [{"id": i} for i in range(1, number + 1)])
+    for _ in range(2):
+        with system.session_factory.begin() as session:
+            for cls in classes:
+                # always to a smaller key: no cycle
+                rows = [
+                    {
+                        "id": i,
+                        "own_id": random.choice([None, *range(max(1, i - 3), i)]) if i > 1 else None,
+                        "next_id": random.choice([None, *range(max(1, i - 3), i)]) if i > 1 else None,
+                    }
+                    for i in range(1, number + 1)
+                ]
+                session.execute(update(cls), rows)
+        assert system.check().ok
+
+
 STANDS, FALLEN = iq.StateNode("stands"), iq.StateNode("fallen")
 
 

@@ -16,7 +16,7 @@ from ..plan import Edge, Host, Key
 from ..propagation.propagation import Propagation
 from .delta_application import HostDelta, HostUpdates
 from .host_recounts import recount
-from .recursion_levels import TreeLevels
+from .recursion_levels import RecursionLevels
 from .selected_aggregates import SelectionDelta, SelectionUpdates
 
 
@@ -27,7 +27,7 @@ class Agenda:
         self._propagation = propagation
         self._hosts = HostUpdates(propagation)
         self._selections = SelectionUpdates(propagation)
-        self._levels = TreeLevels(propagation)
+        self._levels = RecursionLevels(propagation)
 
     def run(self) -> None:
         """Run until no work is left."""
@@ -58,7 +58,7 @@ class Agenda:
             if not pending:
                 continue
             host = min(pending, key=lambda h: h.rank)
-            self._apply(host, self._levels.take(host, pending.pop(host)))
+            self._apply(*self._levels.take(host, pending.pop(host)))
 
     def _apply(self, host: Host, deltas: dict[Edge, PendingDelta]) -> None:
         propagation = self._propagation

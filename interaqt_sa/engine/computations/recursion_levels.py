@@ -1,50 +1,64 @@
-"""Apply the deltas of a tree from its deepest level up, so that each row is updated once."""
+"""Apply the deltas of rows that follow from each other from the deepest level up, so that each is updated once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import Column
 
 from ...dialects.base import is_exact_key
 from ..database.pending_deltas import PendingDelta
 from ..locking.trees import ancestors
+from ..plan import recursive_edges
 
 if TYPE_CHECKING:
     from ..database.pending_deltas import Row
-    from ..plan import Edge, Host, Key
+    from ..plan import Edge, Host, Key, Source
     from ..propagation.propagation import Propagation
 
 #: fewer deltas than this are applied at once, whatever their levels
 _FEW = 50
 
+#: a row of one of the tables on a cycle
+_Node: TypeAlias = "tuple[Source, Key]"
 
-class TreeLevels:
-    """The pending deltas in the trees of one propagation."""
+
+class RecursionLevels:
+    """The pending deltas in the trees, and chains through several tables, of one propagation."""
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
-        self._levels: dict[Host, _Levels] = {}
+        self._levels: dict[Edge, _Levels] = {}
 
-    def take(self, host: Host, deltas: dict[Edge, PendingDelta]) -> dict[Edge, PendingDelta]:
-        """Return the part of ``deltas`` that has to be applied now; the rest stays pending."""
-        trees = {edge: delta for edge, delta in deltas.items() if edge.recursive}
-        edges = [edge for edge in host.edges if edge.recursive]
-        if not trees or not all(map(_is_followed, edges)):
-            return deltas
-        few = all(len(delta.ids) + len(delta.rows) <= _FEW for delta in trees.values())
-        if host not in self._levels and few:
-            return deltas
-        self._propagation.pending[host] = trees
-        if len(deltas) > len(trees):
-            return {edge: delta for edge, delta in deltas.items() if edge not in trees}
-        levels = self._levels.setdefault(host, _Levels(self._propagation, edges))
-        now = levels.take(trees)
+    def take(self, host: Host, deltas: dict[Edge, PendingDelta]) -> tuple[Host, dict[Edge, PendingDelta]]:
+        """Return the host and the deltas that have to be applied now; the rest stays pending.
+
+        They are a part of ``deltas``, or of the pending deltas of another host on the same cycle.
+        """
+        statements, pending = self._propagation.db.statements, self._propagation.pending
+        groups = statements.cached(("recursive edges",), lambda: recursive_edges(statements.plan))
+        edges = groups.get(host, ())
+        cyclic = {edge: delta for edge, delta in deltas.items() if edge in edges}
+        if not cyclic or not all(map(_is_followed, edges)):
+            return host, deltas
+        few = all(len(delta.ids) + len(delta.rows) <= _FEW for delta in cyclic.values())
+        if edges[0] not in self._levels and few:
+            return host, deltas
+        pending[host] = cyclic
+        if len(deltas) > len(cyclic):
+            return host, {edge: delta for edge, delta in deltas.items() if edge not in cyclic}
+        levels = self._levels.setdefault(edges[0], _Levels(self._propagation, edges))
+        now = levels.take({edge: delta for edge in edges if (delta := pending.get(edge.host, {}).get(edge))})
         if levels.is_empty:
-            del self._levels[host], self._propagation.pending[host]
-        return now
+            del self._levels[edges[0]]
+            for edge in edges:
+                pending.get(edge.host, {}).pop(edge, None)
+            for other in {edge.host for edge in edges}:
+                if other in pending and not pending[other]:
+                    del pending[other]
+        return next((edge.host for edge in now), host), now
 
 
 def _is_followed(edge: Edge) -> bool:
@@ -62,7 +76,7 @@ class _Waiting:
 
 
 class _Levels:
-    """The pending deltas of the recursive edges of one host table, by level.
+    """The pending deltas of the edges of a cycle, by level.
 
     The level of a row is the length of the longest path up to a row without a host. A row may have a host over each
     edge, so a level is complete when all deeper ones are.
@@ -71,8 +85,8 @@ class _Levels:
     def __init__(self, propagation: Propagation, edges: Sequence[Edge]) -> None:
         self._propagation = propagation
         self._waiting = {edge: _Waiting() for edge in edges}
-        self._above: dict[Key, dict[Edge, Key]] = {}
-        self._depths: dict[Key, int] = {}
+        self._above: dict[_Node, dict[Edge, _Node]] = {}
+        self._depths: dict[_Node, int] = {}
         self._ordered: list[int] = []
 
     @property
@@ -80,22 +94,32 @@ class _Levels:
         return not any(waiting.ids or waiting.rows for waiting in self._waiting.values())
 
     def take(self, deltas: Mapping[Edge, PendingDelta]) -> dict[Edge, PendingDelta]:
-        """Remove the deepest level from ``deltas`` and return it; deltas with known numbers are stored here."""
+        """Remove the deepest level of one host from ``deltas`` and return it.
+
+        Deltas with known numbers are stored here.
+        """
         self._learn(deltas)
         for edge, delta in deltas.items():
             self._place(edge, delta)
         while self._ordered and not self._holds(-self._ordered[0]):
             heappop(self._ordered)
-        depth = -heappop(self._ordered) if self._ordered else 0
+        depth = -self._ordered[0] if self._ordered else 0
+        holding = [edge for edge in deltas if self._has(edge, depth)]
+        first = min((edge.host.rank for edge in holding), default=0)
         taken: dict[Edge, PendingDelta] = {}
-        for edge, delta in deltas.items():
-            now = self._taken(edge, delta, depth)
-            if now.ids or now.rows:
-                taken[edge] = now
+        for edge in holding:
+            if edge.host.rank == first:
+                now = self._taken(edge, deltas[edge], depth)
+                if now.ids or now.rows:
+                    taken[edge] = now
         return taken
 
     def _holds(self, depth: int) -> bool:
-        return any(depth in waiting.ids or depth in waiting.rows for waiting in self._waiting.values())
+        return any(self._has(edge, depth) for edge in self._waiting)
+
+    def _has(self, edge: Edge, depth: int) -> bool:
+        waiting = self._waiting[edge]
+        return depth in waiting.ids or depth in waiting.rows
 
     def _taken(self, edge: Edge, delta: PendingDelta, depth: int) -> PendingDelta:
         waiting = self._waiting[edge]
@@ -106,11 +130,11 @@ class _Levels:
             waiting.placed.discard(key)
             if key in delta.unlocked:
                 now.unlocked[key] = delta.unlocked.pop(key)
-            host = self._above.get(key, {}).get(edge)
+            host = self._above.get((edge.member, key), {}).get(edge)
             if delta.keys is None:
                 now.expect(None)
             elif host is not None:
-                now.expect(host)
+                now.expect(host[1])
         for hop, keys in delta.beyond.items():
             now.beyond[hop] = {key: None for key in ids if key in keys}
         return now
@@ -118,11 +142,11 @@ class _Levels:
     def _place(self, edge: Edge, delta: PendingDelta) -> None:
         waiting, width = self._waiting[edge], len(edge.key)
         for key in self._new(edge, delta):
-            host = self._above.get(key, {}).get(edge)
+            host = self._above.get((edge.member, key), {}).get(edge)
             self._add(waiting.ids, -1 if host is None else self._depths[host], key)
             waiting.placed.add(key)
         for row in delta.rows:
-            self._add(waiting.rows, self._depths[row[:width]], row)
+            self._add(waiting.rows, self._depths[edge.host.source, row[:width]], row)
         delta.rows.clear()
 
     def _new(self, edge: Edge, delta: PendingDelta) -> list[Key]:
@@ -137,29 +161,44 @@ class _Levels:
 
     def _learn(self, deltas: Mapping[Edge, PendingDelta]) -> None:
         """Find the rows above the pending ones, over all edges, and their levels."""
-        keys: dict[Key, None] = {}
+        nodes: dict[_Node, None] = {}
         for edge, delta in deltas.items():
-            keys |= dict.fromkeys(self._new(edge, delta))
-            keys |= dict.fromkeys(row[: len(edge.key)] for row in delta.rows)
-        unknown = [key for key in keys if key not in self._depths]
+            nodes |= dict.fromkeys((edge.member, key) for key in self._new(edge, delta))
+            nodes |= dict.fromkeys((edge.host.source, row[: len(edge.key)]) for row in delta.rows)
+        reached = {node: None for node in nodes if node not in self._depths}
+        waiting: dict[Edge, dict[Key, None]] = {edge: {} for edge in self._waiting}
         asked: dict[Edge, set[Key]] = {edge: set() for edge in self._waiting}
-        reached = dict.fromkeys(unknown)
-        while any(len(seen) < len(reached) for seen in asked.values()):
-            for edge, seen in asked.items():
-                missing = [key for key in reached if key not in seen]
-                found = ancestors(self._propagation.db, edge, missing) if missing else {}
-                seen.update(missing)
-                for row, hosts in found.items():
-                    seen.update((row, *hosts))
-                    reached |= dict.fromkeys((row, *hosts[:1]))
-                    self._above.setdefault(row, {})[edge] = hosts[0]
-        for key in reached:
-            self._find_depth(key)
 
-    def _find_depth(self, key: Key) -> None:
+        def reach(node: _Node) -> None:
+            reached[node] = None
+            for edge, keys in waiting.items():
+                if edge.member is node[0] and node[1] not in asked[edge]:
+                    keys[node[1]] = None
+
+        for node in list(reached):
+            reach(node)
+        while any(waiting.values()):
+            for edge, keys in waiting.items():
+                missing, is_tree = list(keys), edge.member is edge.host.source
+                keys.clear()
+                asked[edge].update(missing)
+                found = ancestors(self._propagation.db, edge, missing) if missing else {}
+                if is_tree:  # it was followed to its top
+                    asked[edge].update(row for row in found)
+                    asked[edge].update(host for hosts in found.values() for host in hosts)
+                for row, hosts in found.items():
+                    host = (edge.host.source, hosts[0])
+                    self._above.setdefault((edge.member, row), {})[edge] = host
+                    for node in ((edge.member, row), host):
+                        if node not in reached:
+                            reach(node)
+        for node in reached:
+            self._find_depth(node)
+
+    def _find_depth(self, node: _Node) -> None:
         """Set the level of a row after those of the rows above it; not recursive, and arbitrary on a cycle."""
-        waiting = [key]
-        entered: set[Key] = set()
+        waiting = [node]
+        entered: set[_Node] = set()
         while waiting:
             row = waiting[-1]
             above = list(self._above.get(row, {}).values())

@@ -42,7 +42,10 @@ def refuse_cycles(db: Database, edge: Edge, moved: Sequence[Key]) -> None:
 
 
 def ancestors(db: Database, edge: Edge, keys: Sequence[Key]) -> dict[Key, list[Key]]:
-    """Return the rows above the rows ``keys``: for each row, these included, the rows that it contributes to."""
+    """Return the rows above the rows ``keys``: for each row, these included, the rows that it contributes to.
+
+    :param edge: an edge within one table; another edge is followed for one step only.
+    """
     width = len(edge.member.key)
 
     def make() -> Executable:
@@ -53,12 +56,14 @@ def ancestors(db: Database, edge: Edge, keys: Sequence[Key]) -> dict[Key, list[K
         keys = [c.label(f"above_{n}") for n, c in enumerate(edge.host.key)]
         names = [c.label(f"name_{n}") for n, c in enumerate(edge.host_key)]
         host = select(*keys, *names).select_from(edge.host.table).subquery("host")
-        on = and_(*(a == b for a, b in zip(list(host.c)[width:], list(row.c)[width:], strict=True)))
+        on = and_(*(a == b for a, b in zip(list(host.c)[len(keys) :], list(row.c)[width:], strict=True)))
 
         def pairs(table: FromClause) -> Any:
-            return select(*list(row.c)[:width], *list(host.c)[:width]).select_from(table.join(host, on))
+            return select(*list(row.c)[:width], *list(host.c)[: len(keys)]).select_from(table.join(host, on))
 
         start = pairs(row).where(db.dialect.contains(list(row.c)[:width], "ids", edge.member.key_shape))
+        if edge.member is not edge.host.source:
+            return select(*start.subquery("above").c)
         upwards = start.cte("upwards", recursive=True)
         again = and_(*(a == b for a, b in zip(list(row.c)[:width], list(upwards.c)[width:], strict=True)))
         # UNION, not UNION ALL: each row is reached once, over any path, and the search ends on a cycle

@@ -11,6 +11,7 @@ from .event_nodes import Derivation, Machine, Reaction
 from .plan import Plan
 from .plan_graph import ComputedValue, Edge, Hop, Host, Key, Part, Source
 from .planner import plan_if_ready, plan_of
+from .recursive_edges import recursive_edges
 
 __all__ = [
     "ComputedValue",
@@ -28,6 +29,7 @@ __all__ = [
     "Watch",
     "plan_if_ready",
     "plan_of",
+    "recursive_edges",
     "references_of",
     "watch_of",
 ]
