@@ -184,6 +184,10 @@ class DatabaseDialect(ABC):
         """Return the stored value of a running ``column`` after adding ``change``."""
         return self.stored(column, func.coalesce(column, literal_column("0")) + change)
 
+    def lost_digits(self, connection: Connection) -> bool:
+        """Whether :meth:`plus` has added, since this was asked, to a number whose digits are not all stored."""
+        return False
+
     def minus(self, column: Column[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the stored value of a running ``column`` before ``change`` was added."""
         return self.stored(column, column - change)

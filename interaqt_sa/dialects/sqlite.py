@@ -37,6 +37,8 @@ from .execution_options import ENGINE_OPTIONS
 from .running_sum_type import RunningSum
 from .sqlite_decimals import (
     DECIMAL_FUNCTIONS,
+    LostDigits,
+    add_to_float,
     exact_add,
     exact_decimal,
     exact_subtract,
@@ -47,7 +49,7 @@ from .sqlite_decimals import (
 from .sqlite_json_parameters import DECODE, decoded, encoded, is_plain
 from .undecorated_types import stored_type
 
-#: key of ``Connection.info``: whether the engine's functions are registered on the connection
+#: key of ``Connection.info``: the :class:`.LostDigits` of the functions that are registered on the connection
 _DEFINED = "interaqt_sa.functions"
 #: decimal places to which SQLAlchemy converts a float to a Decimal
 _DEFAULT_PLACES = 10
@@ -107,9 +109,11 @@ class SQLiteDialect(DatabaseDialect):
     def prepare(self, connection: Connection) -> None:
         if _DEFINED not in connection.info:
             driver: Any = connection.connection
-            for name, count, function in ((DECODE, 2, decoded), *DECIMAL_FUNCTIONS):
+            lost = LostDigits()
+            adding = ("iq__add_to_float", 3, lost.add_to_float)
+            for name, count, function in ((DECODE, 2, decoded), adding, *DECIMAL_FUNCTIONS):
                 driver.create_function(name, count, function, deterministic=True)
-            connection.info[_DEFINED] = True
+            connection.info[_DEFINED] = lost
         _go_on(connection.connection.dbapi_connection)
 
     def returned(self, column: Column[Any]) -> ColumnElement[Any]:
@@ -153,7 +157,16 @@ class SQLiteDialect(DatabaseDialect):
     def plus(self, column: Column[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
         if not _is_decimal(column):
             return super().plus(column, change)
-        return self.stored(column, exact_add(column, change))
+        if isinstance(column.type, RunningSum) or isinstance(stored_type(column.type), Float):
+            return self.stored(column, exact_add(column, change))
+        return add_to_float(column, change, _places(column))
+
+    def lost_digits(self, connection: Connection) -> bool:
+        lost: LostDigits | None = connection.info.get(_DEFINED)
+        if lost is None or not lost.found:
+            return False
+        lost.found = False
+        return True
 
     def minus(self, column: Column[Any], change: ColumnElement[Any]) -> ColumnElement[Any]:
         if not _is_decimal(column):
@@ -164,11 +177,9 @@ class SQLiteDialect(DatabaseDialect):
         if isinstance(column.type, RunningSum) or not _is_decimal(column):
             return total
         # the computed column itself is a float, rounded to the scale of its type
-        type_ = stored_type(column.type)
-        if isinstance(type_, Float):
+        if isinstance(stored_type(column.type), Float):
             return nearest_float(total)
-        scale = getattr(type_, "scale", None)
-        return nearest_rounded_float(total, _DEFAULT_PLACES if scale is None else scale)
+        return nearest_rounded_float(total, _places(column))
 
     def operand(self, column: Column[Any], state: ColumnElement[Any]) -> ColumnElement[Any]:
         return nearest_float(state) if isinstance(column.type, RunningSum) else state
@@ -177,6 +188,11 @@ class SQLiteDialect(DatabaseDialect):
 def _is_decimal(column: Column[Any]) -> bool:
     """Whether deltas of a running column are summed as exact decimals."""
     return not isinstance(stored_type(column.type), (Integer, Boolean))
+
+
+def _places(column: Column[Any]) -> int:
+    scale: int | None = getattr(stored_type(column.type), "scale", None)
+    return _DEFAULT_PLACES if scale is None else scale
 
 
 def _field(row: ColumnElement[Any], place: int, type_: TypeEngine[Any]) -> ColumnElement[Any]:

@@ -6,6 +6,7 @@ file can be read and written without them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -44,6 +45,30 @@ def nearest_float(number: ColumnElement[Any]) -> ColumnElement[Any]:
 def nearest_rounded_float(number: ColumnElement[Any], places: int) -> ColumnElement[Any]:
     """Return the float nearest to an exact decimal after rounding, which SQLite's ``round()`` may miss."""
     return func.iq__round(number, literal_column(str(places)), type_=Double())
+
+
+def add_to_float(old: ColumnElement[Any], change: ColumnElement[Any], places: int) -> ColumnElement[Any]:
+    """Return the float nearest to ``old + change``, rounded to ``places`` decimal places; see :class:`LostDigits`."""
+    return func.iq__add_to_float(old, change, literal_column(str(places)), type_=Double())
+
+
+class LostDigits:
+    """Whether sums on one connection had more digits than floats hold, so that what is stored is not known exactly.
+
+    :ivar found: set by :meth:`add_to_float`; who asks resets it.
+    """
+
+    def __init__(self) -> None:
+        self.found = False
+
+    def add_to_float(self, old: Any, change: Any, places: int) -> float:
+        """Return the float nearest to a sum, and note if floats of its size, or of the old one's, are too far apart."""
+        before = decode_sum(old)
+        total = ALL_DIGITS.add(before, decode_sum(change))
+        unit = Decimal(1).scaleb(-places)
+        if Decimal(math.ulp(float(max(before.copy_abs(), total.copy_abs())))) > unit:
+            self.found = True
+        return float(total.quantize(unit, ROUND_HALF_UP, ALL_DIGITS))
 
 
 def _decimal(value: Any) -> int | str:

@@ -137,26 +137,29 @@ class HostUpdates:
         if host.constant is not None and not returned:
             self._require_dictionary(host)
         if reads_before:
-            self._count_above_strangers(host, returned, set(found), edges, readers)
+            strangers = {tuple(row[: len(host.key)]) for row in returned} - set(found)
+            self._count_above(strangers, edges, readers)
+        if not dialect.stores_decimals and dialect.lost_digits(propagation.db.connection(host.source)):
+            self._count_again(host, key, targets)
         for edge, mark in marks.items() if not returned else ():
             propagation.delta(edge).back_to(mark)  # nothing changed; else values that read other rows might never end
         levels = [(host, heard), *((edge.host, told) for edge, told in zip(above, heard_above, strict=True))]
         self._take([statements.returned(level, told, with_parents) for level, told in levels], returned)
 
-    def _count_above_strangers(
-        self,
-        host: Host,
-        returned: Sequence[Row],
-        expected: set[Key],
-        edges: Iterable[Edge],
-        readers: Iterable[tuple[Edge, Hop]],
-    ) -> None:
-        """Schedule recounts above unexpected hosts, to which a trigger has moved a member.
+    def _count_again(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> None:
+        """Schedule recounts of hosts, and above them, whose sums are not stored with all digits."""
+        is_known = key == tuple(host.source.key)
+        keys = targets if is_known else set(self._propagation.reader.lock_targets(host, {key: targets}))
+        self._propagation.count_again(host.source, keys)
+        edges, readers = self._statements.read_before(host, frozenset(host.edges), with_parents=False)
+        self._count_above(keys, edges, readers)
 
-        The old contributions of such hosts were not read.
+    def _count_above(self, hosts: Iterable[Key], edges: Iterable[Edge], readers: Iterable[tuple[Edge, Hop]]) -> None:
+        """Schedule recounts above hosts whose old contributions were not read, or not exactly.
+
+        They were not read of unexpected hosts, to which a trigger has moved a member.
         """
-        width = len(host.key)
-        keys = [tuple(row[:width]) for row in returned if tuple(row[:width]) not in expected]
+        keys = list(hosts)
         if not keys:
             return
         propagation = self._propagation

@@ -14,11 +14,10 @@ def recursive_edges(plan: Plan) -> Mapping[Host, Sequence[Edge]]:
     A tree in one table is a cycle of one host.
     """
     leads: dict[Host, list[Edge]] = {host: [] for host in plan.hosts.values()}
-    for host in leads:
-        for edge in host.edges:
-            for member in leads:
-                if edge.member is member.source and edge.inputs & member.written:
-                    leads[member].append(edge)
+    for edge in (edge for host in leads for edge in host.edges):
+        for member, above in leads.items():
+            if edge.member is member.source and edge.inputs & member.written:
+                above.append(edge)
     reached = {host: _reached(host, leads) for host in leads}
     found: dict[Host, Sequence[Edge]] = {}
     for host in leads:
