@@ -43,7 +43,7 @@ class SQLiteTransactions:
     """
 
     def __init__(self) -> None:
-        self._engines: WeakSet[Engine] = WeakSet()
+        self._engines: WeakKeyDictionary[Engine, _Writers] = WeakKeyDictionary()
 
     def session_listeners(self) -> list[tuple[str, Callable[..., Any]]]:
         """Return the session listeners that configure the engines of sessions on first use."""
@@ -55,17 +55,21 @@ class SQLiteTransactions:
     def configure(self, engine: Engine) -> None:
         """Configure ``engine``, including its variants made by ``execution_options()``."""
         if engine.dialect.name == "sqlite":
-            root = root_engine(engine)
-            if root not in self._engines:
-                _Writers.on(root).add(self)
-                self._engines.add(root)
+            self._writers_on(engine)
+
+    def _writers_on(self, engine: Engine) -> _Writers:
+        root = root_engine(engine)
+        found = self._engines.get(root)
+        if found is None:
+            found = self._engines[root] = _Writers.on(root)
+            found.add(self)
+        return found
 
     def keep(self, engines: Iterable[Engine]) -> None:
         """Stop configuring all engines except ``engines``; other owners of an engine are not affected."""
         kept = {root_engine(engine) for engine in engines}
         for engine in [engine for engine in self._engines if engine not in kept]:
-            self._engines.discard(engine)
-            _Writers.on(engine).drop(self)
+            self._engines.pop(engine).drop(self)
 
     def _configure_bind(self, session: Session, transaction: SessionTransaction) -> None:
         bind = session.bind
@@ -79,8 +83,7 @@ class SQLiteTransactions:
         """Configure an engine that is known only at its first transaction, such as one of ``binds=``."""
         engine: Any = connection.engine
         if connection.dialect.name == "sqlite" and isinstance(engine, Engine):
-            self.configure(engine)
-            _Writers.on(root_engine(engine)).begin(connection)
+            self._writers_on(engine).begin(connection)
 
 
 class _Writers:
@@ -141,8 +144,10 @@ class _Writers:
 
     def _is_held_here(self) -> bool:
         """Whether a transaction begun by this thread, or under asyncio by this task, is still open."""
-        task = _current_task()
-        return any(begun == task and other.in_transaction() for other, begun in list(self._here().items()))
+        here = self._here()
+        for other in [other for other in list(here) if not other.in_transaction()]:
+            here.pop(other, None)
+        return bool(here) and _current_task() in here.values()
 
     def _here(self) -> WeakKeyDictionary[Connection, ref[asyncio.Task[Any]] | None]:
         found: WeakKeyDictionary[Connection, ref[asyncio.Task[Any]] | None] | None

@@ -10,10 +10,6 @@ from sqlalchemy.orm import Mapper, Session
 
 from .replaced_statements import replaces_statements
 
-#: mapper events whose listeners run while rows are written
-_EVENTS = ("before_insert", "after_insert", "before_update", "after_update", "before_delete", "after_delete")
-
-
 F = TypeVar("F")
 
 
@@ -68,10 +64,22 @@ class RunningFlush(Generic[F]):
         mappers = self._mappers()
         if len(mappers) != len(self._asked):  # the unit of work adds mappers while it collects its actions
             self._asked = mappers
-            self._has_events = any(getattr(mapper.dispatch, name) for mapper in mappers for name in _EVENTS)
+            self._has_events = any(map(_has_events, mappers))
         if self._has_events:
             return True
         return connection is not None and replaces_statements(connection)
 
     def _mappers(self) -> list[Mapper[Any]]:
         return list(self.context.mappers)
+
+
+def _has_events(mapper: Mapper[Any]) -> bool:
+    heard = mapper.dispatch
+    return bool(
+        heard.before_insert
+        or heard.after_insert
+        or heard.before_update
+        or heard.after_update
+        or heard.before_delete
+        or heard.after_delete
+    )

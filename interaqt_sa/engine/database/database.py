@@ -53,8 +53,10 @@ class Database:
     def connection(self, source: Source) -> Connection:
         found = self._connections.get(source)
         if found is None:
-            found = self._connections[source] = connection_of(self.session, source, self.statements.plan)
-            self.dialect.prepare(found)
+            found = connection_of(self.session, source, self.statements.plan)
+            if found not in self._connections.values():
+                self.dialect.prepare(found)
+            self._connections[source] = found
         return found
 
     def require_latest_rows(self, source: Source, why: str) -> None:

@@ -24,6 +24,7 @@ class Memory:
 
     def __init__(self, session: Session, plan: Plan, placed: Iterable[object] = ()) -> None:
         self._session = session
+        self._state = SessionState.of(session)
         self._plan = plan
         self._placed: dict[tuple[type[Any], tuple[Any, ...]], object] = {}
         #: rows of loaded objects in which the database has changed other columns too
@@ -50,7 +51,7 @@ class Memory:
 
     def refresh_attributes(self, mapper: Mapper[Any], key: tuple[Any, ...], fresh: dict[str, Any]) -> None:
         """Set attributes of the loaded objects of a row that the engine has written."""
-        journalled = SessionState.of(self._session).transaction.in_savepoint  # possibly a savepoint of the connection
+        journalled = self._state.transaction.in_savepoint  # possibly a savepoint of the connection
         is_loaded = False
         for instance in self.find(mapper, key):
             own = instance_state(instance).mapper
@@ -68,7 +69,7 @@ class Memory:
 
     def put_columns(self, instance: object, fresh: Mapping[Any, Any]) -> None:
         """Set values of columns on an object, except those that it does not map."""
-        journalled = SessionState.of(self._session).transaction.in_savepoint
+        journalled = self._state.transaction.in_savepoint
         known = instance_state(instance).mapper.columns
         names = instance_state(instance).mapper.get_property_by_column
         self._put(instance, {names(c).key: now for c, now in fresh.items() if known.contains_column(c)}, journalled)
@@ -103,7 +104,7 @@ class Memory:
                 if value is not _ABSENT and name in loaded:
                     set_committed_value(target, name, value)
 
-        SessionState.of(self._session).transaction.undo.append(restore)
+        self._state.transaction.undo.append(restore)
 
     def _remember_unloaded(self, mapper: Mapper[Any], key: tuple[Any, ...], names: Iterable[str]) -> None:
         # an object loaded later in the savepoint has values that its rollback reverts
@@ -116,7 +117,7 @@ class Memory:
             if target is not None:
                 forget_attributes(target, unloaded)
 
-        SessionState.of(session).transaction.undo.append(forget)
+        self._state.transaction.undo.append(forget)
 
 
 def forget_attributes(instance: object, names: Iterable[str]) -> None:

@@ -194,7 +194,10 @@ class Edge:
     @property
     def python(self) -> bool:
         """Whether some contribution is computed in Python."""
-        return any(part.callback is not None for part in self.parts)
+        for part in self.parts:  # asked often: no generator
+            if part.callback is not None:
+                return True
+        return False
 
     def beyond(self, hop: Hop) -> list[Hop]:
         """Return the hops that continue from ``hop``."""
