@@ -194,10 +194,7 @@ class Edge:
     @property
     def python(self) -> bool:
         """Whether some contribution is computed in Python."""
-        for part in self.parts:  # asked often: no generator
-            if part.callback is not None:
-                return True
-        return False
+        return not all(map(_is_sql, self.parts))
 
     def beyond(self, hop: Hop) -> list[Hop]:
         """Return the hops that continue from ``hop``."""
@@ -230,6 +227,10 @@ class Edge:
 
     def __repr__(self) -> str:
         return f"<Edge {self.name}>"
+
+
+def _is_sql(part: Part) -> bool:
+    return part.callback is None
 
 
 @dataclass(eq=False)
