@@ -30,6 +30,7 @@ class Catalog:
     :ivar event_sources: names of the event sources of all controllers; one system may have several controllers.
     :ivar schema: the :class:`.Schema`, once it has been created.
     :ivar plan: the engine's plan, once it has been compiled.
+    :ivar queries: the storage's compiled queries, once there are any.
     """
 
     def __init__(self, metadata: MetaData) -> None:
@@ -45,6 +46,7 @@ class Catalog:
         self.event_sources: set[str] = set()
         self.schema: Any = None
         self.plan: Any = None
+        self.queries: Any = None
 
     @classmethod
     def of(cls, metadata: MetaData) -> Catalog:

@@ -177,8 +177,15 @@ class AsyncStorage:
         """Run ``work`` with the synchronous twin on the session in use, or on one of its own."""
         if (joined := self._storage.joined()) is not None:
             return await greenlet_spawn(work, joined)
-        async with self._session_factory() as session:
-            return await greenlet_spawn(work, self._storage.with_session(session.sync_session))
+        session: AsyncSession = self._session_factory()
+        storage = self._storage.with_session(session.sync_session)
+
+        def work_and_close() -> R:
+            with session.sync_session:
+                return work(storage)
+
+        # closed where the work is done: AsyncSession makes a task of it, which costs as much as a statement
+        return await greenlet_spawn(work_and_close)
 
     async def write(self, work: Callable[[Storage], R]) -> R:
         """Run ``work`` with the synchronous twin on the session in use, or in a transaction of its own."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, false, literal, or_
@@ -56,7 +56,8 @@ class OrderPart:
         """Return whether the value of a row comes after ``value``."""
         if value is None:
             return false() if self.null_is_last else self.column.is_not(None)
-        given = literal(value, self.column.type)  # SQLAlchemy would write bare booleans as SQL's
+        # SQLAlchemy would write bare booleans as SQL's
+        given = cast("Any", value if isinstance(value, ColumnElement) else literal(value, self.column.type))
         found: ColumnElement[bool] = self.column < given if self.descends else self.column > given
         return or_(found, self.column.is_(None)) if self.null_is_last else found
 
@@ -82,19 +83,20 @@ def later_than(order: Sequence[OrderPart], values: Sequence[Any]) -> ColumnEleme
     return found if value is None else and_(or_(part.later(value), part.same(value)), found)
 
 
-def encode_cursor(order: Sequence[OrderPart], values: Sequence[Any]) -> str:
+def encode_cursor(order: Sequence[tuple[str, bool]], values: Sequence[Any]) -> str:
     """Return the cursor behind a row with ``values``.
 
+    :param order: the attributes, and whether they descend.
     :raises InvalidValueError: if a cursor cannot hold one of them.
     """
     found = {
-        "order": [[part.path, part.descends] for part in order],
-        "values": [_packed(part.path, value) for part, value in zip(order, values, strict=True)],
+        "order": [list(part) for part in order],
+        "values": [_packed(path, value) for (path, _), value in zip(order, values, strict=True)],
     }
     return urlsafe_b64encode(json.dumps(found, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
-def decode_cursor(order: Sequence[OrderPart], cursor: Any) -> list[Any]:
+def decode_cursor(order: Sequence[tuple[str, bool]], cursor: Any) -> list[Any]:
     """Return the values behind which rows are wanted.
 
     :raises InvalidValueError: if the cursor is none, or is that of another order.
@@ -110,7 +112,7 @@ def decode_cursor(order: Sequence[OrderPart], cursor: Any) -> list[Any]:
             f"after={shorten(cursor)} is not a cursor; give the .cursor of a list that find() returned",
             code="INVALID_CURSOR",
         ) from error
-    if known != [(part.path, part.descends) for part in order]:
+    if known != list(order):
         shown = ", ".join(f"{path} {'DESC' if descends else 'ASC'}" for path, descends in known)
         raise InvalidValueError(f"the cursor is that of another order, by {shown}", code="INVALID_CURSOR")
     return values

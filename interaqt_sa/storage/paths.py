@@ -14,6 +14,7 @@ from ..schema.predicates.match import compile_match
 from ..schema.record_lookup import record_name
 from ..schema.value_checks import checked_operand
 from .attributes import key_attributes, relationship_of, unknown_attribute
+from .query_parameters import Parameter, Parameters
 
 
 class Paths:
@@ -21,11 +22,20 @@ class Paths:
 
     :param entity: a mapped class or an alias of one.
     :param outer: the paths of the statement around this one, if it is a subquery.
+    :param parameters: of the query, if its operands are parameters.
     """
 
-    def __init__(self, mapper: Mapper[Any], entity: Any, dialect: Dialect, outer: Paths | None = None) -> None:
+    def __init__(
+        self,
+        mapper: Mapper[Any],
+        entity: Any,
+        dialect: Dialect,
+        outer: Paths | None = None,
+        parameters: Parameters | None = None,
+    ) -> None:
         self._dialect = dialect
         self._outer = outer
+        self._parameters = parameters
         self._entities: dict[str, tuple[Mapper[Any], Any]] = {"": (mapper, entity)}
         self._joins: list[Any] = []
 
@@ -37,7 +47,7 @@ class Paths:
         prefix, _, name = path.rpartition(".")
         if (key := self._foreign_key(prefix, name)) is not None:
             return key
-        mapper, entity = self._entity(prefix)
+        mapper, entity = self.entity(prefix)
         if name in mapper.relationships:
             raise DefinitionFault(
                 f"{record_name(mapper)}.{name} is a relationship; compare {path}.{key_attributes(mapper)[0]}, "
@@ -53,10 +63,10 @@ class Paths:
     def exist(self, path: str, expression: MatchExp) -> ColumnElement[bool]:
         """Return whether along ``path`` there is a record that fulfils ``expression``."""
         prefix, _, name = path.rpartition(".")
-        mapper, entity = self._entity(prefix)
+        mapper, entity = self.entity(prefix)
         relationship = relationship_of(mapper, name)
         related = aliased(relationship.mapper)
-        inner = Paths(relationship.mapper, related, self._dialect, self)
+        inner = Paths(relationship.mapper, related, self._dialect, self, self._parameters)
         criterion = compile_match(expression, inner.resolve, inner.exist, inner.operand)
         found = inner.join(select(literal(1)).select_from(related))
         # references to attributes of the record that is looked for may stand in any depth
@@ -73,9 +83,12 @@ class Paths:
         """
         if isinstance(value, Reference):
             return self._referred(path, column, value)
-        if operator == "between" and any(isinstance(bound, Reference) for bound in value):
+        if operator == "between" and any(isinstance(bound, (Reference, Parameter)) for bound in value):
             return tuple(self.operand(path, column, ">", bound) for bound in value)
         record = record_name(self._entities[""][0])
+        if isinstance(value, Parameter):
+            assert self._parameters is not None
+            return self._parameters.operand(column, operator, value, record, path)
         return checked_operand(column, operator, value, self._dialect, record=record, name=path)
 
     def _referred(self, path: str, column: ColumnElement[Any], reference: Reference) -> ColumnElement[Any]:
@@ -101,10 +114,14 @@ class Paths:
             statement = statement.outerjoin(join)
         return statement
 
-    def _entity(self, path: str) -> tuple[Mapper[Any], Any]:
+    def entity(self, path: str) -> tuple[Mapper[Any], Any]:
+        """Return the record to which ``path`` leads, and its entity in the statement.
+
+        :raises DefinitionFault: if there is none, or it is an x:n path.
+        """
         if path not in self._entities:
             prefix, _, name = path.rpartition(".")
-            mapper, entity = self._entity(prefix)
+            mapper, entity = self.entity(prefix)
             relationship = relationship_of(mapper, name)
             if relationship.uselist:
                 raise DefinitionFault(
@@ -123,7 +140,7 @@ class Paths:
         if not path or path in self._entities:
             return None
         prefix, _, last = path.rpartition(".")
-        mapper, entity = self._entity(prefix)
+        mapper, entity = self.entity(prefix)
         if last not in mapper.relationships:
             return None
         pairs = foreign_key_pairs(mapper.relationships[last])

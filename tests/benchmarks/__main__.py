@@ -21,16 +21,21 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from interaqt_sa.dialects.sqlite_transactions import SQLiteTransactions
+from tests.benchmarks import reads
 from tests.benchmarks.compare import FULL, QUICK, VARIANTS, Comparison, Figure, Size
 from tests.support.databases import ProcessDatabase
 from tests.support.servers import Server, find_server
 from tests.support.urls import libpq, sqlite_file, with_driver
 
 
+def _database(url: str | None) -> ProcessDatabase:
+    return ProcessDatabase(find_server() if url is None else Server(libpq(url), "", "--url"))
+
+
 @asynccontextmanager
 async def postgres(url: str | None) -> AsyncIterator[dict[str, AsyncEngine]]:
     """Give each variant a schema of a database that is dropped at the end."""
-    database = ProcessDatabase(find_server() if url is None else Server(libpq(url), "", "--url"))
+    database = _database(url)
     engines = {}
     try:
         for name in VARIANTS:
@@ -78,6 +83,17 @@ async def compare(title: str, engines: dict[str, AsyncEngine], size: Size) -> li
     return faults
 
 
+async def compare_reads(server: ProcessDatabase | Path, size: Size) -> None:
+    """Measure and print nested reads by ``storage.find`` beside the driver's own two statements."""
+    _say("\nnested reads of 100 orders: time of the driver's own two statements, and storage.find in units of it")
+    is_file = isinstance(server, Path)
+    readers = reads.sqlite_readers(server, size) if is_file else reads.postgres_readers(server, size)
+    async with readers as found:
+        for figure in await reads.measure_reads(found, size):
+            cells = ["{:.2f} ({:.2f})".format(*figure.ratios("find"))]
+            _print_row(figure.load, f"{median(figure.seconds['driver']) * 1e6:,.0f} µs", cells)
+
+
 def _print_figure(figure: Figure) -> None:
     (base, *_) = figure.seconds.values()
     ratios = ["{:.2f} ({:.2f})".format(*figure.ratios(name)) if name in figure.seconds else "" for name in VARIANTS]
@@ -108,9 +124,16 @@ async def main() -> int:
     if backend in (None, "postgresql"):
         async with postgres(given.url) as engines:
             faults += await compare("PostgreSQL, asyncpg", engines, size)
+        database = _database(given.url)
+        try:
+            await compare_reads(database, size)
+        finally:
+            database.close()
     if backend in (None, "sqlite"):
         async with sqlite() as engines:
             faults += await compare("SQLite, aiosqlite", engines, size)
+        with tempfile.TemporaryDirectory() as directory:
+            await compare_reads(Path(directory), size)
     _say("\nall stored values are right" if not faults else "\nwrong values:\n" + "\n".join(faults))
     return 1 if faults else 0
 

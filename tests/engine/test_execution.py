@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 import interaqt_sa as iq
-from interaqt_sa.engine.database import cursor_execution as execution
+from interaqt_sa.session import cursor_execution as execution
 from tests.engine.conftest import MakeSystem
 from tests.engine.schedules import assert_true, engine_of
 from tests.support.engines import AsyncEngineFactory, EngineFactory

@@ -14,11 +14,11 @@ from ...dialects import Lock
 from ...dialects.execution_options import STATEMENT_OPTION
 from ...errors import UnmanagedWriteError
 from ...session.all_or_nothing import WriteUnit
+from ...session.cursor_execution import shared_options
 from ..computations.agenda import run_agenda
 from ..computations.engine_row_writes import update_rows
 from ..computations.event_delivery import start_propagation
 from ..computations.initial_states import initial_value
-from ..database.cursor_execution import shared_options
 from ..database.host_key_locks import lock_rekeyed
 from ..database.loaded_objects import Memory
 from ..database.pending_deltas import Touched

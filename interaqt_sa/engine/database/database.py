@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Executable
 from sqlalchemy.orm import Session
 
 from ...dialects.execution_options import ENGINE_OPTIONS
+from ...session import cursor_execution as execution
 from ..plan import Source
 from ..sql.statement_cache import Statements
-from . import cursor_execution as execution
 from .loaded_objects import Memory
 from .session_connection import connection_of, require_latest_rows
 
@@ -41,7 +41,7 @@ class Database:
         cached = None if self.is_observed(connection) else self.statements.text_of(statement, connection.dialect)
         if cached is None:
             return execution.run_statement(connection, statement, parameters, self.options)
-        return execution.run_cached(connection, cached, parameters)
+        return [tuple(row) for row in execution.run_cached(connection, cached, parameters)]
 
     def is_observed(self, connection: Connection) -> bool:
         """Whether a listener receives the statements of ``connection``."""

@@ -29,10 +29,10 @@ from sqlalchemy.orm import Mapper
 from ...dialects import DatabaseDialect, Lock
 from ...dialects.base import is_row
 from ...schema.record_lookup import stored_attributes
+from ...session.compiled_statement import CachedText
 from ..plan import Edge, Hop, Plan, Source
 from ..plan.column_replacement import labelled
 from ..plan.plan_graph import edges_locked_ahead
-from .compiled_statement import CachedText
 
 T = TypeVar("T")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from operator import ge, gt, le, lt
 from typing import Any, TypeAlias, cast
 
@@ -43,6 +44,19 @@ ResolveExist: TypeAlias = Callable[[str, MatchExp], ColumnElement[bool]]
 #: Returns the operand of a comparison, given as key, column, operator and operand, converted for the column.
 OperandOf: TypeAlias = Callable[[str, ColumnElement[Any], str, Any], Any]
 
+
+@dataclass(frozen=True, slots=True)
+class ValueList:
+    """The operand of ``in`` and ``not in`` as a parameter.
+
+    :ivar contains: whether the column equals one of the values; the text does not depend on their number.
+    :ivar has_null: whether NULL is one of them.
+    """
+
+    contains: ColumnElement[bool]
+    has_null: bool
+
+
 _SEVERAL = (list, tuple, set, frozenset)
 #: Types whose values are not collections; a TypeDecorator or UserDefinedType may hold anything.
 _SCALAR = (Boolean, Date, DateTime, Integer, Numeric, String, Time, Uuid)
@@ -67,6 +81,10 @@ def apply_operator(column: ColumnElement[Any], op: str, operand: Any) -> ColumnE
             return column.is_(None)
         case "is not null" | "not" | "!=" if operand is None:
             return column.is_not(None)
+        case "in" if isinstance(operand, ValueList):
+            return or_(column.is_(None), operand.contains) if operand.has_null else operand.contains
+        case "not in" if isinstance(operand, ValueList):
+            return and_(column.is_not(None), ~operand.contains) if operand.has_null else ~operand.contains
         case "=" | "!=" | "in" | "not in":
             return _apply_equality(column, op, operand)
         case "like":
@@ -230,7 +248,10 @@ def _adapted(expression: ColumnElement[bool], entity: Any) -> ColumnElement[bool
 def _contains(column: ColumnElement[Any], element: Any) -> ColumnElement[bool]:
     kind: Any = column.type
     if isinstance(kind, ARRAY):
-        return literal(element, cast("Any", kind).item_type) == column.any_()
+        item = element if _is_column(element) else literal(element, cast("Any", kind).item_type)
+        return cast("ColumnElement[bool]", item == column.any_())
     if not isinstance(kind, JSON):
         raise DefinitionFault(f"'contains' needs a collection; {column} is {kind!r}")
-    return json_contains(column, bindparam(None, element, type_=JSON(), unique=True))
+    return json_contains(
+        column, element if _is_column(element) else bindparam(None, element, type_=JSON(), unique=True)
+    )

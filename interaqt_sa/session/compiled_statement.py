@@ -11,6 +11,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
 Row = tuple[Any, ...]
+#: a row as the driver has it, which can be indexed and sliced
+DriverRow = Sequence[Any]
 #: converts one value, between Python and the driver
 Convert = Callable[[Any], Any]
 
@@ -64,8 +66,8 @@ class CachedText:
             return self._sequence([values[name] for name in self._names])
         return {self._escaped.get(name, name): value for name, value in values.items()} if self._escaped else values
 
-    def fetch(self, cursor: Any, dialect: Dialect) -> list[Row]:
-        """Return the rows of ``cursor``, converted by SQLAlchemy's types."""
+    def fetch(self, cursor: Any, dialect: Dialect) -> Sequence[DriverRow]:
+        """Return the rows of ``cursor``, with values converted by SQLAlchemy's types."""
         if self._columns is None:
             # the driver's types of the columns are known from its first result
             found = zip(self._types, cursor.description, strict=True)
@@ -73,11 +75,9 @@ class CachedText:
             self._columns = [(i, convert) for i, convert in enumerate(converts) if convert is not None]
         rows: list[Any] = cursor.fetchall()
         if not self._columns:
-            return [tuple(row) for row in rows]
-        converted = []
-        for row in rows:
-            values = list(row)
-            for i, convert in self._columns:
+            return rows
+        converted = list(map(list, rows))
+        for i, convert in self._columns:
+            for values in converted:
                 values[i] = convert(values[i])
-            converted.append(tuple(values))
         return converted

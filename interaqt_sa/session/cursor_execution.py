@@ -14,26 +14,26 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable
 
-from ...dialects.execution_options import STATEMENT_OPTION
-from ..sql.compiled_statement import CachedText, Row
+from ..dialects.execution_options import STATEMENT_OPTION
+from .compiled_statement import CachedText, DriverRow
 
 
 def is_observed(connection: Connection, options: Mapping[str, Any]) -> bool:
     """Whether SQLAlchemy must run the engine's statements: on an observed connection, or if their text changes."""
     heard: Any = connection.dispatch
     return bool(
-        connection._echo
-        or any(map(_is_of_others, heard.before_cursor_execute))
-        or any(map(_is_of_others, heard.after_cursor_execute))
+        connection._echo  # pyright: ignore[reportPrivateUsage]
+        or any(map(is_of_others, heard.before_cursor_execute))
+        or any(map(is_of_others, heard.after_cursor_execute))
         or heard.after_execute
-        or any(map(_is_of_others, heard.before_execute))
+        or any(map(is_of_others, heard.before_execute))
         or "schema_translate_map" in connection.get_execution_options()
         or "schema_translate_map" in options
         or _changes_execution(connection.dialect)
     )
 
 
-def _is_of_others(listener: Any) -> bool:
+def is_of_others(listener: Any) -> bool:
     """Whether a listener does not belong to the engine, whose own listeners are methods without a wrapper."""
     return not type(getattr(listener, "__self__", None)).__module__.startswith("interaqt_sa.")
 
@@ -42,7 +42,7 @@ def _changes_execution(dialect: Any) -> bool:
     return bool(dialect._has_events and (dialect.dispatch.do_execute or dialect.dispatch.do_execute_no_params))
 
 
-def run_cached(connection: Connection, cached: CachedText, given: Mapping[str, Any]) -> list[Row]:
+def run_cached(connection: Connection, cached: CachedText, given: Mapping[str, Any]) -> Sequence[DriverRow]:
     """Run a cached statement in the transaction of ``connection``.
 
     :raises StatementError: as :meth:`sqlalchemy.Connection.execute` does.
@@ -60,7 +60,9 @@ def run_cached(connection: Connection, cached: CachedText, given: Mapping[str, A
         rows = cached.fetch(cursor, dialect)
         cursor.close()
     except BaseException as error:
-        connection._handle_dbapi_exception(error, cached.text, parameters, cursor, context)
+        connection._handle_dbapi_exception(  # pyright: ignore[reportPrivateUsage]
+            error, cached.text, parameters, cursor, context
+        )
         raise
     return rows
 
