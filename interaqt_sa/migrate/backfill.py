@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import Connection, MetaData, Table, func, literal, select, text
+from sqlalchemy import Connection, MetaData, Table, func, literal, select, text, tuple_
 
 from ..dialects.database_errors import is_retryable_transaction_error
 from .backfill_passes import Work, ensure_dictionary_row, is_dictionary, works
@@ -221,14 +221,17 @@ def backfill(transactions: Transactions, state: Table, work: Work, pace: Pace) -
 
     def start(connection: Connection) -> Progress:
         ensure_dictionary_row(connection, work.table)
-        return Progress(work.title, _size(connection, work.table))
+        after = reached(connection)
+        return Progress(work.title, _size(connection, work.table), _size(connection, work.table, after) if after else 0)
+
+    def reached(connection: Connection) -> Key | None:
+        cursors = {row.cursor for row in read_state(connection, state, names).values()}
+        return codec.load(cursors.pop()) if len(cursors) == 1 else None
 
     def step(connection: Connection) -> Key | None:
         # an UPDATE because it is the one way to lock a row that all databases share
         connection.execute(state.update().where(state.c.name.in_(names)).values(phase=RUNNING))
-        cursors = {row.cursor for row in read_state(connection, state, names).values()}
-        after = codec.load(cursors.pop()) if len(cursors) == 1 else None
-        found = work.step(connection, after or last, pace.batch)
+        found = work.step(connection, reached(connection) or last, pace.batch)
         if found is None:
             advance(connection, state, names, DONE, None)
         else:
@@ -250,8 +253,13 @@ def backfill(transactions: Transactions, state: Table, work: Work, pace: Pace) -
     progress.end()
 
 
-def _size(connection: Connection, table: Table) -> int:
-    """Return about how many rows there are; a table of millions is not counted for the sake of a percentage."""
+def _size(connection: Connection, table: Table, up_to: Key | None = None) -> int:
+    """Return about how many rows there are; a table of millions is not counted for the sake of a percentage.
+
+    :param up_to: count the rows up to this key.
+    """
+    if up_to is not None:
+        return connection.scalar(select(func.count()).where(tuple_(*table.primary_key.columns) <= tuple_(*up_to))) or 0
     if connection.dialect.name == "postgresql":
         name = connection.dialect.identifier_preparer.format_table(table)
         found = connection.scalar(text("SELECT reltuples FROM pg_class WHERE oid = to_regclass(:name)"), {"name": name})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,8 +17,11 @@ from .exclusive_runs import migration_lock
 
 log = logging.getLogger("alembic.interaqt_sa")
 
-#: so long a statement waits for a lock, while all others wait behind it
-LOCK_TIMEOUT = "200ms"
+#: so many milliseconds a transaction waits for locks, while all others wait behind it
+LOCK_TIMEOUT = 200
+#: so many at least for each of its statements, also when those before it took long
+_LEAST = 20
+_LOCKING = re.compile(r"\s*(ALTER|LOCK|DROP|TRUNCATE|CREATE\s+(UNIQUE\s+)?INDEX)\b", re.IGNORECASE)
 #: so many seconds a revision is repeated
 _PATIENCE = 600.0
 
@@ -28,9 +32,9 @@ def run_migrations(connection: Connection) -> None:
     In an ``env.py``, after ``context.configure(connection=connection, …)``, in place of ``context.run_migrations()``
     with its transaction and :func:`.migration_lock`.
 
-    What alters a table has to wait until nobody uses it, and whoever comes meanwhile waits behind it. On PostgreSQL it
-    waits for a moment only; then the revision is rolled back, and begun again after a pause. A ``lock_timeout`` that
-    role, database or connection set is respected.
+    What alters a table has to wait until no other transaction uses it, and those that come meanwhile wait behind it. On
+    PostgreSQL a revision waits for a moment only, for all its tables together; then it is rolled back, and begun again
+    after a pause. A ``lock_timeout`` that role, database or connection set is respected.
 
     :param connection: the connection that ``context.configure`` was given.
     :raises UnfilledValuesError: see :func:`.migration_lock`.
@@ -69,28 +73,48 @@ def _run_patiently(connection: Connection) -> None:
 
 @contextmanager
 def _short_waits(connection: Connection) -> Generator[None]:
-    """Let statements wait for locks no longer than :data:`LOCK_TIMEOUT`, unless another time was set."""
+    """Let a transaction wait for locks no longer than :data:`LOCK_TIMEOUT`, unless another time was set."""
     if _execute(connection, "SHOW lock_timeout") != "0":
         yield
         return
+    first: float | None = None  # when the running transaction asked for its first lock
 
-    def unlimited(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+    def before(conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        nonlocal first
         if "CONCURRENTLY" in statement:
             # it waits for transactions, with nobody behind it
             cursor.execute("SET lock_timeout = 0")
+        elif _LOCKING.match(statement) and conn.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            now = time.monotonic()
+            if first is None:
+                first = now
+            else:
+                # the tables before this one are locked already
+                left = LOCK_TIMEOUT - round((now - first) * 1000)
+                cursor.execute(f"SET LOCAL lock_timeout = {max(left, _LEAST)}")
 
-    def limited(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+    def after(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         if "CONCURRENTLY" in statement:
-            cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+            cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT}")
 
-    _execute(connection, f"SET lock_timeout = '{LOCK_TIMEOUT}'")
-    event.listen(connection, "before_cursor_execute", unlimited)
-    event.listen(connection, "after_cursor_execute", limited)
+    def ended(conn: Connection) -> None:
+        nonlocal first
+        first = None
+
+    _execute(connection, f"SET lock_timeout = {LOCK_TIMEOUT}")
+    listeners = (
+        ("before_cursor_execute", before),
+        ("after_cursor_execute", after),
+        ("commit", ended),
+        ("rollback", ended),
+    )
+    for name, listener in listeners:
+        event.listen(connection, name, listener)
     try:
         yield
     finally:
-        event.remove(connection, "before_cursor_execute", unlimited)
-        event.remove(connection, "after_cursor_execute", limited)
+        for name, listener in listeners:
+            event.remove(connection, name, listener)
         if not connection.invalidated and not connection.closed:
             connection.rollback()
             _execute(connection, "SET lock_timeout = 0")

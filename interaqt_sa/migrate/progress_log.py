@@ -20,12 +20,13 @@ class Progress:
     """What is said about one pass over the rows of a table.
 
     :param total: about how many rows there are.
+    :param done: how many of them an interrupted run has filled.
     """
 
-    def __init__(self, title: str, total: int) -> None:
+    def __init__(self, title: str, total: int, done: int = 0) -> None:
         self._title = title
         self._total = total
-        self._rows = 0
+        self._done = self._rows = done
         self._start = time.monotonic()
         self._told = float("-inf")
 
@@ -38,7 +39,7 @@ class Progress:
             return
         self._told = now
         key = ", ".join(f"{column.name}={part}" for column, part in zip(columns, last, strict=True))
-        rate = self._rows / max(now - self._start, 1e-3)
+        rate = (self._rows - self._done) / max(now - self._start, 1e-3)
         left = timedelta(seconds=round(max(self._total - self._rows, 0) / rate))
         log.info(
             "Back-fill of %s: %s of about %s rows (%s %%), %s rows/s, %s left, up to %s",

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
-import time
 from functools import partial
 from typing import Any
 
@@ -21,7 +16,7 @@ import interaqt_sa as iq
 from tests.migrate.environment import Environment
 
 
-def shop(*, computed: bool, more: bool = False) -> Any:
+def shop(*, computed: bool) -> Any:
     class Base(DeclarativeBase):
         pass
 
@@ -42,8 +37,6 @@ def shop(*, computed: bool, more: bool = False) -> Any:
         if computed:
             spent: Mapped[int] = iq.computed(iq.Summation("items", "total"))
             count: Mapped[int] = iq.computed(iq.Count("items"))
-        if more:
-            note: Mapped[str | None]
 
     Base.kept = [Item, Host]  # type: ignore[attr-defined]  # a registry holds its classes weakly
     Base.host, Base.item = Host, Item  # type: ignore[attr-defined]
@@ -73,32 +66,6 @@ def test_a_row_that_is_held_only_delays_its_batch(postgres_environment: Environm
     timer.join()
     held.close()
     assert iq.System(environment.engine, base=base, configure_sqlite=False).check()
-
-
-def test_a_reader_does_not_make_the_whole_application_wait(postgres_environment: Environment) -> None:
-    """An open transaction that has read the table keeps DDL waiting, and DDL would keep everybody else waiting."""
-    environment = postgres_environment
-    environment.migrate(shop(computed=False))
-    fill(environment)
-    environment.use(shop(computed=False, more=True))
-    environment.revision()
-    reader = environment.engine.connect()
-    reader.exec_driver_sql("SELECT * FROM host").all()
-    upgrade = threading.Thread(target=environment.upgrade)
-    upgrade.start()
-    slowest = 0.0
-    until = time.monotonic() + 2.5
-    while time.monotonic() < until:
-        start = time.monotonic()
-        environment.run("UPDATE host SET name = 'x' WHERE id = 1")
-        slowest = max(slowest, time.monotonic() - start)
-        time.sleep(0.01)
-    reader.rollback()
-    upgrade.join(30)
-    reader.close()
-    assert not upgrade.is_alive()
-    assert slowest < 1.5  # 200 ms, and what a busy machine adds
-    environment.check()
 
 
 def test_writers_of_the_new_version_write_throughout(postgres_environment: Environment) -> None:
@@ -143,94 +110,6 @@ def test_writers_of_the_new_version_write_throughout(postgres_environment: Envir
     assert not errors, errors
     assert written[0]
     assert iq.System(environment.engine, base=base, configure_sqlite=False).check()
-
-
-@pytest.mark.parametrize("after", [0.3, 0.8])
-def test_kill_and_go_on(postgres_environment: Environment, after: float) -> None:
-    """`kill -9` anywhere in a back-fill; the next upgrade goes on, and is complete."""
-    environment = postgres_environment
-    environment.migrate(shop(computed=False))
-    fill(environment, 60, 300)
-    base = shop(computed=True)
-    environment.use(base)
-    environment.revision()
-    environment.upgrade("+1")
-    settings = environment.settings() | {"models": "__main__:models"}
-    program = textwrap.dedent(f"""
-        from argparse import Namespace
-        from alembic import command
-        from alembic.config import Config
-        from tests.migrate.test_beside_writers import shop
-
-        models = shop(computed=True)
-        config = Config(cmd_opts=Namespace(x=["batch=2", "pause=0.02"]))
-        for name, value in {settings!r}.items():
-            config.set_main_option(name, value)
-        print("begin", flush=True)
-        command.upgrade(config, "head")
-    """)
-    running = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    assert running.stdout is not None
-    running.stdout.readline()
-    time.sleep(after)
-    running.send_signal(signal.SIGKILL)
-    running.wait(10)
-    running.stdout.close()
-
-    environment.upgrade("head", "batch=50")
-
-    assert iq.System(environment.engine, base=base, configure_sqlite=False).check()
-    environment.check()
-
-
-def test_two_versions_at_work(postgres_environment: Environment) -> None:
-    """Columns, new version, end of the old version, values: nothing drifts, and nothing fails."""
-    environment = postgres_environment
-    environment.migrate(shop(computed=False))
-    fill(environment, 20, 200)
-    old, new = shop(computed=False), shop(computed=True)
-    environment.use(new)
-    environment.revision()
-    engines = [create_engine(environment.engine.url, poolclass=NullPool) for _ in range(2)]
-    versions = {"old": sessionmaker(engines[0]), "new": sessionmaker(engines[1])}
-    iq.System(versions["new"], base=new)
-    ended = {"old": threading.Event(), "new": threading.Event()}
-    errors: list[Exception] = []
-    written = {"old": 0, "new": 0}
-
-    def write(version: str, base: Any, seed: int) -> None:
-        def once(session: Session, n: int) -> None:
-            session.get_one(base.item, 1 + (n * seed) % 190).qty += 1
-            session.add(base.item(id=100_000 * seed + n, host_id=1 + n % 20, price=n, qty=seed))
-
-        n = 0
-        try:
-            while not ended[version].is_set():
-                n += 1
-                iq.run_with_transaction_retry(versions[version], partial(once, n=n), max_attempts=50)
-                written[version] += 1
-        except Exception as error:  # noqa: BLE001  told by the test
-            errors.append(error)
-
-    writers = [threading.Thread(target=write, args=("old", old, 3))]
-    writers[0].start()
-    try:
-        time.sleep(0.3)
-        environment.upgrade("+1")
-        writers.append(threading.Thread(target=write, args=("new", new, 7)))
-        writers[1].start()
-        time.sleep(0.7)
-        ended["old"].set()
-        writers[0].join(30)
-        environment.upgrade("head", "verify", "batch=10", "pause=0.01")
-    finally:
-        for event in ended.values():
-            event.set()
-        for writer in writers:
-            writer.join(30)
-    assert not errors, errors
-    assert min(written.values()) > 0
-    assert iq.System(environment.engine, base=new, configure_sqlite=False).check()
 
 
 def test_values_that_are_not_true_stop_a_contract(environment: Environment) -> None:

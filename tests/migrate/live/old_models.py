@@ -42,4 +42,5 @@ class Item(Base):
     host_id: Mapped[int] = mapped_column(ForeignKey("host.id"), index=True)
     price: Mapped[int]
     qty: Mapped[int]
+    tag: Mapped[str | None]
     total: Mapped[int] = iq.computed(lambda item: item.price * item.qty)

@@ -88,6 +88,7 @@ class Writer:
             "host_id": self._host(),
             "price": self.random.randint(1, 99),
             "qty": self.random.randint(0, 4),
+            "tag": "new",
         }
 
     def _new_id(self) -> int:
