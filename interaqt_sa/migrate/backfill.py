@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 #: a batch that meets other writers is repeated for so many seconds
 _PATIENCE = 300.0
+#: so many seconds a batch may hold the locks of its rows, unless it takes so few
+_LOCKED = 0.1
+_FEW = 100
 #: so long a batch waits for a row, while others may wait for the rows that it has locked
 _LOCK_TIMEOUT = "100ms"
 
@@ -88,6 +91,23 @@ class Pace:
         if pace.batch < 1 or pace.pause < 0:
             raise CommandError("-x batch= takes 1 or more rows, -x pause= seconds")
         return pace
+
+
+class BatchSize:
+    """How many rows the next batch takes: so many that it does not hold their locks for long.
+
+    :param most: as many at most.
+    :param least: as many also if they take long; the first batch takes these.
+    """
+
+    def __init__(self, most: int, least: int) -> None:
+        self._most = most
+        self.rows = self._least = min(most, least)
+
+    def adapt(self, seconds: float) -> None:
+        """Take more or fewer rows after a batch that took ``seconds``."""
+        wanted = self.rows * _LOCKED / max(seconds, 1e-3)
+        self.rows = int(min(max(wanted, self._least), self.rows * 2, self._most))
 
 
 def run_backfill(context: MigrationContext, connection: Connection, operation: Backfill) -> None:
@@ -231,15 +251,20 @@ def backfill(transactions: Transactions, state: Table, work: Work, pace: Pace) -
     def step(connection: Connection) -> Key | None:
         # an UPDATE because it is the one way to lock a row that all databases share
         connection.execute(state.update().where(state.c.name.in_(names)).values(phase=RUNNING))
-        found = work.step(connection, reached(connection) or last, pace.batch)
+        begin = time.monotonic()
+        found = work.step(connection, reached(connection) or last, size.rows)
+        size.adapt(time.monotonic() - begin)
         if found is None:
             advance(connection, state, names, DONE, None)
         else:
             advance(connection, state, names, RUNNING, codec.dump(found))
         return found
 
+    # locks of the caller's transaction are held to its end, whatever a batch takes
+    size = BatchSize(pace.batch, least=_FEW if transactions.are_own else pace.batch)
     progress = transactions.run(start)
     while True:
+        rows = size.rows
         try:
             last = transactions.run(step)
         except Exception as error:
@@ -247,7 +272,7 @@ def backfill(transactions: Transactions, state: Table, work: Work, pace: Pace) -
             raise
         if last is None:
             break
-        progress.batch(pace.batch, codec.columns, last)
+        progress.batch(rows, codec.columns, last)
         if pace.pause:
             time.sleep(pace.pause)
     progress.end()

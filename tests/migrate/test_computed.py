@@ -229,6 +229,23 @@ def test_a_transaction_of_the_caller_is_not_committed(environment: Environment) 
             environment.run('SELECT item_count FROM "order"')
 
 
+@pytest.mark.parametrize(("seconds", "cursors"), [(0.01, [100, 300, 350, 0]), (0.5, [100, 200, 300, 350, 0])])
+def test_a_batch_does_not_hold_its_locks_for_long(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, seconds: float, cursors: list[int]
+) -> None:
+    """It takes a hundred rows, then as many as take a tenth of a second, up to those asked for."""
+    environment.migrate(shop())
+    many_orders(environment, 350)
+    environment.use(shop(counts=True))
+    environment.revision()
+    clock = SimpleNamespace(monotonic=itertools.count(0.0, seconds).__next__, sleep=None)
+    monkeypatch.setattr("interaqt_sa.migrate.backfill.time", clock)
+    seen = crash_at(monkeypatch, 0)
+    environment.upgrade()
+    assert seen == cursors
+    environment.check()
+
+
 def test_progress_is_reported(
     environment: Environment, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

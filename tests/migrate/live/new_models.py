@@ -8,6 +8,7 @@ from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 import interaqt_sa as iq
+from tests.migrate.live.functions import total
 
 
 class Base(DeclarativeBase):
@@ -48,4 +49,4 @@ class Item(Base):
     price: Mapped[int]
     qty: Mapped[int]
     tag: Mapped[str]
-    total: Mapped[int] = iq.computed(lambda item: item.price * item.qty)
+    total: Mapped[int] = iq.computed(total)

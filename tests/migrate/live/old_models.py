@@ -6,6 +6,7 @@ from sqlalchemy import ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 import interaqt_sa as iq
+from tests.migrate.live.functions import total
 
 
 class Base(DeclarativeBase):
@@ -43,4 +44,4 @@ class Item(Base):
     price: Mapped[int]
     qty: Mapped[int]
     tag: Mapped[str | None]
-    total: Mapped[int] = iq.computed(lambda item: item.price * item.qty)
+    total: Mapped[int] = iq.computed(total)
