@@ -1,4 +1,4 @@
-"""The Alembic plugin: what autogenerate and migrations need to know about computed values and definitions.
+"""The Alembic plugin: autogenerate and migrations for computed values and definitions.
 
 In ``env.py``::
 
@@ -7,15 +7,15 @@ In ``env.py``::
     context.configure(connection=connection, **configure(target_metadata=Base.metadata))
     run_migrations(connection)
 
-Autogenerate then also sees
+Autogenerate then also detects
 
-* sequences that tables take their ids from, and ids that have to move into new ones;
+* sequences for the ids of tables, and existing ids that the sequences have to be advanced past;
 * changed predicates of partial indexes, and server defaults of computed columns;
-* values that are not computed yet, or were computed by an older declaration, and rows of Transforms likewise.
+* values that are not computed yet, or were computed by an older declaration; the same for rows of Transforms.
 
-Unique constraints over existing rows are preceded by a look for duplicates. Back-fills, and what has to wait for them,
-get a revision of their own, because they commit batch by batch. The operations (``op.interaqt_…``) are there as soon as
-the package is installed, so that revisions run in any environment.
+Unique constraints on existing rows are preceded by a check for duplicates. Back-fills, and operations that have to wait
+for them, get a revision of their own, because they commit batch by batch. The operations (``op.interaqt_…``) are
+available as soon as the package is installed, so that revisions run in any environment.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HOMES = {"configure": "env_configuration", "migration_lock": "exclusive_runs", 
 
 
 def __getattr__(name: str) -> Any:
-    # Alembic imports this package on its way to the plugin, when it is not itself importable yet
+    # while Alembic loads the plugin it imports this package, but is not importable itself yet
     if name in _HOMES:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

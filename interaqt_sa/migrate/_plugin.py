@@ -1,7 +1,6 @@
-"""What Alembic loads through the entry point group ``alembic.plugins``."""
+"""The module that Alembic loads through the entry point group ``alembic.plugins``."""
 
-# Alembic imports this module in the middle of its own import: nothing of it, and nothing that needs it, can be imported
-# at the top.
+# Alembic imports this module during its own import: nothing that needs Alembic can be imported at the top.
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def setup(plugin: Plugin) -> None:
-    """Register operations, their implementations and renderers; give ``plugin`` the comparators."""
+    """Register operations, their implementations and renderers; add the comparators to ``plugin``."""
     for name in ("operations", "implementations", "renderers", "concurrent_indexes", "legacy_table_move"):
         import_module(f".{name}", __package__)
     from alembic.runtime.plugins import Plugin

@@ -1,4 +1,4 @@
-"""Databases that ``create_all`` made: after ``alembic stamp`` values that are true count as filled."""
+"""Databases created by ``create_all``: after ``alembic stamp``, correct values count as filled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger("alembic.interaqt_sa")
 
 
 def adopt_true_values(connection: Connection, targets: Sequence[MetaData]) -> None:
-    """Note as filled what is as its declaration computes it, checked row by row; what is not stays to fill."""
+    """Record values that match their declarations, checked row by row, as filled; others are left to be filled."""
     state = state_table(targets[0])
     state.create(connection, checkfirst=True)
     rows = read_state(connection, state)
@@ -27,7 +27,7 @@ def adopt_true_values(connection: Connection, targets: Sequence[MetaData]) -> No
             if report.ok:
                 write_state(connection, state, {name: one.fingerprints[name]}, DONE)
             else:
-                log.warning("%s is not what is declared: autogenerate will write its back-fill. %r", name, report)
+                log.warning("%s differs from its declaration: autogenerate will write its back-fill. %r", name, report)
 
 
 def _reports(

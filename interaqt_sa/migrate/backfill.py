@@ -1,4 +1,4 @@
-"""Compute values for rows that exist: in batches, resumable, beside other writers."""
+"""Compute values for existing rows: in batches, resumable, while others write."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
     from .operations import Backfill
 
-# a child of Alembic's own logger: shown by every alembic.ini
+# a child of Alembic's own logger: every alembic.ini shows it
 log = logging.getLogger("alembic.interaqt_sa")
 
 T = TypeVar("T")
 
-#: a batch that meets other writers is repeated for so many seconds
+#: seconds for which a batch that conflicts with other writers is repeated
 _PATIENCE = 300.0
 #: so many seconds a batch may hold the locks of its rows, unless it takes so few
 _LOCKED = 0.1
 _FEW = 100
-#: so long a batch waits for a row, while others may wait for the rows that it has locked
+#: how long a batch waits for a row, while others may wait for the rows that it has locked
 _LOCK_TIMEOUT = "100ms"
 
 
@@ -45,15 +45,16 @@ _LOCK_TIMEOUT = "100ms"
 class Transactions:
     """The transactions of a back-fill.
 
-    :ivar begin: gives a context manager: a connection in a transaction that is committed at its end.
-    :ivar are_own: whether they are committed, and hence may be repeated; else there is only that of the caller.
+    :ivar begin: returns a context manager for a connection in a transaction that is committed at the end.
+    :ivar are_own: whether they are committed, and so may be repeated; otherwise ``begin`` returns the caller's
+        transaction.
     """
 
     begin: Callable[[], AbstractContextManager[Connection]]
     are_own: bool
 
     def run(self, body: Callable[[Connection], T]) -> T:
-        """Run ``body`` in a transaction, which is repeated while other writers stand in its way."""
+        """Run ``body`` in a transaction, which is repeated after conflicts with other writers."""
         until = time.monotonic() + _PATIENCE
         pause = 0.02
         while True:
@@ -64,20 +65,20 @@ class Transactions:
                 if not self.are_own or time.monotonic() > until or not is_retryable_transaction_error(error):
                     raise
                 log.debug("Repeated after %s", error)
-            time.sleep(pause * (0.5 + random.random()))  # noqa: S311  nothing depends on it
+            time.sleep(pause * (0.5 + random.random()))  # noqa: S311  not used for security
             pause = min(pause * 1.5, 1.0)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast a back-fill goes: ``-x batch=`` rows in each transaction, ``-x pause=`` seconds after it."""
+    """The speed of a back-fill: ``-x batch=`` rows in each transaction, ``-x pause=`` seconds after it."""
 
     batch: int
     pause: float = 0.0
 
     @classmethod
     def of(cls, environment: EnvironmentContext | None, batch: int = DEFAULT_BATCH) -> Pace:
-        """Return what the command line says, else ``batch``.
+        """Return the pace given on the command line, by default ``batch``.
 
         :raises CommandError: if it is not a number.
         """
@@ -113,9 +114,9 @@ class BatchSize:
 def run_backfill(context: MigrationContext, connection: Connection, operation: Backfill) -> None:
     """Run ``operation`` in the migration ``context``.
 
-    What the revision has done before is committed first, so that every batch can be a transaction of its own and other
-    sessions see the column. In a transaction that belongs to the caller of Alembic nothing can be committed; there the
-    back-fill becomes a part of it.
+    The earlier operations of the revision are committed first, so that every batch can be a transaction of its own and
+    other sessions see the column. In a transaction that belongs to the caller of Alembic nothing can be committed;
+    there, the back-fill is a part of this transaction.
     """
     targets = metadatas(context.opts.get("target_metadata"))
     declared = Declared.all(targets)
@@ -135,9 +136,9 @@ def fill(
     pace: Pace,
     transactions: Callable[[], AbstractContextManager[Transactions]],
 ) -> None:
-    """Fill ``names`` by their current declarations, and what is computed from them.
+    """Fill ``names`` by their current declarations, and the values that are computed from them.
 
-    :param transactions: asked for if there is something to do.
+    :param transactions: called if there is something to do.
     """
     todo: list[Work] = []
     waiting: dict[str, str] = {}
@@ -160,18 +161,18 @@ def fill(
 
 @contextmanager
 def inline(connection: Connection) -> Generator[Transactions]:
-    """Do everything in the transaction that ``connection`` is in."""
+    """Use the current transaction of ``connection`` for all batches."""
     yield Transactions(lambda: nullcontext(connection), are_own=False)
 
 
 @contextmanager
 def in_revision(context: MigrationContext, connection: Connection) -> Generator[Transactions]:
-    """Commit what the revision has done so far, and give transactions on a connection of their own."""
+    """Commit the earlier operations of the revision, and provide transactions on a separate connection."""
     with ExitStack() as stack:
         try:
             stack.enter_context(context.autocommit_block())
         except (AssertionError, AttributeError):
-            # what Alembic says to a transaction that is not its own
+            # raised by Alembic in a transaction that it does not own
             yield stack.enter_context(inline(connection))
         else:
             yield stack.enter_context(apart(connection))
@@ -179,7 +180,7 @@ def in_revision(context: MigrationContext, connection: Connection) -> Generator[
 
 @contextmanager
 def apart(connection: Connection) -> Generator[Transactions]:
-    """Give transactions on one connection beside ``connection``, which is in none."""
+    """Provide transactions on one additional connection; ``connection`` is not in a transaction."""
     options = dict(connection.get_execution_options())
     options.pop("isolation_level", None)
     with connection.engine.connect() as own:
@@ -199,7 +200,7 @@ def _run(transactions: Transactions, state: Table, todo: Sequence[Work], pace: P
     fingerprints = {name: fingerprint for work in todo for name, fingerprint in work.fingerprints.items()}
 
     def begin(connection: Connection) -> set[str]:
-        """Note what is going to be filled; return what an interrupted run has filled already."""
+        """Record the names to be filled; return those that an interrupted run has filled already."""
         found = read_state(connection, state, fingerprints)
         same = all(name in found and found[name].fingerprint == said for name, said in fingerprints.items())
         phases = {row.phase for row in found.values()}
@@ -209,7 +210,7 @@ def _run(transactions: Transactions, state: Table, todo: Sequence[Work], pace: P
         return set()
 
     if not transactions.are_own:
-        # most often in the revision that creates the tables: what has no rows is noted at once
+        # usually in the revision that creates the tables: values of empty tables are recorded at once
         with transactions.begin() as connection:
             empty = [work for work in todo if _is_empty(connection, work.table) and not is_dictionary(work.table)]
             write_state(connection, state, {n: said for work in empty for n, said in work.fingerprints.items()}, DONE)
@@ -228,10 +229,10 @@ def _is_empty(connection: Connection, table: Table) -> bool:
 
 
 def backfill(transactions: Transactions, state: Table, work: Work, pace: Pace) -> None:
-    """Go through all rows of a table.
+    """Process all rows of a table.
 
-    Values and cursor of a batch are committed together. A second runner waits for the lock on the rows of the state,
-    and takes the next batch.
+    Values and cursor of a batch are committed together. A second runner waits for the lock on the rows of the state
+    table, and takes the next batch.
 
     :param state: see :func:`.state_table`.
     """
@@ -249,7 +250,7 @@ def backfill(transactions: Transactions, state: Table, work: Work, pace: Pace) -
         return codec.load(cursors.pop()) if len(cursors) == 1 else None
 
     def step(connection: Connection) -> Key | None:
-        # an UPDATE because it is the one way to lock a row that all databases share
+        # an UPDATE, because all databases support it to lock a row
         connection.execute(state.update().where(state.c.name.in_(names)).values(phase=RUNNING))
         begin = time.monotonic()
         found = work.step(connection, reached(connection) or last, size.rows)
@@ -268,7 +269,7 @@ def backfill(transactions: Transactions, state: Table, work: Work, pace: Pace) -
         try:
             last = transactions.run(step)
         except Exception as error:
-            error.add_note(f"{work.title} is not filled; alembic upgrade goes on where this back-fill stopped")
+            error.add_note(f"{work.title} is not filled; alembic upgrade continues where this back-fill stopped")
             raise
         if last is None:
             break
@@ -301,9 +302,9 @@ def run_waiting(
     *,
     of_current_declarations: bool = False,
 ) -> None:
-    """Run the back-fills that had to wait, if the database has what they need now.
+    """Run the waiting back-fills, if the database has all columns that they need now.
 
-    :param of_current_declarations: leave out those that wait for the models of another version.
+    :param of_current_declarations: omit those that wait for the models of another version.
     """
     state = state_of(targets)
     if not has_state(connection, state):

@@ -1,4 +1,4 @@
-"""What a back-fill has to do: passes over the rows of tables, in an order in which each finds what it reads."""
+"""The passes of a back-fill over the rows of tables, in an order in which their inputs are filled first."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Step = Callable[[Connection, Key | None, int], Key | None]
 class Work:
     """One pass over the rows of a table.
 
-    :ivar fingerprints: of what is filled, by name.
-    :ivar step: fills the next rows after a key and returns the last key, ``None`` when there was nothing left.
+    :ivar fingerprints: fingerprints of the filled values, by name.
+    :ivar step: fills the next rows after a key and returns the last key, ``None`` if no rows were left.
     """
 
     fingerprints: Mapping[str, str]
@@ -36,14 +36,14 @@ class Work:
 
     @property
     def title(self) -> str:
-        """What is filled, for messages."""
+        """The names of the filled values, for messages."""
         return ", ".join(self.fingerprints)
 
 
 def works(declared: Declared, names: Mapping[str, str], connection: Connection) -> list[Work]:
-    """Return the passes that fill ``names`` and what is computed from them.
+    """Return the passes that fill ``names`` and the values that are computed from them.
 
-    :param names: with what a revision says about each; the current declaration counts.
+    :param names: with the fingerprints in the revision; the current declarations are used.
     """
     return [*_defaults(declared, names), *_values(declared, names, connection)]
 
@@ -62,7 +62,7 @@ def _values(declared: Declared, names: Collection[str], connection: Connection) 
     found = passes(plan, values)
     for group in found:
         yield Work({v.name: fingerprints[v.name] for v in group.values}, group.table, _step(statements, group))
-    # rows are derived when the values that they are made of are there
+    # rows are derived after the values that they depend on
     filled = [value for group in found for value in group.values]
     for name, derivation in declared.derivations.items():
         if name in names or reads_any(derivation, filled):
@@ -84,7 +84,7 @@ def _step(statements: Statements, group: Pass) -> Step:
 
 
 def initial_values(group: Pass) -> dict[Column[Any], Any]:
-    """Return what rows get that have no value of what is not computed from anything, as states are."""
+    """Return the initial values for existing rows of columns that are not computed from stored data, such as states."""
     return {
         value.column: value.computation.initial_value(value.column)
         for value in group.values
@@ -95,11 +95,11 @@ def initial_values(group: Pass) -> dict[Column[Any], Any]:
 
 
 def is_dictionary(table: Table) -> bool:
-    """Whether ``table`` is that of a dictionary, which has one row from the beginning."""
+    """Whether ``table`` belongs to a dictionary, whose single row exists from the beginning."""
     return DICTIONARY_KEY in info_of(table)
 
 
 def ensure_dictionary_row(connection: Connection, table: Table) -> None:
-    """Insert the one row of a dictionary; ``create_all`` does it by an event that a migration does not fire."""
+    """Insert the row of a dictionary; ``create_all`` does it in an event that migrations do not trigger."""
     if is_dictionary(table) and connection.scalar(select(table.c.id)) is None:
         connection.execute(insert(table).values(id=ROW_ID), execution_options=ENGINE_OPTIONS)

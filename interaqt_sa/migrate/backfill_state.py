@@ -1,4 +1,4 @@
-"""The table that says how far each back-fill has come."""
+"""The table that records the progress of each back-fill."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, Text, delete
 
 STATE_TABLE = "interaqt_backfill"
 
-#: Phases. A back-fill waits while the models have columns that only a later revision adds, or while those of another
-#: version are at work; when it is interrupted, it goes on at its cursor; when it is done, it starts from the beginning.
+#: Phases. A back-fill waits while the models have columns that only a later revision adds, or while it needs the models
+#: of another version; an interrupted one continues at its cursor; a finished one starts from the beginning.
 WAITING = "waiting"
 RUNNING = "running"
 DONE = "done"
 
 
 class Row(NamedTuple):
-    """What the database says about one value."""
+    """The recorded state of one value."""
 
     fingerprint: str
     phase: str
@@ -25,9 +25,9 @@ class Row(NamedTuple):
 
 
 def state_table(metadata: MetaData) -> Table:
-    """Return the state table in ``metadata``, adding it if it is not there.
+    """Return the state table in ``metadata``, which is added if it is missing.
 
-    It is an ordinary table of the user's MetaData: autogenerate creates it, and alters it for later versions.
+    It is an ordinary table of the application's MetaData: autogenerate creates it, and alters it for later versions.
     """
     return Table(
         STATE_TABLE,
@@ -41,24 +41,24 @@ def state_table(metadata: MetaData) -> Table:
 
 
 def state_of(targets: Sequence[MetaData]) -> Table:
-    """Return the state table of an environment: revisions may run in one that knows nothing of this package."""
+    """Return the state table of an environment; revisions may run in one without :func:`.configure`."""
     return state_table(targets[0] if targets else MetaData())
 
 
 def metadatas(target: MetaData | Sequence[MetaData] | None) -> Sequence[MetaData]:
-    """Return what Alembic calls target metadata as a sequence; the state table is in the first."""
+    """Return Alembic's target metadata as a sequence; the state table is in the first MetaData."""
     if target is None:
         return ()
     return (target,) if isinstance(target, MetaData) else tuple(target)
 
 
 def has_state(connection: Connection, state: Table) -> bool:
-    """Whether the database has the state table yet."""
+    """Whether the state table exists."""
     return inspect(connection).has_table(state.name, schema=state.schema)
 
 
 def read_state(connection: Connection, state: Table, names: Collection[str] | None = None) -> dict[str, Row]:
-    """Return what the database says about ``names``, or about all values."""
+    """Return the recorded states of ``names``, or of all values."""
     statement = select(state.c.name, state.c.fingerprint, state.c.phase, state.c.cursor)
     if names is not None:
         statement = statement.where(state.c.name.in_(names))
@@ -66,7 +66,7 @@ def read_state(connection: Connection, state: Table, names: Collection[str] | No
 
 
 def write_state(connection: Connection, state: Table, fingerprints: Mapping[str, str], phase: str) -> None:
-    """Let values be in ``phase``, at the beginning of their rows."""
+    """Set the phase of values, with the cursor at the first row."""
     if not fingerprints:
         return
     forget(connection, state, fingerprints)
@@ -75,10 +75,10 @@ def write_state(connection: Connection, state: Table, fingerprints: Mapping[str,
 
 
 def advance(connection: Connection, state: Table, names: Iterable[str], phase: str, cursor: str | None) -> None:
-    """Note how far a pass over ``names`` has come."""
+    """Record the progress of a pass over ``names``."""
     connection.execute(update(state).where(state.c.name.in_(list(names))).values(phase=phase, cursor=cursor))
 
 
 def forget(connection: Connection, state: Table, names: Iterable[str]) -> None:
-    """Forget that ``names`` were computed."""
+    """Delete the records of ``names``."""
     connection.execute(delete(state).where(state.c.name.in_(list(names))))

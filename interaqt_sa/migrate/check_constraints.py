@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def setup(plugin: Plugin) -> None:
-    """Give ``plugin`` the comparator of this module."""
+    """Add the comparator of this module to ``plugin``."""
     plugin.add_autogenerate_comparator(compare_requirements, "table", "interaqt_requirements")
 
 
@@ -29,9 +29,9 @@ def compare_requirements(
     conn_table: Table | None,
     metadata_table: Table | None,
 ) -> PriorityDispatchResult:
-    """Find non-null constraints that are declared and not there, or there and not declared.
+    """Find declared non-null constraints that do not exist, and existing ones that are not declared.
 
-    Only tables of definitions are looked at: there, a CHECK constraint that nothing declares was declared before.
+    Only tables of definitions are compared: there, an undeclared CHECK constraint was declared before.
     """
     if conn_table is None or metadata_table is None or metadata_table not in defined_tables(metadata_table.metadata):
         return PriorityDispatchResult.CONTINUE

@@ -1,4 +1,4 @@
-"""Sequences that columns take their values from."""
+"""Sequences of column defaults."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import Column, Sequence
 
 
 def sequence_of(column: Column[Any]) -> Sequence | None:
-    """Return the sequence that ``column`` takes its default from, on the client's or the server's side."""
+    """Return the sequence of a column's default, client-side or server-side."""
     if isinstance(column.default, Sequence):
         return column.default
     found = getattr(getattr(column.server_default, "arg", None), "sequence", None)

@@ -1,4 +1,4 @@
-"""What autogenerate finds beside tables and columns: sequences, and values that are not computed yet."""
+"""Autogenerate comparators for sequences, and for values that are not computed yet."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = logging.getLogger("alembic.interaqt_sa")
 
 
 def setup(plugin: Plugin) -> None:
-    """Give ``plugin`` the comparators of this module."""
+    """Add the comparators of this module to ``plugin``."""
     plugin.add_autogenerate_comparator(
         compare_sequences, "schema", "interaqt_sequences", priority=DispatchPriority.FIRST
     )
@@ -45,7 +45,7 @@ def setup(plugin: Plugin) -> None:
 def compare_sequences(
     context: AutogenContext, upgrade_ops: UpgradeOps, schemas: set[str | None]
 ) -> PriorityDispatchResult:
-    """Find sequences that do not exist; first of all, because defaults of new columns refer to them."""
+    """Find sequences that do not exist; runs first, because defaults of new columns refer to them."""
     for table, _, sequence in _new_sequences(context, schemas):
         if _wanted(context, table):
             upgrade_ops.ops.append(CreateSequence.of(sequence))
@@ -55,7 +55,7 @@ def compare_sequences(
 def compare_values(
     context: AutogenContext, upgrade_ops: UpgradeOps, schemas: set[str | None]
 ) -> PriorityDispatchResult:
-    """Find ids to move into sequences and values to compute; last, when everything that they need is there."""
+    """Find ids to move into sequences and values to compute; runs last, because these need all other operations."""
     for table, column, sequence in _new_sequences(context, schemas):
         if _wanted(context, table) and context.inspector.has_table(table.name, schema=table.schema):
             upgrade_ops.ops.append(
@@ -69,7 +69,7 @@ def compare_values(
     for operation in upgrade_ops.ops:
         if isinstance(operation, CreateTableOp):
             operation.columns = [_with_server_default_only(item) for item in operation.columns]
-            # declarations belong to the models, and cannot be written into a revision
+            # declarations belong to the models, and cannot be rendered in a revision
             operation.info = {key: value for key, value in operation.info.items() if not str(key).startswith(INFO_KEY)}
     move_links(context, upgrade_ops)
     # defaults before computed values, which may read them
@@ -102,10 +102,10 @@ def _new_sequences(context: AutogenContext, schemas: set[str | None]) -> Iterato
 
 
 def _with_server_default_only(item: SchemaItem) -> SchemaItem:
-    """Return a column that draws from a sequence as it is in the database.
+    """Return a column with a sequence as it is in the database.
 
-    Revisions do not show defaults on the client's side. Without it, PostgreSQL's ``autoincrement=True`` means SERIAL,
-    which has a sequence of its own.
+    Revisions do not contain client-side defaults. Without this, PostgreSQL's ``autoincrement=True`` means SERIAL, which
+    has a sequence of its own.
     """
     if not isinstance(item, Column):
         return item
@@ -148,7 +148,7 @@ def _backfills(context: AutogenContext) -> Iterator[Backfill]:
         pending = {n for n, v in one.values.items() if _wanted(context, v.table) and not is_filled(n)}
         values = with_dependents(one.plan, pending)
         names = [value.name for value in values]
-        # rows are derived when the values that they are made of are there
+        # rows are derived after the values that they depend on
         for name, derivation in one.derivations.items():
             if _wanted(context, one.column_of(name).table) and (reads_any(derivation, values) or not is_filled(name)):
                 names.append(name)
@@ -162,9 +162,9 @@ def _backfills(context: AutogenContext) -> Iterator[Backfill]:
 
 
 def _retirements(context: AutogenContext) -> Iterator[RetireBackfill]:
-    """Find values that were computed once and are declared as something else now: they are not kept true any more.
+    """Find values that were computed before but are declared differently now, so that they are not maintained any more.
 
-    Names of records that no MetaData here knows may belong to another program.
+    Names of records that are not in these MetaData may belong to another program.
     """
     records: set[str] = set()
     declared: set[str] = set()
@@ -182,7 +182,7 @@ def _retirements(context: AutogenContext) -> Iterator[RetireBackfill]:
 
 
 def _filled(context: AutogenContext) -> dict[str, Row]:
-    """Return what the database says about its back-fills, by name of the value."""
+    """Return the recorded states of back-fills, by the name of the value."""
     targets = metadatas(context.metadata)
     if not targets or context.connection is None:
         return {}

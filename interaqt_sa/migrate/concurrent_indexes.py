@@ -1,4 +1,4 @@
-"""Indexes that are built beside writers: ``Index(postgresql_concurrently=True)``."""
+"""Indexes that are built while others write: ``Index(postgresql_concurrently=True)``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OPTION = "postgresql_concurrently"
 
 
 class ConcurrentIndexes(OpContainer):
-    """Indexes of one table that are created or dropped outside of a transaction, as PostgreSQL demands."""
+    """Indexes of one table that are created or dropped outside of a transaction, as PostgreSQL requires."""
 
     def __init__(self, table: str, operations: Sequence[MigrateOperation], *, schema: str | None = None) -> None:
         super().__init__(operations)
@@ -34,9 +34,9 @@ class ConcurrentIndexes(OpContainer):
 def take_concurrent_indexes(
     operations: Sequence[MigrateOperation], created: AbstractSet[tuple[str | None, str]]
 ) -> Iterator[ConcurrentIndexes]:
-    """Take out of ``operations``, and yield, what belongs outside of a transaction.
+    """Remove from ``operations``, and yield, those that must run outside of a transaction.
 
-    Tables that the same revision creates have no writers yet: their indexes are built like others.
+    Tables created in the same revision have no writers yet: their indexes are built as usual.
     """
     for container in operations:
         if not isinstance(container, ModifyTableOps):
@@ -59,7 +59,7 @@ def _render(context: AutogenContext, operation: ConcurrentIndexes) -> list[str]:
     lines = [f"with {context.opts['alembic_module_prefix']}get_context().autocommit_block():"]
     for index in operation.ops:
         if isinstance(index, CreateIndexOp):
-            # one that was interrupted leaves an invalid index behind
+            # an interrupted one leaves an invalid index behind
             options: dict[str, Any] = {_OPTION: True}
             rest = DropIndexOp(str(index.index_name), index.table_name, schema=index.schema, if_exists=True, **options)
             lines.append(_indented(render_op_text(context, rest)))

@@ -1,4 +1,4 @@
-"""Operations that require something of existing rows beside writers: values, see :mod:`.online_constraints`."""
+"""Operations that add constraints to existing rows while others write; implemented in :mod:`.online_constraints`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .noop_operation import Note
 
 @Operations.register_operation("interaqt_validate_constraint")
 class ValidateConstraint(MigrateOperation):
-    """Let the rows that exist be checked by a constraint that was added as ``NOT VALID``.
+    """Validate existing rows against a constraint that was added as ``NOT VALID``.
 
-    :ivar columns: of a foreign key; they tell which one it is where it has no name.
+    :ivar columns: columns of the foreign key, which identify it if it has no name.
     """
 
     def __init__(
@@ -35,14 +35,15 @@ class ValidateConstraint(MigrateOperation):
         *,
         schema: str | None = None,
     ) -> None:
-        """Check the rows that exist, while others write; does nothing if they were checked.
+        """Validate existing rows while others write; does nothing if the constraint is valid.
 
-        What the revision has done before is committed. Databases other than PostgreSQL have checked them already.
+        The earlier operations of the revision are committed. Databases other than PostgreSQL have validated the rows
+        already.
 
-        :param constraint: its name; ``None`` for a foreign key that the database has named.
-        :param table: the table.
-        :param columns: of the foreign key without a name.
-        :param schema: where the table lies.
+        :param constraint: its name; ``None`` for a foreign key that was named by the database.
+        :param table: name of the table.
+        :param columns: columns of a foreign key without a name.
+        :param schema: schema of the table.
         """
         operations.invoke(cls(constraint, table, columns, schema=schema))
 
@@ -57,7 +58,7 @@ class ValidateConstraint(MigrateOperation):
 class SetNotNull(MigrateOperation):
     """Make a column NOT NULL without a long lock.
 
-    :ivar subject: what Alembic found, for the way back.
+    :ivar subject: Alembic's operation, for the downgrade.
     """
 
     def __init__(
@@ -74,14 +75,14 @@ class SetNotNull(MigrateOperation):
     ) -> None:
         """Make a column NOT NULL while others write; does nothing if it is.
 
-        On PostgreSQL a CHECK constraint is added that holds for new rows at once, and then looks at the others without
-        a lock that writers notice; with it, PostgreSQL need not look at the rows again. What the revision has done
-        before is committed.
+        On PostgreSQL a CHECK constraint is added that applies to new rows at once, and is then validated for existing
+        rows with a lock that does not block writers; with this constraint, PostgreSQL need not scan the rows again. The
+        earlier operations of the revision are committed.
 
-        :param table: the table.
-        :param column: the column.
-        :param schema: where the table lies.
-        :raises ConstraintSetupError: with rows that hold NULL.
+        :param table: name of the table.
+        :param column: name of the column.
+        :param schema: schema of the table.
+        :raises ConstraintSetupError: with the rows that contain NULL.
         """
         operations.invoke(cls(table, column, schema=schema))
 

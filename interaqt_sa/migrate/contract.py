@@ -1,4 +1,4 @@
-"""What processes of the version before still use is dropped in a last revision, when the values are filled."""
+"""Move drops of objects that processes of the previous version still use to a last revision, after the back-fills."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ _Name = tuple[str | None, str]
 
 
 def take_drops(operations: list[MigrateOperation]) -> list[MigrateOperation]:
-    """Take out of ``operations``, and return, what drops tables and columns, if values are filled or retired with it.
+    """Remove from ``operations``, and return, the drops of tables and columns, if values are filled or retired as well.
 
-    A version that does not know a NOT NULL column without a default goes on inserting rows: until the column is
-    dropped, it may be NULL. Without computed values a revision stays as Alembic writes it. So does one that moves
-    links: what the version before goes on writing into their old place would be lost silently.
+    The previous version does not set new NOT NULL columns and goes on setting old ones: an old column without a default
+    is made nullable for the new version until it is dropped. A revision without computed values stays as Alembic writes
+    it. So does one that moves links: links that the previous version still writes to the old place would be lost
+    silently.
     """
     kinds = {type(operation) for operation in operations}
     if MoveLinks in kinds or kinds.isdisjoint({Backfill, RetireBackfill}):
@@ -48,10 +49,10 @@ def take_drops(operations: list[MigrateOperation]) -> list[MigrateOperation]:
 
 
 def retired_first(backfills: Sequence[Backfill]) -> Iterator[RetireBackfill]:
-    """Yield what the revision before that of the back-fills does if it has nothing else to do.
+    """Yield the operation of the revision before the back-fills, if that revision is otherwise empty.
 
-    Values whose declaration changed count as not filled while two versions are at work, and the first of the revisions
-    can be run before the new version starts, as if it added columns.
+    Values with a changed declaration count as not filled while two versions run, and the first revision can be run
+    before the new version starts, as if it added columns.
     """
     changed = {
         name: previous
@@ -83,7 +84,7 @@ def _of_table(container: ModifyTableOps) -> Iterator[ModifyTableOps]:
 
 
 def _relax(operation: DropColumnOp) -> Iterator[AlterColumnOp]:
-    """Yield what lets inserts leave out a column that is about to be dropped."""
+    """Yield the operation that makes a column nullable that is about to be dropped, so that inserts can omit it."""
     column: Column[Any] = operation.to_column()
     has_value = column.server_default is not None or column.identity is not None or column.computed is not None
     if not column.nullable and not has_value and not column.primary_key:
@@ -98,7 +99,7 @@ def _relax(operation: DropColumnOp) -> Iterator[AlterColumnOp]:
 
 
 def _dropping_nullable(operation: DropColumnOp) -> DropColumnOp:
-    """Return ``operation`` so that its way back adds the column as it was when it was dropped."""
+    """Return ``operation`` so that its downgrade adds the column as it was when it was dropped."""
     column: Column[Any] = operation.to_column()
     return DropColumnOp.from_column_and_tablename(
         operation.schema,

@@ -1,4 +1,4 @@
-"""Stop before a contract if values are not true."""
+"""Stop before a contract if values are wrong."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("alembic.interaqt_sa")
 
-#: so often what differs is looked at again: derived rows and their source are read one after the other
+#: how often differences are checked again, because derived rows and their sources are read one after the other
 _LOOKS = 3
 
 
 def verify(context: MigrationContext, connection: Connection, names: Collection[str]) -> None:
-    """Compare values with a recompute.
+    """Compare values with their recomputation.
 
-    :param names: which; all if there are none.
+    :param names: names of the values; empty for all.
     :raises ConstraintSetupError: with the first differences in ``rows``.
     """
     reports = [_check(connection, one, names) for one in Declared.all(metadatas(context.opts.get("target_metadata")))]
     report = sum(reports, CheckReport(()))
     if report.ok:
-        log.info("Verified: %s values are true", report.checked)
+        log.info("Verified: %s values are correct", report.checked)
         return
     rows = [
         {"record": d.record, "id": d.id, "property": d.property, "stored": d.stored, "expected": d.expected}
         for d in report.differences[:20]
     ]
     raise ConstraintSetupError(
-        f"values are not true: {report!r}. A version that does not know them has written meanwhile: let it end, fill "
+        f"values are wrong: {report!r}. A version that does not maintain them has written since: stop it, fill "
         "them again (system.repair(), or alembic downgrade and upgrade of the back-fill), then upgrade again",
         rows=rows,
     )

@@ -1,4 +1,4 @@
-"""What the models declare that has to be filled, by name."""
+"""The declared values and rows that have to be filled, by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .value_dependencies import derivations
 class Declared:
     """The computed values and derived rows of one MetaData.
 
-    :ivar fingerprints: of each of them, by its name: ``"Record.property"``, or ``"Record"`` for derived rows.
+    :ivar fingerprints: their fingerprints by name: ``"Record.property"``, or ``"Record"`` for derived rows.
     """
 
     def __init__(self, metadata: MetaData) -> None:
@@ -33,11 +33,11 @@ class Declared:
 
     @classmethod
     def all(cls, targets: Sequence[MetaData]) -> list[Declared]:
-        """Return what each MetaData declares."""
+        """Return the declarations of each MetaData."""
         return [cls(metadata) for metadata in targets]
 
     def table_of(self, name: str) -> Table:
-        """Return the table whose rows a back-fill of ``name`` goes through."""
+        """Return the table whose rows a back-fill of ``name`` processes."""
         if name in self.values:
             return self.values[name].table
         origin = self.derivations[name].origin
@@ -47,11 +47,11 @@ class Declared:
         return found
 
     def is_dictionary(self, name: str) -> bool:
-        """Whether ``name`` is the value of a dictionary, which has one row from the beginning."""
+        """Whether ``name`` is a value of a dictionary, whose row exists from the beginning."""
         return name in self.values and DICTIONARY_KEY in info_of(self.values[name].table)
 
     def column_of(self, name: str) -> Column[Any]:
-        """Return the column by which one sees whether ``name`` is there."""
+        """Return the column whose existence shows that ``name`` can be filled."""
         if name in self.values:
             return self.values[name].column
         column = self.derivations[name].source_column
@@ -59,13 +59,13 @@ class Declared:
         return column
 
     def default(self, name: str) -> Column[Any] | None:
-        """Return the column of a property whose default is written into rows that were there before it."""
+        """Return the column of a property whose default is written into existing rows."""
         return defaulted_column(self.metadata, name)
 
     def kind(self, name: str, fingerprint: str) -> str | None:
         """Return the fingerprint of the current declaration of ``name``; ``None`` if there is none.
 
-        :param fingerprint: what a revision says; it tells defaults from computed values.
+        :param fingerprint: the fingerprint in the revision; it distinguishes defaults from computed values.
         """
         if fingerprint == DEFAULT:
             return DEFAULT if self.default(name) is not None else None
@@ -77,7 +77,7 @@ def missing_columns(connection: Connection, tables: Collection[Table]) -> Iterat
     inspector = inspect(connection)
     for schema in {table.schema for table in tables}:
         mine = {table.name: table for table in tables if table.schema == schema}
-        # one look at the catalogue, however many tables there are
+        # one query of the catalogue for all tables
         found = inspector.get_multi_columns(schema=schema, filter_names=list(mine))
         for name, table in mine.items():
             existing = {column["name"] for column in found.get((schema, name), ())}

@@ -1,4 +1,4 @@
-"""Defaults of properties for rows that were there before the property."""
+"""Defaults of properties for rows that existed before the property."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from sqlalchemy.orm import Mapper
 from ..dialects.execution_options import ENGINE_OPTIONS
 from ..schema.metadata_state import Catalog
 
-#: Stands for the fingerprint where a back-fill writes the default of a property.
+#: the fingerprint of a back-fill that writes the default of a property
 DEFAULT = "default"
 
 
 def defined_tables(metadata: MetaData) -> Mapping[Table, str]:
-    """Return the tables that definitions were compiled into, and the names of their records."""
+    """Return the tables of definitions, with the names of their records."""
     found: dict[Table, str] = {}
     for name, cls in Catalog.of(metadata).classes.items():
         mapper: Mapper[Any] = inspect(cls)
@@ -54,7 +54,7 @@ def added_defaults(metadata: MetaData, upgrade_ops: UpgradeOps) -> Iterator[tupl
 
 
 def defaulted_column(metadata: MetaData, name: str) -> Column[Any] | None:
-    """Return the column that :func:`added_defaults` gave ``name``, if it is still there and has a default."""
+    """Return the column that :func:`added_defaults` yielded for ``name``, if it still exists and has a default."""
     for table, record in defined_tables(metadata).items():
         for column in table.columns:
             if name == f"{record}.{column.name}" and isinstance(column.default, ColumnDefault):
@@ -65,7 +65,7 @@ def defaulted_column(metadata: MetaData, name: str) -> Column[Any] | None:
 def fill_default(
     column: Column[Any], connection: Connection, after: tuple[Any, ...] | None, limit: int
 ) -> tuple[Any, ...] | None:
-    """Write the default into the next ``limit`` rows that have no value; return the last key, ``None`` at the end."""
+    """Write the default into the next ``limit`` rows without a value; return the last key, ``None`` at the end."""
     table = column.table
     key = tuple(table.primary_key.columns)
     rows = select(*key).where(column.is_(None)).order_by(*key).limit(limit).with_for_update()
@@ -94,13 +94,13 @@ def fill_default(
 def fill_column(
     connection: Connection, column: Column[Any], value: Any, after: tuple[Any, ...] | None, last: tuple[Any, ...]
 ) -> None:
-    """Write ``value`` into the rows between two keys that have none."""
+    """Write ``value`` into the rows without a value between two keys."""
     table = column.table
     key = tuple(table.primary_key.columns)
     statement = update(table).where(column.is_(None), tuple_(*key) <= tuple_(*last))
     if after is not None:
         statement = statement.where(tuple_(*key) > tuple_(*after))
-    # a column that is assigned to itself does not fire its onupdate
+    # assigning a column to itself suppresses its onupdate
     kept = {c: c for c in table.columns if c.onupdate is not None}
     values: dict[Any, Any] = {**kept, column: literal(value, column.type)}
     connection.execute(statement.values(values), execution_options=ENGINE_OPTIONS)

@@ -1,4 +1,4 @@
-"""What is required of existing rows is taken out of the first revision, to be had beside writers."""
+"""Move constraints on existing rows out of the first revision, to add them later while others write."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _PARTITIONED = text(
 def take_requirements(
     operations: Sequence[MigrateOperation], created: AbstractSet[_Name], partitioned: AbstractSet[_Name]
 ) -> Iterator[MigrateOperation]:
-    """Take NOT NULL out of ``operations``, and let constraints hold for new rows only; yield what makes up for it.
+    """Remove NOT NULL from ``operations`` and add constraints as NOT VALID; yield the operations that complete them.
 
     :param created: tables that have no rows yet, because the same revision creates them.
-    :param partitioned: tables whose foreign keys PostgreSQL cannot have without a look at the rows.
+    :param partitioned: tables for which PostgreSQL does not support foreign keys that are NOT VALID.
     """
     for container in operations:
         if not isinstance(container, ModifyTableOps) or (container.schema, container.table_name) in created:
@@ -55,7 +55,7 @@ def take_requirements(
 
 
 def split_not_null(container: ModifyTableOps, operation: AlterColumnOp) -> Iterator[AlterColumnOp]:
-    """Take NOT NULL out of ``operation``, which goes if nothing else is left of it, and yield it."""
+    """Remove NOT NULL from ``operation``, or the whole operation if nothing else is left, and yield it."""
     if operation.modify_nullable is not False:
         return
     operation.modify_nullable = None
@@ -77,5 +77,5 @@ def split_not_null(container: ModifyTableOps, operation: AlterColumnOp) -> Itera
 
 
 def partitioned_tables(connection: Connection | None) -> set[_Name]:
-    """Return the partitioned tables of a database of PostgreSQL."""
+    """Return the partitioned tables of a PostgreSQL database."""
     return set() if connection is None else {(schema, name) for schema, name in connection.execute(_PARTITIONED)}

@@ -1,4 +1,4 @@
-"""Arrange what autogenerate found so that it works on tables with rows."""
+"""Arrange the operations found by autogenerate so that they work on tables with rows."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _Name = tuple[str | None, str]
 
 
 class _Following(UpgradeOps):
-    """Operations of the revision after others, as whose differences it also shows those of the others.
+    """Operations of a following revision, whose diffs include those of the revisions before it.
 
-    ``alembic check`` looks only at the last revision, and would be silent about the columns that are missing.
+    ``alembic check`` examines only the last revision, and would not report the missing columns otherwise.
     """
 
     def __init__(self, before: Sequence[UpgradeOps], then: Sequence[MigrateOperation]) -> None:
@@ -50,10 +50,10 @@ class _Following(UpgradeOps):
 
 
 def arrange(directives: list[MigrationScript], dialect: Dialect, connection: Connection | None = None) -> None:
-    """Put back-fills, and what has to wait for them, into a revision of their own; look for duplicates first.
+    """Move back-fills, and operations that have to wait for them, into their own revision; add checks for duplicates.
 
-    The revision of a back-fill holds nothing that could not be repeated: when it is interrupted, the revision before it
-    is stamped, and the next upgrade goes on inside the back-fill.
+    The revision of a back-fill contains only operations that can be repeated: when it is interrupted, the revision
+    before it is stamped, and the next upgrade continues the back-fill.
     """
     for script in directives:
         spell_predicates([*script.upgrade_ops_list, *script.downgrade_ops_list])
@@ -61,7 +61,7 @@ def arrange(directives: list[MigrationScript], dialect: Dialect, connection: Con
 
 
 def hold_after_values(upgrade: UpgradeOps) -> None:
-    """Move what holds only when values are computed behind the back-fills."""
+    """Move operations that require computed values behind the back-fills."""
     backfills = [operation for operation in upgrade.ops if isinstance(operation, Backfill)]
     late = list(_postpone(upgrade.ops, backfills, _created(upgrade)))
     upgrade.ops = [*(operation for operation in upgrade.ops if not _is_nothing(operation)), *late]
@@ -89,7 +89,7 @@ def _split(script: MigrationScript, dialect: Dialect, connection: Connection | N
     late = list(_postpone(first, backfills, created))
     concurrent = list(take_concurrent_indexes([*first, *late], created))
     for _ in take_concurrent_indexes(downgrade.ops, created):
-        pass  # the way back of others is written anew
+        pass  # the downgrade of the others is generated again
     checks = _checks(first, dialect, created, _added(first))
     required: list[MigrateOperation] = []
     validated: list[MigrateOperation] = []
@@ -97,7 +97,7 @@ def _split(script: MigrationScript, dialect: Dialect, connection: Connection | N
         partitioned = partitioned_tables(connection)
         required = list(take_requirements(first, created, partitioned))
         for operation in take_requirements(late, created, partitioned):
-            # a constraint that is only now created is looked at in the next revision
+            # a new constraint is validated in the next revision
             (validated if isinstance(operation, ValidateConstraint) else required).append(operation)
     first = [operation for operation in first if not _is_nothing(operation)]
     retired = [] if first else list(retired_first(backfills))
@@ -133,7 +133,7 @@ def _split(script: MigrationScript, dialect: Dialect, connection: Connection | N
 
 
 class _Part(NamedTuple):
-    """One revision of several."""
+    """One of several revisions."""
 
     title: str
     up: list[MigrateOperation]
@@ -155,7 +155,7 @@ def _undoes_backfill(operation: MigrateOperation) -> bool:
 def _postpone(
     operations: Sequence[MigrateOperation], backfills: Sequence[Backfill], created: set[_Name]
 ) -> Iterator[ModifyTableOps]:
-    """Take out of ``operations``, and yield, what holds only when values are computed."""
+    """Remove from ``operations``, and yield, those that require computed values."""
     filled: dict[_Name, set[str]] = {}
     for backfill in backfills:
         for column in backfill.columns:
@@ -179,11 +179,11 @@ def _postpone(
 
 
 def _require_later(operation: AddColumnOp) -> Iterator[AlterColumnOp]:
-    """Let a NOT NULL column without a default be added to rows; yield what makes it NOT NULL."""
+    """Make a new NOT NULL column without a default nullable; yield the operation that makes it NOT NULL later."""
     column = operation.column
     if column.nullable or column.server_default is not None:
         return
-    # a new column: the one in the operation is the model's own
+    # a copy: the column of the operation belongs to the model
     operation.column = Column(column.name, column.type, nullable=True, comment=column.comment)
     yield AlterColumnOp(
         operation.table_name,
@@ -204,7 +204,7 @@ def _unique(operation: MigrateOperation) -> UniqueConstraint | Index | None:
 
 
 def _covered(operation: MigrateOperation) -> set[str]:
-    """Return the names of the columns whose values a new constraint judges."""
+    """Return the names of the columns that a new constraint restricts."""
     unique = _unique(operation)
     if unique is not None:
         return {*unique.columns.keys()}
@@ -224,8 +224,8 @@ def _added(operations: Sequence[MigrateOperation]) -> set[tuple[str | None, str,
 
 
 def _with_checks(operations: Sequence[MigrateOperation], dialect: Dialect) -> list[MigrateOperation]:
-    """Put a look for rows that will not bear what is required of them before what requires it."""
-    # these commit, and go on where they were interrupted
+    """Insert checks for rows that violate new constraints before the operations that add these constraints."""
+    # these operations commit, and can continue after an interruption
     first = [operation for operation in operations if not isinstance(operation, ModifyTableOps)]
     checks = _checks(operations, dialect)
     return [*first, *checks, *(operation for operation in operations if operation not in first)]

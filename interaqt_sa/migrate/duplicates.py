@@ -1,4 +1,4 @@
-"""Look for offending rows before the database does, and say which they are."""
+"""Find rows that violate a new constraint before the database does, and report them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from sqlalchemy import ColumnElement, Connection, TextClause, column, func, insp
 from ..errors import ConstraintSetupError
 from .operations import CheckRows, CheckUnique
 
-#: A colon that is not escaped yet.
+#: a colon that is not escaped yet
 _COLON = re.compile(r"(?<!\\):")
-#: How many offending rows a report holds.
+#: the maximum number of rows in a report
 SHOWN = 20
 
 
 def check_unique(connection: Connection, operation: CheckUnique) -> None:
-    """Refuse rows that would break the constraint.
+    """Check that no rows violate the unique constraint.
 
-    :raises ConstraintSetupError: with the offending rows in ``rows``: mappings of primary key and covered columns.
+    :raises ConstraintSetupError: with the violating rows in ``rows``: mappings of primary key and covered columns.
     """
     covered = [_expression(item) for item in operation.columns]
     key: list[ColumnElement[Any]] = [
@@ -36,7 +36,7 @@ def check_unique(connection: Connection, operation: CheckUnique) -> None:
     if not operation.nulls_not_distinct:
         rows = rows.where(*(expression.is_not(None) for expression in covered))
     if operation.where:
-        # nothing in it is a parameter
+        # it contains no parameters
         predicate = _COLON.sub(r"\\:", operation.where)
         rows = rows.where(text(f"({predicate})"))
     found = rows.subquery("interaqt_rows")
@@ -49,9 +49,9 @@ def check_unique(connection: Connection, operation: CheckUnique) -> None:
 
 
 def check_rows(connection: Connection, operation: CheckRows) -> None:
-    """Refuse rows of which more is about to be required.
+    """Check that no rows violate a new requirement.
 
-    :raises ConstraintSetupError: with the first of them in ``rows``: mappings of primary key and columns.
+    :raises ConstraintSetupError: with the first violating rows in ``rows``: mappings of primary key and columns.
     """
     key = inspect(connection).get_pk_constraint(operation.table, schema=operation.schema)["constrained_columns"]
     names = [*key, *(name for name in operation.columns if name not in key)]
@@ -63,7 +63,7 @@ def check_rows(connection: Connection, operation: CheckRows) -> None:
     if offending:
         total = connection.scalar(select(func.count()).select_from(source).where(predicate)) or 0
         raise ConstraintSetupError(
-            f"{operation.required} cannot be had: {total} rows of {operation.table} are in its way. Nothing was "
+            f"{operation.required} cannot be added: {total} rows of {operation.table} prevent it. Nothing was "
             f"changed; resolve these rows and upgrade again:\n{_listed(offending, total)}",
             table=operation.table,
             properties=operation.columns,

@@ -1,4 +1,4 @@
-"""Operations on native enumerated types: values that say *what*, see :mod:`.implementations` for *how*."""
+"""Operations on native enumerated types, as values; implemented in :mod:`.implementations`."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class EnumOperation(MigrateOperation):
 
 @Operations.register_operation("interaqt_create_enum")
 class CreateEnum(EnumOperation):
-    """Create a native enumerated type, where the database has such types."""
+    """Create a native enumerated type, if the database supports such types."""
 
     @classmethod
     def interaqt_create_enum(
         cls, operations: Operations, name: str, labels: SequenceOf[str], *, schema: str | None = None
     ) -> None:
-        """Create a native enumerated type; does nothing if it is there with the same labels.
+        """Create a native enumerated type; does nothing if it exists with the same labels.
 
-        :param name: the type.
-        :param labels: in the order in which they compare.
-        :param schema: where it lies.
+        :param name: name of the type.
+        :param labels: its labels, in their sort order.
+        :param schema: schema of the type.
         """
         operations.invoke(cls(name, labels, schema=schema))
 
@@ -51,12 +51,12 @@ class CreateEnum(EnumOperation):
 class DropEnum(EnumOperation):
     """Drop a native enumerated type.
 
-    :ivar labels: what it had; autogenerate knows them, revisions do not.
+    :ivar labels: its labels; known to autogenerate, not in revisions.
     """
 
     @classmethod
     def interaqt_drop_enum(cls, operations: Operations, name: str, *, schema: str | None = None) -> None:
-        """Drop a native enumerated type that nothing uses any more."""
+        """Drop a native enumerated type that is not used any more."""
         operations.invoke(cls(name, schema=schema))
 
     def reverse(self) -> MigrateOperation:
@@ -68,7 +68,7 @@ class DropEnum(EnumOperation):
 
 @Operations.register_operation("interaqt_add_enum_label")
 class AddEnumLabel(EnumOperation):
-    """Give a native enumerated type a further label."""
+    """Add a label to a native enumerated type."""
 
     def __init__(self, name: str, label: str, *, before: str | None = None, schema: str | None = None) -> None:
         super().__init__(name, (label,), schema=schema)
@@ -78,14 +78,15 @@ class AddEnumLabel(EnumOperation):
     def interaqt_add_enum_label(
         cls, operations: Operations, name: str, label: str, *, before: str | None = None, schema: str | None = None
     ) -> None:
-        """Give a native enumerated type a further label; does nothing if it has it.
+        """Add a label to a native enumerated type; does nothing if it has the label.
 
-        What the revision has done before is committed, because a label cannot be used in the transaction that adds it.
+        The earlier operations of the revision are committed, because a label cannot be used in the transaction that
+        adds it.
 
-        :param name: the type.
+        :param name: name of the type.
         :param label: the new label.
-        :param before: the label that comes after it; else it is the last.
-        :param schema: where the type lies.
+        :param before: the label after the new one; ``None`` to add it at the end.
+        :param schema: schema of the type.
         """
         operations.invoke(cls(name, label, before=before, schema=schema))
 

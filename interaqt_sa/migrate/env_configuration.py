@@ -1,4 +1,4 @@
-"""The one line that an ``env.py`` needs."""
+"""The arguments of ``context.configure`` for an ``env.py``."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from .server_defaults import users_comparison
 
 PLUGIN = "interaqt_sa.migrate"
 
-# Alembic has loaded the plugin by its entry point, unless the package is used from a tree without being installed; then
-# the name is free, and taking it is not an error.
+# Alembic has loaded the plugin by its entry point, unless the package is used without being installed; then the name is
+# not registered, and it is registered here.
 with suppress(ValueError):
     _plugin.setup(Plugin(PLUGIN))
 
@@ -37,11 +37,10 @@ def configure(target_metadata: Any, *, allow_drop: bool = False, **users_own: An
         context.configure(connection=connection, **configure(target_metadata=Base.metadata))
 
     :param target_metadata: MetaData, declarative base, registry or :class:`.Schema`, or a sequence of them.
-    :param allow_drop: whether autogenerate may drop columns and tables that definitions no longer declare; without it
-        they are kept, and a warning says so.
+    :param allow_drop: whether autogenerate may drop columns and tables that definitions no longer declare; otherwise
+        they are kept, with a warning.
     :param users_own: further arguments of ``context.configure``. Hooks among them (``include_object``, ``render_item``,
-        ``process_revision_directives``, ``compare_server_default``, ``on_version_apply``) keep their say, and come
-        first.
+        ``process_revision_directives``, ``compare_server_default``, ``on_version_apply``) are kept, and called first.
     """
     targets = _targets(target_metadata)
     if targets:
@@ -54,7 +53,7 @@ def configure(target_metadata: Any, *, allow_drop: bool = False, **users_own: An
         "target_metadata": targets[0] if len(targets) == 1 else targets,
         "autogenerate_plugins": [*(users_own.get("autogenerate_plugins") or ["alembic.autogenerate.*"]), PLUGIN],
         "include_object": objects,
-        # once more, for comparators: an env.py may wrap the function above in one of its own
+        # also as an option for comparators, because an env.py may wrap the function above in one of its own
         FILTER_OPTION: objects,
         "compare_server_default": users_comparison(users_own.get("compare_server_default", False)),
         "render_item": _rendering(users_own.get("render_item")),
@@ -64,17 +63,17 @@ def configure(target_metadata: Any, *, allow_drop: bool = False, **users_own: An
 
 
 def _targets(given: Any) -> list[MetaData]:
-    # a class is a base, also one that counts as a sequence
+    # a class is a base, even if it is a sequence too
     if isinstance(given, (type, str)) or not isinstance(given, Sequence):
         one: Any = given
         return [metadata_of(one)]
     many: list[Any] = list(given)  # pyright: ignore[reportUnknownArgumentType]
-    # a name in the settings may stand for a list itself
+    # a name in the settings may refer to a list
     return [metadata for target in many for metadata in _targets(target)]
 
 
 def _schemas(targets: Sequence[MetaData], users_own: dict[str, Any]) -> dict[str, Any]:
-    """Let autogenerate look into the schemas of the models, and only there, unless the user has said where."""
+    """Include the schemas of the models, and only these, unless the environment configures schemas itself."""
     schemas = {table.schema for metadata in targets for table in metadata.tables.values()} - {None}
     if "include_schemas" in users_own or not schemas:
         return {}
@@ -94,7 +93,7 @@ def _chain(users_own: Callable[..., None] | None) -> Callable[..., None]:
     ) -> None:
         if users_own is not None:
             users_own(context, revision, directives)
-        # in an environment of several databases a revision has sections, which cannot be moved to another one
+        # in a multi-database environment a revision has sections, which cannot be moved to another revision
         if context.opts.get("upgrade_token") == "upgrades":
             arrange(directives, context.dialect, context.connection)
 
@@ -116,10 +115,10 @@ def _callbacks(given: Callable[..., None] | Iterable[Callable[..., None]] | None
 
 
 def _follow_up(ctx: MigrationContext, step: Any, **_: Any) -> None:
-    """Run back-fills that waited for this revision; after a downgrade let unfinished ones begin again.
+    """Run back-fills that waited for this revision; after a downgrade restart unfinished ones.
 
-    After a stamp, values that are true count as filled.
-    A downgrade may have dropped their columns, and an upgrade makes them again.
+    After a stamp, correct values are recorded as filled. A downgrade may have dropped the columns of unfinished
+    back-fills, and an upgrade creates them again.
     """
     targets = metadatas(ctx.opts.get("target_metadata"))
     if ctx.as_sql or not targets:

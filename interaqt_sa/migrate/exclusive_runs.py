@@ -1,4 +1,4 @@
-"""One migration at a time."""
+"""Run one migration at a time."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from .upgrade_completeness import finish_upgrade
 
 log = logging.getLogger("alembic.interaqt_sa")
 
-#: Key of the advisory lock, the same for all environments of a database.
+#: key of the advisory lock, the same for all environments of a database
 _KEY = 0x1A9A_2705_A1EB
 _PAUSE = 0.2
 
 
 @contextmanager
 def migration_lock(connection: Connection) -> Generator[None]:
-    """Let one migration of a database run at a time; a second one waits, and then finds its work done.
+    """Lock a database so that only one migration runs at a time; a second one waits, and then finds nothing to do.
 
-    Alembic reads the current revision once, at the beginning, so this has to be around ``context.run_migrations()``.
+    Alembic reads the current revision once, at the beginning, so this has to surround ``context.run_migrations()``.
 
-    On PostgreSQL it is an advisory lock of the session. On SQLite it makes transactions real: Python's driver does not
-    begin one before DDL, so that a failed migration would stay half done. There ``context.configure`` needs
-    ``transactional_ddl=True`` too. Other databases are left alone.
+    On PostgreSQL it is an advisory lock of the session. On SQLite it makes DDL transactional: Python's driver does not
+    begin a transaction before DDL, so that a failed migration would be applied in part. There ``context.configure``
+    also needs ``transactional_ddl=True``. On other databases it has no effect.
 
-    At its end it keeps the promise of ``alembic upgrade head``: it fills what still waits, and raises an error if a
-    declared value is not filled.
+    At its end it completes ``alembic upgrade head``: it runs waiting back-fills, and raises an error if a declared
+    value is not filled.
 
-    :param connection: the connection that ``context.configure`` was given.
-    :raises UnfilledValuesError: names the values.
+    :param connection: the connection passed to ``context.configure``.
+    :raises UnfilledValuesError: with the names of the values.
     """
     is_external = connection.in_transaction()
     lock: AbstractContextManager[None]
@@ -52,7 +52,7 @@ def migration_lock(connection: Connection) -> Generator[None]:
 def _finish(connection: Connection, *, is_external: bool) -> None:
     from alembic import context
 
-    # alembic.context is the environment whose env.py is being run; what else may have taken the lock has none
+    # alembic.context belongs to the running env.py; other callers of the lock have none
     with suppress(NameError):
         environment = context.get_context().environment_context
         if environment is not None and context.get_context().connection is connection:
@@ -62,13 +62,13 @@ def _finish(connection: Connection, *, is_external: bool) -> None:
 @contextmanager
 def _advisory_lock(connection: Connection) -> Generator[None]:
     if connection.in_transaction():
-        # the caller's transaction, which ends after us
+        # the caller's transaction, which ends later
         connection.execute(select(func.pg_advisory_xact_lock(_KEY)))
         yield
         return
     waiting = False
     while not _scalar(connection, func.pg_try_advisory_lock(_KEY)):
-        # polled without an open transaction: CREATE INDEX CONCURRENTLY waits for everybody who has a snapshot
+        # polled without an open transaction: CREATE INDEX CONCURRENTLY waits for all transactions with a snapshot
         if not waiting:
             log.info("Another migration of this database is running; waiting for it")
             waiting = True

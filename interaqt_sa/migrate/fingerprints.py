@@ -1,8 +1,8 @@
-"""Fingerprints of declarations: a value is filled again when the fingerprint that it was filled from has changed.
+"""Fingerprints of declarations: a value is filled again if the fingerprint of its declaration has changed.
 
-They are taken from what is declared, not from the SQL that it is compiled to, so that they are the same in every
-process and under every version of Python and SQLAlchemy. A function counts by its name: its source changes with its
-formatting, and does not with what it calls.
+They are computed from the declaration, not from the compiled SQL, so that they are the same in every process and under
+every version of Python and SQLAlchemy. A function is represented by its name: its source changes with its formatting,
+but not with the functions that it calls.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from ..engine.engine import ComputedValue, Derivation
 from ..schema.computed import declared_rows
 from ..schema.record_lookup import record_name, resolve_record
 
-#: Stands in front of each fingerprint. It is raised when the engine stores something else for the same declaration;
-#: values of another format are filled again.
+#: Prefix of each fingerprint. It is increased when the engine stores other values for the same declaration; values with
+#: another format are filled again.
 FORMAT = 2
 
 
@@ -50,7 +50,7 @@ def rows_fingerprint(derivation: Derivation) -> str:
     transform = declared_rows(derivation.mapper.class_)
     assert derivation.origin is not None
     assert transform is not None
-    # only the attributes that are declared: without them it reads all, and a new one changes no row
+    # only declared attributes: if there are none it reads all, and a new attribute does not change any row
     described = {
         "computation": "Transform",
         "record": record_name(derivation.origin),
@@ -90,7 +90,7 @@ def _relationship(relationship: RelationshipProperty[Any]) -> list[Any]:
 
 
 def _rows_of(mapper: Mapper[Any]) -> list[Any]:
-    """Return what says which rows of which table are of a class."""
+    """Return a description of the table and the criterion of the rows of a class."""
     discriminator = mapper.polymorphic_on
     described: list[Any] = [_table_name(mapper.local_table)]
     if mapper.single and isinstance(discriminator, Column):
@@ -100,7 +100,7 @@ def _rows_of(mapper: Mapper[Any]) -> list[Any]:
 
 
 def _path(path: str, member: Mapper[Any]) -> list[Any]:
-    """Return an x:1 path as the joins that it takes and the column at its end."""
+    """Return an x:1 path as its joins and the column at its end."""
     *steps, last = path.split(".")
     described: list[Any] = []
     mapper = member
@@ -150,8 +150,8 @@ def _table_name(table: Any) -> str:
 
 
 def _value(given: Any) -> Any:
-    """Return a value of a declaration as JSON; equal ones alike, and never with an address in memory."""
-    # values of the application may be of any type: nothing is known of what they hold
+    """Return a value of a declaration as JSON; the same for equal values, and never with a memory address."""
+    # values of the application may be of any type
     value: Any = given
     if value is None or isinstance(value, (bool, str)):
         return value
@@ -175,7 +175,7 @@ def _value(given: Any) -> Any:
         return f"{items.__module__}.{items.__qualname__}"
     if callable(value):
         return _name_of(value)
-    # a text of its own, not the address that every object shows
+    # a custom text, not the memory address in the default one
     text = str(value)
     return [type(items).__qualname__, "" if " at 0x" in text else text]
 
@@ -185,7 +185,7 @@ def _unordered(items: Iterable[Any]) -> list[Any]:
 
 
 def _stored_type(type_: TypeEngine[Any]) -> list[Any]:
-    """Return what decides which value a column stores: not its width, but its scale, and whether it keeps zones."""
+    """Return the properties of a type that affect stored values: not its length, but its scale and time zone."""
     return list(_type_parts(type_))
 
 
@@ -203,7 +203,7 @@ def _type_parts(type_: TypeEngine[Any]) -> Iterator[Any]:
         case ARRAY():
             yield "array"
             yield from _type_parts(cast("Any", kind).item_type)
-        case Float():  # DOUBLE is one
+        case Float():  # includes DOUBLE
             yield "float"
             yield kind.precision is not None and kind.precision <= 24
         case Numeric():
@@ -217,7 +217,7 @@ def _type_parts(type_: TypeEngine[Any]) -> Iterator[Any]:
 
 
 def _family(type_: TypeEngine[Any]) -> str:
-    """Return what kind of value a type holds: BIGINT and INTEGER are one, VARCHAR and TEXT too."""
+    """Return the kind of values of a type: the same for BIGINT and INTEGER, and for VARCHAR and TEXT."""
     try:
         return type_.python_type.__name__
     except NotImplementedError:

@@ -1,4 +1,4 @@
-"""How the operations run, online and in ``--sql`` scripts."""
+"""The implementations of the operations, online and in ``--sql`` scripts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("alembic.interaqt_sa")
 
-#: ``-x`` option of who knows that connected programs take no ids from ``_IDS_`` any more
+#: ``-x`` option to assert that connected programs take no ids from ``_IDS_`` any more
 IGNORE_LEGACY_WRITERS = "ignore-legacy-writers"
 
 
@@ -70,7 +70,7 @@ def _add_enum_label(operations: Operations, operation: AddEnumLabel) -> None:
     if operation.before is not None:
         statement += f" BEFORE {_quoted(operation.before)}"
     with ExitStack() as stack:
-        # what a transaction of the caller's says, and that of a script
+        # raised in a transaction of the caller, and in a script
         with suppress(AssertionError, AttributeError):
             stack.enter_context(context.autocommit_block())
         operations.execute(text(statement.replace(":", r"\:")))
@@ -91,7 +91,7 @@ def _move_legacy_ids(operations: Operations, operation: op.MoveLegacyIds) -> Non
 @Operations.implementation_for(op.CheckRows)
 def _check_rows(operations: Operations, operation: op.CheckRows) -> None:
     if operations.get_context().as_sql:
-        _comment(operations, f"{operation.required} fails below if rows of {operation.table} break it")
+        _comment(operations, f"{operation.required} fails below if rows of {operation.table} violate it")
     else:
         check_rows(_connection(operations), operation)
 
@@ -100,7 +100,7 @@ def _check_rows(operations: Operations, operation: op.CheckRows) -> None:
 def _set_not_null(operations: Operations, operation: SetNotNull) -> None:
     context = operations.get_context()
     if context.dialect.name != "postgresql":
-        # SQLite makes the table again
+        # SQLite rebuilds the table
         with operations.batch_alter_table(operation.table, schema=operation.schema) as batch:
             batch.alter_column(operation.column, nullable=False)
     elif context.as_sql:
@@ -154,7 +154,7 @@ def _return_legacy_ids(operations: Operations, operation: op.ReturnLegacyIds) ->
 @Operations.implementation_for(op.CheckUnique)
 def _check_unique(operations: Operations, operation: op.CheckUnique) -> None:
     if operations.get_context().as_sql:
-        _comment(operations, f"{operation.constraint} fails below if the rows of {operation.table} break it")
+        _comment(operations, f"{operation.constraint} fails below if the rows of {operation.table} violate it")
     else:
         check_unique(_connection(operations), operation)
 
@@ -199,7 +199,7 @@ def _quoted(label: str) -> str:
 
 
 def _has_enum(context: MigrationContext, operation: CreateEnum) -> bool:
-    """Whether the type is there with the same labels; with others, CREATE TYPE fails."""
+    """Whether the type exists with the same labels; with others, CREATE TYPE fails."""
     if context.as_sql or context.connection is None:
         return False
     found = inspect(context.connection)

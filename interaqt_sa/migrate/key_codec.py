@@ -1,4 +1,4 @@
-"""Primary keys as text, in which the cursor of a back-fill is kept."""
+"""Primary keys as text, for the cursor of a back-fill."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Key = tuple[Any, ...]
 
 
 class KeyCodec:
-    """Primary keys as text.
+    """Conversion of primary keys to text and back.
 
-    Keys of types that are not listed are not kept: an interrupted back-fill starts from the beginning.
+    Keys of other types are not stored: an interrupted back-fill starts from the beginning.
     """
 
     _load: dict[type, Callable[[Any], Any]] = {  # noqa: RUF012  never changed
@@ -36,7 +36,7 @@ class KeyCodec:
         self._types = [_python_type(column) for column in columns]
 
     def dump(self, key: Key) -> str | None:
-        """Return ``key`` as text."""
+        """Return ``key`` as text; ``None`` if one of its types is not supported."""
         if any(
             type_ not in self._load or not isinstance(item, type_) for type_, item in zip(self._types, key, strict=True)
         ):
@@ -44,7 +44,7 @@ class KeyCodec:
         return json.dumps([_dump(item) for item in key])
 
     def load(self, text: str | None) -> Key | None:
-        """Return the key that :meth:`dump` made ``text`` of."""
+        """Return the key that :meth:`dump` has converted to ``text``."""
         if text is None:
             return None
         return tuple(self._load[type_](item) for type_, item in zip(self._types, json.loads(text), strict=True))

@@ -1,4 +1,4 @@
-"""From counters in a table ``_IDS_(last INTEGER, name TEXT)`` to native sequences, and back."""
+"""Move counters in a table ``_IDS_(last INTEGER, name TEXT)`` to native sequences, and back."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from .operations import LockLegacyIds, MoveLegacyIds, ReturnLegacyIds
 
-#: The counters' table; its name is case-sensitive.
+#: the counters' table; its name is case-sensitive
 LEGACY_TABLE = "_IDS_"
 
-# Each is one statement, so that it serves a script as well. PL/pgSQL looks at a statement when it is reached: without a
-# table _IDS_ nothing refers to it.
+# Each is a single statement, so that it works in a script too. PL/pgSQL parses a statement when it is reached, so it
+# works without a table _IDS_.
 
-# Who has taken a number holds a row of _IDS_ until its transaction ends. Locked before the table is altered: the number
-# is in the table by then, and its writer does not wait for us while we wait for it.
+# A transaction that has taken a number locks a row of _IDS_ until it ends. _IDS_ is locked before the table is altered:
+# then these numbers are in the table already, and no writer that we wait for waits for us.
 _LOCK = """\
 DO $interaqt$
 {declare}BEGIN
@@ -25,8 +25,8 @@ DO $interaqt$
     END IF;
 {look}END $interaqt$"""
 
-# A program that is still connected would take further numbers. It is seen by locks of writers, which everybody may see,
-# or by its last statement, and gets a moment to end. Sessions that have only read are those of anybody.
+# A program that is still connected would take further numbers. It is detected by the locks of writers, which every role
+# can see, or by its last statement, and gets a moment to end. Sessions that have only read cannot be attributed.
 _DECLARE = """\
 DECLARE
     writers text;
@@ -59,12 +59,12 @@ _LOOK = """\
     END LOOP;
     IF writers IS NOT NULL THEN
         RAISE EXCEPTION 'programs that take ids from _IDS_ are connected: %. Stop them, then run the migration again; '
-            'alembic -x ignore-legacy-writers upgrade does not look for them', writers;
+            'alembic -x ignore-legacy-writers upgrade skips this check', writers;
     END IF;
 """
 
-# Writers of the table wait; ids that open transactions have taken from the sequence already are covered by its last
-# value, and a sequence never moves back. Version 1.3 of interaqt had sequences of its own, seq_<hash>_<table>.
+# Writers of the table wait. Ids that open transactions have taken from the sequence are covered by its last value, and
+# a sequence never moves back. Version 1.3 of interaqt had its own sequences, seq_<hash>_<table>.
 _MOVE = """\
 DO $interaqt$
 DECLARE
@@ -119,9 +119,9 @@ END $interaqt$"""
 
 
 def lock_legacy_ids(operation: LockLegacyIds, dialect: Dialect, *, ignore_writers: bool = False) -> Executable | None:
-    """Return the statement; ``None`` where ids do not come from sequences.
+    """Return the statement; ``None`` if the dialect has no sequences for ids.
 
-    :param ignore_writers: whether to go on while programs that take ids from the counters are connected.
+    :param ignore_writers: whether to continue while programs that take ids from the counters are connected.
     """
     if not isinstance(dialect, PGDialect):
         return None
@@ -131,7 +131,7 @@ def lock_legacy_ids(operation: LockLegacyIds, dialect: Dialect, *, ignore_writer
 
 
 def move_legacy_ids(operation: MoveLegacyIds, dialect: Dialect) -> Executable | None:
-    """Return the statement; ``None`` where ids do not come from sequences."""
+    """Return the statement; ``None`` if the dialect has no sequences for ids."""
     if not isinstance(dialect, PGDialect):
         return None
     return _statement(
@@ -146,7 +146,7 @@ def move_legacy_ids(operation: MoveLegacyIds, dialect: Dialect) -> Executable | 
 
 
 def return_legacy_ids(operation: ReturnLegacyIds, dialect: Dialect) -> Executable | None:
-    """Return the statement; ``None`` where ids do not come from sequences, or where nobody knows the table."""
+    """Return the statement; ``None`` if the dialect has no sequences for ids, or no counters are named."""
     if not isinstance(dialect, PGDialect) or not operation.records:
         return None
     return _statement(
@@ -188,7 +188,7 @@ def _statement(
 
 
 def _pattern(table: str) -> str:
-    # what is not a letter was replaced, and long names were cut
+    # characters other than letters were replaced, and long names truncated
     return "".join(part if part.isalnum() else "." for part in table[:32])
 
 

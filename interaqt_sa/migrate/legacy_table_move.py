@@ -1,4 +1,4 @@
-"""How a table of interaqt is taken over, and given back."""
+"""Implementations of adopting a table of interaqt, and of returning it."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def _execute(operations: Operations, statements: Iterable[str]) -> None:
 
 
 def _write_anew(operations: Operations, old: str, new: str, columns: Mapping[str, str], *, key: str) -> None:
-    """On SQLite, where the key of a table cannot be changed."""
+    """Rebuild a table on SQLite, where its key cannot be changed."""
     context = operations.get_context()
     if context.connection is None or context.as_sql:
-        for line in stop_script(context, f"{old} cannot be written anew by a script", old):
+        for line in stop_script(context, f"{old} cannot be rebuilt by a script", old):
             context.impl.static_output(line)
     else:
         _rebuild(context.connection, old, new, columns, key=key)
 
 
 def _adopting(operation: AdoptTable, dialect: PGDialect) -> Iterator[str]:
-    """Yield what takes the table over on PostgreSQL."""
+    """Yield the statements that adopt the table on PostgreSQL."""
     quote = dialect.identifier_preparer.quote
     table = _qualified(dialect, operation.schema, operation.table)
     if operation.legacy != operation.table:
@@ -58,12 +58,12 @@ def _adopting(operation: AdoptTable, dialect: PGDialect) -> Iterator[str]:
         yield f"ALTER TABLE {legacy} RENAME TO {quote(operation.table)}"
     for old, new in operation.columns.items():
         yield f"ALTER TABLE {table} RENAME COLUMN {quote(old)} TO {quote(new)}"
-    # one statement: the table is written once
+    # one statement: the table is rewritten once
     yield (f'ALTER TABLE {table} ALTER COLUMN id TYPE BIGINT, ADD PRIMARY KEY (id), DROP COLUMN IF EXISTS "{ROW_ID}"')
 
 
 def _returning(operation: ReturnTable, dialect: PGDialect) -> Iterator[str]:
-    """Yield what gives the table back on PostgreSQL."""
+    """Yield the statements that return the table on PostgreSQL."""
     quote = dialect.identifier_preparer.quote
     table = _qualified(dialect, operation.schema, operation.table)
     name = quote(f"{operation.table}_pkey")
@@ -102,7 +102,7 @@ def _rebuild(connection: Connection, old: str, new: str, columns: Mapping[str, s
     aside = Table(_ASIDE, MetaData(), *(Column(column.name, column.type) for column in found.columns))
     fresh = Table(new, MetaData(), *made)
     fresh.create(connection)
-    # rows of the table aside, which has no key that matters
+    # rows of the renamed table, whose key is not needed
     taken: dict[str, Any] = {name: aside.c[column.name] for name, column in source.items()}
     if key in found.columns and key not in taken:
         taken[key] = aside.c[key]

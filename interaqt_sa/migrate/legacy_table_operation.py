@@ -1,4 +1,4 @@
-"""The operation that takes a table over as interaqt left it; see :mod:`.legacy_tables` for how it is found."""
+"""The operation that adopts a table of interaqt; :mod:`.legacy_tables` finds these tables."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 from alembic.operations import MigrateOperation, Operations
 
-#: the physical key of interaqt's tables, which no application sees
+#: the physical key of interaqt's tables, which applications do not see
 ROW_ID = "_rowId"
 
 
 @Operations.register_operation("interaqt_adopt_table")
 class AdoptTable(MigrateOperation):
-    """Give table and columns the names that they are declared by, and make ``id`` the key.
+    """Rename a table and its columns to the declared names, and make ``id`` the key.
 
-    :ivar legacy: the table as it is called before, and ``table`` afterwards.
-    :ivar columns: the new name of each column that is called otherwise; one of them is ``id``.
+    :ivar legacy: the old name of the table; ``table`` is the new one.
+    :ivar columns: the new names of renamed columns; one of them is ``id``.
     """
 
     def __init__(self, legacy: str, table: str, columns: Mapping[str, str], *, schema: str | None = None) -> None:
@@ -28,13 +28,13 @@ class AdoptTable(MigrateOperation):
     def interaqt_adopt_table(
         cls, operations: Operations, legacy: str, table: str, columns: Mapping[str, str], *, schema: str | None = None
     ) -> None:
-        """Take a table over as interaqt left it: with ``_rowId`` and columns such as ``use_nam_1``.
+        """Adopt a table of interaqt, with ``_rowId`` and columns such as ``use_nam_1``.
 
         :param legacy: its name.
-        :param table: the name that it gets.
-        :param columns: new names of columns; one of them is ``id``, or there is a column ``id`` already. It becomes
-            the primary key, and ``_rowId`` goes.
-        :param schema: where it lies.
+        :param table: its new name.
+        :param columns: new names of columns by old ones; one of the new names is ``id``, unless there is a column
+            ``id`` already. It becomes the primary key, and ``_rowId`` is dropped.
+        :param schema: schema of the table.
         """
         operations.invoke(cls(legacy, table, columns, schema=schema))
 
@@ -47,7 +47,7 @@ class AdoptTable(MigrateOperation):
 
 @Operations.register_operation("interaqt_return_table")
 class ReturnTable(MigrateOperation):
-    """The way back from :class:`AdoptTable`."""
+    """The reverse of :class:`AdoptTable`."""
 
     def __init__(self, legacy: str, table: str, columns: Mapping[str, str], *, schema: str | None = None) -> None:
         self.legacy = legacy
@@ -59,7 +59,7 @@ class ReturnTable(MigrateOperation):
     def interaqt_return_table(
         cls, operations: Operations, legacy: str, table: str, columns: Mapping[str, str], *, schema: str | None = None
     ) -> None:
-        """Give a table back to interaqt; the arguments are those of ``interaqt_adopt_table``."""
+        """Return a table to interaqt; the arguments are those of ``interaqt_adopt_table``."""
         operations.invoke(cls(legacy, table, columns, schema=schema))
 
     def reverse(self) -> MigrateOperation:

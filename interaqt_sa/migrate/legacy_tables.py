@@ -1,8 +1,8 @@
-"""Tables as interaqt left them: found by ``_rowId``, and by columns such as ``use_nam_1``.
+"""Find tables of interaqt by ``_rowId``, and by columns such as ``use_nam_1``.
 
 interaqt names a table after its record, and a column by three letters of the record, three of the attribute and a
-number that counts through all tables. Which number is not known any more, but columns of one prefix stand in the order
-in which interaqt was told about them.
+number that is unique across all tables. The number of an attribute is not recorded, but the columns of one prefix are
+in the order of their definition.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ log = logging.getLogger("alembic.interaqt_sa")
 
 @dataclass(frozen=True)
 class Attribute:
-    """Something that interaqt kept in a column.
+    """An attribute that interaqt stored in a column.
 
-    :ivar prefix: how the name of its column begins.
-    :ivar column: what the column is called from now on; ``None`` where nothing is declared for it.
+    :ivar prefix: the prefix of the name of its column.
+    :ivar column: the new name of the column; ``None`` if it is not declared.
     """
 
     prefix: str
@@ -52,7 +52,7 @@ class Attribute:
 class LegacyTable:
     """A table of the database.
 
-    :ivar columns: the families of its columns by their names.
+    :ivar columns: the type families of its columns by name.
     """
 
     name: str
@@ -60,13 +60,13 @@ class LegacyTable:
     columns: dict[str, str] = field(default_factory=dict[str, str])
 
     def of_prefix(self, prefix: str) -> list[str]:
-        """Return the columns whose names begin so, in the order of their numbers."""
+        """Return the columns with this prefix, in the order of their numbers."""
         found = [(int(match[1]), name) for name in self.columns if (match := re.fullmatch(rf"{prefix}_(\d+)", name))]
         return [name for _, name in sorted(found)]
 
 
 def setup(plugin: Plugin) -> None:
-    """Give ``plugin`` the comparator of this module: behind all others, whose findings it may replace."""
+    """Add the comparator of this module to ``plugin``, after all others, because it may replace their operations."""
     plugin.add_autogenerate_comparator(
         adopt_legacy_tables, "schema", "interaqt_legacy_tables", priority=DispatchPriority.LAST
     )
@@ -75,9 +75,9 @@ def setup(plugin: Plugin) -> None:
 def adopt_legacy_tables(
     context: AutogenContext, upgrade_ops: UpgradeOps, schemas: set[str | None]
 ) -> PriorityDispatchResult:
-    """If there are tables of interaqt, let this revision take them over, and do nothing else.
+    """If there are tables of interaqt, adopt them in this revision, without any other operation.
 
-    What else is declared can be compared with them when they have their names.
+    The other declarations can be compared with these tables after they have been renamed.
     """
     found = [op for metadata in metadatas(context.metadata) for op in _adoptions(context, metadata, schemas)]
     if not found:
@@ -87,8 +87,8 @@ def adopt_legacy_tables(
     operations: list[MigrateOperation] = [*locks, *checks, *found]
     upgrade_ops.ops[:] = operations
     log.warning(
-        "%s: as interaqt left them. This revision gives tables and columns the names that are declared; read it, "
-        "upgrade, then autogenerate once more for everything else. Stop the programs that use them first",
+        "%s: tables of interaqt. This revision renames tables and columns to the declared names; read it, upgrade, "
+        "then run autogenerate again for all other changes. Stop the programs that use the tables first",
         ", ".join(op.legacy for op in found),
     )
     return PriorityDispatchResult.CONTINUE
@@ -109,7 +109,7 @@ def _adoptions(context: AutogenContext, metadata: MetaData, schemas: set[str | N
                 raise CommandError(f"{legacy.name}: no column is the id of {record}; {_way_out(legacy)}")
             taken = {new for new in renamed.values() if new in legacy.columns}
             if taken - known:  # pragma: no cover  the names of this package and of interaqt differ
-                raise CommandError(f"{legacy.name}: columns {sorted(taken)} are there twice; {_way_out(legacy)}")
+                raise CommandError(f"{legacy.name}: columns {sorted(taken)} exist twice; {_way_out(legacy)}")
             yield AdoptTable(legacy.name, table.name, renamed, schema=schema)
         elif table.name in names:
             key = context.inspector.get_pk_constraint(table.name, schema=schema)["constrained_columns"]
@@ -142,7 +142,7 @@ def _mapping(
     """Return the new names of columns by the old ones."""
     groups: dict[str, list[Attribute]] = {}
     for attribute in _attributes(context, catalog, table, record):
-        # what is declared by the name that it has already stays
+        # columns that have their declared name already are kept
         if attribute.column is None or attribute.column not in legacy.columns:
             groups.setdefault(attribute.prefix, []).append(attribute)
     declared = {str(column.name) for column in table.columns}
@@ -158,7 +158,7 @@ def _mapping(
                 told = ", ".join(str(attribute.column) for attribute in alike)
                 raise CommandError(f"{legacy.name}: {', '.join(held)} may be any of {told}; {_way_out(legacy)}")
             if sum(attribute.is_property for attribute in alike) > 1:
-                log.warning("%s: %s, in the order of the definition; look whether it is right", record, ", ".join(held))
+                log.warning("%s: %s are matched in the order of the definition; verify them", record, ", ".join(held))
             renamed |= {
                 old: attribute.column
                 for old, attribute in zip(held, alike, strict=True)
@@ -168,7 +168,7 @@ def _mapping(
 
 
 def _attributes(context: AutogenContext, catalog: Catalog, table: Table, record: str) -> Iterator[Attribute]:
-    """Yield what interaqt kept in the table of a record, in its order."""
+    """Yield the attributes that interaqt stored in the table of a record, in its order."""
     definition = catalog.definitions[record]
     for prop in definition.properties:
         name = prop.column_name or snake_case(prop.name)
@@ -196,7 +196,7 @@ def _relations(catalog: Catalog) -> list[Relation]:
 
 
 def _holder(relation: Relation) -> tuple[str, str]:
-    """Return the record whose rows held a relation x:1, and its attribute."""
+    """Return the record whose rows stored an x:1 relation, and its attribute."""
     if relation.type == "1:n":
         return _name(relation.target), relation.target_property
     return _name(relation.source), relation.source_property
@@ -214,7 +214,7 @@ def _prefix(name: str) -> str:
 def _refuse_shared_rows(
     context: AutogenContext, catalog: Catalog, record: str, schema: str | None, names: Sequence[str] | set[str]
 ) -> None:
-    """Refuse rows that interaqt kept within those of another record, and that have a table of their own here."""
+    """Refuse records whose rows interaqt stored in those of another record, but that have a table of their own here."""
     definition = catalog.definitions[record]
     prefix, where = _prefix(f"{record}_id"), [name for name in names if record in name.split("_")]
     if isinstance(definition, Relation):
@@ -223,14 +223,14 @@ def _refuse_shared_rows(
         legacy = _reflected(context, name, schema)
         if ROW_ID in legacy.columns and (held := legacy.of_prefix(prefix)):
             raise CommandError(
-                f"{record}: interaqt kept its rows within those of {name!r} ({', '.join(held)}), and they get a table "
-                f"of their own now. Write a revision that makes it, by CREATE TABLE … AS SELECT … FROM {name!r}, with "
-                "a column id and the names that are declared, then autogenerate again"
+                f"{record}: interaqt stored its rows in those of {name!r} ({', '.join(held)}), but it has a table of "
+                f"its own now. Write a revision that creates it, with CREATE TABLE … AS SELECT … FROM {name!r}, a "
+                "column id and the declared names, then run autogenerate again"
             )
 
 
 def _checks(context: AutogenContext, op: AdoptTable) -> Iterator[CheckRows | CheckUnique]:
-    """Yield what looks for rows that cannot have ``id`` as their key."""
+    """Yield the checks for rows that cannot have ``id`` as their key."""
     key = next((old for old, new in op.columns.items() if new == "id"), "id")
     quoted = context.dialect.identifier_preparer.quote(key)
     yield CheckRows(f"the primary key of {op.legacy}", op.legacy, f"{quoted} IS NULL", schema=op.schema)
@@ -238,7 +238,7 @@ def _checks(context: AutogenContext, op: AdoptTable) -> Iterator[CheckRows | Che
 
 
 def _family(context: AutogenContext, type_: TypeEngine[Any]) -> str:
-    """Return what kind of column interaqt had for values of a type; on SQLite most are numbers."""
+    """Return the family of interaqt's column type for a type; on SQLite most are numbers."""
     kind: TypeEngine[Any] = type_
     while isinstance(kind, TypeDecorator):
         kind = kind.load_dialect_impl(context.dialect)
@@ -256,4 +256,4 @@ def _family(context: AutogenContext, type_: TypeEngine[Any]) -> str:
 
 def _way_out(legacy: LegacyTable) -> str:
     shown = ", ".join(name for name in legacy.columns if name != ROW_ID)
-    return f"say which by Property(column_name=…), or rename columns in a revision before this one; there are {shown}"
+    return f"specify it with Property(column_name=…), or rename columns in an earlier revision; there are {shown}"

@@ -1,4 +1,4 @@
-"""Run migrations so that what alters a table gives way to those who use it."""
+"""Run migrations so that statements that alter a table do not block the application."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ LOCK_TIMEOUT = 200
 #: so many at least for each of its statements, also when those before it took long
 _LEAST = 20
 _LOCKING = re.compile(r"\s*(ALTER|LOCK|DROP|TRUNCATE|CREATE\s+(UNIQUE\s+)?INDEX)\b", re.IGNORECASE)
-#: so many seconds a revision is repeated
+#: seconds for which a revision is repeated
 _PATIENCE = 600.0
 
 
 def run_migrations(connection: Connection) -> None:
-    """Run the migrations of ``alembic.context``, one process at a time, and without holding up the application.
+    """Run the migrations of ``alembic.context``, one process at a time, without blocking the application.
 
-    In an ``env.py``, after ``context.configure(connection=connection, …)``, in place of ``context.run_migrations()``
-    with its transaction and :func:`.migration_lock`.
+    Call it in an ``env.py`` after ``context.configure(connection=connection, …)``, instead of
+    ``context.run_migrations()`` with its transaction and :func:`.migration_lock`.
 
     What alters a table has to wait until no other transaction uses it, and those that come meanwhile wait behind it. On
     PostgreSQL a revision waits for a moment only, for all its tables together; then it is rolled back, and begun again
     after a pause. A ``lock_timeout`` that role, database or connection set is respected.
 
-    :param connection: the connection that ``context.configure`` was given.
+    :param connection: the connection passed to ``context.configure``.
     :raises UnfilledValuesError: see :func:`.migration_lock`.
     """
     from alembic import context
@@ -63,10 +63,13 @@ def _run_patiently(connection: Connection) -> None:
             connection.rollback()
             if time.monotonic() > until or not is_retryable_transaction_error(error):
                 raise
-            log.info("The revision is begun again, because others use its tables: %s", str(error).splitlines()[0])
+            log.info(
+                "The revision is started again, because other transactions use its tables: %s",
+                str(error).splitlines()[0],
+            )
         else:
             return
-        # revisions that are done are left out the next time
+        # completed revisions are skipped the next time
         time.sleep(pause)
         pause = min(pause * 1.5, 2.0)
 
@@ -82,7 +85,7 @@ def _short_waits(connection: Connection) -> Generator[None]:
     def before(conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         nonlocal first
         if "CONCURRENTLY" in statement:
-            # it waits for transactions, with nobody behind it
+            # it waits for transactions, but blocks none
             cursor.execute("SET lock_timeout = 0")
         elif _LOCKING.match(statement) and conn.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Links of relations that are stored in another way now: 1:n becomes n:n, and a foreign key a table of links."""
+"""Move links of relations whose storage has changed, as from a foreign key (1:n) to a link table (n:n)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Storage:
-    """Where a relation keeps its links: rows of ``table`` that refer to both ends.
+    """The storage of a relation's links: rows of ``table`` that refer to both ends.
 
-    :ivar source: the column that tells the source, and ``target`` that of the target; one of them is the row's own key
-        where a foreign key holds the relation.
+    :ivar source: the column with the key of the source; ``target`` is that of the target. With a foreign key, one of
+        them is the row's own key.
     :ivar is_link: whether the rows are links.
     """
 
@@ -47,7 +47,7 @@ class Storage:
 
 
 def move_links(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
-    """Put what moves links behind what creates their new place, and before what drops the old one."""
+    """Insert operations that move links, after the creation of the new storage and before the drop of the old one."""
     moves: list[MoveLinks] = []
     checks: list[CheckUnique] = []
     dropped: list[Any] = []
@@ -67,7 +67,7 @@ def move_links(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
 
 
 def _ends(metadata: MetaData, relation: Relation) -> tuple[Table, Table] | None:
-    """Return the tables of source and target, if their rows have one key each."""
+    """Return the tables of source and target, if each has a single-column key."""
     tables: list[Any] = []
     for end in (relation.source, relation.target):
         try:
@@ -85,7 +85,7 @@ def _key(table: Table) -> str:
 
 
 def _forms(relation: Relation, ends: tuple[Table, Table]) -> Iterator[Storage]:
-    """Yield all ways in which a relation may be stored."""
+    """Yield all possible storages of a relation."""
     source, target = ends
     link = table_name(relation)
     yield Storage(link, source.schema, "source_id", "target_id", is_link=True, held="source_id")
@@ -98,7 +98,7 @@ def _forms(relation: Relation, ends: tuple[Table, Table]) -> Iterator[Storage]:
 def _new_storage(
     metadata: MetaData, relation: Relation, ends: tuple[Table, Table], upgrade_ops: UpgradeOps
 ) -> Storage | None:
-    """Return where links are kept from this revision on, if it creates that place beside tables that exist."""
+    """Return the new storage of links, if this revision creates it next to existing tables."""
     created = {(op.schema, op.table_name) for op in upgrade_ops.ops if isinstance(op, CreateTableOp)}
     if any((table.schema, table.name) in created for table in ends):
         return None
@@ -118,7 +118,7 @@ def _new_storage(
 
 
 def _old_storage(inspector: Inspector, relation: Relation, ends: tuple[Table, Table], new: Storage) -> Storage | None:
-    """Return where the database keeps links of a relation, if the models do not declare that place any more."""
+    """Return the existing storage of a relation's links, if the models do not declare it any more."""
     for form in _forms(relation, ends):
         declared = ends[0].metadata.tables.get(form.name if form.schema is None else f"{form.schema}.{form.name}")
         if form == new or (declared is not None and form.held in declared.columns):
@@ -141,7 +141,7 @@ def _old_storage(inspector: Inspector, relation: Relation, ends: tuple[Table, Ta
 
 
 def _checks(old: Storage, new: Storage, relation: Relation) -> Iterator[CheckUnique]:
-    """Yield what looks for links that the new place cannot hold."""
+    """Yield the checks for links that the new storage cannot hold."""
     single: list[str] = []
     if not new.is_link:
         single.append(old.target if new.held == new.source else old.source)
@@ -166,8 +166,8 @@ def _refuse_required(relation: Relation) -> None:
     missing = [p.name for p in relation.properties if p.nullable is False and p.computation is None]
     if missing:
         raise CommandError(
-            f"relation {relation.name!r} gets rows of its own, whose {', '.join(missing)} may not be NULL: links that "
-            "exist have no value for it. Add the property as nullable first, fill it, and require it afterwards"
+            f"relation {relation.name!r} gets rows of its own, whose {', '.join(missing)} may not be NULL: existing "
+            "links have no value for it. Add the property as nullable first, fill it, and require it afterwards"
         )
 
 
@@ -183,7 +183,7 @@ def _statement(context: AutogenContext, old: Storage, new: Storage) -> str:
         )
     value, key, own = (source, target, new.target) if new.held == new.source else (target, source, new.source)
     table = _quoted(context, new)
-    # the alias, for both places may be columns of one table
+    # an alias, because both may be columns of one table
     return (
         f"UPDATE {table} SET {held} = (SELECT min(link.{value}) FROM {_quoted(context, old)} AS link "
         f"WHERE link.{key} = {table}.{quote(own)})"
@@ -197,7 +197,7 @@ def _quoted(context: AutogenContext, storage: Storage) -> str:
 
 
 def _take_drops(upgrade_ops: UpgradeOps, old: Storage) -> Iterator[Any]:
-    """Take out of ``upgrade_ops``, and yield, what drops the old place."""
+    """Remove from ``upgrade_ops``, and yield, the operations that drop the old storage."""
     for container in list(upgrade_ops.ops):
         if isinstance(container, DropTableOp) and (container.schema, container.table_name) == (old.schema, old.name):
             upgrade_ops.ops.remove(container)

@@ -35,17 +35,17 @@ _USERS = text(
 
 
 def setup(plugin: Plugin) -> None:
-    """Give ``plugin`` the comparator of this module."""
+    """Add the comparator of this module to ``plugin``."""
     plugin.add_autogenerate_comparator(compare_enums, "schema", "interaqt_enums", priority=DispatchPriority.LAST)
 
 
 def is_array(type_: Any) -> bool:
-    """Whether ``type_`` is one of arrays."""
+    """Whether ``type_`` is an array type."""
     return isinstance(type_, ARRAY)
 
 
 def native_enum(type_: TypeEngine[Any], dialect: Dialect) -> postgresql.ENUM | None:
-    """Return the native enumerated type that ``type_`` is in the database, or whose arrays it is."""
+    """Return the native enumerated type of ``type_`` in the database, or of the items of an array type."""
     if dialect.name != "postgresql":
         return None
     stored: Any = type_.dialect_impl(dialect)
@@ -57,7 +57,7 @@ def native_enum(type_: TypeEngine[Any], dialect: Dialect) -> postgresql.ENUM | N
 
 
 def compare_enums(context: AutogenContext, upgrade_ops: UpgradeOps, schemas: set[str | None]) -> PriorityDispatchResult:
-    """Find types that columns need and the database does not have, labels that it lacks, and types that go."""
+    """Find missing types and labels, and types that are not used any more."""
     if not isinstance(context.inspector, PGInspector):
         return PriorityDispatchResult.CONTINUE
     assert context.connection is not None
@@ -73,7 +73,7 @@ def compare_enums(context: AutogenContext, upgrade_ops: UpgradeOps, schemas: set
             first.append(CreateEnum(name, labels, schema=schema))
         else:
             first += _labels(name, schema, labels, found[schema, name])
-    # labels commit what was done before
+    # adding labels commits the earlier operations
     first.sort(key=lambda operation: isinstance(operation, CreateEnum))
     upgrade_ops.ops[:0] = first
     for schema, name in _released(context.connection, upgrade_ops, default):
@@ -95,7 +95,7 @@ def _declared(context: AutogenContext) -> Iterator[tuple[_Name, tuple[str, ...]]
 
 def _labels(name: str, schema: str | None, declared: tuple[str, ...], found: tuple[str, ...]) -> Iterator[AddEnumLabel]:
     there = {*found}
-    # from the last to the first: each is put before one that is there by then
+    # from the last to the first: each is placed before one that exists by then
     following: str | None = None
     missing: list[AddEnumLabel] = []
     for label in reversed(declared):
@@ -108,7 +108,7 @@ def _labels(name: str, schema: str | None, declared: tuple[str, ...], found: tup
 
 
 def _released(connection: Connection, upgrade_ops: UpgradeOps, default: str | None) -> list[_Name]:
-    """Return the types whose last columns go."""
+    """Return the types whose last columns are dropped."""
     tables: set[_Name] = set()
     columns: set[tuple[str | None, str, str]] = set()
     for operation in upgrade_ops.ops:
@@ -131,7 +131,7 @@ def _released(connection: Connection, upgrade_ops: UpgradeOps, default: str | No
 
 
 def render_enum(enum: postgresql.ENUM) -> str:
-    """Return the source of a type that an operation of its own creates."""
+    """Return the source of a type that is created by an operation of its own."""
     found: Any = enum
     options: Mapping[str, Any] = {"name": found.name, "schema": found.schema}
     shown = [*(repr(str(label)) for label in enum.enums)]

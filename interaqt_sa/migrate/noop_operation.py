@@ -6,9 +6,9 @@ from alembic.operations import MigrateOperation
 
 
 class Note(MigrateOperation):
-    """Stands where there is nothing to do, such as the way back from a change of data; rendered as a comment.
+    """A placeholder where nothing has to be done, such as the reverse of a data change; rendered as a comment.
 
-    :param subject: the operation that it undoes.
+    :param subject: the operation that it reverses.
     """
 
     def __init__(self, text: str, subject: MigrateOperation) -> None:

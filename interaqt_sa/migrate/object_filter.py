@@ -1,4 +1,4 @@
-"""What autogenerate leaves alone although no model declares it."""
+"""Existing objects that autogenerate does not drop although no model declares them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("alembic.interaqt_sa")
 
-#: under which name :func:`.configure` hands the filter to comparators
+#: option in which :func:`.configure` passes the filter to comparators
 FILTER_OPTION = "interaqt_object_filter"
 
 _PARTITIONS = text(
@@ -33,7 +33,7 @@ _PARTITIONS = text(
 
 
 def setup(plugin: Plugin) -> None:
-    """Give ``plugin`` the comparators of this module."""
+    """Add the comparators of this module to ``plugin``."""
     plugin.add_autogenerate_comparator(
         find_partitions, "schema", "interaqt_partitions", priority=DispatchPriority.FIRST
     )
@@ -41,10 +41,10 @@ def setup(plugin: Plugin) -> None:
 
 
 class ObjectFilter:
-    """``include_object`` of :func:`.configure`: the user's own, then ours.
+    """``include_object`` of :func:`.configure`: the application's own filter, then this one.
 
-    Never dropped are partitions of partitioned tables and a legacy table ``_IDS_``. Columns and tables that hold
-    facts of definitions are dropped only on approval, as a renamed property looks like a removed one.
+    Partitions of partitioned tables and a legacy table ``_IDS_`` are never dropped. Columns and tables with data of
+    definitions are dropped only on approval, because a renamed property looks like a removed one.
 
     :ivar partitions: (schema, name) of the partitions in the database; filled when autogenerate begins.
     """
@@ -73,13 +73,13 @@ class ObjectFilter:
         if table.name == LEGACY_TABLE or (table.schema, table.name) in self.partitions:
             return False
         if ROW_ID in table.columns and not self._allow_drop:
-            return False  # one of interaqt: what is declared of it is taken over, other tables are not ours
-        # the table of a removed definition cannot be told from others
+            return False  # a table of interaqt: declared ones are adopted, others are kept
+        # the table of a removed definition cannot be distinguished from others
         keep = not self._allow_drop and any(Catalog.of(metadata).definitions for metadata in self._targets)
         return not (keep and self._kept(f"table {table.fullname}"))
 
     def keeps(self, column: Column[Any]) -> bool:
-        """Whether a reflected column without a counterpart stays in the database."""
+        """Whether a reflected column that is not declared is kept in the database."""
         if self._allow_drop:
             return False
         table = column.table
@@ -96,7 +96,7 @@ class ObjectFilter:
 def find_partitions(
     context: AutogenContext, upgrade_ops: UpgradeOps, schemas: set[str | None]
 ) -> PriorityDispatchResult:
-    """Tell the filter which tables are partitions."""
+    """Pass the partitions to the filter."""
     found = context.opts.get(FILTER_OPTION)
     if isinstance(found, ObjectFilter) and isinstance(context.dialect, PGDialect):
         assert context.connection is not None
@@ -116,7 +116,7 @@ def release_kept_columns(
     conn_table: Table | None,
     metadata_table: Table | None,
 ) -> PriorityDispatchResult:
-    """Make kept columns nullable: inserts do not know them any more."""
+    """Make kept columns nullable, because inserts do not set them any more."""
     found = context.opts.get(FILTER_OPTION)
     if isinstance(found, ObjectFilter) and conn_table is not None and metadata_table is not None:
         declared = {column.name for column in metadata_table.columns}

@@ -1,4 +1,4 @@
-"""What ``alembic upgrade --sql`` prints for back-fills: SQL, or what stops the script."""
+"""The output of ``alembic upgrade --sql`` for back-fills: SQL, or statements that stop the script."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def retirement(context: MigrationContext, names: Sequence[str]) -> Delete:
-    """Return what forgets that ``names`` were computed."""
+    """Return the statement that deletes the records of ``names``."""
     state = _state(context)
     return delete(state).where(state.c.name.in_(names))
 
 
 def waiting(context: MigrationContext, name: str, fingerprint: str) -> Insert:
-    """Return what notes that a back-fill has to wait for the models of another version."""
+    """Return the statement that records that a back-fill waits for the models of another version."""
     row = {"name": name, "fingerprint": fingerprint, "phase": WAITING}
     return insert(_state(context)).values(row)
 
@@ -39,9 +39,9 @@ def _state(context: MigrationContext) -> Table:
 
 
 def script_backfill(context: MigrationContext, operation: Backfill) -> Iterator[str]:
-    """Yield SQL that fills values, or stops the script where only a program can do it and there are rows.
+    """Yield SQL that fills values, or that stops the script if this requires Python and there are rows.
 
-    A head that was stamped without its values would never be filled.
+    Otherwise the head would be stamped without its values, which would never be filled.
     """
     declared = Declared.all(metadatas(context.opts.get("target_metadata")))
     for name, said in operation.values.items():
@@ -86,7 +86,7 @@ def _script_default(context: MigrationContext, name: str, column: Column[Any]) -
 
 
 def _set_based(context: MigrationContext, one: Declared, group: Pass) -> list[Update] | None:
-    """Return statements that fill a pass; ``None`` if it takes Python, or functions that only our connections have."""
+    """Return statements that fill a pass; ``None`` if it requires Python, or functions of the engine's connections."""
     if context.dialect.name != "postgresql" or group.follow:
         return None
     aggregates = [value for value in group.values if value.is_aggregate]
@@ -109,12 +109,12 @@ def _set_based(context: MigrationContext, one: Declared, group: Pass) -> list[Up
 
 
 def _stop(context: MigrationContext, name: str, filled: Table) -> Iterator[str]:
-    """Yield what fails if ``filled`` has rows."""
+    """Yield statements that fail if ``filled`` has rows."""
     return stop_script(context, f"{name} cannot be computed by a script", filled.name, schema=filled.schema)
 
 
 def stop_script(context: MigrationContext, why: str, table: str, *, schema: str | None = None) -> Iterator[str]:
-    """Yield what fails, and says why, if a table has rows."""
+    """Yield statements that fail with the reason ``why`` if a table has rows."""
     told = f"{why}: run this revision online, by alembic upgrade"
     dialect = context.dialect
     quote = dialect.identifier_preparer.quote
@@ -127,7 +127,7 @@ def stop_script(context: MigrationContext, why: str, table: str, *, schema: str 
             "END $interaqt$;\n"
         )
         return
-    # a statement that fails under a condition: only triggers can raise errors of their own on SQLite
+    # a statement that fails conditionally: on SQLite only triggers can raise custom errors
     check = quote(told)
     yield f"CREATE TEMPORARY TABLE interaqt_stop (filled INTEGER CONSTRAINT {check} CHECK (filled = 1));\n"
     yield f"INSERT INTO interaqt_stop SELECT NOT EXISTS (SELECT 1 FROM {named});\n"

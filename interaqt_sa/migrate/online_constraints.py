@@ -1,4 +1,4 @@
-"""Require something of existing rows of PostgreSQL without a lock that keeps writers waiting."""
+"""Add constraints on existing rows on PostgreSQL without a lock that blocks writers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CHECKED = text(
 
 
 def validate_constraint(context: MigrationContext, connection: Connection, operation: ValidateConstraint) -> None:
-    """Check the rows that exist, with a lock beside which others write."""
+    """Validate existing rows, with a lock that does not block writers."""
     table = _table(context, operation)
     sought = {"table": table, "name": operation.constraint, "columns": list(operation.columns)}
     names = connection.scalars(_NOT_VALID, sought).all()
@@ -48,9 +48,9 @@ def validate_constraint(context: MigrationContext, connection: Connection, opera
 
 
 def set_not_null(context: MigrationContext, connection: Connection, operation: SetNotNull) -> None:
-    """Make a column NOT NULL, in steps of which each is done once.
+    """Make a column NOT NULL, in steps that can be resumed.
 
-    :raises ConstraintSetupError: if rows hold NULL; nothing was changed then.
+    :raises ConstraintSetupError: if rows contain NULL; nothing was changed then.
     """
     table, column = _table(context, operation), _quoted(context, operation.column)
     name = check_name(operation)
@@ -70,7 +70,7 @@ def set_not_null(context: MigrationContext, connection: Connection, operation: S
             try:
                 transactions.run(partial(_validate, table=table, constraint=_quoted(context, name)))
             except IntegrityError:
-                # NULL came in between the look and the constraint
+                # NULL was written between the check and the constraint
                 transactions.run(lambda own: _execute(own, drop))
                 _look_again(transactions, look)
                 raise
@@ -84,13 +84,13 @@ def script_set_not_null(context: MigrationContext, operation: SetNotNull) -> Ite
 
 
 def script_validation(context: MigrationContext, operation: ValidateConstraint) -> Iterator[str]:
-    """Yield the statement for ``--sql``; a foreign key without a name has the one that PostgreSQL gives it."""
+    """Yield the statement for ``--sql``; for a foreign key without a name it uses PostgreSQL's default name."""
     name = operation.constraint or f"{operation.table}_{'_'.join(operation.columns)}_fkey"
     yield f"ALTER TABLE {_table(context, operation)} VALIDATE CONSTRAINT {_quoted(context, name)}"
 
 
 def check_name(operation: SetNotNull) -> str:
-    """Return the name of the CHECK constraint that stands in for NOT NULL meanwhile."""
+    """Return the name of the temporary CHECK constraint that represents NOT NULL."""
     name = f"{operation.table}_{operation.column}_interaqt_not_null"
     if len(name.encode()) <= 63:
         return name
@@ -107,7 +107,7 @@ def _statements(table: str, column: str, name: str) -> list[str]:
 
 
 def _validate(connection: Connection, table: str, constraint: str) -> None:
-    # nobody who writes waits behind it, and only who waits for a second ends an autovacuum
+    # writers do not wait behind it, and only a wait of a second ends an autovacuum
     _execute(connection, "SET LOCAL lock_timeout = 0", f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}")
 
 

@@ -1,6 +1,6 @@
-"""Operations that revisions contain: values that say *what*, see :mod:`.implementations` for *how*.
+"""Operations of revisions, as values; implemented in :mod:`.implementations`.
 
-Signatures only ever grow optional keywords: revisions written years ago call them.
+Signatures change only by further optional keywords, because old revisions call them.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ DEFAULT_BATCH = 1000
 
 @Operations.register_operation("interaqt_backfill")
 class Backfill(MigrateOperation):
-    """Compute values for the rows that exist, or derive rows from them.
+    """Compute values for existing rows, or derive rows from them.
 
     :ivar values: fingerprints by name.
-    :ivar previous: fingerprints that the database was last filled from.
-    :ivar columns: where the values go; autogenerate knows them, revisions do not.
-    :ivar rows_of: the table whose rows it goes through, if one of them is known to have none from the beginning.
+    :ivar previous: fingerprints of the last back-fills in the database.
+    :ivar columns: the filled columns; known to autogenerate, not in revisions.
+    :ivar rows_of: the table whose rows it processes, unless that table has rows from the beginning.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Backfill(MigrateOperation):
 
     @classmethod
     def merged(cls, operations: SequenceOf[Backfill], *, inline: bool = False) -> Backfill:
-        """Return the operation that does what ``operations`` do, in one pass over each table."""
+        """Return one operation for all ``operations``, with one pass over each table."""
         values = {name: fingerprint for operation in operations for name, fingerprint in operation.values.items()}
         previous = {name: fingerprint for operation in operations for name, fingerprint in operation.previous.items()}
         columns = [column for operation in operations for column in operation.columns]
@@ -89,28 +89,29 @@ class Backfill(MigrateOperation):
         batch: int = DEFAULT_BATCH,
         inline: bool = False,
     ) -> None:
-        """Compute values for all rows, in short transactions of their own; go on where a crash ended it.
+        """Compute values for all rows, in short separate transactions; a run after a crash continues.
 
-        The models say how, as they are when the revision runs: what is declared differently by then is computed as it
-        is declared then, with what is computed from it. What is not declared any more is skipped.
+        The values are computed by the current models when the revision runs: values whose declaration has changed are
+        computed by their current declaration, together with the values computed from them. Values that are not declared
+        any more are skipped.
 
-        :param name: ``"Record.property"``, or ``"Record"`` where a Transform derives the rows; or several of them,
-            with their fingerprints.
-        :param fingerprint: of the declaration for which the revision was written; ``"default"`` writes the default of a
-            property into rows that have no value.
+        :param name: ``"Record.property"``, or ``"Record"`` if a Transform derives the rows; or a mapping of several to
+            their fingerprints.
+        :param fingerprint: fingerprint of the declaration for which the revision was written; ``"default"`` writes the
+            default of a property into rows without a value.
         :param batch: rows per transaction; ``-x batch=`` overrides it.
-        :param inline: whether to do it in the transaction of the revision, which has created the tables.
+        :param inline: whether to run in the transaction of the revision, which has created the tables.
         """
         values = {name: fingerprint or ""} if isinstance(name, str) else name
         operations.invoke(cls(values, batch=batch, inline=inline))
 
     def is_over(self, tables: Collection[tuple[str | None, str]]) -> bool:
-        """Whether its rows are those of ``tables``, each a schema and a name, so that there are none yet."""
+        """Whether its rows are in one of ``tables``, each given by schema and name, so that there are none yet."""
         return self.rows_of is not None and (self.rows_of.schema, self.rows_of.name) in tables
 
     def reverse(self) -> MigrateOperation:
         if self.inline:
-            return Note("the values go with their tables", self)
+            return Note("the values are dropped with their tables", self)
         return ReopenBackfill({name: self.previous.get(name) for name in self.values}, self)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
@@ -122,10 +123,10 @@ class Backfill(MigrateOperation):
 
 @Operations.register_operation("interaqt_reopen_backfill")
 class ReopenBackfill(MigrateOperation):
-    """Note that values are not what the declaration of before computes: the way back from a back-fill.
+    """Record that values do not match the previous declarations: the reverse of a back-fill.
 
-    :ivar values: the fingerprints of before, by name; ``None`` where there was no such value.
-    :ivar subject: the operation that it undoes.
+    :ivar values: the previous fingerprints, by name; ``None`` if there was no such value.
+    :ivar subject: the operation that it reverses.
     """
 
     def __init__(self, values: Mapping[str, str | None], subject: MigrateOperation | None = None) -> None:
@@ -135,12 +136,12 @@ class ReopenBackfill(MigrateOperation):
 
     @classmethod
     def interaqt_reopen_backfill(cls, operations: Operations, values: Mapping[str, str | None]) -> None:
-        """Let values be filled again, as soon as the models of before are there.
+        """Schedule values to be filled again with the previous models.
 
-        A downgrade runs with the models of the newer version, which cannot compute what the older one declares. The
-        next ``alembic upgrade`` with the models of the older version does it.
+        A downgrade runs with the models of the newer version, which cannot compute the declarations of the older one.
+        The next ``alembic upgrade`` with the models of the older version does it.
 
-        :param values: the fingerprints of before, by name; ``None`` where there was no such value.
+        :param values: the previous fingerprints, by name; ``None`` if there was no such value.
         """
         operations.invoke(cls(values))
 
@@ -153,9 +154,9 @@ class ReopenBackfill(MigrateOperation):
 
 @Operations.register_operation("interaqt_retire_backfill")
 class RetireBackfill(MigrateOperation):
-    """Forget that values were computed, because they are not declared any more: declared again, they are filled again.
+    """Delete the records of values that are not declared any more, so that they are filled again if declared again.
 
-    :ivar previous: the fingerprints that they were filled from.
+    :ivar previous: the fingerprints of their last back-fills.
     """
 
     def __init__(self, names: SequenceOf[str], previous: Mapping[str, str] | None = None) -> None:
@@ -164,9 +165,9 @@ class RetireBackfill(MigrateOperation):
 
     @classmethod
     def interaqt_retire_backfill(cls, operations: Operations, *names: str) -> None:
-        """Forget that ``names`` were computed; does nothing for those that were not.
+        """Delete the records of ``names``; names without a record are ignored.
 
-        :param names: ``"Record.property"``, or ``"Record"`` where a Transform derived the rows.
+        :param names: ``"Record.property"``, or ``"Record"`` if a Transform derived the rows.
         """
         operations.invoke(cls(names))
 
@@ -179,16 +180,16 @@ class RetireBackfill(MigrateOperation):
 
 @Operations.register_operation("interaqt_verify")
 class Verify(MigrateOperation):
-    """Stop before a contract if values are not true."""
+    """Stop before a contract if values are wrong."""
 
     def __init__(self, names: SequenceOf[str] = ()) -> None:
         self.names = tuple(names)
 
     @classmethod
     def interaqt_verify(cls, operations: Operations, *names: str) -> None:
-        """Raise :class:`.ConstraintSetupError` if values differ from a recompute; write it before what relies on them.
+        """Raise :class:`.ConstraintSetupError` if values differ from a recomputation; call it before relying on them.
 
-        :param names: ``"Record.property"``, or ``"Record"`` where a Transform derives the rows; all if none is given.
+        :param names: ``"Record.property"``, or ``"Record"`` if a Transform derives the rows; all if none is given.
         """
         operations.invoke(cls(names))
 
@@ -201,10 +202,10 @@ class Verify(MigrateOperation):
 
 @Operations.register_operation("interaqt_move_links")
 class MoveLinks(MigrateOperation):
-    """Move the links of a relation to where they are stored from now on.
+    """Move the links of a relation to their new storage.
 
     :ivar relation: its name, for messages.
-    :ivar forth: SQL statements, and ``back`` those of the way back.
+    :ivar forth: SQL statements of the upgrade; ``back`` are those of the downgrade.
     """
 
     def __init__(self, relation: str, forth: SequenceOf[str], back: SequenceOf[str]) -> None:
@@ -218,8 +219,8 @@ class MoveLinks(MigrateOperation):
     ) -> None:
         """Move the links of ``relation`` by SQL statements.
 
-        :param forth: the statements; they may be edited.
-        :param back: what undoes them, kept for the way back.
+        :param forth: the statements, which may be edited.
+        :param back: the statements of the downgrade.
         """
         operations.invoke(cls(relation, forth, back))
 
@@ -232,7 +233,7 @@ class MoveLinks(MigrateOperation):
 
 @Operations.register_operation("interaqt_check_rows")
 class CheckRows(MigrateOperation):
-    """Refuse to go on while rows would break what is about to be required of them."""
+    """Stop if rows violate a requirement that is about to be added."""
 
     def __init__(
         self, required: str, table: str, where: str, columns: SequenceOf[str] = (), *, schema: str | None = None
@@ -254,13 +255,13 @@ class CheckRows(MigrateOperation):
         *,
         schema: str | None = None,
     ) -> None:
-        """Raise :class:`.ConstraintSetupError` with the offending rows if there are any.
+        """Raise :class:`.ConstraintSetupError` with the violating rows if there are any.
 
-        :param required: what comes next, for the message.
-        :param table: the table.
-        :param where: SQL predicate of the rows that may not be there.
-        :param columns: what is shown of them besides their keys.
-        :param schema: where the table lies.
+        :param required: the requirement to be added, for the message.
+        :param table: name of the table.
+        :param where: SQL predicate that violating rows satisfy.
+        :param columns: columns to report besides the primary key.
+        :param schema: schema of the table.
         """
         operations.invoke(cls(required, table, where, columns, schema=schema))
 
@@ -273,7 +274,7 @@ class CheckRows(MigrateOperation):
 
 @Operations.register_operation("interaqt_check_unique")
 class CheckUnique(MigrateOperation):
-    """Refuse to go on while rows would break a unique constraint that is about to be created."""
+    """Stop if rows violate a unique constraint that is about to be created."""
 
     def __init__(
         self,
@@ -304,14 +305,14 @@ class CheckUnique(MigrateOperation):
         nulls_not_distinct: bool = False,
         schema: str | None = None,
     ) -> None:
-        """Raise :class:`.ConstraintSetupError` with the offending rows if ``columns`` are not unique.
+        """Raise :class:`.ConstraintSetupError` with the violating rows if ``columns`` are not unique.
 
-        :param constraint: name of the constraint or index that comes next.
-        :param table: the table.
+        :param constraint: name of the constraint or index to be created.
+        :param table: name of the table.
         :param columns: names, or expressions as ``text()``.
         :param where: SQL predicate of a partial index.
         :param nulls_not_distinct: whether NULLs are equal to each other.
-        :param schema: where the table lies.
+        :param schema: schema of the table.
         """
         operations.invoke(
             cls(constraint, table, columns, where=where, nulls_not_distinct=nulls_not_distinct, schema=schema)

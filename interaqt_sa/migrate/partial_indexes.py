@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("alembic.interaqt_sa")
 
 _make: Any = postgresql.dialect
-#: dialects whose parameters leave ``%`` alone, by the options of an index
+#: dialects whose compilers do not escape ``%``, by the option of an index
 _PLAIN: dict[str, Dialect] = {
     "postgresql_where": _make(paramstyle="named"),
     "sqlite_where": sqlite.dialect(),
@@ -37,28 +37,28 @@ _PLAIN: dict[str, Dialect] = {
 _CAST = re.compile(r"('(?:[^']|'')*')::(?:text|character varying)|\((\w+)\)::text")
 #: one pair of parentheses around everything
 _UNQUOTED = re.compile(r"\((?:[^()']|'(?:[^']|'')*')*\)")
-#: a role without TEMP, a transaction that only reads
+#: SQLSTATEs of a role without TEMP, and of a read-only transaction
 _NOT_ALLOWED = ("42501", "25006")
 
 
 class _CannotTellError(Exception):
-    """The role may not do what it takes to compare."""
+    """The role lacks the privileges for the comparison."""
 
 
 class _AsItStands(TextClause):
-    """SQL text that is rendered into a revision as it stands."""
+    """SQL text that is rendered unchanged in a revision."""
 
     inherit_cache = True
 
 
 @compiles(_AsItStands)
 def _as_it_stands(element: _AsItStands, compiler: SQLCompiler, **kw: Any) -> str:
-    return element.text  # with what is escaped in it
+    return element.text  # including escaped characters
 
 
 def setup(plugin: Plugin) -> None:
-    """Give ``plugin`` the comparator of this module."""
-    # last: what Alembic replaces for other reasons needs no second look
+    """Add the comparator of this module to ``plugin``."""
+    # last: indexes that Alembic replaces for other reasons need no further comparison
     plugin.add_autogenerate_comparator(
         compare_predicates, "table", "interaqt_predicates", priority=DispatchPriority.LAST
     )
@@ -91,8 +91,8 @@ def compare_predicates(
                 continue
         except _CannotTellError:
             log.warning(
-                "The predicate of %s is taken for unchanged: this role may not create the temporary table that shows "
-                "how PostgreSQL writes it",
+                "The predicate of %s is assumed to be unchanged: this role may not create the temporary table that is "
+                "needed to compare it",
                 index.name,
             )
             continue
@@ -102,10 +102,10 @@ def compare_predicates(
 
 
 def spell_predicates(operations: Sequence[MigrateOperation]) -> None:
-    """Give new indexes their predicates as text where these hold ``%`` or ``:``.
+    """Convert the predicates of new indexes to text if they contain ``%`` or ``:``.
 
-    Alembic would write them into the revision as the driver takes them: for psycopg, and wrongly, with ``%%``; and it
-    would read the text after a colon as the name of a parameter.
+    Alembic would render them in the revision with the escapes of the driver, for psycopg ``%%``, which is wrong there;
+    and it would interpret the text after a colon as the name of a parameter.
     """
     for operation in operations:
         if isinstance(operation, OpContainer):
@@ -115,7 +115,7 @@ def spell_predicates(operations: Sequence[MigrateOperation]) -> None:
                 where: Any = operation.kw.get(name)
                 written = spelled(where, dialect) if hasattr(where, "compile") else ""
                 if "%" in written or ":" in written:
-                    # SQLAlchemy takes no string as a predicate for SQLite
+                    # SQLAlchemy does not accept a string as a predicate for SQLite
                     operation.kw[name] = (
                         _AsItStands(_escaped(written)) if dialect.name == "sqlite" else _escaped(written)
                     )
@@ -130,7 +130,7 @@ def _predicate(index: Index, dialect: Dialect) -> str | None:
         return None
     if not isinstance(where, str):
         where = spelled(where, dialect)
-        # for a driver with parameters such as %s it is doubled, and would be once more when it is run as text
+        # for a driver with parameters such as %s it is doubled, and would be doubled again when executed as text
         where = where % () if dialect.paramstyle in ("format", "pyformat") and "%" in where else where
     return " ".join(str(where).split())
 
@@ -138,16 +138,16 @@ def _predicate(index: Index, dialect: Dialect) -> str | None:
 def spelled(where: Any, dialect: Dialect) -> str:
     """Return a condition as SQL."""
     if isinstance(where, TextClause):
-        # in what is reflected nothing is a parameter, even where it looks like one
+        # reflected text contains no parameters, even if it looks as if it did
         written = where.text.replace(r"\:", ":")
         return written.replace("%", "%%") if dialect.paramstyle in ("format", "pyformat") else written
     return str(where.compile(dialect=dialect, compile_kwargs={"literal_binds": True, "include_table": False}))
 
 
 def _is_plainly(declared: str, present: str) -> bool:
-    """Whether PostgreSQL has added only what it always adds, so that it need not be asked.
+    """Whether the predicates differ only by PostgreSQL's usual additions, so that no query is needed.
 
-    Parentheses around the whole are taken off, and casts of texts; those inside are not touched.
+    Parentheses around the whole and casts of text are removed; other parentheses are kept.
     """
     written = _CAST.sub(r"\1\2", present)
     if _UNQUOTED.fullmatch(written):
@@ -156,7 +156,7 @@ def _is_plainly(declared: str, present: str) -> bool:
 
 
 def _canonical(connection: Connection, table: Table, predicate: str | None) -> str | None:
-    """Return ``predicate`` as PostgreSQL writes it: it keeps expressions parsed, and adds casts and parentheses."""
+    """Return ``predicate`` as PostgreSQL prints it, with the casts and parentheses that it adds."""
     if predicate is None or not isinstance(connection.dialect, PGDialect):
         return predicate
     name = connection.dialect.identifier_preparer.format_table(table)
@@ -172,7 +172,7 @@ def _canonical(connection: Connection, table: Table, predicate: str | None) -> s
         found = normalize_database_error(error)
         if found is not None and found.code in _NOT_ALLOWED:
             raise _CannotTellError from error
-        # it speaks of a column that does not exist yet
+        # it refers to a column that does not exist yet
         return None
     finally:
         savepoint.rollback()

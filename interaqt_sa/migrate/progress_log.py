@@ -1,4 +1,4 @@
-"""How far a back-fill has come, told every few seconds."""
+"""Log the progress of a back-fill every few seconds."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _INTERVAL = 2.0
 
 
 class Progress:
-    """What is said about one pass over the rows of a table.
+    """The progress of one pass over the rows of a table.
 
-    :param total: about how many rows there are.
+    :param total: the approximate number of rows.
     :param done: how many of them an interrupted run has filled.
     """
 
@@ -31,7 +31,7 @@ class Progress:
         self._told = float("-inf")
 
     def batch(self, rows: int, columns: Sequence[Column[Any]], last: tuple[Any, ...]) -> None:
-        """Note a batch of up to ``rows`` rows."""
+        """Record a batch of up to ``rows`` rows."""
         # keys are not counted: the last batch of a table is the only one that is not full
         self._rows = min(self._rows + rows, max(self._total, self._rows + 1))
         now = time.monotonic()
@@ -53,6 +53,6 @@ class Progress:
         )
 
     def end(self) -> None:
-        """Say that it is done."""
+        """Log the end of the pass."""
         seconds = time.monotonic() - self._start
         log.info("Back-fill of %s done: about %s rows in %.1f s", self._title, self._total, seconds)

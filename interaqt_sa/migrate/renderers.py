@@ -1,11 +1,11 @@
-"""How the operations are written into revisions."""
+"""Rendering of the operations in revisions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
 from alembic.autogenerate.render import (
-    _repr_type,  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType]  the one way to render a type
+    _repr_type,  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType]  the only way to render a type
     renderers,
 )
 from sqlalchemy import JSON, Numeric, Text, TextClause
@@ -46,7 +46,7 @@ def _source(context: AutogenContext, value: Any) -> str:
     if isinstance(value, tuple):
         items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
         return f"[{', '.join(_source(context, item) for item in items)}]"
-    # names may be instances of quoted_name, whose repr is not what belongs in a source file
+    # names may be instances of quoted_name, whose repr is not a plain string literal
     return repr(str(value)) if isinstance(value, str) else repr(value)
 
 
@@ -214,10 +214,10 @@ def _check_unique(context: AutogenContext, operation: op.CheckUnique) -> str:
 
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
-    """Render types of this package as what they are in the database: revisions outlive the package's modules."""
+    """Render types of this package as their database types, because revisions may outlive the package's modules."""
     if kind != "type":
         return False
-    # arrays show what they hold by themselves
+    # array types render their item types themselves
     enum = None if is_array(item) else native_enum(item, context.dialect)
     if enum is not None:
         context.imports.add("from sqlalchemy.dialects import postgresql")
@@ -226,7 +226,7 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
         return _postgresql_json(context, item)
     of_postgresql = type(item).__module__.startswith("sqlalchemy.dialects.postgresql")
     if is_array(item) and of_postgresql and context.dialect.name != "postgresql":
-        # elsewhere Alembic leaves the type inside without a prefix
+        # for other dialects Alembic renders the item type without a prefix
         context.imports.add("from sqlalchemy.dialects import postgresql")
         inner, dimensions = _repr_type(item.item_type, context), item.dimensions
         return f"postgresql.ARRAY({inner}{f', dimensions={dimensions}' if dimensions else ''})"
@@ -235,7 +235,7 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
 
 
 def _plain(context: AutogenContext, item: TypeEngine[Any]) -> TypeEngine[Any] | None:
-    """Return the type of SQLAlchemy that one of this package stands for, ``None`` if it is none of this package."""
+    """Return the SQLAlchemy type that a type of this package represents, ``None`` if it is not of this package."""
     if not type(item).__module__.startswith(f"{_PACKAGE}."):
         return None
     plain: TypeEngine[Any]
@@ -247,14 +247,14 @@ def _plain(context: AutogenContext, item: TypeEngine[Any]) -> TypeEngine[Any] | 
         assert isinstance(item, TypeDecorator)
         stored: TypeEngine[Any] = item.load_dialect_impl(context.dialect)
         plain = stored.as_generic()
-    # there is no other way to ask for the variants of a type
+    # there is no public way to get the variants of a type
     for dialect, variant in item._variant_mapping.items():  # pyright: ignore[reportPrivateUsage]
         plain = plain.with_variant(variant, dialect)
     return plain
 
 
 def _postgresql_json(context: AutogenContext, item: postgresql.JSON) -> str:
-    """Render the type as Alembic does on PostgreSQL; for other databases it leaves the type inside without a prefix."""
+    """Render the type as Alembic does on PostgreSQL; for others Alembic renders the inner type without a prefix."""
     context.imports.add("from sqlalchemy.dialects import postgresql")
     inner = _repr_type(item.astext_type, context)
     return f"postgresql.{type(item).__name__}(none_as_null={item.none_as_null!r}, astext_type={inner})"

@@ -1,4 +1,4 @@
-"""Checks that precede what existing rows may not bear: NOT NULL, CHECK, foreign keys."""
+"""Checks before operations that existing rows may violate: NOT NULL, CHECK, foreign keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .partial_indexes import spelled
 def checks_of(
     operation: MigrateOperation, container: ModifyTableOps, dialect: Dialect, added: AbstractSet[str]
 ) -> Iterator[CheckRows]:
-    """Yield what looks for rows that would make ``operation`` fail.
+    """Yield the checks for rows that would make ``operation`` fail.
 
     :param added: the columns that the same revision adds to the table.
     """

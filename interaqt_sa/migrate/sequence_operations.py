@@ -14,7 +14,7 @@ from .noop_operation import Note
 
 
 class SequenceOptions(TypedDict, total=False):
-    """What a sequence is like, as :class:`sqlalchemy.Sequence` says it; else the database's default holds."""
+    """The options of a sequence, as of :class:`sqlalchemy.Sequence`; others have the database's default."""
 
     start: int | None
     increment: int | None
@@ -28,7 +28,7 @@ class SequenceOptions(TypedDict, total=False):
 
 
 class SequenceOperation(MigrateOperation):
-    """Create or drop a sequence; nothing on databases that have none."""
+    """Create or drop a sequence; does nothing on databases without sequences."""
 
     def __init__(self, name: str, *, schema: str | None = None, **options: Unpack[SequenceOptions]) -> None:
         self.name = name
@@ -36,31 +36,31 @@ class SequenceOperation(MigrateOperation):
         self.options = options
 
     def sequence(self) -> Sequence:
-        """Return the sequence as it is created."""
+        """Return the sequence to be created."""
         return Sequence(self.name, schema=self.schema, **self.options)
 
 
 @Operations.register_operation("interaqt_create_sequence")
 class CreateSequence(SequenceOperation):
-    """Create a sequence; nothing on databases that have none."""
+    """Create a sequence; does nothing on databases without sequences."""
 
     @classmethod
     def of(cls, sequence: Sequence) -> CreateSequence:
-        """Return what creates ``sequence``."""
+        """Return the operation that creates ``sequence``."""
         given = {name: getattr(sequence, name) for name in SequenceOptions.__annotations__}
         options: Any = {name: value for name, value in given.items() if value is not None}
         if type(sequence.data_type) is BigInteger:
-            del options["data_type"]  # what a sequence has unless told otherwise
+            del options["data_type"]  # the default type of a sequence
         return cls(sequence.name, schema=sequence.schema, **options)
 
     @classmethod
     def interaqt_create_sequence(
         cls, operations: Operations, name: str, *, schema: str | None = None, **options: Unpack[SequenceOptions]
     ) -> None:
-        """Create a sequence; does nothing on databases that have none.
+        """Create a sequence; does nothing on databases without sequences.
 
         :param name: its name.
-        :param schema: where it lies.
+        :param schema: its schema.
         :param options: ``start``, ``increment``, ``minvalue``, ``maxvalue``, ``nominvalue``, ``nomaxvalue``, ``cycle``,
             ``cache`` and ``data_type``, as for :class:`sqlalchemy.Sequence`.
         """
@@ -75,17 +75,17 @@ class CreateSequence(SequenceOperation):
 
 @Operations.register_operation("interaqt_drop_sequence")
 class DropSequence(SequenceOperation):
-    """Drop a sequence; nothing on databases that have none."""
+    """Drop a sequence; does nothing on databases without sequences."""
 
     @classmethod
     def interaqt_drop_sequence(
         cls, operations: Operations, name: str, *, schema: str | None = None, **options: Unpack[SequenceOptions]
     ) -> None:
-        """Drop a sequence; does nothing on databases that have none.
+        """Drop a sequence; does nothing on databases without sequences.
 
         :param name: its name.
-        :param schema: where it lies.
-        :param options: as for ``interaqt_create_sequence``, kept for the way back.
+        :param schema: its schema.
+        :param options: as for ``interaqt_create_sequence``, kept for the downgrade.
         """
         operations.invoke(cls(name, schema=schema, **options))
 
@@ -98,7 +98,7 @@ class DropSequence(SequenceOperation):
 
 @Operations.register_operation("interaqt_move_legacy_ids")
 class MoveLegacyIds(MigrateOperation):
-    """Move a sequence past all ids that exist, or that a legacy table ``_IDS_`` has given out."""
+    """Advance a sequence past all existing ids, and past those that a legacy table ``_IDS_`` has generated."""
 
     def __init__(
         self, sequence: str, table: str, column: str, records: SequenceOf[str] = (), *, schema: str | None = None
@@ -120,15 +120,15 @@ class MoveLegacyIds(MigrateOperation):
         *,
         schema: str | None = None,
     ) -> None:
-        """Move ``sequence`` past every id in use; only ever forward, so that it can be repeated at any time.
+        """Advance ``sequence`` past every id in use; it never moves back, so the operation can be repeated at any time.
 
         A table ``_IDS_(last INTEGER, name TEXT)`` is read if there is one; it is neither written nor dropped.
 
-        :param sequence: what gives out ids from now on.
-        :param table: the table whose ids they are.
+        :param sequence: the sequence that generates the ids from now on.
+        :param table: the table with the ids.
         :param column: its id column.
-        :param records: names under which ``_IDS_`` may know the table.
-        :param schema: where table and sequence lie.
+        :param records: names of the table's counters in ``_IDS_``.
+        :param schema: schema of table and sequence.
         """
         operations.invoke(cls(sequence, table, column, records, schema=schema))
 
@@ -143,7 +143,7 @@ class MoveLegacyIds(MigrateOperation):
 
 @Operations.register_operation("interaqt_lock_legacy_ids")
 class LockLegacyIds(MigrateOperation):
-    """Let numbers that are on their way from a legacy table ``_IDS_`` arrive, before tables are altered."""
+    """Wait for transactions that have taken numbers from a legacy table ``_IDS_``, before tables are altered."""
 
     def __init__(self, *, schema: str | None = None) -> None:
         self.schema = schema
@@ -152,7 +152,7 @@ class LockLegacyIds(MigrateOperation):
     def interaqt_lock_legacy_ids(cls, operations: Operations, *, schema: str | None = None) -> None:
         """Lock ``_IDS_`` against writers until the revision ends, if there is such a table.
 
-        :param schema: where it lies.
+        :param schema: schema of the table.
         """
         operations.invoke(cls(schema=schema))
 
@@ -165,7 +165,7 @@ class LockLegacyIds(MigrateOperation):
 
 @Operations.register_operation("interaqt_return_legacy_ids")
 class ReturnLegacyIds(MigrateOperation):
-    """Move the counters in a legacy table ``_IDS_`` past the ids that a sequence has given out."""
+    """Advance the counters in a legacy table ``_IDS_`` past the ids that a sequence has generated."""
 
     def __init__(
         self, sequence: str, table: str, column: str, records: SequenceOf[str], *, schema: str | None = None
@@ -187,13 +187,13 @@ class ReturnLegacyIds(MigrateOperation):
         *,
         schema: str | None = None,
     ) -> None:
-        """Let ``_IDS_`` go on after every id in use; it is written only if it would give one twice.
+        """Advance ``_IDS_`` past every id in use; it is written only if it would generate an id twice.
 
-        :param sequence: what gave out ids; it may be gone already.
-        :param table: the table whose ids they are.
+        :param sequence: the sequence that has generated the ids; it may be dropped already.
+        :param table: the table with the ids.
         :param column: its id column.
-        :param records: names under which ``_IDS_`` knows the table.
-        :param schema: where they lie.
+        :param records: names of the table's counters in ``_IDS_``.
+        :param schema: schema of table and sequence.
         """
         operations.invoke(cls(sequence, table, column, records, schema=schema))
 

@@ -1,4 +1,4 @@
-"""Compare server defaults of our own columns; those of others are compared as the user wants."""
+"""Compare server defaults of this package's columns; those of other columns are compared as configured."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _NEXTVAL = re.compile(r"nextval\('(.+)'(::regclass)?\)")
 
 
 def setup(plugin: Plugin) -> None:
-    """Give ``plugin`` the comparators of this module."""
-    # among those of Alembic, before the one that PostgreSQL evaluates: it would draw ids from sequences
+    """Add the comparators of this module to ``plugin``."""
+    # in Alembic's group, before the comparator that evaluates defaults on PostgreSQL: it would take ids from sequences
     plugin.add_autogenerate_comparator(keep_others_away, "column", "server_default")
-    # behind them, in a group of its own, which does not ask whether the user wants defaults to be compared
+    # after it, in a separate group, which is called even if compare_server_default is off
     plugin.add_autogenerate_comparator(
         compare_own_default, "column", "interaqt_server_default", priority=DispatchPriority.LAST
     )
 
 
 def users_comparison(users_own: bool | Comparison) -> bool | Comparison:
-    """Return the user's ``compare_server_default`` for columns that are not ours."""
+    """Return the application's ``compare_server_default``, restricted to columns that are not ours."""
     if not callable(users_own):
         return users_own
     compare = users_own
@@ -55,7 +55,7 @@ def keep_others_away(
     conn_column: Column[Any],
     metadata_column: Column[Any],
 ) -> PriorityDispatchResult:
-    """Let nothing else compare the defaults of our columns."""
+    """Prevent other comparators from comparing the defaults of our columns."""
     return PriorityDispatchResult.STOP if _is_own(metadata_column) else PriorityDispatchResult.CONTINUE
 
 
@@ -91,9 +91,9 @@ def _differs(context: AutogenContext, conn_column: Column[Any], metadata_column:
     if declared is None and found is None:
         return False
     if not all(default is None or isinstance(default, DefaultClause) for default in (declared, found)):
-        return True  # what the database generates by itself is not what we store
+        return True  # a generated value differs from a stored one
     if declared is not None and found is not None and _bare(_rendered(context, declared)) == _bare(_text(found)):
-        return False  # the database need not be asked
+        return False  # no query is needed
     impl: Any = context.migration_context.impl
     return bool(impl.compare_server_default(conn_column, metadata_column, _rendered(context, declared), _text(found)))
 
@@ -123,6 +123,6 @@ def _draws_from(sequence: Sequence, default: str | None) -> bool:
 
 
 def _reflected_default(context: AutogenContext, column: Column[Any]) -> str | None:
-    """Return the default of a column as it is: Alembic leaves that of SERIAL columns out."""
+    """Return the reflected default of a column, which Alembic omits for SERIAL columns."""
     columns = context.inspector.get_columns(column.table.name, schema=column.table.schema)
     return next((found["default"] for found in columns if found["name"] == column.name), None)

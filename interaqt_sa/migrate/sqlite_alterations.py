@@ -1,4 +1,4 @@
-"""A warning where autogenerate writes what SQLite cannot run."""
+"""A warning for operations that SQLite cannot run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger("alembic.interaqt_sa")
 
 
 def warn_of_alterations(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
-    """Warn if tables are altered in a way that SQLite knows only as a new table with the old rows."""
+    """Warn if tables are altered in a way for which SQLite requires a copy of the table."""
     if not isinstance(context.dialect, SQLiteDialect) or context.opts.get("render_as_batch"):
         return
     altered = sorted(set(_altered(upgrade_ops.ops)))
@@ -31,7 +31,7 @@ def warn_of_alterations(context: AutogenContext, upgrade_ops: UpgradeOps) -> Non
         log.warning(
             "%s: SQLite cannot alter columns and constraints, so that this revision fails there. In env.py, write "
             "context.configure(render_as_batch=True, transactional_ddl=True, "
-            "**interaqt_sa.migrate.configure(target_metadata=...)), and let it be written again",
+            "**interaqt_sa.migrate.configure(target_metadata=...)), and generate it again",
             ", ".join(altered),
         )
 

@@ -1,4 +1,4 @@
-"""A warning for an ``env.py`` without :func:`.configure`, where autogenerate would be silent about values."""
+"""A warning for an ``env.py`` without :func:`.configure`, where autogenerate would silently omit values."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("alembic.interaqt_sa")
 
-#: In Alembic's own namespace: comparators of other names are not called unless an ``env.py`` asks for them, which is
-#: just what is missing. ``autogenerate_plugins=["alembic.autogenerate.*", "~alembic.autogenerate.interaqt_sa"]``
-#: silences it.
+#: In Alembic's own namespace: other comparators are called only if ``env.py`` names them, which is missing in this
+#: case. ``autogenerate_plugins=["alembic.autogenerate.*", "~alembic.autogenerate.interaqt_sa"]`` silences the warning.
 WATCH = "alembic.autogenerate.interaqt_sa"
 
 
 def setup(plugin: Plugin, watch: Plugin) -> None:
-    """Give ``watch`` the look for tables whose values ``plugin`` would keep, if it were asked."""
+    """Add to ``watch`` a comparator that warns about tables whose values ``plugin`` would migrate if enabled."""
 
     def compare_nothing(
         context: AutogenContext, upgrade_ops: UpgradeOps, schemas: set[str | None]
     ) -> PriorityDispatchResult:
-        """Warn if the models have something of this package, and the environment does not ask for the plugin."""
+        """Warn if the models use this package, and the environment does not enable the plugin."""
         if plugin.name not in (context.opts.get("autogenerate_plugins") or ()):
             names = [table.fullname for metadata in metadatas(context.metadata) for table in _own_tables(metadata)]
             if names:

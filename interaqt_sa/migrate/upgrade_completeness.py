@@ -1,4 +1,4 @@
-"""The promise of ``alembic upgrade head``: when it ends without an error, every declared value is filled."""
+"""Ensure that every declared value is filled when ``alembic upgrade head`` ends without an error."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ log = logging.getLogger("alembic.interaqt_sa")
 
 
 class UnfilledValuesError(CommandError):
-    """The database is at its last revision, and values that the models declare are not computed."""
+    """The database is at its last revision, but some declared values are not computed."""
 
     def __init__(self, unfilled: Collection[str]) -> None:
         self.unfilled = tuple(unfilled)
         listed = "\n".join(f"  {line}" for line in unfilled)
         super().__init__(
-            f"the last revision is reached, and {len(unfilled)} declared values are not filled:\n{listed}\n"
-            "Write the revision that fills them by alembic revision --autogenerate, and upgrade again"
+            f"the last revision is reached, but {len(unfilled)} declared values are not filled:\n{listed}\n"
+            "Create a revision that fills them with alembic revision --autogenerate, and upgrade again"
         )
 
 
 def finish_upgrade(environment: EnvironmentContext, *, is_external: bool) -> None:
-    """After ``alembic upgrade``, fill what still waits; fail if a value stays unfilled at the last revision.
+    """Run waiting back-fills after ``alembic upgrade``; fail if a value is not filled at the last revision.
 
-    :param is_external: whether the connection is in a transaction of the caller's.
-    :raises UnfilledValuesError: names the values.
+    :param is_external: whether the connection is in a transaction of the caller.
+    :raises UnfilledValuesError: with the names of the values.
     """
     context = environment.get_context()
     connection = context.connection
@@ -60,14 +60,14 @@ def finish_upgrade(environment: EnvironmentContext, *, is_external: bool) -> Non
 
 @contextmanager
 def _afterwards(connection: Connection) -> Generator[Transactions]:
-    """Give transactions beside ``connection``, which nobody needs any more."""
+    """Provide transactions on a connection beside ``connection``, which is not used any more."""
     connection.rollback()
     with apart(connection) as transactions:
         yield transactions
 
 
 def _is_upgrade(environment: EnvironmentContext) -> bool:
-    # what alembic.command calls the function by which it picks revisions
+    # the name of the function by which alembic.command selects revisions
     return getattr(environment.context_opts.get("fn"), "__name__", None) == "upgrade"
 
 

@@ -1,4 +1,4 @@
-"""In which order values are computed, and which have to follow when others change."""
+"""The order in which values are computed, and the values that depend on changed ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Inputs = Mapping[str, Collection[str]]
 class Pass:
     """Values of one table that are filled in one pass over its rows.
 
-    :ivar follow: whether rows depend on each other, so that each change has to be followed at once; see
+    :ivar follow: whether rows depend on each other, so that dependent values are updated at once; see
         :func:`.backfill_values`.
     """
 
@@ -35,7 +35,7 @@ def with_dependents(plan: Plan, names: Collection[str]) -> list[ComputedValue]:
 
 
 def passes(plan: Plan, names: Collection[str]) -> list[Pass]:
-    """Return how ``names``, and what is computed from them, are filled: as many values at a time as can be."""
+    """Return the passes that fill ``names`` and the values computed from them, with as few passes as possible."""
     inputs = _inputs(plan)
     cyclic = _cyclic(inputs)
     remaining = {value.name: value for value in with_dependents(plan, names)}
@@ -47,8 +47,8 @@ def passes(plan: Plan, names: Collection[str]) -> list[Pass]:
         while further := {
             name: value
             for name, value in remaining.items()
-            # a function of the row is called behind the aggregates of its row; an aggregate over rows of the same
-            # table needs all of them first
+            # functions of a row run after the aggregates of the row; an aggregate over rows of the same table needs all
+            # of them first
             if value.table is table
             and value.is_same_row
             and name not in group
@@ -62,7 +62,7 @@ def passes(plan: Plan, names: Collection[str]) -> list[Pass]:
 
 
 def derivations(plan: Plan) -> dict[str, Derivation]:
-    """Return the Transforms whose rows follow those of another record, by the name of the derived record."""
+    """Return the Transforms that derive rows from those of another record, by the name of the derived record."""
     return {derivation.name: derivation for derivation in plan.derivations if derivation.origin is not None}
 
 
@@ -77,7 +77,7 @@ def _affected(plan: Plan, inputs: Inputs, names: Collection[str]) -> set[str]:
     affected = {name for name in names if name in plan.computed}
     while True:
         grown = affected | {name for name, read in inputs.items() if affected.intersection(read)}
-        # all functions of a row are called again when one of them is
+        # if one function of a row is called, all are
         refreshed = {plan.computed[name].table for name in grown if plan.computed[name].is_same_row}
         grown |= {name for name, v in plan.computed.items() if v.is_same_row and v.table in refreshed}
         if grown == affected:
@@ -89,7 +89,7 @@ def _in_order(plan: Plan, inputs: Inputs) -> list[str]:
     try:
         return [name for name in TopologicalSorter(inputs).static_order() if name in plan.computed]
     except CycleError:
-        # values of a tree are computed from each other: the order among them does not matter
+        # values of a tree are computed from each other: their order does not matter
         cyclic = _cyclic(inputs)
         apart = {name: {n for n in read if n not in cyclic or name not in cyclic} for name, read in inputs.items()}
         return [name for name in TopologicalSorter(apart).static_order() if name in plan.computed]
@@ -100,7 +100,7 @@ def _is_ready(value: ComputedValue, remaining: Collection[str], inputs: Inputs, 
 
 
 def _inputs_of(name: str, inputs: Inputs, cyclic: Collection[str]) -> set[str]:
-    """Return what has to be filled before ``name``: not what depends on it in turn."""
+    """Return the values that have to be filled before ``name``, without those that depend on it."""
     return {read for read in inputs[name] if name not in cyclic or read not in cyclic}
 
 
@@ -130,7 +130,7 @@ def _inputs(plan: Plan) -> dict[str, set[str]]:
                 read[part.value.name] |= columns
     for source in plan.sources.values():
         for place, value in enumerate(source.same_row):
-            # a function of the row may read anything in it, but of its own kind only what is declared before it
+            # a function of a row may read all its columns, except same-row values declared after its own
             later = {other.column for other in source.same_row[place:]}
             read[value.name] |= {column for column in value.table.columns if column not in later}
     return {

@@ -123,11 +123,11 @@ def test_values_that_are_not_true_stop_a_contract(environment: Environment) -> N
     path = max(environment.versions.glob("*contract.py"))
     verified = path.read_text().replace('"""Upgrade."""', 'op.interaqt_verify("Host.count")')
     path.write_text(verified)
-    with pytest.raises(iq.ConstraintSetupError, match=r"values are not true.*Host 2: count is 77") as caught:
+    with pytest.raises(iq.ConstraintSetupError, match=r"values are wrong.*Host 2: count is 77") as caught:
         environment.upgrade()
     assert [(row["id"], row["stored"]) for row in caught.value.rows] == [(2, 77)]
     environment.run("UPDATE host SET count = 3 WHERE id = 2")
     environment.upgrade()
     environment.run("UPDATE host SET count = 77 WHERE id = 2")
-    with pytest.raises(iq.ConstraintSetupError, match="values are not true"):
+    with pytest.raises(iq.ConstraintSetupError, match="values are wrong"):
         environment.upgrade("head", "verify")

@@ -104,7 +104,7 @@ def test_pyproject_alone_configures_a_project(tmp_path: Path) -> None:
 def test_missing_options_say_where_they_belong(sqlite_environment: Environment) -> None:
     config = sqlite_environment.config()
     config.set_main_option("models", "")
-    with pytest.raises(CommandError, match=r"Give models: in alembic.ini, in \[tool.alembic\]"):
+    with pytest.raises(CommandError, match=r"Set models in alembic.ini, in \[tool.alembic\]"):
         command.check(config)
 
 

@@ -278,7 +278,7 @@ def test_rows_within_others_are_refused(environment: Environment) -> None:
     environment.run('CREATE TABLE "User_Card" ("_rowId" INTEGER, "use_id_1" INT, "car_id_2" INT)')
     user, card = iq.Entity("User", [iq.Property("name", str)]), iq.Entity("Card", [iq.Property("number", str)])
     environment.use(iq.compile_schema(MetaData(), entities=[user, card]))
-    with pytest.raises(CommandError, match="interaqt kept its rows within those of 'User_Card'"):
+    with pytest.raises(CommandError, match="interaqt stored its rows in those of 'User_Card'"):
         environment.revision()
 
 

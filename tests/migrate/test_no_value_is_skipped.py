@@ -202,7 +202,7 @@ def test_an_interrupted_back_fill_goes_on_with_the_value_that_it_stopped_at(
     monkeypatch.setattr(work, "backfill_values", step)
     with pytest.raises(RuntimeError, match="stopped") as caught:
         environment.upgrade("head", "batch=1")
-    assert "is not filled; alembic upgrade goes on" in caught.value.__notes__[0]
+    assert "is not filled; alembic upgrade continues" in caught.value.__notes__[0]
     environment.upgrade("head", "batch=1")
 
     assert len(seen) == 4  # one pass for all values of the table: row 1, the failure, row 2, the end

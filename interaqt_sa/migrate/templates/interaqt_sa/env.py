@@ -1,8 +1,8 @@
-"""Run migrations: online by a synchronous or an asynchronous driver, or as a script (``--sql``).
+"""Run migrations: online with a synchronous or an asynchronous driver, or as a script (``--sql``).
 
-Options are taken from ``-x name=value`` on the command line, then from alembic.ini or ``[tool.alembic]`` in
+Options are read from ``-x name=value`` on the command line, then from alembic.ini or ``[tool.alembic]`` in
 pyproject.toml: ``models`` (``package.module:name``, or a list of them) and ``sqlalchemy.url``. ``-x allow-drop`` lets
-autogenerate drop what definitions no longer declare.
+autogenerate drop objects that definitions no longer declare.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ elif config.cmd_opts is not None:
 
 
 def option(name: str) -> Any:
-    """Return an option, or say where to give it."""
+    """Return an option, or raise an error that says where to set it."""
     section, _, key = name.partition(".")
     value = arguments.get(name) or config.get_alembic_option(name)
     if not value and key:
-        # what TOML makes of sqlalchemy.url without quotes
+        # the result of TOML for sqlalchemy.url without quotes
         value = cast("dict[str, str]", config.get_alembic_option(section) or {}).get(key)
     if not value:
-        raise CommandError(f"Give {name}: in alembic.ini, in [tool.alembic] of pyproject.toml, or by -x {name}=…")
+        raise CommandError(f"Set {name} in alembic.ini, in [tool.alembic] of pyproject.toml, or with -x {name}=…")
     return value
 
 
@@ -56,7 +56,7 @@ def options(dialect: str) -> dict[str, Any]:
     return configure(
         target_metadata=target(),
         allow_drop="allow-drop" in arguments,
-        # SQLite cannot alter tables, and is given real transactions by run_migrations
+        # SQLite cannot alter tables; run_migrations makes its DDL transactional
         render_as_batch=dialect == "sqlite",
         transactional_ddl=True if dialect == "sqlite" else None,
     )
@@ -88,7 +88,7 @@ async def run_async(engine: AsyncEngine) -> None:
 def connect_and_run(engine: Engine | AsyncEngine) -> None:
     """Migrate on a connection of ``engine``."""
     if engine.dialect.is_async:
-        # needs greenlet, which SQLAlchemy does not always install
+        # requires greenlet, which SQLAlchemy does not always install
         from sqlalchemy.ext.asyncio import AsyncEngine
 
         asyncio.run(run_async(AsyncEngine(engine) if isinstance(engine, Engine) else engine))
@@ -99,7 +99,7 @@ def connect_and_run(engine: Engine | AsyncEngine) -> None:
 
 
 def run_online() -> None:
-    """Connect and migrate; a program may hand a connection or an engine over in ``config.attributes``."""
+    """Connect and migrate; a program may pass a connection or an engine in ``config.attributes``."""
     given = config.attributes.get("connection")
     if isinstance(given, Connection):
         run(given)
