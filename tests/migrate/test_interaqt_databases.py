@@ -269,7 +269,7 @@ def test_columns_that_cannot_be_told_apart_are_refused(environment: Environment)
     )
     part = iq.Entity("Part", [iq.Property("number", int)])
     environment.use(iq.compile_schema(MetaData(), entities=[part]))
-    with pytest.raises(CommandError, match=r"par_num_1, par_num_2 may be any of number; say which by"):
+    with pytest.raises(CommandError, match=r"par_num_1, par_num_2 may be any of number; specify it with"):
         environment.revision()
 
 
