@@ -87,7 +87,7 @@ CASES: dict[str, tuple[Any, Any, str, list[int], str]] = {
     "non-null constraint": (
         defined,
         lambda: defined(iq.NonNullConstraint("has_title", "title")),
-        r"cannot be had: 1 rows",
+        r"cannot be added: 1 rows",
         [3],
         "DELETE FROM ticket WHERE id = 3",
     ),

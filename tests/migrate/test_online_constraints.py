@@ -150,7 +150,7 @@ def test_check_constraint(postgres_environment: Environment) -> None:
     assert not not_valid(environment)
     environment.downgrade("-2")
     environment.run("INSERT INTO seat (label) VALUES (NULL)")
-    with pytest.raises(iq.ConstraintSetupError, match="cannot be had: 1 rows"):
+    with pytest.raises(iq.ConstraintSetupError, match="cannot be added: 1 rows"):
         environment.upgrade()
     assert not inspect(environment.engine).get_check_constraints("seat")
 
