@@ -24,7 +24,7 @@ migrated like those of the package.
             number = as_number(resolve(self.computation.field))
             return [number * number]
 
-See "Kinds of your own" in the documentation.
+See "Custom kinds of computations" in the documentation.
 """
 
 from __future__ import annotations

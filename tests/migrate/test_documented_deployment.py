@@ -22,7 +22,7 @@ from tests.examples.pages import ROOT
 from tests.migrate.environment import Environment
 from tests.support.urls import SYNC_DRIVERS
 
-SECTION = "## While two versions are at work"
+SECTION = "## While two versions run"
 _BLOCK = re.compile(r"^```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
