@@ -47,7 +47,7 @@ def test_all_levels_are_filled_in_their_order(environment: Environment) -> None:
 
 
 def test_what_needs_the_values_comes_after_them(environment: Environment) -> None:
-    """UNIQUE over a computed column cannot be had before the back-fill."""
+    """UNIQUE over a computed column cannot be added before the back-fill."""
     environment.migrate(shop())
     environment.run(*FILL)
 

@@ -59,21 +59,21 @@ CASES: dict[str, tuple[Any, Any, str, list[int], str]] = {
     "NOT NULL": (
         declarative,
         lambda: declarative(nullable=False),
-        r"NOT NULL of ticket\.title cannot be had: 1 rows",
+        r"NOT NULL of ticket\.title cannot be added: 1 rows",
         [3],
         "UPDATE ticket SET title = 'x' WHERE title IS NULL",
     ),
     "foreign key": (
         declarative,
         lambda: declarative(foreign_key=True),
-        r"fk_ticket_owner cannot be had: 1 rows",
+        r"fk_ticket_owner cannot be added: 1 rows",
         [2],
         "UPDATE ticket SET owner_id = NULL WHERE id = 2",
     ),
     "new NOT NULL column": (
         declarative,
         lambda: declarative(extra=True),
-        r"ticket\.added, which is NOT NULL and has no default cannot be had: 3 rows",
+        r"ticket\.added, which is NOT NULL and has no default cannot be added: 3 rows",
         [1, 2, 3],
         "DELETE FROM ticket",
     ),
@@ -94,7 +94,7 @@ CASES: dict[str, tuple[Any, Any, str, list[int], str]] = {
     "required property": (
         defined,
         lambda: defined(required=True),
-        r"NOT NULL of ticket\.title cannot be had: 1 rows",
+        r"NOT NULL of ticket\.title cannot be added: 1 rows",
         [3],
         "DELETE FROM ticket WHERE id = 3",
     ),
@@ -153,6 +153,6 @@ def test_a_check_constraint_over_rows(postgres_environment: Environment) -> None
     environment.use(declarative())
     with environment.connect() as connection:
         operations: Any = Operations(MigrationContext.configure(connection))
-        with pytest.raises(iq.ConstraintSetupError, match="ck_n cannot be had: 1 rows"):
+        with pytest.raises(iq.ConstraintSetupError, match="ck_n cannot be added: 1 rows"):
             operations.interaqt_check_rows("ck_n", "ticket", "NOT (n > 0)", ["n"])
         operations.interaqt_check_rows("ck_n", "ticket", "NOT (n > -1)", ["n"])

@@ -105,7 +105,7 @@ def test_not_null(postgres_environment: Environment) -> None:
         environment.run("UPDATE seat SET label = NULL")
     environment.downgrade("-1")
     environment.run("UPDATE seat SET label = NULL WHERE id = 2")
-    with pytest.raises(iq.ConstraintSetupError, match=r"NOT NULL of seat\.label cannot be had: 1 rows"):
+    with pytest.raises(iq.ConstraintSetupError, match=r"NOT NULL of seat\.label cannot be added: 1 rows"):
         environment.upgrade()
     assert not inspect(environment.engine).get_check_constraints("seat")
     environment.run("DELETE FROM seat WHERE id = 2")
