@@ -53,16 +53,16 @@ def add_to_float(old: ColumnElement[Any], change: ColumnElement[Any], places: in
 
 
 class LostDigits:
-    """Whether sums on one connection had more digits than floats hold, so that what is stored is not known exactly.
+    """Whether sums on one connection had more digits than a float holds, so that the stored value is inexact.
 
-    :ivar found: set by :meth:`add_to_float`; who asks resets it.
+    :ivar found: set by :meth:`add_to_float`; reset by the code that reads it.
     """
 
     def __init__(self) -> None:
         self.found = False
 
     def add_to_float(self, old: Any, change: Any, places: int) -> float:
-        """Return the float nearest to a sum, and note if floats of its size, or of the old one's, are too far apart."""
+        """Return the float nearest to a sum; record whether floats of its or the old sum's size are too far apart."""
         before = decode_sum(old)
         total = ALL_DIGITS.add(before, decode_sum(change))
         unit = Decimal(1).scaleb(-places)

@@ -11,7 +11,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
 Row = tuple[Any, ...]
-#: a row as the driver has it, which can be indexed and sliced
+#: a row as returned by the driver; it can be indexed and sliced
 DriverRow = Sequence[Any]
 #: converts one value, between Python and the driver
 Convert = Callable[[Any], Any]

@@ -1,4 +1,4 @@
-"""Apply the deltas of rows that follow from each other from the deepest level up, so that each is updated once."""
+"""Apply the deltas of rows that depend on each other from the deepest level up, so that each row is updated once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Node: TypeAlias = "tuple[Source, Key]"
 
 
 class RecursionLevels:
-    """The pending deltas in the trees, and chains through several tables, of one propagation."""
+    """The pending deltas of one propagation in trees, and in chains through several tables."""
 
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
@@ -183,7 +183,7 @@ class _Levels:
                 keys.clear()
                 asked[edge].update(missing)
                 found = ancestors(self._propagation.db, edge, missing) if missing else {}
-                if is_tree:  # it was followed to its top
+                if is_tree:  # the search has continued to the top of the tree
                     asked[edge].update(row for row in found)
                     asked[edge].update(host for hosts in found.values() for host in hosts)
                 for row, hosts in found.items():

@@ -1,4 +1,4 @@
-"""Edges on a cycle of hosts: rows that contribute to rows whose values lead back to their own table."""
+"""Edges on a cycle of hosts: over one or several of them, rows contribute to rows of their own table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .plan_graph import Edge, Host
 
 
 def recursive_edges(plan: Plan) -> Mapping[Host, Sequence[Edge]]:
-    """Return for each host on a cycle the edges of all hosts of that cycle that lead from one of them to another.
+    """Return for each host on a cycle the edges between the hosts of this cycle.
 
     A tree in one table is a cycle of one host.
     """
@@ -29,7 +29,7 @@ def recursive_edges(plan: Plan) -> Mapping[Host, Sequence[Edge]]:
 
 
 def _reached(host: Host, leads: Mapping[Host, Sequence[Edge]]) -> dict[Host, None]:
-    """Return the hosts above ``host``; itself only if it is on a cycle."""
+    """Return the hosts above ``host``; they include ``host`` itself only if it is on a cycle."""
     found: dict[Host, None] = {}
     waiting = [host]
     while waiting:
