@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 #: seconds for which a batch that conflicts with other writers is repeated
 _PATIENCE = 300.0
-#: so many seconds a batch may hold the locks of its rows, unless it takes so few
+#: seconds for which a batch may hold the locks of its rows, unless it has few
 _LOCKED = 0.1
 _FEW = 100
 #: how long a batch waits for a row, while others may wait for the rows that it has locked
@@ -95,10 +95,10 @@ class Pace:
 
 
 class BatchSize:
-    """How many rows the next batch takes: so many that it does not hold their locks for long.
+    """The number of rows of the next batch, chosen so that the locks of a batch are held only for a short time.
 
-    :param most: as many at most.
-    :param least: as many also if they take long; the first batch takes these.
+    :param most: the maximum.
+    :param least: the minimum, even if it takes long; also the size of the first batch.
     """
 
     def __init__(self, most: int, least: int) -> None:
@@ -106,7 +106,7 @@ class BatchSize:
         self.rows = self._least = min(most, least)
 
     def adapt(self, seconds: float) -> None:
-        """Take more or fewer rows after a batch that took ``seconds``."""
+        """Adjust the number of rows after a batch that took ``seconds``."""
         wanted = self.rows * _LOCKED / max(seconds, 1e-3)
         self.rows = int(min(max(wanted, self._least), self.rows * 2, self._most))
 
@@ -280,7 +280,7 @@ def backfill(transactions: Transactions, state: Table, work: Work, pace: Pace) -
 
 
 def _size(connection: Connection, table: Table, up_to: Key | None = None) -> int:
-    """Return about how many rows there are; a table of millions is not counted for the sake of a percentage.
+    """Return the approximate number of rows; a table of millions is not counted just for a percentage.
 
     :param up_to: count the rows up to this key.
     """

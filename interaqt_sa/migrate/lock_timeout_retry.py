@@ -17,9 +17,9 @@ from .exclusive_runs import migration_lock
 
 log = logging.getLogger("alembic.interaqt_sa")
 
-#: so many milliseconds a transaction waits for locks, while all others wait behind it
+#: milliseconds for which a transaction waits for locks, while all others wait behind it
 LOCK_TIMEOUT = 200
-#: so many at least for each of its statements, also when those before it took long
+#: minimum for each of its statements, even if the previous ones took long
 _LEAST = 20
 _LOCKING = re.compile(r"\s*(ALTER|LOCK|DROP|TRUNCATE|CREATE\s+(UNIQUE\s+)?INDEX)\b", re.IGNORECASE)
 #: seconds for which a revision is repeated
@@ -32,9 +32,9 @@ def run_migrations(connection: Connection) -> None:
     Call it in an ``env.py`` after ``context.configure(connection=connection, …)``, instead of
     ``context.run_migrations()`` with its transaction and :func:`.migration_lock`.
 
-    What alters a table has to wait until no other transaction uses it, and those that come meanwhile wait behind it. On
-    PostgreSQL a revision waits for a moment only, for all its tables together; then it is rolled back, and begun again
-    after a pause. A ``lock_timeout`` that role, database or connection set is respected.
+    A statement that alters a table waits until no other transaction uses the table, and later transactions wait behind
+    it. On PostgreSQL a revision waits for a moment only, for all its tables together; then it is rolled back, and
+    started again after a pause. A ``lock_timeout`` set for the role, the database or the connection is respected.
 
     :param connection: the connection passed to ``context.configure``.
     :raises UnfilledValuesError: see :func:`.migration_lock`.
@@ -76,11 +76,11 @@ def _run_patiently(connection: Connection) -> None:
 
 @contextmanager
 def _short_waits(connection: Connection) -> Generator[None]:
-    """Let a transaction wait for locks no longer than :data:`LOCK_TIMEOUT`, unless another time was set."""
+    """Limit the lock waits of a transaction to :data:`LOCK_TIMEOUT`, unless another limit was set."""
     if _execute(connection, "SHOW lock_timeout") != "0":
         yield
         return
-    first: float | None = None  # when the running transaction asked for its first lock
+    first: float | None = None  # when the running transaction requested its first lock
 
     def before(conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         nonlocal first

@@ -20,7 +20,7 @@ class Progress:
     """The progress of one pass over the rows of a table.
 
     :param total: the approximate number of rows.
-    :param done: how many of them an interrupted run has filled.
+    :param done: the number of rows that an interrupted run has filled.
     """
 
     def __init__(self, title: str, total: int, done: int = 0) -> None:
@@ -32,7 +32,7 @@ class Progress:
 
     def batch(self, rows: int, columns: Sequence[Column[Any]], last: tuple[Any, ...]) -> None:
         """Record a batch of up to ``rows`` rows."""
-        # keys are not counted: the last batch of a table is the only one that is not full
+        # an estimate: only the last batch of a table is not full
         self._rows = min(self._rows + rows, max(self._total, self._rows + 1))
         now = time.monotonic()
         if now - self._told < _INTERVAL:

@@ -83,7 +83,7 @@ def test_a_reader_does_not_make_the_whole_application_wait(
     reader.exec_driver_sql("SELECT * FROM desk").all()
     written = 0
     with caplog.at_level("INFO", "alembic.interaqt_sa"), upgrading(environment):
-        while caplog.text.count("is begun again") < 4:
+        while caplog.text.count("is started again") < 4:
             write(environment)
             written += 1
         reader.rollback()

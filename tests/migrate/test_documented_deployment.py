@@ -139,7 +139,7 @@ def test_the_page_is_followed(
     add_order(new, 6, 8, returned=True)
     project.run(finish)
 
-    assert re.search(r"Verified: \d+ values are true", capsys.readouterr().err)
+    assert re.search(r"Verified: \d+ values are correct", capsys.readouterr().err)
     assert environment.rows('SELECT id, total, dearest FROM "order" ORDER BY id') == [
         (1, 15, 7),
         (2, 0, 9),
