@@ -25,10 +25,9 @@ _Name = tuple[str | None, str]
 def take_drops(operations: list[MigrateOperation]) -> list[MigrateOperation]:
     """Remove from ``operations``, and return, the drops of tables and columns, if values are filled or retired as well.
 
-    The previous version does not set new NOT NULL columns and goes on setting old ones: an old column without a default
-    is made nullable for the new version until it is dropped. A revision without computed values stays as Alembic writes
-    it. So does one that moves links: links that the previous version still writes to the old place would be lost
-    silently.
+    When the new version inserts rows, it does not set a removed NOT NULL column without a default: until the column is
+    dropped, it is nullable. A revision without computed values is left as Alembic writes it. So is one that moves
+    links: links that the previous version still writes to the old place would be lost silently.
     """
     kinds = {type(operation) for operation in operations}
     if MoveLinks in kinds or kinds.isdisjoint({Backfill, RetireBackfill}):
