@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, ColumnElement, Dialect, Integer, Numeric, Select, literal, select
+from sqlalchemy import JSON, Boolean, ColumnElement, Dialect, Integer, Numeric, Select, literal, select, tuple_
 from sqlalchemy.orm import MANYTOONE, Mapper, RelationshipProperty, aliased
 from sqlalchemy.types import TypeEngine
 
@@ -13,7 +13,7 @@ from ..errors import DefinitionFault, InvalidValueError
 from ..schema.predicates.match import compile_match
 from ..schema.record_lookup import record_name
 from ..schema.value_checks import checked_operand
-from .attributes import key_attributes, relationship_of, unknown_attribute
+from .attributes import LINK, key_attributes, link_of, relationship_of, unknown_attribute
 from .query_parameters import Parameter, Parameters
 
 
@@ -23,6 +23,7 @@ class Paths:
     :param entity: a mapped class or an alias of one.
     :param outer: the paths of the statement around this one, if it is a subquery.
     :param parameters: of the query, if its operands are parameters.
+    :param takes_many: whether paths may lead along x:n relationships; then a record has several rows.
     """
 
     def __init__(
@@ -32,10 +33,13 @@ class Paths:
         dialect: Dialect,
         outer: Paths | None = None,
         parameters: Parameters | None = None,
+        *,
+        takes_many: bool = False,
     ) -> None:
         self._dialect = dialect
         self._outer = outer
         self._parameters = parameters
+        self._takes_many = takes_many
         self._entities: dict[str, tuple[Mapper[Any], Any]] = {"": (mapper, entity)}
         self._joins: list[Any] = []
 
@@ -66,11 +70,33 @@ class Paths:
         mapper, entity = self.entity(prefix)
         relationship = relationship_of(mapper, name)
         related = aliased(relationship.mapper)
-        inner = Paths(relationship.mapper, related, self._dialect, self, self._parameters)
+        inner = Paths(relationship.mapper, related, self._dialect, self, self._parameters, takes_many=True)
         criterion = compile_match(expression, inner.resolve, inner.exist, inner.operand)
         found = inner.join(select(literal(1)).select_from(related))
         # references to attributes of the record that is looked for may stand in any depth
         return found.where(getattr(entity, name).of_type(related), criterion).correlate(*self._known()).exists()
+
+    def fulfils(self, expression: MatchExp) -> ColumnElement[bool]:
+        """Return whether a record fulfils ``expression``.
+
+        Where paths lead to many records, that is whether it does with one of each: the same one in all comparisons
+        along the same path. A record without any is like one with NULL in all attributes.
+        """
+        mapper, entity = self._entities[""]
+        if self._takes_many or not any(leads_to_many(mapper, key) for key in expression.keys()):  # noqa: SIM118
+            return compile_match(expression, self.resolve, self.exist, self.operand)
+        row = aliased(mapper)
+        inner = Paths(mapper, row, self._dialect, parameters=self._parameters, takes_many=True)
+        criterion = compile_match(expression, inner.resolve, inner.exist, inner.operand)
+        keys = key_attributes(mapper)
+        columns: Select[Any] = select().add_columns(*(getattr(row, key) for key in keys))
+        found = inner.join(columns.select_from(row)).where(criterion)
+        own = [getattr(entity, key) for key in keys]
+        return (own[0] if len(own) == 1 else tuple_(*own)).in_(found.correlate(None))
+
+    def begin_at_link(self, mapper: Mapper[Any], entity: Any) -> None:
+        """Let ``&`` at the beginning of a path be the link by which the record was reached."""
+        self._entities[LINK] = mapper, entity
 
     def _known(self) -> list[Any]:
         own = [entity for _, entity in self._entities.values()]
@@ -95,6 +121,8 @@ class Paths:
         root = self
         while root._outer is not None:
             root = root._outer
+        if leads_to_many(root._entities[""][0], reference.path):
+            raise self._many(reference.path, "refer to an attribute of the record, or along x:1 relationships")
         other = root.resolve(reference.path)
         kinds = [_kind(side.type) for side in (column, other)]
         if kinds[0] is not kinds[1] or kinds[0] is JSON:
@@ -121,31 +149,80 @@ class Paths:
         """
         if path not in self._entities:
             prefix, _, name = path.rpartition(".")
+            if name == LINK:
+                return self._link(prefix)
             mapper, entity = self.entity(prefix)
             relationship = relationship_of(mapper, name)
-            if relationship.uselist:
-                raise DefinitionFault(
-                    f"{record_name(mapper)}.{name} leads to many records; a path through it is not available yet: "
-                    f"match by ({name!r}, ('exist', {{…}}))",
-                    record=record_name(mapper),
-                    property=name,
-                )
+            self._check_many(mapper, relationship)
             alias = aliased(relationship.mapper)
-            self._joins.append(getattr(entity, name).of_type(alias))
+            way = getattr(entity, name)
+            if link_of(relationship) is not None:
+                # by the link's own alias, so that comparisons of the link are about the same row
+                near = mapper.relationships[f"{name}_links"].back_populates
+                way = getattr(self._link(path)[1], "target" if near == "source" else "source")
+            self._joins.append(way.of_type(alias))
             self._entities[path] = relationship.mapper, alias
         return self._entities[path]
+
+    def _link(self, path: str) -> tuple[Mapper[Any], Any]:
+        """Return the link to the record at the end of ``path``, and its entity."""
+        key = f"{path}.{LINK}"
+        if key not in self._entities:
+            prefix, _, name = path.rpartition(".")
+            mapper, entity = self.entity(prefix)
+            link = link_of(mapper.relationships[name]) if name in mapper.relationships else None
+            if link is None:
+                raise DefinitionFault(
+                    f"{record_name(mapper)}: '&' stands for the relation's own row after a relationship that has one, "
+                    f"not in {key.removeprefix('.')!r}",
+                    record=record_name(mapper),
+                    property=LINK,
+                )
+            self._check_many(mapper, mapper.relationships[name])
+            alias = aliased(link)
+            self._joins.append(getattr(entity, f"{name}_links").of_type(alias))
+            self._entities[key] = link, alias
+        return self._entities[key]
+
+    def _check_many(self, mapper: Mapper[Any], relationship: RelationshipProperty[Any]) -> None:
+        if relationship.uselist and not self._takes_many:
+            raise self._many(
+                f"{record_name(mapper)}.{relationship.key}", "order by attributes of the record, or along x:1 paths"
+            )
+
+    def _many(self, path: str, advice: str) -> DefinitionFault:
+        record = record_name(self._entities[""][0])
+        return DefinitionFault(f"{path} leads to many records; {advice}", record=record, property=path)
 
     def _foreign_key(self, path: str, name: str) -> ColumnElement[Any] | None:
         """Return the own column that holds ``path.name``, so that no join is needed to compare a key."""
         if not path or path in self._entities:
             return None
         prefix, _, last = path.rpartition(".")
+        if last == LINK:
+            return None
         mapper, entity = self.entity(prefix)
         if last not in mapper.relationships:
             return None
         pairs = foreign_key_pairs(mapper.relationships[last])
         own = pairs.get(name)
         return None if own is None else getattr(entity, own)
+
+
+def leads_to_many(mapper: Mapper[Any], path: str) -> bool:
+    """Whether an attribute at the end of ``path`` may have several values for one record."""
+    *steps, _ = path.split(".")
+    link: Mapper[Any] | None = None
+    for step in steps:
+        if step == LINK and link is not None:
+            mapper, link = link, None
+        elif step not in mapper.relationships:
+            return False  # what does not exist is named when the path is resolved
+        elif mapper.relationships[step].uselist:
+            return True
+        else:
+            mapper, link = mapper.relationships[step].mapper, link_of(mapper.relationships[step])
+    return False
 
 
 def _kind(type_: TypeEngine[Any]) -> type[Any]:

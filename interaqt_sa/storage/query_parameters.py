@@ -58,6 +58,11 @@ class Parameter:
     kind: Hashable
 
 
+def is_sql(match: Any) -> bool:
+    """Whether a match is SQL of the application, or a function that returns it."""
+    return not isinstance(match, MatchExp) and (callable(match) or hasattr(match, "__clause_element__"))
+
+
 class Values(list[Any]):
     """The values of a query.
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Dialect, Select, bindparam, func, select, tuple_
 from sqlalchemy.orm import Mapper, RelationshipProperty, aliased
 
 from ..definitions.argument_types import Where
+from ..definitions.match import MatchExp
 from ..dialects.base import named
 from ..schema.predicates.match import compile_where
 from ..session.compiled_statement import CachedText
 from .attributes import Modifier, Nested, Selection, key_attributes
 from .pages import OrderPart
 from .paths import Paths
-from .query_parameters import Parameters, list_type
+from .query_parameters import Parameters, is_sql, list_type
 from .relationship_shapes import is_joinable, keys_of_parent
 
 #: parameter with the keys of the records whose neighbours a statement finds
@@ -125,8 +126,9 @@ class QueryBuilder:
         parent_key = list(range(len(columns), len(columns) + len(key)))
         columns += key
         statement = statement.add_columns(*(column.label(f"c{n}") for n, column in enumerate(columns)))
-        if link_paths is not None:
+        if link_paths is not None and nested.link is not None:
             statement = link_paths.join(statement)
+            paths.begin_at_link(nested.link, link)
         criterion, shape = self._of_parents(key)
         order = ordered(paths, nested.modifier) or [
             getattr(child, attribute) for attribute in key_attributes(nested.selection.mapper)
@@ -182,8 +184,16 @@ def matched(
 ) -> Select[Any]:
     """Return ``statement`` with a match, an order, and the joins that both need."""
     if match is not None:
-        statement = statement.where(compile_where(match, entity, paths.resolve, paths.exist, paths.operand))
+        statement = statement.where(_criterion(match, entity, paths))
     return paths.join(statement).order_by(*order)
+
+
+def _criterion(match: Where, entity: Any, paths: Paths) -> ColumnElement[bool]:
+    if not isinstance(match, MatchExp):
+        if is_sql(match):
+            return compile_where(match, entity, paths.resolve, paths.exist, paths.operand)
+        match = MatchExp.from_object(cast("Mapping[str, Any]", match))
+    return paths.fulfils(match)
 
 
 def ordered(paths: Paths, modifier: Modifier) -> list[ColumnElement[Any]]:

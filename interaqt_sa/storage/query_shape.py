@@ -9,7 +9,7 @@ from typing import Any
 from ..definitions.argument_types import Where
 from ..definitions.match import MatchExp
 from .attributes import Nested, Selection
-from .query_parameters import Values, parametrized
+from .query_parameters import Values, is_sql, parametrized
 
 
 def parametrized_match(match: Where | None, values: Values) -> Where | None:
@@ -17,7 +17,7 @@ def parametrized_match(match: Where | None, values: Values) -> Where | None:
     given: Any = match
     if given is None:
         return None
-    if not isinstance(given, MatchExp) and (callable(given) or hasattr(given, "__clause_element__")):
+    if is_sql(given):
         values.with_sql = True
         return match
     return parametrized(given if isinstance(given, MatchExp) else MatchExp.from_object(given), values)

@@ -106,7 +106,9 @@ class Storage:
     ) -> Page:
         """Return the records that fulfil ``match``.
 
-        :param match: any form of :class:`.MatchExp`; paths lead along x:1 relationships, ``exist`` along all.
+        :param match: any form of :class:`.MatchExp`. Paths lead along relationships, ``&`` in them is the link to the
+            record before it. Along x:n ones the match holds if it does with one of the records there, the same in all
+            comparisons along that path; ``exist`` asks for one each time.
         :param attribute_query: which attributes: names, ``"*"`` for all columns, ``("customer", {"attribute_query":
             […], "match_expression": …, "modifier": {"limit": …, "offset": …, "order_by": …}})`` for neighbours,
             ``("&", {…})`` inside it for the link. The key is always there; without a query it is all there is.
