@@ -35,7 +35,7 @@ T = TypeVar("T")
 #: seconds for which a batch that conflicts with other writers is repeated
 _PATIENCE = 300.0
 #: seconds for which a batch may hold the locks of its rows, unless it has few
-_LOCKED = 0.1
+_LOCKED = 0.15
 _FEW = 100
 #: how long a batch waits for a row, while others may wait for the rows that it has locked
 _LOCK_TIMEOUT = "100ms"

@@ -233,7 +233,7 @@ def test_a_transaction_of_the_caller_is_not_committed(environment: Environment) 
 def test_a_batch_does_not_hold_its_locks_for_long(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, seconds: float, cursors: list[int]
 ) -> None:
-    """It takes a hundred rows, then as many as take a tenth of a second, up to those asked for."""
+    """It takes a hundred rows, then as many as take 150 ms, up to those asked for."""
     environment.migrate(shop())
     many_orders(environment, 350)
     environment.use(shop(counts=True))
