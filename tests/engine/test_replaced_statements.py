@@ -205,7 +205,7 @@ def _work_and_flush(work: Callable[[Session], None], session: Session) -> None:
 
 
 @pytest.mark.parametrize("place", ["after", "connection"])
-@pytest.mark.parametrize("work", [flushes, executes], ids=lambda work: work.__name__)
+@pytest.mark.parametrize("work", [flushes, executes, runs_in_an_event], ids=lambda work: work.__name__)
 def test_statements_of_the_engine_are_not_narrowed(kept: Kept, work: Callable[[Session], None], place: str) -> None:
     with kept.sessions() as session:
         loaded = [session.get_one(Item, n) for n in (1, 2, 3)]

@@ -29,6 +29,7 @@ from ..sql.statement_cache import Statements
 from .computed_writes import refuse_computed_write
 from .flush_mutation_events import FlushEvents
 from .flush_predictions import ForetoldRows
+from .keys_of_flushed_rows import refuse_unwritten_keys
 from .partial_flush import with_members
 from .row_switches import RowSwitches
 from .unwatched_row_locks import Others
@@ -376,6 +377,7 @@ class Flush:
         self._is_sure = not running.runs_code(self._any_connection())
         if not self._is_sure:
             propagation.locked_ahead = set()
+            refuse_unwritten_keys(propagation.db, self._new, filter(_has_other_key, self._changed), self._late)
         placed = [i for i, watch in (*self._new, *self._changed) if watch.computed]
         propagation.db.memory = Memory(self.session, self.plan, placed)
         without_foreign_key: dict[Source, dict[Key, Mapping[Any, Any]]] = {}
@@ -451,6 +453,12 @@ class Flush:
                 fresh = [key for key in keys if not self.written.is_remembered(source, key)]
                 for mapper, rows in read_by_class(self.propagation.db, source, source.mapper, fresh).items():
                     mutations.created(mapper, rows.values())
+
+
+def _has_other_key(changed: tuple[Any, Watch]) -> bool:
+    instance, watch = changed
+    state = instance_state(instance)
+    return state.key is not None and tuple(watch.mapper.primary_key_from_instance(instance)) != identity_of(state)
 
 
 def _nowhere_known(watch: Watch) -> dict[Edge, Key | None]:

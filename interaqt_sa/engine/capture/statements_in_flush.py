@@ -10,7 +10,7 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from ...dialects import Lock
-from ...dialects.execution_options import ENGINE_OPTIONS
+from ...dialects.execution_options import ENGINE_OPTIONS, STATEMENT_OPTION
 from ...errors import UnmanagedWriteError
 from ...schema.computed import state_of
 from ..database.pending_deltas import Touched
@@ -149,8 +149,9 @@ def _matching(
         statement = select(*labelled(key)).where(*element._where_criteria).order_by(*key)
     locking = flush.propagation.db.dialect.lock(statement, lock, table)
     connection = flush.propagation.db.connection(source)
+    options = {**ENGINE_OPTIONS, STATEMENT_OPTION: locking}  # a listener of the engine may not narrow it
     found: dict[Key, None] = {}
     for parameters in rows or [{}]:
-        result = connection.execute(locking, parameters, execution_options=ENGINE_OPTIONS)
+        result = connection.execute(locking, parameters, execution_options=options)
         found.update(dict.fromkeys(tuple(row) for row in result))
     return list(found)
