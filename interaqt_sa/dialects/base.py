@@ -108,6 +108,10 @@ class DatabaseDialect(ABC):
         """Return the SQL text of the procedures that ``CALL`` may find by ``name``, spelled as in the statement."""
         return ()
 
+    def tables_behind(self, connection: Connection, schema: str, name: str) -> Sequence[tuple[str, str]]:
+        """Return schema and name of the tables whose rows a partition, inherited table or view ``name`` shows."""
+        return ()
+
     def packs(self, type_: TypeEngine[Any]) -> bool:
         """Whether a row set can contain values of a type; other values are written row by row."""
         return not type_._has_bind_expression

@@ -57,6 +57,23 @@ _PROCEDURES = text("""
           ELSE n.nspname = part[cardinality(part) - 1] END
 """)
 
+# a partition is inherited from its table; a view, and a table with rules, depends on others by its rules
+_TABLES_BEHIND = """
+    WITH RECURSIVE step AS (
+        SELECT inhrelid AS below, inhparent AS above FROM pg_inherits
+        UNION ALL
+        SELECT r.ev_class, d.refobjid FROM pg_rewrite AS r JOIN pg_depend AS d ON d.objid = r.oid
+        WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
+    ), reached AS (
+        SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.relname = {name} AND n.nspname = {schema}
+        UNION
+        SELECT step.above FROM step JOIN reached ON reached.oid = step.below
+    )
+    SELECT n.nspname, c.relname FROM reached JOIN pg_class AS c ON c.oid = reached.oid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND c.relname <> {name}
+"""
+
 
 def _is_decimal(type_: TypeEngine[Any]) -> bool:
     return isinstance(type_, Numeric) and type_.asdecimal and not isinstance(type_, Float)
@@ -64,6 +81,10 @@ def _is_decimal(type_: TypeEngine[Any]) -> bool:
 
 def _decimal(value: Any) -> Any:
     return Decimal(value) if type(value) is int else value
+
+
+def _literal(name: str) -> str:
+    return "'" + str(name).replace("'", "''") + "'"
 
 
 def _array(type_: TypeEngine[Any]) -> ARRAY[Any]:
@@ -129,6 +150,16 @@ class PostgreSQLDialect(DatabaseDialect):
 
     def procedure_texts(self, connection: Connection, name: str) -> Sequence[str]:
         return connection.scalars(_PROCEDURES, {"name": name}, execution_options=ENGINE_OPTIONS).all()
+
+    def tables_behind(self, connection: Connection, schema: str, name: str) -> Sequence[tuple[str, str]]:
+        # by the driver's cursor: a listener to statements of the application does not expect this one
+        literals = {"name": _literal(name), "schema": _literal(schema)}
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(_TABLES_BEHIND.format(**literals))
+            return [(row[0], row[1]) for row in cursor.fetchall()]
+        finally:
+            cursor.close()
 
     def packs(self, type_: TypeEngine[Any]) -> bool:
         # arrays do not nest: an array of arrays is multidimensional, and unnest() expands all dimensions

@@ -44,8 +44,9 @@ from .insert_own_row import add_row
 from .listener_order import go_last, is_last, run_first
 from .orphans import find_orphans
 from .replaced_statements import replaced_write
+from .rows_under_other_names import refuse_other_names
 from .running_flush import RunningFlush
-from .sql_text import may_write, procedures_on
+from .sql_text import may_write
 from .statements_in_flush import refuse_rows_in_flush
 from .table_identity import TableNames, find_table
 from .textual_writes import textual_write, textual_writes
@@ -414,7 +415,13 @@ class SessionListeners:
         if state.is_managed:
             return element
         try:
-            table = written_table(element, options, plan, lambda t: self._names_on(session, connection, options, t))
+
+            def names(target: TableClause) -> TableNames | None:
+                return self._names_on(session, connection, options, target)
+
+            table = written_table(element, options, plan, names)
+            if table is None and self._unmanaged_dml != "allow":
+                refuse_other_names(connection, element, options, plan, names, self._refuse)
         except UnboundExecutionError:  # the session has no bind for the models
             self._unattached.hear(connection, element, options)
             return element
@@ -435,7 +442,7 @@ class SessionListeners:
         try:  # the bind of the session is determined only for possible writes
             if is_text(context):
                 names = self._names_on(session, connection, options)
-                found = () if names is None else textual_writes(text, plan, names, procedures_on(connection))
+                found = () if names is None else textual_writes(text, plan, names, connection)
                 for table, verb in found:
                     if self._unmanaged_dml != "allow":  # never refused: the parsed result may be wrong
                         Caller.now().warn(textual_write(table, verb), UnfollowedWriteWarning)
@@ -481,7 +488,7 @@ class SessionListeners:
         if table is not None or ENGINE_OPTIONS.keys() <= options.keys():
             self._refuse(replaced_write(table))
         elif names is not None and may_write(text):
-            for found, _ in textual_writes(text, plan, names):
+            for found, _ in textual_writes(text, plan, names, connection):
                 self._refuse(replaced_write(found))
 
     def _refuse(self, error: UnmanagedWriteError) -> None:

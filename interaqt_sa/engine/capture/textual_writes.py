@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sqlalchemy import Table
+from sqlalchemy import Connection, Table
 from sqlalchemy.sql import quoted_name
 
 from ..plan import Plan
 from ..propagation.foreign_key_actions import leads_on
-from .sql_text import FindProcedures, running_statements
+from .rows_under_other_names import behind_name, other_name
+from .sql_text import procedures_on, running_statements
 from .table_identity import TableNames
 
 _NAME = r'(?:"(?:[^"]|"")+"|`[^`]+`|\[[^\]]+\]|\w+)'
@@ -35,22 +36,26 @@ _TABLES = ("inserted", "updated", "deleted", "merged", "copied")
 
 
 def textual_writes(
-    text: str, plan: Plan, names: TableNames, procedures: FindProcedures | None = None
+    text: str, plan: Plan, names: TableNames, connection: Connection | None = None
 ) -> Iterator[tuple[Table, str]]:
     """Yield the tables of writes that computed values depend on, with the verb of the write.
 
     :param text: SQL text for which :func:`.may_write` is true.
-    :param procedures: returns the texts of procedures that ``CALL`` runs; without it ``CALL`` is not examined.
+    :param connection: where the text runs; without it procedures, partitions and views are not looked up.
     """
+    procedures = None if connection is None else procedures_on(connection)
     for statement in running_statements(text, procedures):
         for found in _WRITES.finditer(statement):
             verb = next(name for name in _VERBS if found[name])
             for spelled in _spelled(found):
                 parts = [_unquoted(part) for part in re.findall(_NAME, spelled)]
                 wanted = names.spelled(parts[0] if len(parts) > 1 else None, parts[-1])
-                for table in plan.tables_named(parts[-1]):
-                    if names.of(table) == wanted and _matters(found, table, plan):
-                        yield table, verb
+                tables = [table for table in plan.tables_named(parts[-1]) if names.of(table) == wanted]
+                yield from ((table, verb) for table in tables if _matters(found, table, plan))
+                if connection is not None and plan.sources.keys().isdisjoint(tables):
+                    for table in behind_name(connection, wanted, plan, names):
+                        if _matters(found, table, plan):
+                            yield table, other_name(verb, spelled)
 
 
 def _spelled(found: re.Match[str]) -> list[str]:

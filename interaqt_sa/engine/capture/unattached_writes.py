@@ -18,7 +18,7 @@ from ..plan import Plan, plan_if_ready
 from .attached_sessions import Attachments
 from .caller import Caller
 from .core_statement_guard import inner_tables, is_text, written_table
-from .sql_text import procedures_on
+from .rows_under_other_names import other_name, tables_behind
 from .table_identity import TableNames
 from .textual_writes import textual_writes
 
@@ -28,7 +28,7 @@ Unattached = Literal["raise", "warn", "allow"]
 _MAX_EARLY = 1000
 
 #: returns the relevant tables that a statement writes, with the verb of the write
-_Find = Callable[[Plan], Iterable[tuple[Table, str]]]
+_Find = Callable[[Plan], list[tuple[Table, str]]]
 
 _UNATTACHED = (
     "this {verb} on {table!r} comes from a session or connection that no System is attached to, so that computed "
@@ -84,7 +84,8 @@ class UnattachedWrites:
         if plan is None or attended:
             self._note((type(element), getattr(element.table, "fullname", element.table)), find)
         else:
-            self._tell(connection, find(plan), _UNATTACHED, self._mode)
+            found = find(plan) or self._under_other_names(connection, element, options, plan)
+            self._tell(connection, found, _UNATTACHED, self._mode)
 
     def hear_inner(self, connection: Connection, context: Any, statement: str) -> None:
         """Report the writes inside a statement or in SQL text.
@@ -105,7 +106,7 @@ class UnattachedWrites:
         if text is not None:
             # like text of attached sessions, text is never refused: the parsed result may be wrong
             names = TableNames(connection.dialect, schemas)
-            self._tell(connection, textual_writes(text, plan, names, procedures_on(connection)), _TEXT, "warn")
+            self._tell(connection, textual_writes(text, plan, names, connection), _TEXT, "warn")
         else:
             found = inner_tables(context, plan, partial(self._names, connection.dialect, schemas))
             self._tell(connection, found, _UNATTACHED, self._mode)
@@ -133,6 +134,13 @@ class UnattachedWrites:
     ) -> list[tuple[Table, str]]:
         table = written_table(element, options, plan, partial(self._names, dialect, schemas))
         return [] if table is None else [(table, str(element.__visit_name__))]
+
+    def _under_other_names(
+        self, connection: Connection, element: Any, options: Mapping[str, Any], plan: Plan
+    ) -> list[tuple[Table, str]]:
+        names = partial(self._names, connection.dialect, _schemas(connection, options))
+        verb = other_name(str(element.__visit_name__), str(element.table))
+        return [(table, verb) for table in tables_behind(connection, element, options, plan, names)]
 
     def _in_text(
         self, dialect: Dialect, schemas: Mapping[str | None, str | None] | None, text: str, plan: Plan

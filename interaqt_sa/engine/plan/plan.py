@@ -71,6 +71,8 @@ class Plan:
         self._letting_go = ByMapper(_letting_go, self._holds)
         #: references to other rows by class; see :func:`.references_of`
         self.references: WeakKeyDictionary[type[Any], Any] = WeakKeyDictionary()
+        #: by database and name the tables behind a partition or view, see :func:`.tables_behind`
+        self.behind: WeakKeyDictionary[Any, dict[tuple[str, str], Sequence[tuple[str, str]]]] = WeakKeyDictionary()
         self._other_classes = ByMapper(self._find_other_classes, self._holds)
         self._kept_by_database = ByMapper(_kept_by_database, self._holds)
         self._tables_of_row: dict[Table, tuple[Table, ...]] = {}
