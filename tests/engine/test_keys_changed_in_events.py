@@ -22,7 +22,7 @@ class Box(Base):
     __tablename__ = "box"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(default="")
-    items: Mapped[list[Item]] = relationship(back_populates="box", passive_updates=False)
+    items: Mapped[list[Item]] = relationship(back_populates="box")
     size: Mapped[int] = iq.computed(iq.Count("items"))
     label: Mapped[str] = iq.computed(lambda box: f"{box.id}: {box.size}")
 
@@ -30,7 +30,7 @@ class Box(Base):
 class Item(Base):
     __tablename__ = "item"
     id: Mapped[int] = mapped_column(primary_key=True)
-    box_id: Mapped[int | None] = mapped_column(ForeignKey("box.id"))
+    box_id: Mapped[int | None] = mapped_column(ForeignKey("box.id", onupdate="CASCADE"))
     box: Mapped[Box | None] = relationship(back_populates="items")
     amount: Mapped[int] = mapped_column(default=0)
     shown: Mapped[str] = iq.computed(lambda item: f"{item.id}: {item.amount}")
@@ -109,6 +109,7 @@ def test_followed_before_the_row_is_written(kept: Kept, work: Callable[[Session]
     cls, kind = event_of(work)
     with kept.begin() as session, hooked(cls, f"before_{kind}", by_attribute):
         work(session)
+        session.flush()
     with kept.begin() as session:
         assert session.scalars(select(cls.id).where(cls.id > 100)).all() == [102 if kind == "insert" else 101]
         assert sorted(session.scalars(select(Copy.item_id))) == sorted(session.scalars(select(Item.id)))
