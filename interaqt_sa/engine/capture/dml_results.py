@@ -142,6 +142,13 @@ class WriteResult(IteratorResult[Any]):
             found.close()
         return found
 
+    def with_rows(self, rows: FrozenResult[Any], statement: Any) -> WriteResult:
+        """Return this result with other rows."""
+        found = WriteResult.of([rows], self._original, statement, self._written)
+        found.has_cursor, found._returned = self.has_cursor, self._returned
+        found.returned_defaults_rows = self.returned_defaults_rows
+        return found
+
     @cached_property
     def inserted_primary_key_rows(self) -> list[Any]:
         """The primary keys of the rows inserted by an INSERT without RETURNING."""

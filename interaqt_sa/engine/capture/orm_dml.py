@@ -40,6 +40,7 @@ from .dml_results import ask_back, buffered, split_defaults, split_result
 from .dml_statement import DMLStatement, known_value, options_of
 from .referenced_row_locks import Given
 from .replaced_rows import find_displaced, find_replaced, may_replace, replacing_targets
+from .returned_values import ReturnedValues
 from .savepoint_needs import may_fail_late
 
 _MANAGED = {MANAGED_OPTION: True}
@@ -104,7 +105,7 @@ class Bulk:
         self.count_new(columns, returned, replaced=gone)
         self.moved(gone, set())
         self.run()
-        return answer
+        return ReturnedValues(self).inserted(answer, columns, returned)
 
     def run(self) -> None:
         """Apply the pending deltas and all that depends on them."""
@@ -238,11 +239,12 @@ class Bulk:
         self._computed.require_unchanged(self.propagation, self.source, keys)
         if keys:
             self.protect(changed)
-        result = self._run_restricted(keys)
+        returned = ReturnedValues(self)
+        result = returned.take(self._run_restricted(keys, returned.key))
         self.moved([*keys, *gone], changed)
         self.rekeyed(keys, columns)
         self.run()
-        return result
+        return returned.fresh(result)
 
     def _is_unread(self, columns: set[Column[Any]], changed: set[Column[Any]]) -> bool:
         """Whether no computed value or wanted event depends on an UPDATE of ``columns``, so that no keys are needed."""
@@ -431,10 +433,10 @@ class Bulk:
         identities = [m.polymorphic_identity for m in mapper.self_and_descendants]
         return (self.dml.expression(mapper.polymorphic_on).in_(identities),)
 
-    def _run_restricted(self, keys: Sequence[Key]) -> Result[Any]:
+    def _run_restricted(self, keys: Sequence[Key], besides: Sequence[Column[Any]] = ()) -> Result[Any]:
         """Run the statement for the locked rows only, because other rows may match by now."""
         restricted = self.statement.where(Restriction(self.key_is_in(keys)))
-        return self._invoke(restricted)
+        return self._invoke(restricted.returning(*self.dml.returned(besides)) if besides else restricted)
 
     def protect(self, columns: set[Column[Any]] | None) -> None:
         """Begin a savepoint if an error is possible after the statement has run; see :func:`.may_fail_late`."""

@@ -17,6 +17,7 @@ from .conflict_targets import ConflictTarget, Values, conflict_targets
 from .core_statement_guard import MANAGED_OPTION
 from .dml_results import WriteResult
 from .dml_statement import conflict_clauses
+from .returned_values import ReturnedValues
 
 if TYPE_CHECKING:
     from .orm_dml import Bulk
@@ -46,7 +47,7 @@ class Upsert:
         self._bulk = bulk
         self._dialect = bulk.propagation.db.dialect
         self._targets: Sequence[ConflictTarget] = tuple(conflict_targets(bulk.dml))
-        self._answers: list[FrozenResult[Any]] = []
+        self._answers: list[tuple[FrozenResult[Any], Sequence[Key]]] = []
         self._updated: dict[Key, None] = {}
         self._written = 0
         self._gone: list[Key] = []
@@ -82,7 +83,7 @@ class Upsert:
         bulk.rekeyed(list(self._updated), {column for column, _ in bulk.dml.set_on_conflict()})
         bulk.run()
         if bulk.statement._returning:
-            return WriteResult.of(self._answers, None, bulk.statement, self._written)
+            return WriteResult.of(ReturnedValues(bulk).replace(self._answers), None, bulk.statement, self._written)
         return WriteResult.without_rows(None, bulk.statement, self._written)
 
     # -- batches -----------------------------------------------------------------------------------------------
@@ -206,7 +207,8 @@ class Upsert:
             width = len(frozen.metadata.keys) - len(columns)
             returned = [tuple(row)[width:] for row in frozen()]
             if asked:
-                self._answers.append(frozen().columns(*range(width)).freeze())
+                keys = [tuple(row[i] for i in places) for row in returned]
+                self._answers.append((frozen().columns(*range(width)).freeze(), keys))
             self._written += len(returned)
             fresh += [row for row in returned if tuple(row[i] for i in places) not in known]
         bulk.count_new(columns, fresh, replaced=self._gone)

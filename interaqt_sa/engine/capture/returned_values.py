@@ -1,0 +1,117 @@
+"""Computed values in RETURNING: the database returns them as they are before they follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column, ColumnElement, Result, Select, Table, select
+from sqlalchemy.engine.result import FrozenResult
+from sqlalchemy.sql import visitors
+
+from ..plan import Key, Plan, Source
+from ..plan.column_replacement import labelled
+from .dml_results import WriteResult
+
+if TYPE_CHECKING:
+    from .orm_dml import Bulk
+
+
+class ReturnedValues:
+    """The elements of a statement's RETURNING that read values which follow from its own rows.
+
+    :ivar key: columns to be returned in addition, by which the rows are found again; none if nothing has to be read.
+    """
+
+    def __init__(self, bulk: Bulk) -> None:
+        self._bulk = bulk
+        self._elements = _following(bulk.statement._returning, bulk.table, bulk.source, bulk.plan)
+        self.key: Sequence[Column[Any]] = bulk.key if self._elements else ()
+        self._frozen: FrozenResult[Any] | None = None
+
+    def take(self, result: Result[Any]) -> Result[Any]:
+        """Fetch the rows of an UPDATE before its values follow."""
+        if self._elements:
+            self._frozen = result.freeze()
+        return result
+
+    def fresh(self, result: Result[Any]) -> Result[Any]:
+        """Return the result of the UPDATE with the values that have followed."""
+        if self._frozen is None:
+            return result
+        width = len(self._frozen.metadata.keys) - len(self.key)
+        rows = [tuple(row) for row in self._frozen()]
+        (answer,) = self.replace([(self._frozen, [row[width:] for row in rows])])
+        return WriteResult.of([answer], result, self._bulk.statement, len(rows), width=width)
+
+    def inserted(
+        self, answer: WriteResult, columns: Sequence[Column[Any]], returned: Sequence[tuple[Any, ...]]
+    ) -> WriteResult:
+        """Return the result of an INSERT with the values that have followed.
+
+        :param columns: the columns that the engine has added to its RETURNING, and their values in ``returned``.
+        """
+        if not self._elements:
+            return answer
+        places = [columns.index(column) for column in self.key]
+        (rows,) = self.replace([(answer.freeze(), [tuple(row[i] for i in places) for row in returned])])
+        return answer.with_rows(rows, self._bulk.statement)
+
+    def replace(self, answers: Iterable[tuple[FrozenResult[Any], Sequence[Key]]]) -> list[FrozenResult[Any]]:
+        """Return answers with the values as they are stored now.
+
+        :param answers: rows of several executions, and the keys of their rows.
+        """
+        known = list(answers)
+        if not self._elements:
+            return [answer for answer, _ in known]
+        stored = self._read(list(dict.fromkeys(key for _, keys in known for key in keys)))
+        return [
+            answer.with_new_rows(
+                [self._with(tuple(row), stored.get(key)) for row, key in zip(answer(), keys, strict=True)]
+            )
+            for answer, keys in known
+        ]
+
+    def _with(self, row: tuple[Any, ...], stored: Sequence[Any] | None) -> Any:
+        if stored is None:  # deleted meanwhile
+            return row
+        values = dict(zip(self._elements, stored, strict=True))
+        return tuple(values.get(place, value) for place, value in enumerate(row))
+
+    def _read(self, keys: Sequence[Key]) -> Mapping[Key, Sequence[Any]]:
+        bulk, width = self._bulk, len(self.key)
+        columns = [*bulk.dml.expressions(self.key), *self._elements.values()]
+        statement: Select[Any] = select(*labelled(columns)).where(bulk.key_is_in(keys))
+        return {tuple(row[:width]): tuple(row[width:]) for row in bulk.read(statement, {})} if keys else {}
+
+
+def _following(returning: Sequence[Any], table: Table, source: Source, plan: Plan) -> dict[int, ColumnElement[Any]]:
+    """Return by their places the elements that read values which may follow from an UPDATE of the row itself."""
+    values = {value.column for value in source.same_row}
+    values |= {machine.value.column for machine in plan.machines if machine.source is source}
+    for host in [host for host in plan.hosts.values() if host.source is source]:
+        # rows of the same statement may be members, and those of others may have been there before
+        if any(edge.member is source or edge.is_deferred or not edge.has_foreign_key for edge in host.edges):
+            values |= {value.column for value in host.values}
+    found: dict[int, ColumnElement[Any]] = {}
+    place = 0
+    for element in returning if values else ():
+        columns: Sequence[Any] = [element]
+        if not isinstance(element, ColumnElement):  # a table, or a class, whose objects are fresh
+            is_class = "parententity" in getattr(element, "_annotations", {})
+            columns = [None] if is_class else list(element.c) if isinstance(element, Table) else []
+            if not columns:
+                return {}
+        for column in columns:
+            if column is not None and _reads(column, values, table):
+                found[place] = column
+            place += 1
+    return found
+
+
+def _reads(element: ColumnElement[Any], values: set[Column[Any]], table: Table) -> bool:
+    read = {base for part in visitors.iterate(element) for base in getattr(part, "base_columns", ())}
+    tables = {getattr(column, "table", None) for column in read if isinstance(column, Column)}
+    # what reads other tables too cannot be read again without the joins of the statement
+    return bool(read & values) and tables == {table}
