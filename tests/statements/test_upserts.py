@@ -396,7 +396,7 @@ def test_nothing_is_done(teams: Kept) -> None:
         (
             row(9, code="c1"),
             {"index_elements": ["the_code"], "set_": {"id": 9}},
-            r"SET member\.id would change which row",
+            r"SET member\.id would change primary keys",
         ),
     ],
 )
