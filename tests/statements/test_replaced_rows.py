@@ -246,3 +246,38 @@ def test_what_does_not_say_which_rows_is_refused(library: Kept, statement: Any, 
         assert (
             connection.scalar(text("SELECT count(*) FROM book WHERE title = 't1' AND shelf_id = 1 AND place = 1")) == 1
         )
+
+
+def test_derived_rows_of_replaced_sources(engine_for: EngineFactory) -> None:
+    """The row of a Transform goes with the source row that it was derived from, and follows one with the same key."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Source(Base):
+        __tablename__ = "source"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        code: Mapped[str] = mapped_column(unique=True)
+        size: Mapped[int]
+
+    class Derived(Base):
+        __tablename__ = "derived"
+        __computation__ = iq.Transform(Source, lambda source: {"code": source.code, "size": source.size})
+        id: Mapped[int] = mapped_column(primary_key=True)
+        code: Mapped[str]
+        size: Mapped[int]
+
+    kept = Kept(engine_for("pysqlite"), Base)
+    with kept.begin() as session:
+        session.add_all([Source(id=1, code="a", size=1), Source(id=2, code="b", size=2)])
+    replace = insert(Source).prefix_with("OR REPLACE")
+    steps: list[tuple[Any, Any, list[tuple[str, int]]]] = [
+        (replace, [{"id": 1, "code": "a", "size": 10}], [("a", 10), ("b", 2)]),
+        (replace, [{"id": 7, "code": "b", "size": 20}], [("a", 10), ("b", 20)]),
+        (replace, [{"id": 1, "code": "b", "size": 30}], [("b", 30)]),
+        (insert(Source.__table__).prefix_with("OR REPLACE").values(id=5, code="b", size=40), None, [("b", 40)]),  # type: ignore[arg-type]
+        (update(Source).prefix_with("OR REPLACE").where(Source.id == 5).values(code="c"), None, [("c", 40)]),
+    ]
+    for statement, rows, expected in steps:
+        kept.run(statement, rows)
+        assert sorted((code, size) for _, code, size in kept.stored(Derived.id, Derived.code, Derived.size)) == expected
