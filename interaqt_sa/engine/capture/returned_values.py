@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from sqlalchemy import Column, ColumnElement, Result, Select, Table, select
 from sqlalchemy.engine.result import FrozenResult
@@ -12,9 +12,33 @@ from sqlalchemy.sql import visitors
 from ..plan import Key, Plan, Source
 from ..plan.column_replacement import labelled
 from .dml_results import WriteResult
+from .dml_statement import DMLStatement
 
-if TYPE_CHECKING:
-    from .orm_dml import Bulk
+
+class FollowedStatement(Protocol):
+    """A statement with what follows from it, as :class:`.Bulk` runs it."""
+
+    @property
+    def dml(self) -> DMLStatement: ...
+
+    @property
+    def statement(self) -> Any: ...
+
+    @property
+    def table(self) -> Table: ...
+
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def key(self) -> Sequence[Column[Any]]: ...
+
+    def key_is_in(self, keys: Sequence[Key]) -> ColumnElement[bool]: ...
+
+    def read(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Iterable[Any]: ...
 
 
 class ReturnedValues:
@@ -23,7 +47,7 @@ class ReturnedValues:
     :ivar key: columns to be returned in addition, by which the rows are found again; none if nothing has to be read.
     """
 
-    def __init__(self, bulk: Bulk) -> None:
+    def __init__(self, bulk: FollowedStatement) -> None:
         self._bulk = bulk
         self._elements = _following(bulk.statement._returning, bulk.table, bulk.source, bulk.plan)
         self.key: Sequence[Column[Any]] = bulk.key if self._elements else ()
