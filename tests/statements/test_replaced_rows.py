@@ -232,7 +232,7 @@ def test_what_goes_with_rows_of_no_interest(library: Kept) -> None:
         ),
         (OR_REPLACE.values(row(1, title=func.lower("T2"))), "each row must give a value for 'title'"),
         (update(Book).prefix_with("OR REPLACE").values(title=Book.code), "'title'"),
-        (update(Book).where(Book.id == 1).values(place=2), "give a value for shelf_id too"),
+        (update(Book).where(Book.id == 1).values(place=2), "also give a value for shelf_id"),
         (insert(Book).prefix_with("OR FAIL").values(row(9)), "OR FAIL on 'book'"),
     ],
 )
