@@ -152,7 +152,7 @@ class PostgreSQLDialect(DatabaseDialect):
         return connection.scalars(_PROCEDURES, {"name": name}, execution_options=ENGINE_OPTIONS).all()
 
     def tables_behind(self, connection: Connection, schema: str, name: str) -> Sequence[tuple[str, str]]:
-        # by the driver's cursor: a listener to statements of the application does not expect this one
+        # with the driver's cursor, because listeners of the application do not expect this statement
         literals = {"name": _literal(name), "schema": _literal(schema)}
         cursor = connection.connection.cursor()
         try:

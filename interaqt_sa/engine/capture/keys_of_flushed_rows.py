@@ -1,4 +1,4 @@
-"""Refuse keys that listeners give to objects after their rows were written."""
+"""Refuse keys that listeners assign to objects after their rows were written."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ def refuse_unwritten_keys(
     rekeyed: Iterable[tuple[Any, Watch]],
     deleted: Mapping[Source, Mapping[Key, Any]],
 ) -> None:
-    """Compare the keys of objects with the rows of the database, where ``after_insert`` or ``after_update`` is heard.
+    """Compare the keys of objects with the stored rows, if there are listeners to ``after_insert`` or ``after_update``.
 
-    Such a listener runs after the row was written: the object would stand for a row that does not exist, and nothing
-    tells which row it was.
+    Such a listener runs after the row was written: with another key the object refers to a row that does not exist, and
+    the row that was written cannot be determined.
 
-    :param rekeyed: changed objects whose key is no longer that by which they were loaded.
-    :param deleted: late changes of rows, ``None`` for those that were deleted meanwhile.
+    :param new: inserted objects.
+    :param rekeyed: changed objects whose key differs from the loaded one.
+    :param deleted: late changes of rows, ``None`` for rows that were deleted in the meantime.
     :raises UnmanagedWriteError: with the key.
     """
     asked: dict[Source, dict[Key, Any]] = {}

@@ -1,4 +1,4 @@
-"""Computed values in RETURNING: the database returns them as they are before they follow."""
+"""Computed values in RETURNING, which the database returns before they are updated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .dml_statement import DMLStatement
 
 
 class FollowedStatement(Protocol):
-    """A statement with what follows from it, as :class:`.Bulk` runs it."""
+    """A statement that the engine follows, such as a :class:`.Bulk`."""
 
     @property
     def dml(self) -> DMLStatement: ...
@@ -42,9 +42,9 @@ class FollowedStatement(Protocol):
 
 
 class ReturnedValues:
-    """The elements of a statement's RETURNING that read values which follow from its own rows.
+    """The elements of a statement's RETURNING that read values computed from its own rows.
 
-    :ivar key: columns to be returned in addition, by which the rows are found again; none if nothing has to be read.
+    :ivar key: additional columns to return, which identify the rows; empty if nothing has to be read again.
     """
 
     def __init__(self, bulk: FollowedStatement) -> None:
@@ -54,13 +54,13 @@ class ReturnedValues:
         self._frozen: FrozenResult[Any] | None = None
 
     def take(self, result: Result[Any]) -> Result[Any]:
-        """Fetch the rows of an UPDATE before its values follow."""
+        """Fetch the rows of an UPDATE before its values are updated."""
         if self._elements:
             self._frozen = result.freeze()
         return result
 
     def fresh(self, result: Result[Any]) -> Result[Any]:
-        """Return the result of the UPDATE with the values that have followed."""
+        """Return the result of the UPDATE with updated values."""
         if self._frozen is None:
             return result
         width = len(self._frozen.metadata.keys) - len(self.key)
@@ -71,9 +71,9 @@ class ReturnedValues:
     def inserted(
         self, answer: WriteResult, columns: Sequence[Column[Any]], returned: Sequence[tuple[Any, ...]]
     ) -> WriteResult:
-        """Return the result of an INSERT with the values that have followed.
+        """Return the result of an INSERT with updated values.
 
-        :param columns: the columns that the engine has added to its RETURNING, and their values in ``returned``.
+        :param columns: the columns that the engine has added to its RETURNING; their values are in ``returned``.
         """
         if not self._elements:
             return answer
@@ -82,9 +82,9 @@ class ReturnedValues:
         return answer.with_rows(rows, self._bulk.statement)
 
     def replace(self, answers: Iterable[tuple[FrozenResult[Any], Sequence[Key]]]) -> list[FrozenResult[Any]]:
-        """Return answers with the values as they are stored now.
+        """Return results with the values that are stored now.
 
-        :param answers: rows of several executions, and the keys of their rows.
+        :param answers: the results of several executions, with the keys of their rows.
         """
         known = list(answers)
         if not self._elements:
@@ -98,7 +98,7 @@ class ReturnedValues:
         ]
 
     def _with(self, row: tuple[Any, ...], stored: Sequence[Any] | None) -> Any:
-        if stored is None:  # deleted meanwhile
+        if stored is None:  # deleted in the meantime
             return row
         values = dict(zip(self._elements, stored, strict=True))
         return tuple(values.get(place, value) for place, value in enumerate(row))
@@ -111,18 +111,18 @@ class ReturnedValues:
 
 
 def _following(returning: Sequence[Any], table: Table, source: Source, plan: Plan) -> dict[int, ColumnElement[Any]]:
-    """Return by their places the elements that read values which may follow from an UPDATE of the row itself."""
+    """Return the elements that read values which an UPDATE of the row itself may change, by their positions."""
     values = {value.column for value in source.same_row}
     values |= {machine.value.column for machine in plan.machines if machine.source is source}
     for host in [host for host in plan.hosts.values() if host.source is source]:
-        # rows of the same statement may be members, and those of others may have been there before
+        # rows of the same statement may be members, and members of other statements may have existed before
         if any(edge.member is source or edge.is_deferred or not edge.has_foreign_key for edge in host.edges):
             values |= {value.column for value in host.values}
     found: dict[int, ColumnElement[Any]] = {}
     place = 0
     for element in returning if values else ():
         columns: Sequence[Any] = [element]
-        if not isinstance(element, ColumnElement):  # a table, or a class, whose objects are fresh
+        if not isinstance(element, ColumnElement):  # a table, or a class, whose objects are updated
             is_class = "parententity" in getattr(element, "_annotations", {})
             columns = [None] if is_class else list(element.c) if isinstance(element, Table) else []
             if not columns:
@@ -137,5 +137,5 @@ def _following(returning: Sequence[Any], table: Table, source: Source, plan: Pla
 def _reads(element: ColumnElement[Any], values: set[Column[Any]], table: Table) -> bool:
     read = {base for part in visitors.iterate(element) for base in getattr(part, "base_columns", ())}
     tables = {getattr(column, "table", None) for column in read if isinstance(column, Column)}
-    # what reads other tables too cannot be read again without the joins of the statement
+    # elements that read other tables too cannot be read again without the joins of the statement
     return bool(read & values) and tables == {table}

@@ -25,7 +25,7 @@ def refuse_other_names(
     """Refuse a statement that writes rows of a watched table under another name.
 
     :param element: an INSERT, UPDATE or DELETE of a table that is not watched itself.
-    :param refuse: raises, warns, or does nothing, as the system was configured.
+    :param refuse: raises an error, warns or does nothing, according to the configuration of the system.
     """
     for table in tables_behind(connection, element, options, plan, names):
         refuse(_write_through(str(element.table), table, str(element.__visit_name__)))
@@ -34,7 +34,7 @@ def refuse_other_names(
 def tables_behind(
     connection: Connection, element: Any, options: Mapping[str, Any], plan: Plan, names: FindNames
 ) -> Sequence[Table]:
-    """Return the watched tables whose rows are in, or are shown by, the table that a statement writes."""
+    """Return the watched tables whose rows are stored in, or shown by, the table that a statement writes."""
     target = getattr(element, "table", None)
     if not isinstance(target, TableClause) or target in plan.sources or ENGINE_OPTIONS.keys() <= options.keys():
         return ()
@@ -45,9 +45,9 @@ def tables_behind(
 
 
 def behind_name(connection: Connection, name: tuple[str, str], plan: Plan, names: TableNames) -> Sequence[Table]:
-    """Return the same for the schema and name of a table, as :class:`.TableNames` returns them.
+    """Return the watched tables behind the schema and name of a table, as :class:`.TableNames` returns them.
 
-    The database is asked once for each name.
+    The database is queried once for each name.
     """
     known = plan.behind.setdefault(connection.dialect, {})
     if name not in known:
@@ -57,13 +57,13 @@ def behind_name(connection: Connection, name: tuple[str, str], plan: Plan, names
 
 
 def other_name(verb: str, name: str) -> str:
-    """Return how messages name a write to the table ``name`` instead of the watched one."""
+    """Return the description, for messages, of a write to the table ``name`` instead of the watched one."""
     return f"{verb} through {name!r}"
 
 
 def _write_through(name: str, table: Table, verb: str) -> UnmanagedWriteError:
     return UnmanagedWriteError(
         f"this {verb} on {name!r} writes rows of {table.fullname!r}, so that computed values would not be updated; "
-        f"write to {table.fullname!r}, or give System(unmanaged_dml='allow') and run system.repair() afterwards",
+        f"write to {table.fullname!r}, or set System(unmanaged_dml='allow') and run system.repair() afterwards",
         table=table.fullname,
     )
