@@ -89,6 +89,11 @@ class DatabaseDialect(ABC):
         """Return the number of bits of an integer type, without the sign bit."""
 
     @classmethod
+    @abstractmethod
+    def insert(cls, into: Any) -> Any:
+        """Return an INSERT into a table or mapped class that takes ``on_conflict_do_nothing()`` and the like."""
+
+    @classmethod
     def commits_by_itself(cls, connection: Connection) -> bool:  # noqa: ARG003
         """Whether the driver is in autocommit mode without SQLAlchemy having set it."""
         return False

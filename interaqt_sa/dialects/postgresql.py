@@ -28,7 +28,7 @@ from sqlalchemy import (
     types,
 )
 from sqlalchemy import Sequence as SQLSequence
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql.ranges import AbstractMultiRange
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -124,6 +124,10 @@ class PostgreSQLDialect(DatabaseDialect):
     chains_updates = True
     returns_joined = True
     rounds_values = True
+
+    @classmethod
+    def insert(cls, into: Any) -> Any:
+        return insert(into)
 
     @classmethod
     def integer_bits(cls, type_: TypeEngine[Any]) -> int:

@@ -30,6 +30,7 @@ from sqlalchemy import (
     tuple_,
     type_coerce,
 )
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.types import NullType, TypeEngine
 
 from .base import NO_VALUES, DatabaseDialect, Lock, RowShape, named, parameter
@@ -74,6 +75,10 @@ class SQLiteDialect(DatabaseDialect):
     rounds_values = False
     # SQLite 3.40 treats a column there as NOT NULL if the one before it is, and returns a wrong result
     returns_null_tests = False
+
+    @classmethod
+    def insert(cls, into: Any) -> Any:
+        return insert(into)
 
     @classmethod
     def integer_bits(cls, type_: TypeEngine[Any]) -> int:  # noqa: ARG003

@@ -48,7 +48,7 @@ def assemble(
     effects = _only(RecordMutationSideEffect, side_effects, compilation.faults)
     compilation.plan(entities, relations, dictionaries, sources)
     _check(sources, effects, compilation.faults, awaits=awaits)
-    for where, ref in _references(sources, effects):
+    for where, ref in _references(sources, [e for e in effects if not compilation.outlines.is_held(e.record)]):
         with compilation.faults.caught(where):
             compilation.outlines.find(ref)
     compilation.finish("the controller cannot be made")

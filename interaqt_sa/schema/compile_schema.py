@@ -20,6 +20,8 @@ from .compile.foreign_key_cycles import break_cycles
 from .compile.mapping import add_foreign_key, add_link, home_registry, map_class
 from .compile.new_definitions import Declarations
 from .compile.relations import ForeignKeyPlan, LinkPlan, RelationPlanner, plan_links
+from .compile.symmetric_relations import add_symmetric_link
+from .compile.system_tables import add_system_tables
 from .compile.tables import TablePlan, build_tables, dictionary_column, plan_table
 from .faults import Faults
 from .metadata_state import Catalog, metadata_of
@@ -145,12 +147,15 @@ class Compilation:
             return
         catalog = Catalog.of(self.metadata)
         home = home_registry(self._base, self.metadata)
+        add_system_tables(self.metadata, home)
         for name, plan in self._plans.items():
             catalog.classes[name] = map_class(home, name, tables[name], plan.columns, plan.definition.computation)
             catalog.definitions[name] = plan.definition
         for held in self._held:
             catalog.definitions[held.relation.name] = held.relation
-            if isinstance(held, LinkPlan):
+            if isinstance(held, LinkPlan) and held.is_symmetric:
+                add_symmetric_link(held, home)
+            elif isinstance(held, LinkPlan):
                 add_link(held)
             else:
                 add_foreign_key(held, self.metadata)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import DeclarativeBase, registry
 
 from ..definitions.computation import INFO_KEY, info_of
@@ -25,8 +25,11 @@ class Catalog:
     :ivar registries: the known registries, whose mappers may be older.
     :ivar definitions: the entities and relations compiled so far, by name; likewise ``dictionaries``.
     :ivar classes: the mapped classes of compiled records, by name of the definition.
+    :ivar either_way: for each symmetric relation the class of its links as seen from either end.
     :ivar dictionary_classes: the mapped classes of dictionaries, by name.
     :ivar home: the registry of those classes: the application's, else a private one.
+    :ivar values_class: the mapped class of the values that ``storage.set()`` writes, once definitions are compiled.
+    :ivar counters: the table of named counters, likewise.
     :ivar event_sources: names of the event sources of all controllers; one system may have several controllers.
     :ivar schema: the :class:`.Schema`, once it has been created.
     :ivar plan: the engine's plan, once it has been compiled.
@@ -42,7 +45,10 @@ class Catalog:
         self.dictionaries: dict[str, Dictionary] = {}
         self.classes: dict[str, type[Any]] = {}
         self.dictionary_classes: dict[str, type[Any]] = {}
+        self.either_way: dict[str, type[Any]] = {}
         self.home: registry | None = None
+        self.values_class: type[Any] | None = None
+        self.counters: Table | None = None
         self.event_sources: set[str] = set()
         self.schema: Any = None
         self.plan: Any = None
@@ -63,6 +69,7 @@ class Catalog:
         found = {mapper for mapper in self.mappers if _is_usable(mapper)}
         for known in self.registries:
             found.update(mapper for mapper in mappers_in(known) if self._holds(mapper))
+        found -= {mapper for mapper in found if mapper.class_ in self.either_way.values()}
         return sorted(found, key=lambda m: (m.class_.__module__, m.class_.__qualname__))
 
     def _holds(self, mapper: Mapper[Any]) -> bool:

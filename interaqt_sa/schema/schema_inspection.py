@@ -18,6 +18,7 @@ from ..dialects import dialect_class, knows
 from ..dialects.unique_key_options import index_predicate
 from .compile.constraints import VIOLATION_CODE
 from .compile.dictionaries import DICTIONARY_KEY
+from .compile.system_tables import is_system_table
 from .computed import TRANSFORM_KEY, state_of
 from .metadata_state import Catalog
 from .record_lookup import record_name, resolve_record
@@ -194,7 +195,11 @@ class Schema:
 
     def _mappers(self) -> list[Mapper[Any]]:
         mappers = Catalog.of(self.metadata).all_mappers()
-        found = [mapper for mapper in mappers if DICTIONARY_KEY not in getattr(mapper.local_table, "info", {})]
+        found = [
+            mapper
+            for mapper in mappers
+            if DICTIONARY_KEY not in getattr(mapper.local_table, "info", {}) and not is_system_table(mapper.local_table)
+        ]
         return sorted(found, key=record_name)
 
     def _tables(self) -> list[Table]:

@@ -14,6 +14,7 @@ from ..schema.schema_inspection import Schema
 from ..session.isolation import require_isolation
 from ..session.retry import run_with_transaction_retry
 from ..session.write_listeners import WriteListener
+from .async_atomic import AsyncAtomicStorage
 from .pages import Page, check_batch
 from .read import Record
 from .storage import Beginning, Isolation, OrderBy, Storage, translated_errors
@@ -36,6 +37,7 @@ class AsyncStorage:
         self._session_factory = session_factory
         self._storage = storage
         self.dictionary = AsyncDictionaryStorage(self)
+        self.atomic = AsyncAtomicStorage(storage.atomic)
 
     def __repr__(self) -> str:
         return f"Async{self._storage!r}"
@@ -130,9 +132,42 @@ class AsyncStorage:
         """Relate two records; see :meth:`.Storage.add_relation`."""
         return await self.write(lambda storage: storage.add_relation(relation, source_id, target_id, data))
 
+    async def find_relation(
+        self,
+        relation: RecordRef,
+        match: Where | None = None,
+        *,
+        attribute_query: AttributeQuery | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        order_by: OrderBy | None = None,
+    ) -> list[Record]:
+        """Return the links that fulfil ``match``; see :meth:`.Storage.find_relation`."""
+        return await self.read(
+            lambda storage: storage.find_relation(
+                relation, match, attribute_query=attribute_query, limit=limit, offset=offset, order_by=order_by
+            )
+        )
+
+    async def find_path(self, record: RecordRef, start_id: Any, end_id: Any, relation: RecordRef) -> list[Record]:
+        """Return the records on a way from one to another; see :meth:`.Storage.find_path`."""
+        return await self.read(lambda storage: storage.find_path(record, start_id, end_id, relation))
+
+    async def update_relation(self, relation: RecordRef, match: Where, data: Mapping[str, Any]) -> list[Record]:
+        """Change the properties of links; see :meth:`.Storage.update_relation`."""
+        return await self.write(lambda storage: storage.update_relation(relation, match, data))
+
     async def remove_relation(self, relation: RecordRef, match: Where) -> list[Record]:
         """End relations; see :meth:`.Storage.remove_relation`."""
         return await self.write(lambda storage: storage.remove_relation(relation, match))
+
+    async def get(self, concept: str, key: str, initial: Any = None) -> Any:
+        """Return the value that :meth:`set` has written; see :meth:`.Storage.get`."""
+        return await self.read(lambda storage: storage.get(concept, key, initial))
+
+    async def set(self, concept: str, key: str, value: Any) -> None:
+        """Write a value; see :meth:`.Storage.set`."""
+        await self.write(lambda storage: storage.set(concept, key, value))
 
     async def run_in_transaction(
         self,

@@ -12,6 +12,7 @@ from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from ..definitions.argument_types import AttributeQuery, Where
+from ..definitions.records import Relation
 from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.compile.mapping import RELATION_KEY
@@ -95,15 +96,26 @@ def relationship_of(mapper: Mapper[Any], name: str) -> RelationshipProperty[Any]
 
 
 def link_of(relationship: RelationshipProperty[Any]) -> Mapper[Any] | None:
-    """Return the mapper of the relation's own rows between the two ends of ``relationship``, if it has any."""
+    """Return the mapper of the relation's own rows between the two ends of ``relationship``, if it has any.
+
+    Those of a symmetric relation are seen from either end, and only read.
+    """
     catalog = Catalog.of(metadata_of(relationship.parent))
-    link = catalog.classes.get(relationship.info.get(RELATION_KEY, ""))
+    name = relationship.info.get(RELATION_KEY, "")
+    link = catalog.either_way.get(name) or catalog.classes.get(name)
     return None if link is None else class_mapper(link)
+
+
+def is_relation(mapper: Mapper[Any]) -> bool:
+    """Whether ``mapper`` is that of the rows of a relation."""
+    return isinstance(Catalog.of(metadata_of(mapper)).definitions.get(record_name(mapper)), Relation)
 
 
 def metadata_of(mapper: Mapper[Any]) -> MetaData:
     """Return where the table of a record is declared."""
     table: Any = mapper.local_table
+    if not hasattr(table, "metadata"):  # links as seen from either end
+        table = mapper.relationships["source"].mapper.local_table
     found: MetaData = table.metadata
     return found
 

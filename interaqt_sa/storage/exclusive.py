@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, inspect, select
 from sqlalchemy.orm import Mapper, RelationshipProperty, Session
 
-from .attributes import key_attributes, link_of
+from .attributes import is_relation, key_attributes, link_of
 from .paths import foreign_key_pairs
 from .references import is_reference, key_of, without_link
-from .required_sources import refuse_orphans
+from .required_sources import end_moved_link, refuse_lost_links, refuse_orphans
+from .symmetric_links import symmetric_link
 
 
 def end_old_relations(session: Session, mapper: Mapper[Any], data: Mapping[str, Any], instance: Any = None) -> None:
@@ -52,13 +53,18 @@ class _Ender:
         self.outdated: list[tuple[Any, list[str]]] = []
 
     def follow(self, mapper: Mapper[Any], data: Mapping[str, Any], instance: Any) -> None:
+        is_link = is_relation(mapper)
+        if is_link and instance is None:
+            self._end_links_of_ends(mapper, data)
         for name, value in data.items():
             if name not in mapper.relationships:
                 continue
             relationship = mapper.relationships[name]
             parts = _parts(relationship, value)
             link = link_of(relationship)
-            if link is not None:
+            if (is_link and name in ("source", "target")) or symmetric_link(relationship) is not None:
+                pass  # looked at above, or never exclusive
+            elif link is not None:
                 self._end_links(mapper, relationship, link, parts, instance)
             elif not relationship.uselist and (parts or value is None):
                 self._end_foreign_keys(relationship, parts[0] if parts else None, instance)
@@ -87,12 +93,39 @@ class _Ender:
         own = None if instance is None else getattr(instance, key_attributes(mapper)[0])
         for row in self._session.scalars(select(link.class_).where(getattr(link.class_, f"{far}_id").in_(keys))).all():
             if instance is None or getattr(row, f"{near}_id") != own:
-                self._session.delete(row)
-                self.has_ended = True
-                for side in ("source", "target"):
-                    links = link.relationships[side].back_populates or ""
-                    key = (getattr(row, f"{side}_id"),)
-                    self._remember(link.relationships[side].mapper, key, [links, links.removesuffix("_links")])
+                self._end_link(link, row, is_moved=far == "target")
+
+    def _end_links_of_ends(self, link: Mapper[Any], data: Mapping[str, Any]) -> None:
+        """End the links of records that can have only one, and will have the new one between ``data``'s ends."""
+        ends: dict[str, Any] = {}
+        for side in ("source", "target"):
+            end: Any = data.get(side)
+            target = link.relationships[side].mapper
+            if _is(Mapping, end) and is_reference(target, end):
+                ends[f"{side}_id"] = key_of(target, end)[0]
+        for name, key in ends.items():
+            relationship = link.relationships[name.removesuffix("_id")]
+            if (
+                not relationship.back_populates
+                or relationship.mapper.relationships[relationship.back_populates].uselist
+            ):
+                continue
+            for row in self._session.scalars(select(link.class_).where(getattr(link.class_, name) == key)).all():
+                # a link between the same two is in the way of the new one, which the database says
+                if any(getattr(row, other) != ends.get(other) for other in ("source_id", "target_id")):
+                    self._end_link(link, row, is_moved=row.target_id == ends.get("target_id"))
+
+    def _end_link(self, link: Mapper[Any], row: Any, *, is_moved: bool) -> None:
+        if row in self._session.deleted or inspect(row).deleted:
+            return
+        if not is_moved:
+            refuse_lost_links(link, [row])
+        end_moved_link(self._session, link, row)
+        self.has_ended = True
+        for side in ("source", "target"):
+            links = link.relationships[side].back_populates or ""
+            key = (getattr(row, f"{side}_id"),)
+            self._remember(link.relationships[side].mapper, key, [links, links.removesuffix("_links")])
 
     def _end_foreign_keys(
         self, relationship: RelationshipProperty[Any], part: Mapping[str, Any] | None, instance: Any

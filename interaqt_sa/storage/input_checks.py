@@ -10,11 +10,12 @@ from sqlalchemy.orm import Mapper, RelationshipProperty
 
 from ..definitions.computation import computation_of
 from ..definitions.short_repr import shorten
-from ..errors import InvalidValueError
+from ..errors import DefinitionFault, InvalidValueError
+from ..schema.compile.definition_checks import LINK_ATTRIBUTES
 from ..schema.record_lookup import record_name
 from ..schema.value_checks import checked_value
-from .attributes import LINK, link_of
-from .references import column_key
+from .attributes import LINK, is_relation, link_of
+from .references import column_key, is_reference, key_of, without_link
 
 #: Neighbours within neighbours: more than any program writes, fewer than Python's stack.
 _MAX_NESTING = 50
@@ -71,7 +72,7 @@ def _neighbours(
             code="INVALID_VALUE",
         )
     parts: Iterable[Any] = value
-    return [_neighbour(relationship, part, dialect, level) for part in parts]
+    return _without_repeated(relationship, [_neighbour(relationship, part, dialect, level) for part in parts])
 
 
 def _neighbour(relationship: RelationshipProperty[Any], value: Any, dialect: Dialect, level: int) -> Any:
@@ -82,5 +83,49 @@ def _neighbour(relationship: RelationshipProperty[Any], value: Any, dialect: Dia
     if LINK in given:
         link = link_of(relationship)
         data = given[LINK]
-        found[LINK] = checked_data(link, data, dialect) if link is not None and _is(data, Mapping) else data
+        if link is not None and _is(data, Mapping):
+            refuse_ends(link, data)
+            data = checked_data(link, data, dialect)
+        found[LINK] = data
+    return found
+
+
+def refuse_ends(mapper: Mapper[Any], data: Mapping[str, Any]) -> None:
+    """Refuse the ends of a relation among its properties.
+
+    :raises DefinitionFault: if ``mapper`` is a relation and ``data`` has one.
+    """
+    if not is_relation(mapper):
+        return
+    for name in sorted(LINK_ATTRIBUTES & data.keys()):
+        raise DefinitionFault(
+            f"{record_name(mapper)}.{name} is an end of the relation, which never changes; to relate other records "
+            "remove the relation and add another one",
+            record=record_name(mapper),
+            property=name,
+        )
+
+
+def _without_repeated(relationship: RelationshipProperty[Any], parts: list[Any]) -> list[Any]:
+    """Return neighbours with each reference once.
+
+    :raises InvalidValueError: if a neighbour is referred to twice, with different links.
+    """
+    target, links = relationship.mapper, dict[Any, Any]()
+    found: list[Any] = []
+    for part in parts:
+        if _is(part, Mapping) and is_reference(target, rest := without_link(part)):
+            key = key_of(target, rest)
+            if key in links:
+                if links[key] != part.get(LINK):
+                    raise InvalidValueError(
+                        f"{record_name(relationship.parent)}.{relationship.key} refers to {record_name(target)} "
+                        f"{rest!r} twice, with different links; give it once",
+                        record=record_name(relationship.parent),
+                        property=relationship.key,
+                        code="INVALID_VALUE",
+                    )
+                continue
+            links[key] = part.get(LINK)
+        found.append(part)
     return found

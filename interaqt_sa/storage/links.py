@@ -2,64 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, Session, class_mapper
 
 from ..definitions.argument_types import RecordRef, Where
-from ..definitions.match import And, Atom, MatchExp, Not, Or
+from ..definitions.match import MatchExp
 from ..definitions.records import Relation, ref_name
 from ..definitions.short_repr import shorten
-from ..errors import DefinitionFault, InvalidValueError
-from ..schema.compile.relations import holding_side
+from ..errors import ConstraintViolationError, DefinitionFault, InvalidValueError
+from ..schema.held_relations import HeldRelation, held_relation
 from ..schema.metadata_state import Catalog
-from ..schema.record_lookup import resolve_record
-from .attributes import key_attributes
+from .attributes import key_attributes, metadata_of
+from .held_links import on_host
+from .input_checks import refuse_ends
 from .read import Record, matching
+from .references import column_key, is_reference
 from .required_sources import refuse_orphans
 from .undivided_calls import flush_last
 from .write import create, delete, update
 
-
-@dataclass(frozen=True, slots=True)
-class HeldRelation:
-    """A relation that the rows of one end hold.
-
-    :ivar side: the end that holds it, ``"source"`` or ``"target"``; ``attribute`` is its relationship.
-    """
-
-    relation: Relation
-    side: str
-    host: Mapper[Any]
-    attribute: str
-
-    def on_host(self, expression: MatchExp) -> MatchExp:
-        """Return a predicate over the relation's ``source`` and ``target`` as one over the host."""
-        match expression:
-            case Atom(key, operator, operand):
-                end, dot, rest = key.partition(".")
-                if not dot or end not in ("source", "target"):
-                    raise DefinitionFault(
-                        f"relation {self.relation.name!r} has no values of its own; "
-                        f"match by source.… and target.…, not by {key!r}",
-                        record=self.relation.name,
-                    )
-                return Atom(rest if end == self.side else f"{self.attribute}.{rest}", operator, operand)
-            case And(parts):
-                return And(tuple(map(self.on_host, parts)))
-            case Or(parts):
-                return Or(tuple(map(self.on_host, parts)))
-            case Not(part):
-                return Not(self.on_host(part))
-            case _:
-                raise NotImplementedError(type(expression))
+_ENDS = ("source", "target")
 
 
-def find_relation(metadata: MetaData, ref: RecordRef) -> Mapper[Any] | HeldRelation:
-    """Return the mapper of a relation's rows, or which foreign key holds it.
+def relation_definition(metadata: MetaData, ref: RecordRef) -> Relation:
+    """Return the definition of a relation.
 
     :raises DefinitionFault: if there is no such relation.
     """
@@ -69,19 +38,23 @@ def find_relation(metadata: MetaData, ref: RecordRef) -> Mapper[Any] | HeldRelat
     if not isinstance(relation, Relation):
         known = ", ".join(sorted(n for n, value in catalog.definitions.items() if isinstance(value, Relation)))
         raise DefinitionFault(f"there is no relation {name!r}; there are {known or 'none'}", record=name)
-    if name in catalog.classes:
-        return class_mapper(catalog.classes[name])
-    side = holding_side(relation)
-    if side == "source":
-        return HeldRelation(relation, side, resolve_record(metadata, relation.source), relation.source_property)
-    return HeldRelation(relation, side, resolve_record(metadata, relation.target), relation.target_property)
+    return relation
+
+
+def resolve_relation(metadata: MetaData, ref: RecordRef) -> Mapper[Any] | HeldRelation:
+    """Return the mapper of a relation's rows, or which foreign key holds it.
+
+    :raises DefinitionFault: if there is no such relation.
+    """
+    relation = relation_definition(metadata, ref)
+    return held_relation(metadata, relation) or class_mapper(Catalog.of(metadata).classes[relation.name])
 
 
 def add(
     session: Session, metadata: MetaData, ref: RecordRef, source_id: Any, target_id: Any, data: Mapping[str, Any]
 ) -> Record:
     """Relate two records."""
-    found = find_relation(metadata, ref)
+    found = resolve_relation(metadata, ref)
     given: Any = data
     if not isinstance(given, Mapping):
         raise InvalidValueError(
@@ -90,51 +63,87 @@ def add(
             code="INVALID_ARGUMENT",
         )
     if isinstance(found, Mapper):
-        created = create(session, found, {**data, "source_id": source_id, "target_id": target_id})
+        refuse_ends(found, data)
+        ends = {
+            side: {key_attributes(found.relationships[side].mapper)[0]: id}
+            for side, id in (("source", source_id), ("target", target_id))
+        }
+        created = create(session, found, {**data, **ends})
         return {**created, "source": {"id": source_id}, "target": {"id": target_id}}
     if data:
-        raise DefinitionFault(
-            f"relation {found.relation.name!r} has no properties, so it cannot take {sorted(data)}",
-            record=found.relation.name,
-        )
+        raise _no_properties(found, sorted(data))
     host_id, other_id = (source_id, target_id) if found.side == "source" else (target_id, source_id)
-    other = found.host.relationships[found.attribute].mapper
-    (host_key,), (other_key,) = key_attributes(found.host), key_attributes(other)
+    (other_key,) = key_attributes(found.other)
+    other_id = column_key(found.other, other_key, other_id)
+    is_there = MatchExp.atom(found.key, ("=", host_id)) & MatchExp.atom(found.column, ("=", other_id))
+    if session.scalars(matching(session, found.host, is_there)).unique().first() is not None:
+        raise ConstraintViolationError(
+            f"relation {found.name!r}: {source_id!r} and {target_id!r} are related already",
+            kind="unique",
+            record=found.name,
+            properties=("source", "target"),
+        )
     changed = update(
-        session, found.host, MatchExp.atom(host_key, ("=", host_id)), {found.attribute: {other_key: other_id}}
+        session, found.host, MatchExp.atom(found.key, ("=", host_id)), {found.attribute: {other_key: other_id}}
     )
     if not changed:
-        raise DefinitionFault(f"there is no record with the key {host_id!r}", record=found.relation.name)
+        raise DefinitionFault(f"there is no record with the key {host_id!r}", record=found.name)
     return {"source": {"id": source_id}, "target": {"id": target_id}}
+
+
+def create_held(session: Session, held: HeldRelation, data: Mapping[str, Any]) -> Record:
+    """Relate the two records that ``data`` refers to by their keys under ``source`` and ``target``."""
+    given: Any = data
+    ends: list[Any] = []
+    for side in _ENDS:
+        mapper = held.host if side == held.side else held.other
+        end: Any = given.get(side) if _is(given, Mapping) else None
+        if not _is(end, Mapping) or not is_reference(mapper, end):
+            raise DefinitionFault(
+                f"relation {held.name!r}: give the key of its {side}, as in {{'id': 1}}, not {shorten(end)}",
+                record=held.name,
+                property=side,
+            )
+        ends += end.values()
+    properties = {name: value for name, value in data.items() if name not in _ENDS}
+    source_id, target_id = ends
+    return add(session, metadata_of(held.host), held.relation, source_id, target_id, properties)
+
+
+def update_links(
+    session: Session, metadata: MetaData, ref: RecordRef, match: Where, data: Mapping[str, Any]
+) -> list[Record]:
+    """Change the properties of the relations that fulfil ``match``."""
+    found = resolve_relation(metadata, ref)
+    if isinstance(found, Mapper):
+        return update(session, found, match, data)
+    raise _no_properties(found, list(data))
 
 
 def remove(session: Session, metadata: MetaData, ref: RecordRef, match: Where) -> list[Record]:
     """End the relations that fulfil ``match``; answer them."""
-    found = find_relation(metadata, ref)
+    found = resolve_relation(metadata, ref)
     if isinstance(found, Mapper):
         return delete(session, found, match)
-    expression = match if isinstance(match, MatchExp) else MatchExp.from_object(_conditions(found, match))
-    other = found.host.relationships[found.attribute].mapper
-    (host_key,), (other_key,) = key_attributes(found.host), key_attributes(other)
-    related = found.on_host(expression) & MatchExp.atom(f"{found.attribute}.{other_key}", ("!=", None))
+    (other_key,) = key_attributes(found.other)
     ends: list[Record] = []
-    for instance in session.scalars(matching(session, found.host, related)).unique().all():
+    for instance in session.scalars(matching(session, found.host, on_host(found, match))).unique().all():
         refuse_orphans(found.host.relationships[found.attribute], instance)
-        host = {"id": getattr(instance, host_key)}
+        host = {"id": getattr(instance, found.key)}
         neighbour = {"id": getattr(getattr(instance, found.attribute), other_key)}
         setattr(instance, found.attribute, None)
-        source, target = (host, neighbour) if found.side == "source" else (neighbour, host)
-        ends.append({"source": source, "target": target})
+        ends.append(found.ends(host, neighbour))
     flush_last(session)
     return ends
 
 
-def _conditions(held: HeldRelation, match: Any) -> Mapping[str, Any]:
-    conditions: Mapping[str, Any] = match
-    if callable(match) or not hasattr(match, "keys"):
-        raise DefinitionFault(
-            f"relation {held.relation.name!r} is held by a foreign key: give a MatchExp or a mapping of conditions on "
-            "source.… and target.…",
-            record=held.relation.name,
-        )
-    return conditions
+def _no_properties(held: HeldRelation, given: Sequence[str]) -> DefinitionFault:
+    return DefinitionFault(
+        f"relation {held.name!r} has no properties, so it cannot take {given}; to relate other records remove it and "
+        "add another one",
+        record=held.name,
+    )
+
+
+def _is(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind)

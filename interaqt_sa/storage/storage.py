@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -16,6 +16,7 @@ from ..dialects import dialect_class
 from ..dialects.database_errors import is_require_serializable_retry
 from ..errors import FrameworkError
 from ..schema.compile.dictionaries import ROW_ID, dictionary_mapper
+from ..schema.held_relations import held_relation, is_held_relation
 from ..schema.record_lookup import resolve_record
 from ..schema.schema_inspection import Schema
 from ..session.invalid_values import invalid_value
@@ -23,10 +24,15 @@ from ..session.isolation import READ_COMMITTED, require_isolation
 from ..session.retry import run_with_transaction_retry
 from ..session.violations import with_constraint_violation
 from ..session.write_listeners import WriteListener, WriteListeners
-from . import links, write
+from . import key_values, links, write
+from .atomic import AtomicStorage
 from .attributes import Modifier, parse
+from .held_links import link_of_row, on_host, order_on_host, query_on_host, with_ends
+from .links import resolve_relation
 from .pages import Page, check_batch
 from .read import Record, count, find, find_page
+from .recursion import by_key, is_recursive, path_between, unrolled
+from .symmetric_links import either_way
 from .undivided_calls import as_a_whole, told_once
 
 R = TypeVar("R")
@@ -72,6 +78,7 @@ class Storage:
         self._schema = schema
         self._listeners = listeners
         self.dictionary = DictionaryStorage(self)
+        self.atomic = AtomicStorage(self.joined)
 
     def __repr__(self) -> str:
         bound = "" if self._session is None else ", in a session"
@@ -120,7 +127,25 @@ class Storage:
             records that come or go meanwhile neither repeat nor hide others. Equal records follow each other by key.
         :raises DefinitionFault: if record or attributes do not exist.
         """
-        mapper = self._mapper(record)
+        if (held := held_relation(self.schema.metadata, record)) is not None:
+            rows = self.find(
+                held.host,
+                on_host(held, match),
+                attribute_query=query_on_host(held, attribute_query),
+                limit=limit,
+                offset=offset,
+                order_by=order_on_host(held, order_by),
+                after=after,
+            )
+            return Page([link_of_row(held, row, attribute_query) for row in rows], rows.cursor)
+        mapper, match = self.mapper(record), either_way(self.schema.metadata, record, match)
+        if attribute_query is not None and is_recursive(attribute_query):
+            first, complete = unrolled(mapper, attribute_query)
+            page = self.find(
+                mapper, match, attribute_query=first, limit=limit, offset=offset, order_by=order_by, after=after
+            )
+            complete(page, self._read_by_key)
+            return page
         selection = parse(mapper, attribute_query)
         modifier = Modifier(order_by or {}, limit, offset)
         with translated_errors(self.schema.metadata):
@@ -137,7 +162,14 @@ class Storage:
         order_by: OrderBy | None = None,
     ) -> Record | None:
         """Return the first record that :meth:`find` would return, or ``None``."""
-        mapper = self._mapper(record)
+        if is_held_relation(self.schema.metadata, record):
+            return next(
+                iter(self.find(record, match, attribute_query=attribute_query, order_by=order_by, limit=1)), None
+            )
+        if attribute_query is not None and is_recursive(attribute_query):
+            page = self.find(record, match, attribute_query=attribute_query, order_by=order_by, limit=1)
+            return page[0] if page else None
+        mapper, match = self.mapper(record), either_way(self.schema.metadata, record, match)
         selection, modifier = parse(mapper, attribute_query), Modifier(order_by or {}, 1)
         with translated_errors(self.schema.metadata):
             found = self.read(lambda session: find(session, selection, match, modifier))
@@ -148,7 +180,9 @@ class Storage:
 
         :raises DefinitionFault: if record or attributes do not exist.
         """
-        mapper = self._mapper(record)
+        if (held := held_relation(self.schema.metadata, record)) is not None:
+            return self.count(held.host, on_host(held, match))
+        mapper, match = self.mapper(record), either_way(self.schema.metadata, record, match)
         with translated_errors(self.schema.metadata):
             return self.read(lambda session: count(session, mapper, match))
 
@@ -188,7 +222,9 @@ class Storage:
         :raises DefinitionFault: if an attribute or a neighbour does not exist, or a neighbour to be made does.
         :raises ConstraintViolationError: if the database refuses the record.
         """
-        mapper = self._mapper(record)
+        if (held := held_relation(self.schema.metadata, record)) is not None:
+            return self.write(lambda session: links.create_held(session, held, data))
+        mapper = self.mapper(record)
         return self.write(lambda session: write.create(session, mapper, data))
 
     def update(self, record: RecordRef, match: Where, data: Mapping[str, Any]) -> list[Record]:
@@ -200,7 +236,9 @@ class Storage:
         :raises DefinitionFault: as :meth:`create`; also for a key in ``data``, which never changes.
         :raises ConstraintViolationError: if the database refuses the change.
         """
-        mapper = self._mapper(record)
+        if is_held_relation(self.schema.metadata, record):
+            return self.update_relation(record, match, data)
+        mapper, match = self.mapper(record), either_way(self.schema.metadata, record, match)
         return self.write(lambda session: write.update(session, mapper, match, data))
 
     def delete(self, record: RecordRef, match: Where) -> list[Record]:
@@ -208,24 +246,79 @@ class Storage:
 
         :raises ConstraintViolationError: if other records need them.
         """
-        mapper = self._mapper(record)
+        if is_held_relation(self.schema.metadata, record):
+            return self.remove_relation(record, match)
+        mapper, match = self.mapper(record), either_way(self.schema.metadata, record, match)
         return self.write(lambda session: write.delete(session, mapper, match))
 
     def add_relation(
         self, relation: RecordRef, source_id: Any, target_id: Any, data: Mapping[str, Any] | None = None
     ) -> Record:
-        """Relate two records.
+        """Relate two records; a relation that one of them can have only once, and has, ends.
 
         :param data: the relation's own properties.
         :return: both keys, under ``source`` and ``target``, and what the relation's own row has.
-        :raises DefinitionFault: if the relation or a property does not exist.
-        :raises ConstraintViolationError: if the relation has rows of its own, and they are related already, or one
-            that may be related only once is. Where a foreign key holds the relation, the old one ends.
+        :raises DefinitionFault: if the relation, a property or a record does not exist, or a target that exists only
+            with its source would be left without one.
+        :raises ConstraintViolationError: if the two are related already.
         """
         metadata = self.schema.metadata
         return self.write(
             lambda session: links.add(session, metadata, relation, source_id, target_id, {} if data is None else data)
         )
+
+    def find_relation(
+        self,
+        relation: RecordRef,
+        match: Where | None = None,
+        *,
+        attribute_query: AttributeQuery | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        order_by: OrderBy | None = None,
+    ) -> list[Record]:
+        """Return the links that fulfil ``match``, whether a table or a foreign key holds them.
+
+        :param match: about the relation's properties, and ``source.…`` and ``target.…``.
+        :param attribute_query: as for :meth:`find`; without it, the keys of both ends under ``source`` and ``target``,
+            and that of the link if it has one.
+        :param limit: likewise, as ``offset`` and ``order_by``.
+        :raises DefinitionFault: if the relation or attributes do not exist.
+        """
+        is_plain = attribute_query is None
+        found = resolve_relation(self.schema.metadata, relation)
+        asked = ("source_id", "target_id") if is_plain and isinstance(found, Mapper) else attribute_query
+        rows = self.find(relation, match, attribute_query=asked, limit=limit, offset=offset, order_by=order_by)
+        return [with_ends(row) for row in rows] if is_plain else rows
+
+    def find_path(self, record: RecordRef, start_id: Any, end_id: Any, relation: RecordRef) -> list[Record]:
+        """Return the records on a shortest way from one record to another one of the same kind, both among them.
+
+        It costs one statement for each step, however many records there are; cycles end.
+
+        :param relation: the property to follow, such as ``"staff"``; or a relation, which is followed from its source
+            to its target, a symmetric one both ways.
+        :return: all attributes of each record; an empty list if there is no way.
+        :raises DefinitionFault: if the relation does not exist, or does not lead to records of the same kind.
+        """
+        mapper = self.mapper(record)
+        attribute = relation if isinstance(relation, str) and relation in mapper.relationships else None
+        if attribute is None:
+            attribute = links.relation_definition(self.schema.metadata, relation).source_property
+        return path_between(mapper, start_id, end_id, attribute, self._read_by_key)
+
+    def _read_by_key(self, mapper: Mapper[Any], keys: Iterable[Any], query: list[Any]) -> list[Record]:
+        return self.find(mapper, by_key(mapper, keys), attribute_query=query)
+
+    def update_relation(self, relation: RecordRef, match: Where, data: Mapping[str, Any]) -> list[Record]:
+        """Change the properties of links.
+
+        :param match: about the relation: ``{"source.id": 1, "target.id": 2}``.
+        :return: for each its key and ``data``.
+        :raises DefinitionFault: if the relation or a property does not exist; also for an end, which never changes.
+        """
+        match = either_way(self.schema.metadata, relation, match)
+        return self.write(lambda session: links.update_links(session, self.schema.metadata, relation, match, data))
 
     def remove_relation(self, relation: RecordRef, match: Where) -> list[Record]:
         """End relations.
@@ -234,7 +327,24 @@ class Storage:
         :return: those that ended.
         :raises DefinitionFault: if the relation does not exist, or a target exists only with its source.
         """
+        match = either_way(self.schema.metadata, relation, match)
         return self.write(lambda session: links.remove(session, self.schema.metadata, relation, match))
+
+    def get(self, concept: str, key: str, initial: Any = None) -> Any:
+        """Return the value that :meth:`set` has written, ``initial`` if there is none.
+
+        :param concept: what the value is about; keys of different concepts do not meet.
+        """
+        metadata = self.schema.metadata
+        return self.read(lambda session: key_values.get_value(session, metadata, concept, key, initial))
+
+    def set(self, concept: str, key: str, value: Any) -> None:
+        """Write a value, any that JSON can hold; ``None`` is one too.
+
+        :raises InvalidValueError: if concept or key are not texts, or JSON cannot hold the value.
+        """
+        metadata = self.schema.metadata
+        self.write(lambda session: key_values.set_value(session, metadata, concept, key, value))
 
     def run_in_transaction(
         self,
@@ -282,7 +392,11 @@ class Storage:
             raise FrameworkError("this storage belongs to no system, and hears of no writes; use that of a System")
         return self._listeners.add(lambda session, events: callback(self.with_session(session), events))
 
-    def _mapper(self, record: RecordRef) -> Mapper[Any]:
+    def mapper(self, record: RecordRef) -> Mapper[Any]:
+        """Return the mapper of a record.
+
+        :raises DefinitionFault: if there is no such record.
+        """
         # configured: a class that was never used yet has no relationships
         return class_mapper(resolve_record(self.schema.metadata, record).class_)
 

@@ -14,12 +14,13 @@ from ..schema.record_lookup import record_name
 from .attributes import LINK, key_attributes, link_of, unknown_attribute
 from .circular_references import break_loops, is_loop, relate_back
 from .exclusive import end_old_relations, let_go
-from .input_checks import checked_data
+from .input_checks import checked_data, refuse_ends
 from .paths import foreign_key_pairs
 from .read import Record, dialect_of, matching
 from .references import column_key, has_key, is_reference, key_of, without_link
-from .required_sources import refuse_orphan_by_column, refuse_orphans
+from .required_sources import end_moved_link, refuse_lost_links, refuse_orphan_by_column, refuse_orphans
 from .sequence_sync import move_sequence_past
+from .symmetric_links import links_by_other, symmetric_link
 from .undivided_calls import flush_last
 
 
@@ -47,6 +48,7 @@ def update(session: Session, mapper: Mapper[Any], match: Where, data: Mapping[st
                 record=record_name(mapper),
                 property=name,
             )
+    refuse_ends(mapper, data)
     data = checked_data(mapper, data, dialect_of(session, mapper))
     # each has a writer, because new neighbours in the data are made for each
     written = [(instance, _Writer(session)) for instance in _fresh(session, mapper, match)]
@@ -61,6 +63,7 @@ def delete(session: Session, mapper: Mapper[Any], match: Where) -> list[Record]:
     """Delete the records that fulfil ``match``; answer the last values of each."""
     instances = _fresh(session, mapper, match)
     last = [{name: getattr(instance, name) for name in mapper.column_attrs.keys()} for instance in instances]  # noqa: SIM118
+    refuse_lost_links(mapper, instances)
     break_loops(session, mapper, instances)
     for instance in instances:
         session.delete(instance)
@@ -144,7 +147,9 @@ class _Writer:
                     property=relationship.key,
                 )
         link = link_of(relationship)
-        if link is not None:
+        if (symmetric := symmetric_link(relationship)) is not None:
+            self._relate_both_ways(mapper, instance, relationship, symmetric, values)
+        elif link is not None:
             self._relate_by_links(mapper, instance, relationship, link, [part for part in values if part is not None])
         elif relationship.uselist:
             relate_back(self._session, instance, relationship, [self._neighbour(relationship, part) for part in values])
@@ -205,8 +210,10 @@ class _Writer:
                 self.assign(link, kept, value.get(LINK, {}))
             else:
                 fresh.append(value)
+        if near == "source" or not fresh:
+            refuse_lost_links(link, old.values())
         for gone in old.values():
-            self._session.delete(gone)
+            end_moved_link(self._session, link, gone)
         if old:
             # a flush inserts before it deletes, and the new pairs may be in conflict with the old ones
             self._session.flush()
@@ -217,6 +224,32 @@ class _Writer:
             row = self.make(link, dict(value.get(LINK, {})))
             setattr(row, near, instance)
             setattr(row, far, neighbour)
+
+    def _relate_both_ways(
+        self,
+        mapper: Mapper[Any],
+        instance: Any,
+        relationship: RelationshipProperty[Any],
+        link: Mapper[Any],
+        values: Iterable[Mapping[str, Any]],
+    ) -> None:
+        old = links_by_other(self._session, link, mapper, instance)
+        fresh: list[Mapping[str, Any]] = []
+        for value in values:
+            rest = without_link(value)
+            key = key_of(relationship.mapper, rest)[0] if is_reference(relationship.mapper, rest) else None
+            if (kept := old.pop(key, None)) is not None:
+                self.assign(link, kept, value.get(LINK, {}))
+            else:
+                fresh.append(value)
+        for gone in old.values():
+            self._session.delete(gone)
+        if old:
+            self._session.flush()
+        for value in fresh:
+            neighbour = self._made[id(value)] = self._neighbour(relationship, without_link(value))
+            row = self.make(link, dict(value.get(LINK, {})))
+            row.source, row.target = instance, neighbour
 
     def _neighbour(self, relationship: RelationshipProperty[Any], value: Mapping[str, Any]) -> Any:
         target = relationship.mapper

@@ -88,6 +88,9 @@ RELATIONS = [
     iq.Relation(source="Person", source_property="likes", target="Person", target_property="liked_by", type="n:n"),
 ]
 
+#: relations that a foreign key holds
+HELD = [relation.name for relation in RELATIONS if relation.type != "n:n" and not relation.properties]
+
 
 def storage_of(engine: Any, **more: Any) -> iq.Storage:
     """Return a storage over the domain, on tables that are made now."""

@@ -77,9 +77,9 @@ def test_a_result_is_true_when_it_was_applied(system: iq.System) -> None:
 def test_objects_show_what_they_are(system: iq.System, engine: Engine) -> None:
     source = iq.EventSource("make", "Member")
     controller = iq.Controller(system, event_sources=[source])
-    assert repr(system.schema) == f"Schema({engine.dialect.name}, tables=2, computed=2)"
-    assert repr(iq.Schema.of(system.metadata)) == "Schema(tables=2, computed=2)"
-    assert repr(system).endswith("tables=2, computed=2)")
+    assert repr(system.schema) == f"Schema({engine.dialect.name}, tables=4, computed=2)"
+    assert repr(iq.Schema.of(system.metadata)) == "Schema(tables=4, computed=2)"
+    assert repr(system).endswith("tables=4, computed=2)")
     assert engine.dialect.name in repr(system)
     assert repr(controller) == f"Controller({system!r}, event_sources=['make'])"
     assert repr(system.storage) == f"Storage({system.schema!r})"

@@ -87,14 +87,7 @@ def unique(*properties: str, **kw: Any) -> Entity:
         ({"entities": [Entity("E", retention=3)]}, "E: retention= is not available yet"),
         ({"entities": [A, B], "relations": [rel(base_relation="R")]}, "A_b_a_B: base_relation= is not available"),
         ({"entities": [A, B], "relations": [rel(input_relations=["R"])]}, "input_relations= is not available yet"),
-        ({"entities": [A], "relations": [rel(target="A", other="b", type="n:n")]}, "symmetric, which is not available"),
-        (
-            {
-                "entities": [A, B],
-                "relations": [rel(type="1:n", is_target_reliance=True, properties=[Property("x", int)])],
-            },
-            "is_target_reliance together with rows of its own is not available yet",
-        ),
+        ({"entities": [A], "relations": [rel(target="A", other="b", type="n:1")]}, "symmetric, which only"),
         # names
         ({"entities": [A, Entity("A")]}, "Entity 'A' is given twice"),
         ({"entities": [A, B], "relations": [rel(name="A")]}, "Relation 'A' is given twice"),

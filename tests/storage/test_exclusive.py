@@ -108,11 +108,12 @@ def test_what_a_session_knows_follows(engine: Engine, kind: Cardinality, propert
         assert users[1].page in (first, [first])
 
 
-def test_add_relation_with_rows_of_its_own_is_refused(engine: Engine) -> None:
+def test_add_relation_ends_old_rows_of_its_own(engine: Engine) -> None:
     storage = people(engine, "1:1", True)
     with pytest.raises(ConstraintViolationError):
-        storage.add_relation("User_page_user_Page", 2, 1)
-    assert pages(storage) == {1: [1], 2: [2]}
+        storage.add_relation("User_page_user_Page", 1, 1)
+    storage.add_relation("User_page_user_Page", 2, 1)
+    assert pages(storage) == {1: [], 2: [1]}
 
 
 def test_who_cannot_do_without_stays(engine: Engine) -> None:

@@ -274,9 +274,9 @@ def test_violations_are_named(storage: Storage) -> None:
         (lambda s: s.add_relation("Order", 1, 2), "there is no relation 'Order'; there are Customer_leader"),
         (lambda s: s.add_relation(Orders, 1, 2, {"x": 1}), "has no properties"),
         (lambda s: s.add_relation(Orders, 1, 77), "there is no record with the key 77"),
-        (lambda s: s.remove_relation(Orders, {"total": 1}), r"match by source\.… and target\.…"),
+        (lambda s: s.remove_relation(Orders, {"total": 1}), r"match and order by source\.… and target\.…"),
         (lambda s: s.remove_relation(Orders, lambda order: order.id == 1), "is held by a foreign key"),
-        (lambda s: s.find(Orders), "has no rows of its own"),
+        (lambda s: s.find(Orders, {"id": 1}), "has no values of its own"),
         (lambda s: s.dictionary.get("paid"), "there is no dictionary 'paid'; declared are: paidOrders, settings"),
     ],
 )

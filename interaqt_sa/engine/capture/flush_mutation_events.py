@@ -62,8 +62,10 @@ class FlushEvents:
         :param trusts_memory: whether new objects hold the written values.
         """
         self._written.tell_rekeyed()  # first: new rows may have the former keys of other rows
-        for mapper, instances in self._inserted(context).items():
-            self._mutations.created(mapper, self._created_rows(mapper, instances, trusts_memory=trusts_memory))
+        # rows before those that refer to them, so that records come before their links
+        inserted = sorted(self._inserted(context).items(), key=lambda item: self._plan.height(item[0].local_table))
+        rows = [(m, self._created_rows(m, instances, trusts_memory=trusts_memory)) for m, instances in inserted]
+        self._mutations.created_together(rows)
         self._written.tell()
 
     def _inserted(self, context: Any) -> dict[Mapper[Any], list[Any]]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Mapper, Session
 
-from ...definitions.events import MutationEvent, RecordView
+from ...definitions.events import MutationEvent, MutationType, RecordView
 from ...errors import SchedulerError
+from ...schema.held_relations import HeldRelation
 from ...schema.record_lookup import record_name
 from ...session.state import SessionState
 from ..database.value_round_trip import same_value
@@ -39,7 +40,7 @@ class Mutations:
         self._propagation = propagation
         self._plan = propagation.db.statements.plan
         self._state = SessionState.of(propagation.db.session)
-        self._queue: deque[tuple[Mapper[Any], MutationEvent, int, int]] = deque()
+        self._queue: deque[tuple[Mapper[Any], MutationEvent, str | None, int, int]] = deque()
         self._depth = self._deepest = 0
         self._generation = self._last_generation = 0
         self._is_deriving = False
@@ -61,21 +62,46 @@ class Mutations:
     # -- events ------------------------------------------------------------------------------------------------
 
     def created(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None:
-        """Record inserted rows."""
-        for row in rows:
-            self._add(mapper, MutationEvent("create", record_name(mapper), RecordView(row)))
+        """Record inserted rows, before the links that they hold."""
+        self.created_together([(mapper, rows)])
+
+    def created_together(self, groups: Iterable[tuple[Mapper[Any], Iterable[Mapping[str, Any]]]]) -> None:
+        """Record rows that were inserted together, before the links that they hold."""
+        links: list[tuple[Mapper[Any], HeldRelation, Mapping[str, Any]]] = []
+        for mapper, rows in groups:
+            held = self._plan.held_by(mapper)
+            for row in rows:
+                self._add(mapper, MutationEvent("create", record_name(mapper), RecordView(row)))
+                links += [(mapper, relation, row) for relation in held]
+        for mapper, relation, row in links:
+            self._add_link(mapper, "create", relation, relation.link(row))
 
     def updated(self, mapper: Mapper[Any], pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
-        """Record pairs of old and new rows; pairs without a difference are ignored."""
+        """Record pairs of old and new rows; pairs without a difference are ignored.
+
+        Links that they no longer hold go before them, links that they now hold come after them.
+        """
         for old, new in pairs:
             moved = ((name, old[name], now) for name, now in new.items() if name in old and old[name] is not now)
             keys = frozenset(name for name, before, now in moved if not same_value(before, now))
-            if keys:
-                self._add(mapper, MutationEvent("update", record_name(mapper), RecordView(new), RecordView(old), keys))
+            if not keys:
+                continue
+            moves = [held for held in self._plan.held_by(mapper) if held.column in keys or held.key in keys]
+            for relation in moves:
+                self._add_link(mapper, "delete", relation, relation.link(old))
+            self._add(mapper, MutationEvent("update", record_name(mapper), RecordView(new), RecordView(old), keys))
+            for relation in moves:
+                self._add_link(mapper, "create", relation, relation.link(new))
 
     def deleted(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None:
-        """Record deleted rows."""
-        for row in rows:
+        """Record deleted rows, after the links that they held; of the same record those first that refer to others."""
+        held = self._plan.held_by(mapper)
+        gone = list(rows)
+        for row in gone:
+            for relation in held:
+                self._add_link(mapper, "delete", relation, relation.link(row))
+        own = [relation for relation in held if relation.other.base_mapper is mapper.base_mapper]
+        for row in _leaves_first(gone, own) if own and len(gone) > 1 else gone:
             self._add(mapper, MutationEvent("delete", record_name(mapper), RecordView(row)))
 
     def changed(self, old: RowsByClass, new: RowsByClass) -> None:
@@ -90,11 +116,18 @@ class Mutations:
             if not before.keys() >= rows.keys():
                 self.created(mapper, [row for key, row in rows.items() if key not in before])
 
-    def _add(self, mapper: Mapper[Any], event: MutationEvent) -> None:
+    def _add_link(
+        self, mapper: Mapper[Any], kind: MutationType, relation: HeldRelation, link: Mapping[str, Any] | None
+    ) -> None:
+        if link is not None:
+            ends = {side: RecordView(end) for side, end in link.items()}
+            self._add(mapper, MutationEvent(kind, relation.name, RecordView(ends)), relation.name)
+
+    def _add(self, mapper: Mapper[Any], event: MutationEvent, relation: str | None = None) -> None:
         self._state.transaction.events.append(event)
-        if self._plan.reactions_to(mapper):
+        if any(reaction.relation == relation for reaction in self._plan.reactions_to(mapper)):
             is_derived = self._is_deriving and event.type == "create"
-            self._queue.append((mapper, event, self._depth + 1, self._generation + is_derived))
+            self._queue.append((mapper, event, relation, self._depth + 1, self._generation + is_derived))
 
     # -- reactions ---------------------------------------------------------------------------------------------
 
@@ -102,21 +135,23 @@ class Mutations:
         """Run the reactions to the events so far; return whether there were any events."""
         found = bool(self._queue)
         while self._queue:
-            mapper, event, self._depth, self._generation = self._queue.popleft()
-            self._refuse_cycle(mapper, event)
-            for effect, reactions in self._fired(mapper, event).items():
+            mapper, event, relation, self._depth, self._generation = self._queue.popleft()
+            self._refuse_cycle(mapper, event, relation)
+            for effect, reactions in self._fired(mapper, event, relation).items():
                 self._run(effect, reactions, event)
         # events of values that are computed from these events are one level deeper
         self._depth, self._generation = self._deepest, self._last_generation
         return found
 
-    def _refuse_cycle(self, mapper: Mapper[Any], event: MutationEvent) -> None:
+    def _refuse_cycle(self, mapper: Mapper[Any], event: MutationEvent, relation: str | None) -> None:
         self._deepest = max(self._deepest, self._depth)
         self._last_generation = max(self._last_generation, self._generation)
         if self._depth <= _UNCOUNTED_DEPTH:
             return
         names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
-        row = (mapper.base_mapper, *(event.record[name] for name in names))
+        record = event.record
+        key = [record[name] for name in names] if relation is None else [end["id"] for end in record.values()]
+        row = (mapper.base_mapper if relation is None else relation, *key)
         self._events[row] += 1
         is_endless = self._depth > _MAX_DEPTH or self._generation > _MAX_GENERATIONS
         if self._events[row] > _MAX_EVENTS or is_endless:
@@ -128,11 +163,13 @@ class Mutations:
                 path=[event.record_name],
             )
 
-    def _fired(self, mapper: Mapper[Any], event: MutationEvent) -> dict[Machine | Derivation, list[Reaction]]:
+    def _fired(
+        self, mapper: Mapper[Any], event: MutationEvent, relation: str | None
+    ) -> dict[Machine | Derivation, list[Reaction]]:
         """Return each triggered effect once, with the reactions that trigger it."""
         fired: dict[Machine | Derivation, list[Reaction]] = {}
         for reaction in self._plan.reactions_to(mapper):
-            if reaction.fires(event):
+            if reaction.fires(event, relation):
                 fired.setdefault(reaction.effect, []).append(reaction)
         return fired
 
@@ -142,6 +179,26 @@ class Mutations:
             run_effect(effect, self._propagation, reactions, event, self._state.context)
         finally:
             self._is_deriving = False
+
+
+def _leaves_first(rows: list[Mapping[str, Any]], relations: Sequence[HeldRelation]) -> list[Mapping[str, Any]]:
+    """Sort rows so that each comes before those of them that it refers to; cycles are broken anywhere."""
+    by_key = {row[relation.key]: row for row in rows for relation in relations[:1]}
+    above = {key: {row.get(relation.column) for relation in relations} for key, row in by_key.items()}
+    depths: dict[Any, int] = {}
+    for start in by_key:
+        waiting = [start]
+        open_keys: set[Any] = set()
+        while waiting:
+            key = waiting[-1]
+            further = [k for k in above[key] if k in by_key and k not in depths and k not in open_keys]
+            open_keys.add(key)
+            if further:
+                waiting += further
+                continue
+            depths[key] = 1 + max((depths.get(k, 0) for k in above[key]), default=0)
+            waiting.pop()
+    return sorted(rows, key=lambda row: -depths[row[relations[0].key]])
 
 
 def start_propagation(

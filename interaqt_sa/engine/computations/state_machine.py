@@ -41,8 +41,8 @@ def _add(declaration: StateMachine, plan: Plan, sources: Sources, value: Compute
     machine = Machine(value, declaration, source, hidden[0] if hidden else value.column)
     plan.machines.append(machine)
     for transfer in declaration.transfers:
-        mapper, trigger = resolved_trigger(plan, transfer.trigger)
-        add_reaction(plan, sources, Reaction(mapper, trigger, machine, transfer))
+        mapper, trigger, relation = resolved_trigger(plan, transfer.trigger)
+        add_reaction(plan, sources, Reaction(mapper, trigger, machine, transfer, relation))
 
 
 @run_effect.register

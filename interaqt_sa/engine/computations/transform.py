@@ -43,8 +43,8 @@ def _add(transform: Transform, plan: Plan, sources: Sources, mapper: Mapper[Any]
         derivation.source_column, derivation.index_column = columns["source"], columns["index"]
         add_reaction(plan, sources, Reaction(derivation.origin, None, derivation))
     for dependency in (transform.event_deps or {}).values():
-        event_mapper, trigger = resolved_trigger(plan, dependency)
-        add_reaction(plan, sources, Reaction(event_mapper, trigger, derivation))
+        event_mapper, trigger, relation = resolved_trigger(plan, dependency)
+        add_reaction(plan, sources, Reaction(event_mapper, trigger, derivation, relation=relation))
 
 
 @run_effect.register

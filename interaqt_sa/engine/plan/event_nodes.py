@@ -52,13 +52,18 @@ class Reaction:
     """A trigger and the node that it triggers.
 
     :ivar mapper: the record whose events are meant, subclasses included.
+    :ivar relation: the relation that its rows hold, if the events of that are meant.
     """
 
     mapper: Mapper[Any]
     trigger: Trigger | None
     effect: Machine | Derivation
     transfer: StateTransfer | None = None
+    relation: str | None = None
 
-    def fires(self, event: MutationEvent) -> bool:
-        """Whether an event of the record, or of a subclass, matches the trigger."""
-        return self.trigger is None or self.trigger.matches(event)
+    def fires(self, event: MutationEvent, relation: str | None) -> bool:
+        """Whether an event of the record, or of a subclass, matches the trigger.
+
+        :param relation: the relation that the row holds, if the event is one of that.
+        """
+        return relation == self.relation and (self.trigger is None or self.trigger.matches(event))

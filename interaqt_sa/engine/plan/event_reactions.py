@@ -8,21 +8,27 @@ from sqlalchemy import Table
 from sqlalchemy.orm import Mapper
 
 from ...definitions.events import Trigger
+from ...schema.held_relations import held_relation
 from ...schema.record_lookup import resolve_record
 from .event_nodes import Reaction
 from .plan import Plan
 from .watched_tables import Sources
 
 
-def resolved_trigger(plan: Plan, trigger: Trigger) -> tuple[Mapper[Any], Trigger]:
-    """Return the record of a trigger, and the trigger with the pattern of its event source, if it names one."""
+def resolved_trigger(plan: Plan, trigger: Trigger) -> tuple[Mapper[Any], Trigger, str | None]:
+    """Return the record of a trigger, and the trigger with the pattern of its event source, if it names one.
+
+    For a relation that a foreign key holds: the record with the foreign key, and the name of the relation.
+    """
     ref = trigger.record_name
+    if (held := held_relation(plan.metadata, ref)) is not None:
+        return held.host, trigger, held.name
     mapper = resolve_record(plan.metadata, ref)
     pattern = getattr(ref, "trigger_pattern", lambda: None)()
     if pattern:
         merged = {**pattern, **(trigger.record or {})}
         trigger = Trigger(ref, trigger.type, record=merged, old_record=trigger.old_record, keys=trigger.keys)
-    return mapper, trigger
+    return mapper, trigger, None
 
 
 def add_reaction(plan: Plan, sources: Sources, reaction: Reaction) -> None:

@@ -20,6 +20,7 @@ def assign_ranks(metadata: MetaData, sources: Sources, plan: Plan) -> None:
     keep it in a flush that writes nothing else.
     """
     references = _by_foreign_keys(metadata)
+    plan.heights = _heights(references)
     heights = _heights((*_by_contributions(plan), *references))
     dictionaries = {host.source.table for host in plan.hosts.values() if host.constant is not None}
     watched = {source.table for source in sources.distinct()}

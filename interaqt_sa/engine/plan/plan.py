@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
 from ...dialects.functions import NextId
 from ...dialects.unique_key_options import declared_resolutions, may_stop_halfway
+from ...schema.held_relations import HeldRelation, relations_held_by
 from ...schema.metadata_state import Catalog
 from ...schema.record_lookup import relationships_of
 from .mapper_cache import ByMapper
@@ -38,6 +39,7 @@ class Plan:
     :ivar sequences: the key of the column that a sequence of the package fills, by the key of its table.
     :ivar secondaries: tables whose rows the unit of work writes for many-to-many relationships.
     :ivar places: the position of every table of the MetaData in the lock order.
+    :ivar heights: how many tables each one refers to, directly and by others; the order of events.
     :ivar nullified: foreign keys that the unit of work sets to NULL when it deletes a parent.
     :ivar carried: foreign keys that the unit of work changes when it changes the key of a parent.
     """
@@ -58,6 +60,7 @@ class Plan:
         self.nullified: set[ForeignKeyConstraint] = set()
         self.carried: set[ForeignKeyConstraint] = set()
         self.places: dict[Table, int] = {}
+        self.heights: dict[Table, int] = {}
         self.replacing: dict[Table, list[Sequence[Column[Any]]]] = {}
         self.failing: set[Table] = set()
         self.sequences: dict[str, str] = {}
@@ -68,6 +71,7 @@ class Plan:
         self.unwatched: WeakSet[type[Any]] = WeakSet()
         self._reactions_to = ByMapper(self._find_reactions, self._holds)
         self._is_narrowed = ByMapper(self._find_whether_narrowed, self._holds)
+        self._held_by = ByMapper(lambda mapper: relations_held_by(metadata, mapper), self._holds)
         self._letting_go = ByMapper(_letting_go, self._holds)
         #: references to other rows by class; see :func:`.references_of`
         self.references: WeakKeyDictionary[type[Any], Any] = WeakKeyDictionary()
@@ -163,6 +167,14 @@ class Plan:
         tables = [table for table in mapper.tables if isinstance(table, Table)]
         listed = dict.fromkeys(reaction for table in tables for reaction in self.reactions.get(table, ()))
         return tuple(r for r in listed if mapper.isa(r.mapper))
+
+    def height(self, table: Any) -> int:
+        """Return the number of tables in the longest chain of references that begins at ``table``."""
+        return self.heights.get(table, 1)
+
+    def held_by(self, mapper: Mapper[Any]) -> tuple[HeldRelation, ...]:
+        """Return the relations that foreign keys in rows of ``mapper`` hold."""
+        return self._held_by[mapper]
 
     def is_narrowed(self, mapper: Mapper[Any]) -> bool:
         """Whether some subclasses of ``mapper`` have other reactions."""

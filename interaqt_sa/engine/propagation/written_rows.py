@@ -231,7 +231,11 @@ class WrittenRows:
         if not self._old:
             return
         self.tell_rekeyed()
-        for (source, mapper), (listed, old) in self._old.items():
+        # rows before those that they refer to, so that links go before their records
+        plan = self._propagation.db.statements.plan
+        for (source, mapper), (listed, old) in sorted(
+            self._old.items(), key=lambda item: -plan.height(item[0][0].table)
+        ):
             if listed:
                 self._tell(source, mapper, list(listed), old)
         self._old.clear()

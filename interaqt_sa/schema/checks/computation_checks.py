@@ -12,6 +12,7 @@ from ...definitions.computation import Computation
 from ...definitions.event_source import EventSource
 from ...definitions.events import Trigger
 from ...definitions.match import MatchExp
+from ...definitions.records import ref_name
 from ...definitions.references import References
 from ...errors import DefinitionFault
 from ..computed import check_state
@@ -98,6 +99,13 @@ class ComputationChecks:
 
     def _check_trigger(self, trigger: Trigger) -> None:
         ref = trigger.record_name
+        if self._outlines.is_held(ref):
+            if trigger.keys or trigger.type == "update":
+                raise DefinitionFault(
+                    f"relation {ref_name(ref)!r} is held by a foreign key and has no values that are updated; "
+                    "wait for its create and delete"
+                )
+            return
         try:
             record = self._outlines.find(ref)
         except DefinitionFault as fault:

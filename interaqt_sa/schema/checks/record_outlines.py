@@ -20,6 +20,7 @@ from ..compile.new_definitions import ends_of
 from ..compile.relations import holding_side
 from ..compile.tables import TablePlan
 from ..faults import NotYetKnown
+from ..held_relations import is_held_relation
 from ..metadata_state import Catalog
 from ..record_lookup import is_configured, no_rows, record_name, resolve_record
 from .non_column_attributes import describe, of_no_column
@@ -187,6 +188,16 @@ class Outlines:
             if name in self._relations:
                 raise no_rows(name)
         return self.of(resolve_record(self._metadata, ref, besides=self.planned.keys()))
+
+    def is_held(self, ref: RecordRef) -> bool:
+        """Whether ``ref`` names a relation that a foreign key holds."""
+        if isinstance(ref, type) or getattr(ref, "is_mapper", False):
+            return False
+        name = ref if isinstance(ref, str) else getattr(ref, "name", None)
+        if not isinstance(name, str) or name in self._disputed:
+            return False
+        is_planned = name in self._relations and name not in self.planned
+        return is_planned or is_held_relation(self._metadata, ref)
 
     def of(self, mapper: Mapper[Any]) -> Outline:
         """Return the outline of a mapped class."""

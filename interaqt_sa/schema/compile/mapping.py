@@ -125,8 +125,11 @@ def add_link(held: LinkPlan) -> None:
         mapper = _mapper(end.mapped_class)
         joined: dict[str, Any] = {"primaryjoin": near_column == end.key, "foreign_keys": [near_column]}
         to_links = {"remote_side": [near_column], "uselist": many, "cascade": "save-update, merge, delete"}
+        to_end: dict[str, Any] = {"remote_side": [end.key], "uselist": False}
+        if side == "target" and relation.is_target_reliance:
+            to_end["cascade"] = "save-update, merge, delete"  # a source takes its targets along
         _relate(
-            _End(link_mapper, side, {**joined, "remote_side": [end.key], "uselist": False}),
+            _End(link_mapper, side, {**joined, **to_end}),
             _End(mapper, f"{attribute}_links", {**joined, **to_links}),
         )
         mapper.add_property(

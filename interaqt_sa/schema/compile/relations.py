@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table, UniqueConstraint
 from sqlalchemy.schema import SchemaItem
 
 from ...definitions.records import Relation
@@ -42,12 +42,21 @@ class ForeignKeyPlan:
 
 @dataclass(slots=True)
 class LinkPlan:
-    """A relation with rows of its own, stored in the table ``plan``."""
+    """A relation with rows of its own, stored in the table ``plan``.
+
+    :ivar is_symmetric: whether its ends are not told apart.
+    """
 
     relation: Relation
     plan: TablePlan
     source: Endpoint
     target: Endpoint
+    is_symmetric: bool = False
+
+
+def is_symmetric(relation: Relation) -> bool:
+    """Whether both ends of a relation have the same property; it is symmetric if they are the same record too."""
+    return relation.source_property == relation.target_property
 
 
 def needs_table(relation: Relation, endpoints: set[str]) -> bool:
@@ -111,9 +120,10 @@ class RelationPlanner:
         if len(ends) < 2 or not has_known_type(relation):
             return None
         source, target = ends
-        if source is target and relation.source_property == relation.target_property:
+        if source is target and is_symmetric(relation) and relation.type != "n:n":
             self._faults.add(
-                f"Relation {relation.name!r} is symmetric, which is not available yet; give it two property names",
+                f"Relation {relation.name!r} has the same property at both ends of {source.name}, so it is symmetric, "
+                f"which only 'n:n' can be, not {relation.type!r}; give it two property names, or make it 'n:n'",
                 record=relation.name,
                 property=relation.source_property,
             )
@@ -189,12 +199,6 @@ class RelationPlanner:
         return found[0] if found else None
 
     def _link(self, relation: Relation, plan: TablePlan, source: Endpoint, target: Endpoint) -> LinkPlan:
-        if relation.is_target_reliance:
-            self._faults.add(
-                f"Relation {relation.name!r}: is_target_reliance together with rows of its own is not available yet; "
-                "move its properties and constraints to the target",
-                record=relation.name,
-            )
         keys = {
             side: foreign_key_column(self._metadata, plan.name, f"{side}_id", end, nullable=False)
             for side, end in (("source", source), ("target", target))
@@ -210,6 +214,13 @@ class RelationPlanner:
         plan.columns = {f"{side}_id": column for side, column in keys.items()} | plan.columns
         plan.references |= keys
         plan.items += _pair_items(self._metadata, relation, plan.name, keys["source"], keys["target"])
+        if source is target and is_symmetric(relation):
+            # one row for two records: the smaller key comes first, so that the pair is unique both ways
+            name = fit_identifier(f"ck_{plan.name}_ordered")
+            plan.items.append(CheckConstraint(keys["source"] <= keys["target"], name=name))
+            for suffix in ("", "_links", "_source_links", "_target_links"):
+                self._claim(relation, source, f"{relation.source_property}{suffix}")
+            return LinkPlan(relation, plan, source, target, is_symmetric=True)
         for end, name in ((source, relation.source_property), (target, relation.target_property)):
             self._claim(relation, end, name)
             self._claim(relation, end, f"{name}_links")

@@ -37,6 +37,19 @@ CREATE TABLE dictionary_settings (
 	PRIMARY KEY (id)
 )
 
+CREATE TABLE interaqt_counters (
+	name VARCHAR NOT NULL,
+	last BIGINT NOT NULL,
+	PRIMARY KEY (name)
+)
+
+CREATE TABLE interaqt_values (
+	concept VARCHAR NOT NULL,
+	"key" VARCHAR NOT NULL,
+	value JSON NOT NULL,
+	PRIMARY KEY (concept, "key")
+)
+
 CREATE TABLE membership (
 	id INTEGER DEFAULT (NULL) NOT NULL,
 	source_id INTEGER NOT NULL,
