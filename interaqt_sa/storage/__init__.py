@@ -1,4 +1,4 @@
-"""Records by name, over the same mapped classes and sessions that applications use."""
+"""Reading and writing records by name, with the same mapped classes and sessions that applications use."""
 
 from .async_storage import AsyncStorage
 from .storage import Storage

@@ -1,4 +1,4 @@
-"""The asynchronous twin of the storage: the same code, run inside the greenlet of an ``AsyncSession``."""
+"""The asynchronous storage, which runs the synchronous one inside the greenlet of an ``AsyncSession``."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ R = TypeVar("R")
 
 
 class AsyncStorage:
-    """:class:`.Storage` with coroutines for methods; see there for what they do.
+    """:class:`.Storage` with coroutine methods; see there for their description.
 
-    :param session_factory: makes sessions on which the engine listens.
-    :param storage: the synchronous twin; what it is bound to, this one is.
+    :param session_factory: creates sessions that the engine listens to.
+    :param storage: the synchronous storage, whose binding to a session applies here too.
     """
 
     def __init__(self, session_factory: async_sessionmaker[Any], storage: Storage) -> None:
@@ -44,7 +44,7 @@ class AsyncStorage:
 
     @property
     def schema(self) -> Schema:
-        """What is declared, read-only."""
+        """The schema of the MetaData, read-only."""
         return self._storage.schema
 
     def with_session(self, session: AsyncSession) -> AsyncStorage:
@@ -62,7 +62,7 @@ class AsyncStorage:
         order_by: OrderBy | None = None,
         after: str | None = None,
     ) -> Page:
-        """Return the records that fulfil ``match``; see :meth:`.Storage.find`."""
+        """Return the records that match ``match``; see :meth:`.Storage.find`."""
         return await self.read(
             lambda storage: storage.find(
                 record,
@@ -89,7 +89,7 @@ class AsyncStorage:
         )
 
     async def count(self, record: RecordRef, match: Where | None = None) -> int:
-        """Return how many records fulfil ``match``; see :meth:`.Storage.count`."""
+        """Return the number of records that match ``match``; see :meth:`.Storage.count`."""
         return await self.read(lambda storage: storage.count(record, match))
 
     async def iterate(
@@ -119,11 +119,11 @@ class AsyncStorage:
         return await self.write(lambda storage: storage.create(record, data))
 
     async def update(self, record: RecordRef, match: Where, data: Mapping[str, Any]) -> list[Record]:
-        """Change the records that fulfil ``match``; see :meth:`.Storage.update`."""
+        """Change the records that match ``match``; see :meth:`.Storage.update`."""
         return await self.write(lambda storage: storage.update(record, match, data))
 
     async def delete(self, record: RecordRef, match: Where) -> list[Record]:
-        """Delete the records that fulfil ``match``; see :meth:`.Storage.delete`."""
+        """Delete the records that match ``match``; see :meth:`.Storage.delete`."""
         return await self.write(lambda storage: storage.delete(record, match))
 
     async def add_relation(
@@ -209,7 +209,7 @@ class AsyncStorage:
         return self._storage.listen(hear)
 
     async def read(self, work: Callable[[Storage], R]) -> R:
-        """Run ``work`` with the synchronous twin on the session in use, or on one of its own."""
+        """Run ``work`` with the synchronous storage on the current session, or on a new one."""
         if (joined := self._storage.joined()) is not None:
             return await greenlet_spawn(work, joined)
         session: AsyncSession = self._session_factory()
@@ -219,11 +219,11 @@ class AsyncStorage:
             with session.sync_session:
                 return work(storage)
 
-        # closed where the work is done: AsyncSession makes a task of it, which costs as much as a statement
+        # closed inside the greenlet: AsyncSession.close() creates a task, which costs as much as a statement
         return await greenlet_spawn(work_and_close)
 
     async def write(self, work: Callable[[Storage], R]) -> R:
-        """Run ``work`` with the synchronous twin on the session in use, or in a transaction of its own."""
+        """Run ``work`` with the synchronous storage on the current session, or in a transaction of its own."""
         return await self.run_in_transaction(lambda storage: storage.read(work))
 
 
@@ -234,9 +234,9 @@ class AsyncDictionaryStorage:
         self._storage = storage
 
     async def get(self, dictionary: str | Dictionary) -> Any:
-        """Return a value; see :meth:`.DictionaryStorage.get`."""
+        """Return the value of a dictionary; see :meth:`.DictionaryStorage.get`."""
         return await self._storage.read(lambda storage: storage.dictionary.get(dictionary))
 
     async def set(self, dictionary: str | Dictionary, value: Any) -> None:
-        """Change a value; see :meth:`.DictionaryStorage.set`."""
+        """Set the value of a dictionary; see :meth:`.DictionaryStorage.set`."""
         await self._storage.write(lambda storage: storage.dictionary.set(dictionary, value))

@@ -1,4 +1,4 @@
-"""Which attributes of a record, and of its neighbours, are asked for."""
+"""The requested attributes of a record and of its neighbours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name
 
 LINK = "&"
-#: More than any program asks for, fewer than Python's stack.
+#: more than any program requests, less than the depth of Python's stack
 _MAX_LEVELS = 50
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -47,11 +47,11 @@ class Modifier:
 
 @dataclass(slots=True)
 class Selection:
-    """The attributes of one record that are asked for.
+    """The requested attributes of one record.
 
-    :ivar columns: names of column attributes, the key among them.
-    :ivar nested: what is asked of the neighbours, by relationship.
-    :ivar link: what is asked of the link to this record.
+    :ivar columns: names of column attributes, including the key.
+    :ivar nested: the requested attributes of neighbours, by relationship.
+    :ivar link: the requested attributes of the link to this record.
     """
 
     mapper: Mapper[Any]
@@ -62,7 +62,7 @@ class Selection:
 
 @dataclass(slots=True)
 class Nested:
-    """What is asked of the neighbours along ``relationship``; ``link`` is the record between, if there is one."""
+    """The requested attributes of neighbours over ``relationship``; ``link`` is the link record, if there is one."""
 
     relationship: RelationshipProperty[Any]
     link: Mapper[Any] | None
@@ -76,12 +76,12 @@ def _argument(text: str, **context: Any) -> InvalidValueError:
 
 
 def _is(value: Any, kind: type[Any]) -> bool:
-    # values of users, of which annotations promise more than is true
+    # values of applications, which may not conform to the annotations
     return isinstance(value, kind)
 
 
 def key_attributes(mapper: Mapper[Any]) -> list[str]:
-    """Return the names of the attributes that are the primary key."""
+    """Return the names of the primary key attributes."""
     return [mapper.get_property_by_column(column).key for column in mapper.primary_key]
 
 
@@ -112,7 +112,7 @@ def is_relation(mapper: Mapper[Any]) -> bool:
 
 
 def metadata_of(mapper: Mapper[Any]) -> MetaData:
-    """Return where the table of a record is declared."""
+    """Return the MetaData of a record's table."""
     table: Any = mapper.local_table
     if not hasattr(table, "metadata"):  # links as seen from either end
         table = mapper.relationships["source"].mapper.local_table
@@ -121,7 +121,7 @@ def metadata_of(mapper: Mapper[Any]) -> MetaData:
 
 
 def unknown_attribute(mapper: Mapper[Any], name: str, known: Iterable[str], kind: str = "attribute") -> DefinitionFault:
-    """Return the error about an attribute that a record does not have."""
+    """Return the error for an attribute that a record does not have."""
     record, names = record_name(mapper), sorted(known)
     near = get_close_matches(name, names) or names
     return DefinitionFault(
@@ -132,12 +132,12 @@ def unknown_attribute(mapper: Mapper[Any], name: str, known: Iterable[str], kind
 def parse(
     mapper: Mapper[Any], query: AttributeQuery | None, link: Mapper[Any] | None = None, level: int = 0
 ) -> Selection:
-    """Return what ``query`` asks of a record.
+    """Return the requested attributes of ``query``.
 
-    :param query: names of attributes, ``"*"`` for all columns, dotted paths, pairs of a relationship and what is
-        asked there, and ``("&", {…})`` for the link.
-    :param link: the record between this one and that which leads to it.
-    :raises DefinitionFault: if it asks for something that there is not.
+    :param query: names of attributes, ``"*"`` for all columns, dotted paths, pairs of a relationship and the options
+        for its neighbours, and ``("&", {…})`` for the link.
+    :param link: the link record between this record and the previous one.
+    :raises DefinitionFault: if an attribute does not exist.
     """
     found = Selection(mapper, key_attributes(mapper))
     if query is not None and (_is(query, str) or _is(query, Mapping) or not _is(query, Iterable)):

@@ -1,4 +1,4 @@
-"""Rows that refer to themselves, or to each other in a circle, which the unit of work cannot put in order."""
+"""Rows that refer to themselves, or to each other in a cycle, which the unit of work cannot sort."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .required_sources import refuse_orphans
 
 
 def break_loops(session: Session, mapper: Mapper[Any], instances: Sequence[Any]) -> None:
-    """Let those that refer to each other in a circle let go: the unit of work finds no order to delete them in."""
+    """Nullify references of records that refer to each other in a cycle, because the unit of work cannot sort them."""
     keys = {inspect(instance).identity: instance for instance in instances}
     for relationship in mapper.relationships:
         pairs = foreign_key_pairs(relationship)
@@ -37,7 +37,7 @@ def break_loops(session: Session, mapper: Mapper[Any], instances: Sequence[Any])
 
 
 def is_loop(instance: Any, relationship: RelationshipProperty[Any], value: Any) -> bool:
-    """Whether ``instance`` refers to itself, or will do."""
+    """Whether ``instance`` refers to itself, before or after the write."""
     target = relationship.mapper
     if target.base_mapper is not relationship.parent.base_mapper:
         return False
@@ -51,13 +51,13 @@ def is_loop(instance: Any, relationship: RelationshipProperty[Any], value: Any) 
 def relate_back(
     session: Session, instance: Any, relationship: RelationshipProperty[Any], neighbours: list[Any]
 ) -> None:
-    """Make ``neighbours`` those that refer to ``instance``."""
+    """Make ``neighbours`` the records that refer to ``instance``."""
     refuse_orphans(relationship, instance, neighbours)
     own = {id(row): row for row in _own_parents(instance, relationship, neighbours)}
     keys = {id(row) for row in neighbours}
     outdated = [relationship.key, *filter(None, [relationship.back_populates])]
     if own:
-        # by its columns: the unit of work cannot put a row into, or take it out of, a relationship to itself
+        # by its columns: the unit of work cannot add a row to, or remove it from, a relationship to itself
         old: Any = getattr(instance, relationship.key)
         rest = [row for row in (old if relationship.uselist else [old]) if row is not None and id(row) not in own]
         for row in own.values():
@@ -75,7 +75,7 @@ def relate_back(
 
 
 def _own_parents(instance: Any, relationship: RelationshipProperty[Any], neighbours: list[Any]) -> list[Any]:
-    """Return which of ``instance`` and ``neighbours`` refer to themselves, or will do."""
+    """Return those of ``instance`` and ``neighbours`` that refer to themselves, before or after the write."""
     if relationship.mapper.base_mapper is not relationship.parent.base_mapper or not inspect(instance).persistent:
         return []
     own = [instance] if any(row is instance for row in neighbours) else []
@@ -89,7 +89,7 @@ def _one_or_all(relationship: RelationshipProperty[Any], rows: list[Any]) -> Any
 
 
 def _referring(relationship: RelationshipProperty[Any]) -> list[tuple[str, str]]:
-    """Return the attributes of the key on this side, each with the attribute on the other side that refers to it."""
+    """Return the key attributes of this side, each with the attribute of the other side that refers to it."""
     return [
         (relationship.parent.get_property_by_column(local).key, relationship.mapper.get_property_by_column(remote).key)
         for local, remote in relationship.local_remote_pairs or ()

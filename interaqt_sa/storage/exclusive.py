@@ -1,4 +1,4 @@
-"""Records that can be related only once: before they are related again, the old relation ends."""
+"""Records that can be related only once: their old relation ends before the new one is written."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from .symmetric_links import symmetric_link
 
 
 def end_old_relations(session: Session, mapper: Mapper[Any], data: Mapping[str, Any], instance: Any = None) -> None:
-    """End the relations of others that are in the way of those in ``data``, and of those nested in it.
+    """End the relations of other records that conflict with those in ``data``, or nested in it.
 
-    They have to be gone before anything is written: a flush inserts before it deletes, and updates in the order of
-    keys.
+    They have to end before anything is written: a flush inserts before it deletes, and updates in the order of keys.
 
-    :param instance: whose data it is; ``None`` if it is yet to be made.
+    :param instance: the record of the data; ``None`` if it is still to be created.
     """
     ender = _Ender(session)
     ender.follow(mapper, data, instance)
@@ -33,7 +32,7 @@ def end_old_relations(session: Session, mapper: Mapper[Any], data: Mapping[str, 
 
 
 def let_go(session: Session, instance: Any, relationship: RelationshipProperty[Any], names: Iterable[str]) -> None:
-    """Take away the foreign key, whose attributes are ``names``, behind a relationship of ``instance``."""
+    """Set the foreign key attributes ``names`` of a relationship of ``instance`` to ``None``."""
     # by its columns: the unit of work cannot take a row out of a relationship to itself
     session.expire(instance, [relationship.key])
     for name in names:
@@ -43,8 +42,8 @@ def let_go(session: Session, instance: Any, relationship: RelationshipProperty[A
 class _Ender:
     """Ends relations, without a flush.
 
-    :ivar has_ended: whether there was any.
-    :ivar outdated: whose attributes are out of date after the flush.
+    :ivar has_ended: whether any relation ended.
+    :ivar outdated: instances with attributes that are out of date after the flush.
     """
 
     def __init__(self, session: Session) -> None:
@@ -138,13 +137,13 @@ class _Ender:
         if pairs := foreign_key_pairs(relationship):
             if key is None:
                 return
-            # others that refer to the one that is meant
+            # other records that refer to the same neighbour
             referred = dict(zip(key_attributes(target), key, strict=True))
             for holder in self._holders(relationship, pairs, referred):
                 if holder is not instance:
                     self._let_go(relationship, pairs, holder, target, key)
         elif instance is not None and (pairs := foreign_key_pairs(back)):
-            # others that refer to the instance
+            # other records that refer to the instance
             own = key_attributes(relationship.parent)
             referred = {name: getattr(instance, name) for name in own}
             for holder in self._holders(back, pairs, referred):
@@ -154,7 +153,7 @@ class _Ender:
     def _holders(
         self, relationship: RelationshipProperty[Any], pairs: Mapping[str, str], referred: Mapping[str, Any]
     ) -> Sequence[Any]:
-        """Return those that refer to the neighbour with the key ``referred``, if they can do without."""
+        """Return the records that refer to the neighbour with the key ``referred``, if the foreign key is nullable."""
         holder = relationship.parent
         if pairs.keys() != referred.keys() or any(
             not column.nullable for name in pairs.values() for column in holder.column_attrs[name].columns
@@ -186,7 +185,7 @@ class _Ender:
 
 
 def _parts(relationship: RelationshipProperty[Any], value: Any) -> list[Mapping[str, Any]]:
-    # what can be read only once is left to the writing, and so is what is not a mapping
+    # iterators, and values that are not mappings, are handled when they are written
     values: list[Any] = [value]
     if relationship.uselist:
         values = list(value) if _is(Collection, value) else []

@@ -1,4 +1,4 @@
-"""Data of records, looked at before anything is read or written."""
+"""Validate data of records before anything is read or written."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..schema.value_checks import checked_value
 from .attributes import LINK, is_relation, link_of
 from .references import column_key, is_reference, key_of, without_link
 
-#: Neighbours within neighbours: more than any program writes, fewer than Python's stack.
+#: nesting depth of neighbours: more than any program writes, less than the depth of Python's stack
 _MAX_NESTING = 50
 
 
 def checked_data(mapper: Mapper[Any], data: Mapping[str, Any], dialect: Dialect, level: int = 1) -> dict[str, Any]:
-    """Return ``data`` with the values that its columns take, neighbours too.
+    """Return ``data`` with values converted for its columns, including neighbours.
 
-    What is unknown is left to the writing, which tells it.
+    Unknown names are passed through; writing them raises an error.
 
     :raises InvalidValueError: if a column cannot hold a value, or a neighbour is not a mapping.
     """
@@ -47,7 +47,7 @@ def checked_data(mapper: Mapper[Any], data: Mapping[str, Any], dialect: Dialect,
 def _value(mapper: Mapper[Any], name: str, value: Any, dialect: Dialect, record: str) -> Any:
     column = mapper.column_attrs[name].columns[0]
     if computation_of(column) is not None:
-        return value  # refused as such, unless it is the value that is there
+        return value  # refused later, unless it is the current value
     if getattr(column, "primary_key", False) or getattr(column, "foreign_keys", ()):
         value = column_key(mapper, name, value)
         return checked_value(column, value, dialect, record=record, name=name, code="INVALID_KEY")

@@ -1,4 +1,4 @@
-"""Relations by name, also those that a foreign key holds."""
+"""Relations by name, including those that are stored as foreign keys."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def relation_definition(metadata: MetaData, ref: RecordRef) -> Relation:
 
 
 def resolve_relation(metadata: MetaData, ref: RecordRef) -> Mapper[Any] | HeldRelation:
-    """Return the mapper of a relation's rows, or which foreign key holds it.
+    """Return the mapper of a relation's rows, or the foreign key that stores it.
 
     :raises DefinitionFault: if there is no such relation.
     """
@@ -121,7 +121,7 @@ def update_links(
 
 
 def remove(session: Session, metadata: MetaData, ref: RecordRef, match: Where) -> list[Record]:
-    """End the relations that fulfil ``match``; answer them."""
+    """End the relations that match ``match``; return them."""
     found = resolve_relation(metadata, ref)
     if isinstance(found, Mapper):
         return delete(session, found, match)

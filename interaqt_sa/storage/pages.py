@@ -1,4 +1,4 @@
-"""Pages of records, each of which begins where another one has ended."""
+"""Pages of records, each of which begins after the previous one."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Record = dict[str, Any]
 class Page(list[Record]):
     """A list of records.
 
-    :ivar cursor: for ``after=``, where the records after the last one are wanted; ``None`` without a limit, or if there
-        are no records.
+    :ivar cursor: value of ``after=`` for the records after the last one; ``None`` without a limit, or if there are no
+        records.
     """
 
     def __init__(self, records: Sequence[Record] = (), cursor: str | None = None) -> None:
@@ -49,45 +49,45 @@ class OrderPart:
         return self.column.desc() if self.descends else self.column.asc()
 
     def same(self, value: Any) -> ColumnElement[bool]:
-        """Return whether a row has the same value."""
+        """Return the criterion that a row has the same value."""
         return self.column.is_(None) if value is None else self.column == value
 
     def later(self, value: Any) -> ColumnElement[bool]:
-        """Return whether the value of a row comes after ``value``."""
+        """Return the criterion that the value of a row comes after ``value``."""
         if value is None:
             return false() if self.null_is_last else self.column.is_not(None)
-        # SQLAlchemy would write bare booleans as SQL's
+        # SQLAlchemy would render plain booleans as SQL constants
         given = cast("Any", value if isinstance(value, ColumnElement) else literal(value, self.column.type))
         found: ColumnElement[bool] = self.column < given if self.descends else self.column > given
         return or_(found, self.column.is_(None)) if self.null_is_last else found
 
 
 def check_batch(batch: Any) -> None:
-    """Refuse what is not a number of records.
+    """Check that the argument is a number of records.
 
-    :raises InvalidValueError: if it is not one.
+    :raises InvalidValueError: if it is not.
     """
     if type(batch) is not int or batch < 1:
         raise InvalidValueError(f"batch must be a number of records, not {shorten(batch)}", code="INVALID_ARGUMENT")
 
 
 def later_than(order: Sequence[OrderPart], values: Sequence[Any]) -> ColumnElement[bool]:
-    """Return whether a row comes after the one that has ``values``; the last part of the order is unique."""
+    """Return the criterion that a row comes after the one with ``values``; the last part of the order is unique."""
     first, *others = zip(order, values, strict=True)
     part, value = first
     if not others:
         return part.later(value)
     rest = later_than([p for p, _ in others], [v for _, v in others])
     found = or_(part.later(value), and_(part.same(value), rest))
-    # said twice, so that an index over the first column is of use
+    # partly redundant, so that an index on the first column can be used
     return found if value is None else and_(or_(part.later(value), part.same(value)), found)
 
 
 def encode_cursor(order: Sequence[tuple[str, bool]], values: Sequence[Any]) -> str:
-    """Return the cursor behind a row with ``values``.
+    """Return the cursor for the position after a row with ``values``.
 
-    :param order: the attributes, and whether they descend.
-    :raises InvalidValueError: if a cursor cannot hold one of them.
+    :param order: the attributes, and whether they are descending.
+    :raises InvalidValueError: if a value is not supported in cursors.
     """
     found = {
         "order": [list(part) for part in order],
@@ -97,9 +97,9 @@ def encode_cursor(order: Sequence[tuple[str, bool]], values: Sequence[Any]) -> s
 
 
 def decode_cursor(order: Sequence[tuple[str, bool]], cursor: Any) -> list[Any]:
-    """Return the values behind which rows are wanted.
+    """Return the values of the row after which the page begins.
 
-    :raises InvalidValueError: if the cursor is none, or is that of another order.
+    :raises InvalidValueError: if the cursor is invalid, or belongs to another order.
     """
     try:
         found = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))

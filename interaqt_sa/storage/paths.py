@@ -21,9 +21,9 @@ class Paths:
     """Resolves paths that begin at one entity of a statement, and collects the joins that they need.
 
     :param entity: a mapped class or an alias of one.
-    :param outer: the paths of the statement around this one, if it is a subquery.
-    :param parameters: of the query, if its operands are parameters.
-    :param takes_many: whether paths may lead along x:n relationships; then a record has several rows.
+    :param outer: the paths of the enclosing statement, in a subquery.
+    :param parameters: the parameters of the query, if its operands are parameters.
+    :param takes_many: whether paths may follow x:n relationships; then a record has several rows.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Paths:
         self._joins: list[Any] = []
 
     def resolve(self, path: str) -> ColumnElement[Any]:
-        """Return the column that ``path`` means.
+        """Return the column at the end of ``path``.
 
-        :raises DefinitionFault: if there is none, or it leads along an x:n relationship.
+        :raises DefinitionFault: if it does not exist, or the path follows an x:n relationship.
         """
         prefix, _, name = path.rpartition(".")
         if (key := self._foreign_key(prefix, name)) is not None:
@@ -65,7 +65,7 @@ class Paths:
         return column
 
     def exist(self, path: str, expression: MatchExp) -> ColumnElement[bool]:
-        """Return whether along ``path`` there is a record that fulfils ``expression``."""
+        """Return the criterion that a neighbour over ``path`` matches ``expression``."""
         prefix, _, name = path.rpartition(".")
         mapper, entity = self.entity(prefix)
         relationship = relationship_of(mapper, name)
@@ -73,14 +73,14 @@ class Paths:
         inner = Paths(relationship.mapper, related, self._dialect, self, self._parameters, takes_many=True)
         criterion = compile_match(expression, inner.resolve, inner.exist, inner.operand)
         found = inner.join(select(literal(1)).select_from(related))
-        # references to attributes of the record that is looked for may stand in any depth
+        # references to attributes of the queried record may occur at any depth
         return found.where(getattr(entity, name).of_type(related), criterion).correlate(*self._known()).exists()
 
     def fulfils(self, expression: MatchExp) -> ColumnElement[bool]:
-        """Return whether a record fulfils ``expression``.
+        """Return the criterion that a record matches ``expression``.
 
-        Where paths lead to many records, that is whether it does with one of each: the same one in all comparisons
-        along the same path. A record without any is like one with NULL in all attributes.
+        If paths lead to many records, one of each has to match: the same one in all comparisons along the same path. A
+        record without any is treated as if it had one with NULL in all attributes.
         """
         mapper, entity = self._entities[""]
         if self._takes_many or not any(leads_to_many(mapper, key) for key in expression.keys()):  # noqa: SIM118
@@ -95,7 +95,7 @@ class Paths:
         return (own[0] if len(own) == 1 else tuple_(*own)).in_(found.correlate(None))
 
     def begin_at_link(self, mapper: Mapper[Any], entity: Any) -> None:
-        """Let ``&`` at the beginning of a path be the link by which the record was reached."""
+        """Resolve ``&`` at the beginning of a path to the link over which the record was reached."""
         self._entities[LINK] = mapper, entity
 
     def _known(self) -> list[Any]:
@@ -103,9 +103,9 @@ class Paths:
         return own if self._outer is None else own + self._outer._known()
 
     def operand(self, path: str, column: ColumnElement[Any], operator: str, value: Any) -> Any:
-        """Return what a column is compared with as the database takes it.
+        """Return the operand of a comparison in the form that the database expects.
 
-        :raises InvalidValueError: if the column never has such a value.
+        :raises InvalidValueError: if the column can never have such a value.
         """
         if isinstance(value, Reference):
             return self._referred(path, column, value)
@@ -143,9 +143,9 @@ class Paths:
         return statement
 
     def entity(self, path: str) -> tuple[Mapper[Any], Any]:
-        """Return the record to which ``path`` leads, and its entity in the statement.
+        """Return the record at the end of ``path``, and its entity in the statement.
 
-        :raises DefinitionFault: if there is none, or it is an x:n path.
+        :raises DefinitionFault: if it does not exist, or the path is x:n.
         """
         if path not in self._entities:
             prefix, _, name = path.rpartition(".")
@@ -157,7 +157,7 @@ class Paths:
             alias = aliased(relationship.mapper)
             way = getattr(entity, name)
             if link_of(relationship) is not None:
-                # by the link's own alias, so that comparisons of the link are about the same row
+                # through the link's own alias, so that comparisons with the link refer to the same row
                 near = mapper.relationships[f"{name}_links"].back_populates
                 way = getattr(self._link(path)[1], "target" if near == "source" else "source")
             self._joins.append(way.of_type(alias))
@@ -195,7 +195,7 @@ class Paths:
         return DefinitionFault(f"{path} leads to many records; {advice}", record=record, property=path)
 
     def _foreign_key(self, path: str, name: str) -> ColumnElement[Any] | None:
-        """Return the own column that holds ``path.name``, so that no join is needed to compare a key."""
+        """Return the foreign key column that is equal to ``path.name``, so that comparing a key needs no join."""
         if not path or path in self._entities:
             return None
         prefix, _, last = path.rpartition(".")
@@ -217,7 +217,7 @@ def leads_to_many(mapper: Mapper[Any], path: str) -> bool:
         if step == LINK and link is not None:
             mapper, link = link, None
         elif step not in mapper.relationships:
-            return False  # what does not exist is named when the path is resolved
+            return False  # an unknown name raises an error when the path is resolved
         elif mapper.relationships[step].uselist:
             return True
         else:
@@ -231,7 +231,7 @@ def _kind(type_: TypeEngine[Any]) -> type[Any]:
 
 
 def foreign_key_pairs(relationship: RelationshipProperty[Any]) -> dict[str, str]:
-    """Return by which own attributes a many-to-one refers to attributes of the other; empty for other relationships."""
+    """Return the foreign key attributes of a many-to-one by the referenced attributes; empty for others."""
     if relationship.direction is not MANYTOONE or relationship.secondary is not None:
         return {}
     parent, target = relationship.parent, relationship.mapper

@@ -1,4 +1,4 @@
-"""Queries that are kept for the next ones of the same shape."""
+"""Cache of queries by their shape."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..schema.metadata_state import Catalog
 from .attributes import metadata_of
 from .query_plan import Query
 
-#: so many shapes; more than programs have
+#: maximum number of shapes; more than programs have
 _SIZE = 500
 
 
 class QueryCache:
-    """The queries of the records of one MetaData, those that were used last.
+    """The most recently used queries of the records of one MetaData.
 
-    :param generation: of the catalog whose mapped classes the queries read.
+    :param generation: generation of the catalog whose mapped classes the queries read.
     """
 
     def __init__(self, generation: int) -> None:
@@ -38,10 +38,10 @@ class QueryCache:
         return current
 
     def get(self, dialect: Dialect, key: Hashable | None) -> Query | None:
-        """Return the query of a shape; ``None`` if there is none."""
+        """Return the query of a shape; ``None`` if it is not cached."""
         found: Query | None = None if key is None else self._queries.get((dialect, key))
         return found
 
     def put(self, dialect: Dialect, key: Hashable | None, query: Query) -> None:
-        """Keep the query of a shape."""
+        """Cache the query of a shape."""
         self._queries[dialect, key] = query

@@ -1,4 +1,4 @@
-"""Runs the statements of a query, and makes records of their rows."""
+"""Run the statements of a query, and convert their rows to records."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .query_plan import KEYS, Branch, Layout, Level, Query
 
 Row: TypeAlias = Sequence[Any]
 
-#: so many parents at once, where their keys are not one parameter; databases limit those of a statement
+#: number of parents per statement if their keys are not one parameter, because databases limit parameters
 _CHUNK = 500
 _UNCHANGING = frozenset({int, str, float, bool, type(None), bytes})
 
 
 class QueryExecution:
-    """Runs the statements of one query on the transaction of a session.
+    """Runs the statements of one query in the transaction of a session.
 
-    Nothing of the session's may wait to be written: :meth:`.Session.flush` comes before.
+    The session must have been flushed before.
 
-    :param mapper: the class whose database it is.
+    :param mapper: the class that determines the database.
     :param given: the parameters of the statements.
     """
 
@@ -51,7 +51,7 @@ class QueryExecution:
         return None
 
     def run(self) -> tuple[list[Record], Sequence[Row]]:
-        """Return the records, with all that is nested in them, and the rows of the root."""
+        """Return the records, with all nested neighbours, and the rows of the root."""
         rows = self._rows(self._query.root, self._given)
         records = _made(self._query.layout, rows)
         self._complete(self._query.layout, records, rows)
@@ -63,7 +63,7 @@ class QueryExecution:
         return self._session.execute(level.statement, given).all()
 
     def _complete(self, layout: Layout, records: Sequence[Record], rows: Sequence[Row]) -> None:
-        """Nest in ``records`` what was asked of their neighbours."""
+        """Add the requested neighbours to ``records``."""
         for name, part in layout.parts.items():
             if isinstance(part, Layout):
                 self._put_joined(name, part, records, rows)
@@ -109,11 +109,11 @@ class QueryExecution:
         for key, record in zip(keys, records, strict=True):
             group = groups.get(key, [])
             if repeats:
-                # a record that occurs twice in the answer gets neighbours of its own each time
+                # a record that occurs twice in the result gets separate neighbours each time
                 group = [_copied(neighbour) for neighbour in group] if key in given else group
                 given.add(key)
             if branch.is_list:
-                # nor do two records share a list, not even an empty one
+                # two records never share a list, not even an empty one
                 record[name] = group
             else:
                 record[name] = group[0] if group else None
@@ -132,7 +132,7 @@ class QueryExecution:
 
 
 def is_watched(session: Session, connection: Connection) -> bool:
-    """Whether statements have to be run by the session, so that those who listen or take part see them."""
+    """Whether the session has to run the statements, so that its listeners receive them."""
     runs_itself: Any = type(session).execute
     options: Mapping[str, Any] = getattr(session, "execution_options", {})
     return bool(

@@ -35,7 +35,7 @@ from ..schema.key_coercion import NoKeyError, key_value
 from ..schema.predicates.match import ValueList, apply_operator
 from ..schema.value_checks import checked_operand
 
-#: integers up to here are floats too
+#: integers up to this size are exact as floats
 _EXACT = 2**53
 _FIELD = "v"
 _INTEGERS = (Integer, BigInteger)
@@ -43,15 +43,15 @@ _TEXTS = (String, Text, Unicode, UnicodeText, VARCHAR)
 
 
 class OtherStatementNeeded(Exception):
-    """A value for which the text of the statement is another one."""
+    """A value requires another statement text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """The operand of an atom whose value is given with each execution.
+    """The operand of an atom whose value is passed with each execution.
 
-    :ivar number: the place among the values of the query.
-    :ivar kind: what of the value decides about the text.
+    :ivar number: the position among the values of the query.
+    :ivar kind: the properties of the value that affect the text.
     """
 
     number: int
@@ -66,7 +66,7 @@ def is_sql(match: Any) -> bool:
 class Values(list[Any]):
     """The values of a query.
 
-    :ivar with_sql: whether it has SQL of the application, so that its statements serve no other query.
+    :ivar with_sql: whether the query contains SQL of the application, so that its statements cannot be reused.
     """
 
     with_sql = False
@@ -101,7 +101,7 @@ def _operand(operand: Any, values: Values) -> Any:
 def add_value(value: Any, values: Values, kind: Hashable = None) -> Parameter:
     """Append ``value`` to ``values``; return its parameter."""
     values.append(value)
-    # SQLAlchemy derives the type of a parameter from that of the value, and from the size of integers
+    # SQLAlchemy derives the type of a parameter from the type of the value, and from the size of integers
     of_value: Any = (type(value), isinstance(value, int) and value.bit_length() >= 32)
     return Parameter(len(values) - 1, of_value if kind is None else kind)
 
@@ -109,8 +109,8 @@ def add_value(value: Any, values: Values, kind: Hashable = None) -> Parameter:
 class Parameters:
     """The parameters of a query's statements.
 
-    :param values: those of the first execution.
-    :ivar can_be_kept: whether the statements serve other values of the same kinds.
+    :param values: the values of the first execution.
+    :ivar can_be_kept: whether the statements can be used with other values of the same kinds.
     :ivar has_lists: whether some of them are lists.
     """
 
@@ -127,7 +127,7 @@ class Parameters:
         """Return ``values`` as the parameters of the statements.
 
         :raises InvalidValueError: if one of them cannot be compared with its column.
-        :raises OtherStatementNeeded: if the statements are not those for these values.
+        :raises OtherStatementNeeded: if the values require other statements.
         """
         found: dict[str, Any] = {}
         for number, fill in zip(self._numbers, self._fill, strict=True):
@@ -135,7 +135,7 @@ class Parameters:
         return found
 
     def operand(self, column: ColumnElement[Any], operator: str, parameter: Parameter, record: str, path: str) -> Any:
-        """Return what ``column`` is compared with: a parameter, else the value, and the statement is not kept.
+        """Return the operand of a comparison with ``column``: a parameter, or the value if the statement is not cached.
 
         :raises InvalidValueError: if the value cannot be compared with the column.
         """
@@ -167,7 +167,7 @@ class Parameters:
         return bindparam(named(name), type_=type_)
 
     def number(self, parameter: Parameter) -> ColumnElement[int]:
-        """Return the parameter of a number of rows."""
+        """Return the parameter for a number of rows."""
         name = named(f"p{parameter.number}")
         self._add(parameter.number, lambda given: {name: given})
         return bindparam(name, type_=BigInteger())
@@ -178,7 +178,7 @@ class Parameters:
         name = f"p{number}"
         type_ = list_type(column.type, self.operations)
         is_integer = type(type_) in _INTEGERS
-        # attributes of mapped classes look for their type each time
+        # a plain column, because attributes of mapped classes look up their type on each access
         plain: Any = Column(path, column.type)
 
         def convert(given: Sequence[Any]) -> list[Any]:
@@ -219,9 +219,9 @@ def list_type(type_: TypeEngine[Any], operations: DatabaseDialect) -> TypeEngine
     if isinstance(type_, JSON) or not operations.packs(type_) or _is_of_program(type_, "bind_processor"):
         return None
     if isinstance(type_, SmallInteger):
-        return Integer()  # an operand may be larger than what the column stores
+        return Integer()  # an operand may be larger than the values of the column
     if type(type_) in _TEXTS and not cast("String", type_).collation:
-        return String()  # a cast to the column's type would cut off what is too long for it
+        return String()  # a cast to the column's type would truncate longer text
     stored: Any = type_
     while isinstance(stored, TypeDecorator):
         stored = cast("Any", stored).impl_instance
@@ -229,7 +229,7 @@ def list_type(type_: TypeEngine[Any], operations: DatabaseDialect) -> TypeEngine
 
 
 def _is_of_program(type_: TypeEngine[Any], method: str) -> bool:
-    """Whether a method of a type, which is not a TypeDecorator, is the application's."""
+    """Whether a type, other than a TypeDecorator, has a method defined by the application."""
     return not isinstance(type_, TypeDecorator) and not _owner(type_, method).startswith("sqlalchemy.")
 
 
@@ -238,7 +238,7 @@ def _owner(type_: TypeEngine[Any], method: str) -> str:
 
 
 def _type_of_bound(column: ColumnElement[Any], operator: str, value: Any) -> TypeEngine[Any] | None:
-    """Return the type that SQLAlchemy gives to a value compared with ``column``; ``None`` if it is not known."""
+    """Return SQLAlchemy's type of a value that is compared with ``column``; ``None`` if it is not known."""
     if not _owner(column.type, "coerce_compared_value").startswith("sqlalchemy."):
         return None  # it may depend on the value
     comparison = apply_operator(column, ">" if operator == "between" else operator, value)
@@ -249,7 +249,7 @@ def _type_of_bound(column: ColumnElement[Any], operator: str, value: Any) -> Typ
 
 
 def _is_uniform(type_: TypeEngine[Any], values: Sequence[Any]) -> bool:
-    """Whether values are of the type of the column, so that one array holds them."""
+    """Whether all values have the type of the column, so that one array can hold them."""
     kinds: dict[Any, Any] = {type(value): value for value in values}
     if isinstance(type_, Numeric) and kinds.keys() <= {int, float, Decimal}:
         integers = all(-_EXACT <= value <= _EXACT for value in values if type(value) is int)

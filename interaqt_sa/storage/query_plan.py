@@ -1,4 +1,4 @@
-"""The statements of a query, and where in their rows the attributes of records are."""
+"""The statements of a query, and the positions of attributes in their rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEYS = "keys"
 class Level:
     """One statement of a query.
 
-    :ivar text: the statement as the driver takes it; ``None`` if SQLAlchemy has to run it.
+    :ivar text: the statement compiled for the driver; ``None`` if SQLAlchemy has to run it.
     """
 
     statement: Select[Any]
@@ -37,11 +37,11 @@ class Level:
 
 @dataclass(slots=True)
 class Layout:
-    """Where the attributes of a record are in a row.
+    """The positions of the attributes of a record in a row.
 
-    :ivar names: the attributes; they begin at ``start``.
-    :ivar key: the places of its key.
-    :ivar parts: what is nested in the record, in the order in which it was asked for.
+    :ivar names: the attributes; the first one is at ``start``.
+    :ivar key: the positions of its key.
+    :ivar parts: the neighbours nested in the record, in the requested order.
     """
 
     names: list[str]
@@ -52,11 +52,11 @@ class Layout:
 
 @dataclass(slots=True)
 class Branch:
-    """Neighbours that a statement of their own finds, for all records of a level at once.
+    """Neighbours that are found by a separate statement, for all records of a level at once.
 
-    :ivar parent_key: where in a row the key of the record is that the neighbour belongs to.
-    :ivar shape: names and types of that key, if the keys are one parameter; else they are several.
-    :ivar link: where the link to the neighbour is.
+    :ivar parent_key: positions of the key of the record that the neighbour belongs to.
+    :ivar shape: names and types of that key, if the keys are one parameter; ``None`` if they are several.
+    :ivar link: layout of the link to the neighbour.
     """
 
     level: Level
@@ -71,7 +71,7 @@ class Branch:
 class Query:
     """The statements of a query of one shape.
 
-    :ivar order_values: how many columns at the end of a row of the root are what its place in the order depends on.
+    :ivar order_values: the number of columns at the end of a root row that determine its position in the order.
     """
 
     parameters: Parameters
@@ -83,7 +83,7 @@ class Query:
 class QueryBuilder:
     """Builds the statements of one query.
 
-    :param parameters: those of the query's values.
+    :param parameters: the parameters of the query's values.
     """
 
     def __init__(self, dialect: Dialect, parameters: Parameters) -> None:
@@ -95,11 +95,11 @@ class QueryBuilder:
         return Paths(mapper, entity, self._dialect, parameters=self._parameters)
 
     def level(self, statement: Select[Any]) -> Level:
-        """Return ``statement`` as one that is run."""
+        """Return ``statement`` with its compiled text."""
         return Level(statement, CachedText.of(statement, self._dialect) if self._parameters.can_be_kept else None)
 
     def layout(self, selection: Selection, entity: Any, paths: Paths, columns: list[Any], prefix: str = "") -> Layout:
-        """Append the columns of ``selection`` to ``columns``; return where they are."""
+        """Append the columns of ``selection`` to ``columns``; return their layout."""
         start = len(columns)
         columns += (getattr(entity, name) for name in selection.columns)
         key = [start + selection.columns.index(name) for name in key_attributes(selection.mapper)]
@@ -197,7 +197,7 @@ def _criterion(match: Where, entity: Any, paths: Paths) -> ColumnElement[bool]:
 
 
 def ordered(paths: Paths, modifier: Modifier) -> list[ColumnElement[Any]]:
-    """Return the columns by which ``modifier`` orders, with their directions."""
+    """Return the columns of the order in ``modifier``, with their directions."""
     return [
         paths.resolve(path).desc() if direction.upper() == "DESC" else paths.resolve(path).asc()
         for path, direction in modifier.order_by.items()
@@ -205,7 +205,7 @@ def ordered(paths: Paths, modifier: Modifier) -> list[ColumnElement[Any]]:
 
 
 def total_order(mapper: Mapper[Any], modifier: Modifier) -> list[tuple[str, bool]]:
-    """Return by which attributes records are ordered so that none are equal, and whether it descends."""
+    """Return the attributes of a total order of the records, and whether each is descending."""
     wanted = {path: direction.upper() == "DESC" for path, direction in modifier.order_by.items()}
     keys = {key: False for key in key_attributes(mapper) if key not in wanted}
     return [*wanted.items(), *keys.items()]

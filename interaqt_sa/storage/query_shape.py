@@ -1,4 +1,4 @@
-"""The shape of a query: all that its statements depend on, without the values."""
+"""The shape of a query: everything that its statements depend on, without the values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .query_parameters import Values, is_sql, parametrized
 
 
 def parametrized_match(match: Where | None, values: Values) -> Where | None:
-    """Return ``match`` with parameters for its values, which are appended to ``values``; SQL stays as it is."""
+    """Return ``match`` with parameters for its values, which are appended to ``values``; SQL is not changed."""
     given: Any = match
     if given is None:
         return None
@@ -24,7 +24,7 @@ def parametrized_match(match: Where | None, values: Values) -> Where | None:
 
 
 def selection_shape(selection: Selection, values: Values) -> tuple[Selection, Hashable]:
-    """Return ``selection`` with parameters for the values of its matches, and what its statements depend on."""
+    """Return ``selection`` with parameters for the values of its matches, and the shape of its statements."""
     parts: list[Hashable] = [selection.mapper, *selection.columns]
     nested: dict[str, Nested] = {}
     for name, part in selection.nested.items():

@@ -1,4 +1,4 @@
-"""Records as plain dicts."""
+"""Queries that return records as plain dicts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Build = Callable[[QueryBuilder, Parameters], Query]
 
 
 def find(session: Session, selection: Selection, match: Where | None, modifier: Modifier) -> list[Record]:
-    """Return the records that fulfil ``match``, with the attributes in ``selection``."""
+    """Return the records that match ``match``, with the attributes in ``selection``."""
     if modifier.limit == 0:
         return []
     mapper, entity = selection.mapper, selection.mapper.class_
@@ -49,9 +49,9 @@ def find(session: Session, selection: Selection, match: Where | None, modifier: 
 def find_page(
     session: Session, selection: Selection, match: Where | None, modifier: Modifier, after: str | None
 ) -> Page:
-    """Return the records that fulfil ``match`` and come after a cursor, with the cursor behind them.
+    """Return the records that match ``match`` and come after a cursor, with the cursor after them.
 
-    Records that are equal in the order of ``modifier`` follow each other by their keys.
+    Records that are equal in the order of ``modifier`` are sorted by their keys.
     """
     mapper, entity = selection.mapper, selection.mapper.class_
     null_is_last = dialect_class(dialect_of(session, mapper)).sorts_null_last
@@ -79,7 +79,7 @@ def find_page(
 
     if modifier.limit == 0:
         builder = QueryBuilder(dialect_of(session, mapper), Parameters(dialect_of(session, mapper), values))
-        build(builder, Parameters(dialect_of(session, mapper), values))  # what is wrong with it is said all the same
+        build(builder, Parameters(dialect_of(session, mapper), values))  # still raises the errors of an invalid query
         return Page()
     key = ("page", shape, match, *order, limit, offset, *behind)
     records, rows, query = _run(session, mapper, key, values, build)
@@ -87,7 +87,7 @@ def find_page(
 
 
 def count(session: Session, mapper: Mapper[Any], match: Where | None) -> int:
-    """Return how many records fulfil ``match``."""
+    """Return the number of records that match ``match``."""
     entity = mapper.class_
     values = Values()
     match = parametrized_match(match, values)
@@ -102,7 +102,7 @@ def count(session: Session, mapper: Mapper[Any], match: Where | None) -> int:
 
 
 def matching(session: Session, mapper: Mapper[Any], match: Where | None) -> Select[Any]:
-    """Return the statement for the mapped instances that fulfil ``match``, in the order of their keys."""
+    """Return the statement for the mapped instances that match ``match``, in the order of their keys."""
     entity = mapper.class_
     order = [getattr(entity, name) for name in key_attributes(mapper)]
     paths = Paths(mapper, entity, dialect_of(session, mapper))
@@ -110,16 +110,16 @@ def matching(session: Session, mapper: Mapper[Any], match: Where | None) -> Sele
 
 
 def dialect_of(session: Session, mapper: Mapper[Any]) -> Dialect:
-    """Return the dialect of the database that holds the rows of ``mapper``."""
+    """Return the dialect of the database with the rows of ``mapper``."""
     return session.get_bind(mapper=mapper).dialect
 
 
 def _run(
     session: Session, mapper: Mapper[Any], key: Hashable | None, values: Values, build: Build
 ) -> tuple[list[Record], Sequence[Row], Query]:
-    """Run a query, whose statements are built if they are not kept.
+    """Run a query, whose statements are built if they are not cached.
 
-    :param key: its shape.
+    :param key: the shape of the query; ``None`` if it must not be cached.
     """
     if values.with_sql:
         key = None

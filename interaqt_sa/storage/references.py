@@ -1,4 +1,4 @@
-"""Neighbours in data: by their key alone to refer to one, else to make one."""
+"""Neighbours in data: with only their key they refer to a record, otherwise they create one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .attributes import LINK, key_attributes
 
 
 def without_link(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``value`` says of the neighbour itself, and not of the link to it."""
+    """Return the data of the neighbour itself, without that of the link to it."""
     return {name: part for name, part in value.items() if name != LINK}
 
 
@@ -25,7 +25,7 @@ def is_reference(target: Mapper[Any], value: Mapping[str, Any]) -> bool:
 
 
 def has_key(target: Mapper[Any], value: Mapping[str, Any]) -> bool:
-    """Whether ``value`` has the whole key of ``target``."""
+    """Whether ``value`` contains the whole key of ``target``."""
     return all(name in value for name in key_attributes(target))
 
 
@@ -35,9 +35,9 @@ def key_of(target: Mapper[Any], value: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def column_key(mapper: Mapper[Any], name: str, value: Any) -> Any:
-    """Return a key as its column holds it.
+    """Return a key in the form of its column.
 
-    :raises InvalidValueError: if it cannot be one.
+    :raises InvalidValueError: if it cannot be a key.
     """
     try:
         return key_value(mapper.column_attrs[name].columns[0], value)

@@ -1,4 +1,4 @@
-"""Which neighbours can be joined to a record, and which are found by a column of their own."""
+"""Determine which neighbours can be joined to a record, and which are found by a column of their own."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .attributes import Modifier, Nested
 
 
 def is_joinable(nested: Nested) -> bool:
-    """Whether a join with the neighbours adds no row, so that they need no statement of their own."""
+    """Whether a join with the neighbours adds no row, so that they need no separate statement."""
     relationship = nested.relationship
     if relationship.uselist or nested.link is not None or relationship.secondary is not None:
         return False
     if nested.match is not None or nested.modifier != Modifier():
         return False
     remote = [column for _, column in relationship.local_remote_pairs or ()]
-    # without a neighbour the key is NULL; the application's types might make something else of it
+    # without a neighbour the key is NULL; types of the application might convert NULL
     key = relationship.mapper.primary_key
     return is_unique(remote) and all(isinstance(column.type, (Integer, Uuid)) for column in key)
 
 
 def is_unique(columns: Iterable[Any]) -> bool:
-    """Whether the database holds no two rows with the same values of ``columns``, which are not NULL."""
+    """Whether ``columns``, if not NULL, are unique in the database."""
     given = set(columns)
     tables = {getattr(column, "table", None) for column in given}
     if len(tables) != 1 or not isinstance(table := tables.pop(), Table):
@@ -41,7 +41,7 @@ def is_unique(columns: Iterable[Any]) -> bool:
 
 
 def _has_predicate(index: Index) -> bool:
-    columns = len(index.columns) != len(index.expressions)  # by an expression
+    columns = len(index.columns) != len(index.expressions)  # with an expression
     return columns or any(name.endswith("_where") for name in index.dialect_kwargs)
 
 
@@ -68,7 +68,7 @@ def keys_of_parent(relationship: RelationshipProperty[Any]) -> list[str] | None:
 
 
 def _columns(pair: Any) -> tuple[Any, Any]:
-    # relationships may be over expressions
+    # relationships may use expressions
     local, remote = pair
     return local, remote
 

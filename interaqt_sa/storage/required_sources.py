@@ -1,4 +1,4 @@
-"""Targets that exist only with their source: while they exist, they have one."""
+"""Targets that exist only with their source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .paths import foreign_key_pairs
 
 
 def refuse_orphans(relationship: RelationshipProperty[Any], instance: Any, neighbours: Iterable[Any] = ()) -> None:
-    """Refuse that all neighbours of ``instance`` but ``neighbours`` go, if that leaves a target without its source.
+    """Check that replacing the neighbours of ``instance`` by ``neighbours`` leaves no target without its source.
 
     :raises DefinitionFault: if it does.
     """
@@ -76,7 +76,7 @@ def _orphan_fault(relation: Relation | None, orphan: Any) -> DefinitionFault:
 
 
 def refuse_orphan_by_column(mapper: Mapper[Any], instance: Any, name: str) -> None:
-    """Refuse that the column attribute ``name`` becomes ``None``, if the source of a target is in it."""
+    """Check that setting the column attribute ``name`` to ``None`` leaves no target without its source."""
     for relationship in mapper.relationships:
         if name in foreign_key_pairs(relationship).values():
             refuse_orphans(relationship, instance)

@@ -1,4 +1,4 @@
-"""Ids that are given by the caller, where otherwise a sequence gives them."""
+"""Explicit ids for columns whose ids otherwise come from a sequence."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..session.state import SessionState
 
 
 def move_sequence_past(session: Session, mapper: Mapper[Any], given: Any) -> None:
-    """Make sure that the sequence of a record's table never gives the id ``given``.
+    """Ensure that the sequence of a record's table never generates the id ``given``.
 
-    Like every use of a sequence this outlives a rollback; at worst ids are left out.
+    As with every use of a sequence this is not undone by a rollback; at worst ids are skipped.
     """
     if isinstance(given, int):
         move_past(session, session.connection(bind_arguments={"mapper": mapper}), mapper.local_table, given)
 
 
 def move_past(session: Session, connection: Connection, table: Any, given: int) -> None:
-    """Make sure that the sequence of ``table`` never gives the id ``given``; see :func:`move_sequence_past`."""
+    """Ensure that the sequence of ``table`` never generates the id ``given``; see :func:`move_sequence_past`."""
     if not isinstance(table, Table):
         return
     sequence = next((c.default for c in table.primary_key if isinstance(c.default, Sequence)), None)

@@ -1,4 +1,4 @@
-"""Records by name: plain dicts in, plain dicts out."""
+"""Reading and writing records by name, as plain dicts."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ OrderBy: TypeAlias = Mapping[str, Literal["ASC", "DESC"]]
 
 
 class Storage:
-    """Finds and writes records by name.
+    """Read and write records by name.
 
-    Records come and go as plain dicts: neighbours are nested under the name of their relationship, the link to a
-    neighbour under ``"&"``. Everything is done by mapped instances and an ordinary session, so that what is computed
-    follows.
+    Records are passed and returned as plain dicts: neighbours are nested under the name of their relationship, the link
+    to a neighbour under ``"&"``. Mapped instances and an ordinary session are used for all writes, so computed values
+    are updated.
 
-    A storage without a session uses the one of the dispatch that it is called in; elsewhere each call has a
-    transaction of its own, which is committed and, when it meets a conflict, repeated.
+    A storage without a session uses the session of the running dispatch; elsewhere each call has a transaction of its
+    own, which is committed, and repeated after a conflict.
 
-    :param session_factory: makes sessions on which the engine listens.
-    :param schema: what is declared, or what returns it where the database is known only later.
-    :param session: the session that it is bound to.
-    :param current_session: returns the session of the dispatch that runs, or ``None``.
-    :param listeners: those of the system that it belongs to.
+    :param session_factory: creates sessions that the engine listens to.
+    :param schema: the schema, or a function that returns it if the database is known only later.
+    :param session: the session that the storage is bound to.
+    :param current_session: returns the session of the running dispatch, or ``None``.
+    :param listeners: the write listeners of the system.
 
     ::
 
@@ -86,7 +86,7 @@ class Storage:
 
     @property
     def schema(self) -> Schema:
-        """What is declared, read-only."""
+        """The schema of the MetaData, read-only."""
         return self._schema if isinstance(self._schema, Schema) else self._schema()
 
     def with_session(self, session: Session) -> Storage:
@@ -94,7 +94,7 @@ class Storage:
         return Storage(self._session_factory, self._schema, session, listeners=self._listeners)
 
     def joined(self) -> Storage | None:
-        """Return this storage bound to the session that a call of it would use, ``None`` if that is one of its own."""
+        """Return this storage bound to the session that its calls would use, ``None`` if each call creates one."""
         if self._session is not None:
             return self
         session = None if self._current_session is None else self._current_session()
@@ -111,20 +111,21 @@ class Storage:
         order_by: OrderBy | None = None,
         after: str | None = None,
     ) -> Page:
-        """Return the records that fulfil ``match``.
+        """Return the records that match ``match``.
 
-        :param match: any form of :class:`.MatchExp`. Paths lead along relationships, ``&`` in them is the link to the
-            record before it. Along x:n ones the match holds if it does with one of the records there, the same in all
-            comparisons along that path; ``exist`` asks for one each time.
-        :param attribute_query: which attributes: names, ``"*"`` for all columns, ``("customer", {"attribute_query":
-            […], "match_expression": …, "modifier": {"limit": …, "offset": …, "order_by": …}})`` for neighbours,
-            ``("&", {…})`` inside it for the link. The key is always there; without a query it is all there is.
-        :param limit: at most so many records.
-        :param offset: after leaving out so many.
+        :param match: any form of :class:`.MatchExp`. Paths follow relationships; ``&`` in a path is the link to the
+            record before it. A path along an x:n relationship matches if one of its records does, the same one in all
+            comparisons along this path; each ``exist`` has a record of its own.
+        :param attribute_query: the attributes: names, ``"*"`` for all columns, ``("customer", {"attribute_query": […],
+            "match_expression": …, "modifier": {"limit": …, "offset": …, "order_by": …}})`` for neighbours, ``("&",
+            {…})`` inside it for the link. The key is always included; without a query only the key is returned.
+        :param limit: maximum number of records.
+        :param offset: number of records to skip.
         :param order_by: ``"ASC"`` or ``"DESC"`` by attribute or x:1 path, the first one first.
-        :param after: the ``cursor`` of an answer to the same question, to go on behind it: with ``limit`` an answer has
-            one, unless it is empty. It costs the same however far the records are from the first one, and
-            records that come or go meanwhile neither repeat nor hide others. Equal records follow each other by key.
+        :param after: the ``cursor`` of a previous result of the same query, to continue after it. A result has a cursor
+            if it has a ``limit`` and is not empty. The cost does not depend on the number of records before it, and
+            records that are inserted or deleted in the meantime do not cause others to be repeated or skipped. Records
+            that are equal in the order are sorted by key.
         :raises DefinitionFault: if record or attributes do not exist.
         """
         if (held := held_relation(self.schema.metadata, record)) is not None:
@@ -176,7 +177,7 @@ class Storage:
         return found[0] if found else None
 
     def count(self, record: RecordRef, match: Where | None = None) -> int:
-        """Return how many records fulfil ``match``.
+        """Return the number of records that match ``match``.
 
         :raises DefinitionFault: if record or attributes do not exist.
         """
@@ -195,12 +196,13 @@ class Storage:
         order_by: OrderBy | None = None,
         batch: int = 1000,
     ) -> Iterator[Record]:
-        """Yield the records that :meth:`find` would return, without holding all of them in memory.
+        """Yield the records that :meth:`find` would return, without loading all of them into memory.
 
-        They are read in batches, each by statements, and outside a transaction in a transaction, of its own: what
-        others change meanwhile may be seen or not. No record comes twice unless its place in the order changes.
+        They are read in batches, with separate statements, and outside of a transaction each batch in a transaction of
+        its own: changes by other transactions in the meantime may be visible or not. No record is repeated unless its
+        position in the order changes.
 
-        :param batch: so many at once.
+        :param batch: number of records per batch.
         """
         check_batch(batch)
 
@@ -214,13 +216,14 @@ class Storage:
     def create(self, record: RecordRef, data: Mapping[str, Any]) -> Record:
         """Insert a record.
 
-        A neighbour that can be related only once, and is, gives up its old relation.
+        A neighbour that can be related only once, and is, loses its old relation.
 
-        :param data: attributes; a neighbour is a mapping, with its key alone to refer to one, else to make one. A
-            given key is kept, and the table's sequence moves past it.
-        :return: ``data`` with the keys of all records that were made.
-        :raises DefinitionFault: if an attribute or a neighbour does not exist, or a neighbour to be made does.
-        :raises ConstraintViolationError: if the database refuses the record.
+        :param data: attributes; a neighbour is a mapping, which refers to an existing record if it contains only the
+            key, and creates one otherwise. An explicit key is kept, and the table's sequence is advanced past it.
+        :return: ``data`` with the keys of all created records.
+        :raises DefinitionFault: if an attribute or a referenced neighbour does not exist, or a neighbour to be created
+            does.
+        :raises ConstraintViolationError: if the database rejects the record.
         """
         if (held := held_relation(self.schema.metadata, record)) is not None:
             return self.write(lambda session: links.create_held(session, held, data))
@@ -228,13 +231,13 @@ class Storage:
         return self.write(lambda session: write.create(session, mapper, data))
 
     def update(self, record: RecordRef, match: Where, data: Mapping[str, Any]) -> list[Record]:
-        """Change the records that fulfil ``match``; x:n neighbours in ``data`` replace the old ones.
+        """Change the records that match ``match``; x:n neighbours in ``data`` replace the old ones.
 
-        A neighbour that can be related only once, and is, gives up its old relation.
+        A neighbour that can be related only once, and is, loses its old relation.
 
-        :return: for each its key and ``data``.
-        :raises DefinitionFault: as :meth:`create`; also for a key in ``data``, which never changes.
-        :raises ConstraintViolationError: if the database refuses the change.
+        :return: for each record its key and ``data``.
+        :raises DefinitionFault: as :meth:`create`; also for a key in ``data``, because keys cannot be changed.
+        :raises ConstraintViolationError: if the database rejects the change.
         """
         if is_held_relation(self.schema.metadata, record):
             return self.update_relation(record, match, data)
@@ -242,9 +245,9 @@ class Storage:
         return self.write(lambda session: write.update(session, mapper, match, data))
 
     def delete(self, record: RecordRef, match: Where) -> list[Record]:
-        """Delete the records that fulfil ``match``, and their links; return their last values.
+        """Delete the records that match ``match``, and their links; return their last values.
 
-        :raises ConstraintViolationError: if other records need them.
+        :raises ConstraintViolationError: if other records refer to them.
         """
         if is_held_relation(self.schema.metadata, record):
             return self.remove_relation(record, match)
@@ -257,7 +260,7 @@ class Storage:
         """Relate two records; a relation that one of them can have only once, and has, ends.
 
         :param data: the relation's own properties.
-        :return: both keys, under ``source`` and ``target``, and what the relation's own row has.
+        :return: both keys, under ``source`` and ``target``, and the values of the relation's own row.
         :raises DefinitionFault: if the relation, a property or a record does not exist, or a target that exists only
             with its source would be left without one.
         :raises ConstraintViolationError: if the two are related already.
@@ -323,8 +326,8 @@ class Storage:
     def remove_relation(self, relation: RecordRef, match: Where) -> list[Record]:
         """End relations.
 
-        :param match: about the relation: ``{"source.id": 1, "target.id": 2}``.
-        :return: those that ended.
+        :param match: a match on the relation: ``{"source.id": 1, "target.id": 2}``.
+        :return: the relations that ended.
         :raises DefinitionFault: if the relation does not exist, or a target exists only with its source.
         """
         match = either_way(self.schema.metadata, relation, match)
@@ -353,15 +356,15 @@ class Storage:
         name: str | None = None,
         isolation: Isolation = "READ COMMITTED",
     ) -> R:
-        """Run ``fn(storage)`` in one transaction; inside another one it is a part of that.
+        """Run ``fn(storage)`` in one transaction; inside another transaction it is a part of that one.
 
-        :param name: for error messages.
-        :param isolation: the least level. A transaction of its own begins with it; if another one that it is a part
-            of is weaker, that one must begin again.
-        :return: what ``fn`` returned in the attempt that was committed.
-        :raises RequireSerializableRetry: if it is a part of a weaker transaction. A dispatch, and a
-            ``run_in_transaction()`` or :func:`.run_with_transaction_retry` around it, then begin again at SERIALIZABLE.
-        :raises TransactionRetryExhaustedError: if every attempt met a conflict.
+        :param name: name for error messages.
+        :param isolation: the minimum isolation level. A new transaction begins with it; an outer transaction with a
+            weaker level has to be restarted.
+        :return: the result of ``fn`` in the attempt that was committed.
+        :raises RequireSerializableRetry: if it is a part of a weaker transaction. An enclosing dispatch,
+            ``run_in_transaction()`` or :func:`.run_with_transaction_retry` then starts again at SERIALIZABLE.
+        :raises TransactionRetryExhaustedError: if every attempt had a conflict.
         """
         title = name or str(getattr(fn, "__name__", "transaction"))
         if (joined := self.joined()) is not None:
@@ -381,11 +384,12 @@ class Storage:
     def listen(self, callback: Callable[[Storage, tuple[MutationEvent, ...]], None]) -> WriteListener:
         """Call ``callback(storage, events)`` after each write of the system's sessions, until ``.remove()``.
 
-        It is called once for each flush, bulk statement and call of a storage, inside their transaction, with all that
-        happened: what was written, and what the engine has written because of it. ``storage`` is bound to the session;
-        what it writes is a write too, and told. Rows are as the database has them. An error undoes the write.
+        It is called once for each flush, bulk statement and call of a storage, inside their transaction, with all their
+        changes, including the rows that the engine has written because of them. ``storage`` is bound to the session;
+        its writes are passed to the callback too. Rows have the values stored in the database. An error rolls the write
+        back.
 
-        :return: the handle, whose ``remove()`` ends it.
+        :return: the handle, whose ``remove()`` unregisters the callback.
         :raises FrameworkError: if the storage belongs to no system.
         """
         if self._listeners is None:
@@ -397,11 +401,11 @@ class Storage:
 
         :raises DefinitionFault: if there is no such record.
         """
-        # configured: a class that was never used yet has no relationships
+        # class_mapper() configures mappers: an unconfigured class has no relationships
         return class_mapper(resolve_record(self.schema.metadata, record).class_)
 
     def read(self, work: Callable[[Session], R]) -> R:
-        """Run ``work`` on the session in use, or on one of its own."""
+        """Run ``work`` with the current session, or with a new one."""
         if (joined := self.joined()) is not None:
             assert joined._session is not None
             return work(joined._session)
@@ -409,9 +413,9 @@ class Storage:
             return work(session)
 
     def write(self, work: Callable[[Session], R]) -> R:
-        """Run ``work`` on the session in use, or in a transaction of its own.
+        """Run ``work`` with the current session, or in a transaction of its own.
 
-        :raises ConstraintViolationError: in place of the database's error, if there is one.
+        :raises ConstraintViolationError: instead of the database's error for a violated constraint.
         """
         metadata = self.schema.metadata
         with translated_errors(metadata):
@@ -436,7 +440,7 @@ class DictionaryStorage:
         self._storage = storage
 
     def get(self, dictionary: str | Dictionary) -> Any:
-        """Return a value.
+        """Return the value of a dictionary.
 
         :raises DefinitionFault: if there is no such dictionary.
         """
@@ -445,7 +449,7 @@ class DictionaryStorage:
         return None if found is None else found["value"]
 
     def set(self, dictionary: str | Dictionary, value: Any) -> None:
-        """Change a value; a computed one is refused.
+        """Set the value of a dictionary; computed values are refused.
 
         :raises DefinitionFault: if there is no such dictionary.
         """
@@ -457,20 +461,20 @@ class DictionaryStorage:
 class Beginning:
     """Begins the attempts of one transaction at an isolation level.
 
-    :param isolation: that of the first one; once more was required, whoever repeats attempts sets it.
+    :param isolation: the level of the first attempt; after a required restart the code that repeats attempts sets it.
     """
 
     def __init__(self, isolation: Isolation) -> None:
         self._isolation: Isolation = isolation
 
     def set(self, session: Session) -> None:
-        """Give the transaction that ``session`` has just begun its level; it must not have done anything."""
+        """Set the isolation level of the transaction that ``session`` has just begun, before its first statement."""
         if self._isolation != READ_COMMITTED and dialect_class(session.get_bind().dialect).has_isolation_levels:
             session.connection(execution_options={"isolation_level": self._isolation})
 
     @contextmanager
     def watched(self) -> Generator[None]:
-        """Find out whether the attempt inside the block requires more."""
+        """Detect whether the attempt inside the block requires a stronger level."""
         try:
             yield
         except Exception as error:
@@ -481,7 +485,7 @@ class Beginning:
 
 @contextmanager
 def translated_errors(metadata: MetaData) -> Generator[None]:
-    """Raise the violation of a constraint, or what is wrong with a value, in place of the database's error."""
+    """Raise a constraint violation or an invalid value as an error of the package instead of the database's error."""
     try:
         yield
     except Exception as error:
@@ -492,5 +496,5 @@ def translated_errors(metadata: MetaData) -> Generator[None]:
 
 
 def plain_factory(factory: SessionFactory) -> sessionmaker[Any]:
-    """Return what makes a new session each time, also behind a ``scoped_session``."""
+    """Return a factory that creates a new session on each call, also for a ``scoped_session``."""
     return factory.session_factory if isinstance(factory, scoped_session) else factory

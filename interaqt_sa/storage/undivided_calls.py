@@ -1,4 +1,4 @@
-"""A call that writes in a transaction of the application leaves all of it or nothing."""
+"""Make a call that writes in a transaction of the application atomic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 def as_a_whole(session: Session, metadata: MetaData, work: Callable[[Session], R]) -> R:
-    """Run ``work``; an error takes back what it has assigned, added and flushed."""
+    """Run ``work``; an error undoes its assignments, additions and flushes."""
     if is_flushing(session):
         return work(session)
 
@@ -31,13 +31,13 @@ def as_a_whole(session: Session, metadata: MetaData, work: Callable[[Session], R
 
 
 def told_once(session: Session, work: Callable[[Session], R]) -> R:
-    """Run ``work``; listeners hear of all that it writes at its end, as of one write."""
+    """Run ``work``; listeners are called once at its end, with all its writes."""
     with as_one_write(session):
         return work(session)
 
 
 def flush_last(session: Session) -> None:
-    """Flush what is left to write in a call."""
+    """Flush the remaining changes of a call."""
     units = SessionState.of(session).units
     if units and isinstance(units[-1], UnitOfFlushes):
         units[-1].flush_last()

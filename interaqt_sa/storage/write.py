@@ -1,4 +1,4 @@
-"""Records are written as mapped instances, so that the session's events see every change."""
+"""Write records as mapped instances, so that session events include every change."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from .undivided_calls import flush_last
 
 
 def create(session: Session, mapper: Mapper[Any], data: Mapping[str, Any]) -> Record:
-    """Insert a record, and new neighbours that ``data`` nests in it.
+    """Insert a record, and the new neighbours that are nested in ``data``.
 
-    :return: the data with the keys of everything that was inserted.
+    :return: the data with the keys of all inserted records.
     """
     _require_mapping(mapper, data)
     data = checked_data(mapper, data, dialect_of(session, mapper))
@@ -39,7 +39,7 @@ def create(session: Session, mapper: Mapper[Any], data: Mapping[str, Any]) -> Re
 
 
 def update(session: Session, mapper: Mapper[Any], match: Where, data: Mapping[str, Any]) -> list[Record]:
-    """Change the records that fulfil ``match``; answer the key and the data of each."""
+    """Change the records that match ``match``; return the key and the data of each."""
     _require_mapping(mapper, data)
     for name in key_attributes(mapper):
         if name in data:
@@ -50,7 +50,7 @@ def update(session: Session, mapper: Mapper[Any], match: Where, data: Mapping[st
             )
     refuse_ends(mapper, data)
     data = checked_data(mapper, data, dialect_of(session, mapper))
-    # each has a writer, because new neighbours in the data are made for each
+    # a writer for each record, because new neighbours in the data are created for each
     written = [(instance, _Writer(session)) for instance in _fresh(session, mapper, match)]
     for instance, writer in written:
         end_old_relations(session, mapper, data, instance)
@@ -60,7 +60,7 @@ def update(session: Session, mapper: Mapper[Any], match: Where, data: Mapping[st
 
 
 def delete(session: Session, mapper: Mapper[Any], match: Where) -> list[Record]:
-    """Delete the records that fulfil ``match``; answer the last values of each."""
+    """Delete the records that match ``match``; return the last values of each."""
     instances = _fresh(session, mapper, match)
     last = [{name: getattr(instance, name) for name in mapper.column_attrs.keys()} for instance in instances]  # noqa: SIM118
     refuse_lost_links(mapper, instances)
@@ -82,9 +82,9 @@ def _require_mapping(mapper: Mapper[Any], data: Any) -> None:
 
 
 def _fresh(session: Session, mapper: Mapper[Any], match: Where) -> Sequence[Any]:
-    """Return the instances that fulfil ``match``, as the database has them.
+    """Return the instances that match ``match``, with the values stored in the database.
 
-    :raises DefinitionFault: if there is no match: what was looked for and not found must not become everything.
+    :raises DefinitionFault: if there is no match, so that a missing value cannot select all records.
     """
     if match is None:
         raise DefinitionFault(
@@ -92,15 +92,15 @@ def _fresh(session: Session, mapper: Mapper[Any], match: Where) -> Sequence[Any]
             record=record_name(mapper),
         )
     session.flush()
-    # an instance that was loaded long ago may already look as if it had the new values, and would not be written
+    # an instance that was loaded earlier may have the new values already, and would not be written
     statement = matching(session, mapper, match).execution_options(populate_existing=True)
     return session.scalars(statement).unique().all()
 
 
 class _Writer:
-    """Turns nested data into instances of one session.
+    """Converts nested data to instances of one session.
 
-    :ivar _made: instances that were made for nested data, by the data's identity.
+    :ivar _made: the instances created for nested data, by the id of the data.
     """
 
     def __init__(self, session: Session) -> None:
@@ -111,7 +111,7 @@ class _Writer:
         """Return a new instance with ``data``, added to the session; as in loading, its constructor is not called."""
         instance = mapper.class_manager.new_instance()
         self._made[id(data)] = instance
-        # added after its values are there: relationships to instances of the session would flush it half made
+        # added after its values are set: relationships to instances of the session would flush it incomplete
         with self._session.no_autoflush:
             self.assign(mapper, instance, data)
             self._session.add(instance)
@@ -168,7 +168,7 @@ class _Writer:
                 relate_back(self._session, instance, relationship, [neighbour])
 
     def _set_foreign_key(self, instance: Any, relationship: RelationshipProperty[Any], value: Any) -> bool:
-        """Refer to an existing neighbour without loading it; whether that is possible."""
+        """Refer to an existing neighbour without loading it; return whether this is possible."""
         pairs = foreign_key_pairs(relationship)
         loop = bool(pairs) and instance in self._session and is_loop(instance, relationship, value)
         if loop:
@@ -176,11 +176,11 @@ class _Writer:
             if value is None:
                 return True
             if not is_reference(relationship.mapper, value):
-                self._session.flush()  # or what comes next would look at the old one again
+                self._session.flush()  # otherwise the next step would still read the old neighbour
         if not pairs or value is None or not is_reference(relationship.mapper, value):
             return False
         if not loop and instance in self._session and getattr(instance, relationship.key, None) is not None:
-            # what was loaded would win over the column, so it goes first
+            # a loaded neighbour would override the column, so it is replaced first
             setattr(instance, relationship.key, self._existing(relationship.mapper, value))
             return True
         for remote, local in pairs.items():
@@ -215,7 +215,7 @@ class _Writer:
         for gone in old.values():
             end_moved_link(self._session, link, gone)
         if old:
-            # a flush inserts before it deletes, and the new pairs may be in conflict with the old ones
+            # a flush inserts before it deletes, and the new pairs may conflict with the old ones
             self._session.flush()
             self._session.expire(instance, [links.key, relationship.key])
         for value in fresh:
@@ -255,7 +255,7 @@ class _Writer:
         target = relationship.mapper
         if is_reference(target, value):
             return self._existing(target, value)
-        # what is made seldom brings its key along, so that looking for it costs little
+        # data of new records rarely contains a key, so this query is rarely needed
         key = key_of(target, value) if has_key(target, value) else (None,)
         if None not in key and self._session.get(target.class_, key) is not None:
             reference = dict(zip(key_attributes(target), key, strict=True))
@@ -268,7 +268,7 @@ class _Writer:
 
     def _existing(self, target: Mapper[Any], value: Mapping[str, Any]) -> Any:
         key = key_of(target, value)
-        # a key without a value is that of no row
+        # a key with None is the key of no row
         found = self._session.get(target.class_, key) if None not in key else None
         if found is None:
             raise DefinitionFault(
@@ -278,11 +278,11 @@ class _Writer:
         return found
 
     def answer(self, mapper: Mapper[Any], instance: Any, data: Mapping[str, Any]) -> Record:
-        """Return ``data`` with the keys of ``instance`` and of what was made for nested data."""
+        """Return ``data`` with the keys of ``instance`` and of the records created for nested data."""
         found: Record = {name: getattr(instance, name) for name in key_attributes(mapper)}
         for name, value in data.items():
             if name in found:
-                continue  # as it is stored, which may not be as it was given
+                continue  # the stored value, which may differ from the given one
             if name not in mapper.relationships or value is None:
                 found[name] = value
                 continue
