@@ -143,3 +143,34 @@ def test_aggregates_of_a_tree(engine: Engine) -> None:
         changed = update(Node).where(Node.id < 4).values(weight=Node.weight + 4).returning(Node.id, Node.total)
         assert sorted(tuple(row) for row in session.execute(changed)) == [(1, 10), (2, 0), (3, 0)]
     kept.verify()
+
+
+def test_values_in_both_tables_of_joined_inheritance(engine: Engine) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Person(Base):
+        __tablename__ = "person"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        kind: Mapped[str]
+        name: Mapped[str]
+        label: Mapped[str] = iq.computed(lambda person: f"<{person.name}>")
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "person"}
+
+    class Boss(Person):
+        __tablename__ = "boss"
+        id: Mapped[int] = mapped_column(ForeignKey("person.id"), primary_key=True)
+        pay: Mapped[int]
+        paid: Mapped[str] = iq.computed(lambda boss: f"${boss.pay}")
+        __mapper_args__ = {"polymorphic_identity": "boss"}
+
+    kept = Kept(engine, Base)
+    with kept.begin() as session:
+        rows = [{"name": "x", "pay": 4}, {"name": "y", "pay": 5}]
+        both = insert(Boss).returning(Boss.label, Boss.paid, Boss.name, sort_by_parameter_order=True)
+        assert [tuple(row) for row in session.execute(both, rows)] == [("<x>", "$4", "x"), ("<y>", "$5", "y")]
+        own = update(Boss).where(Boss.pay == 4).values(pay=9).returning(Boss.paid)
+        assert session.scalars(own, execution_options={"synchronize_session": False}).all() == ["$9"]
+        base = update(Person).where(Person.name == "x").values(name="z").returning(Person.label)
+        assert session.scalars(base).all() == ["<z>"]
+    kept.verify()

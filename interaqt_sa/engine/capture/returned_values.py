@@ -28,6 +28,9 @@ class FollowedStatement(Protocol):
     def table(self) -> Table: ...
 
     @property
+    def tables(self) -> Sequence[Table]: ...
+
+    @property
     def source(self) -> Source: ...
 
     @property
@@ -49,7 +52,8 @@ class ReturnedValues:
 
     def __init__(self, bulk: FollowedStatement) -> None:
         self._bulk = bulk
-        self._elements = _following(bulk.statement._returning, bulk.table, bulk.source, bulk.plan)
+        self._tables = set(bulk.tables) if bulk.statement.is_insert else {bulk.table}
+        self._elements = _following(bulk.statement._returning, self._tables, bulk.source, bulk.plan)
         self.key: Sequence[Column[Any]] = bulk.key if self._elements else ()
         self._frozen: FrozenResult[Any] | None = None
 
@@ -77,7 +81,9 @@ class ReturnedValues:
         """
         if not self._elements:
             return answer
-        places = [columns.index(column) for column in self.key]
+        # with joined inheritance the engine asks for the key in the base table
+        key = self.key if set(self.key) <= set(columns) else self._bulk.source.key
+        places = [columns.index(column) for column in key]
         (rows,) = self.replace([(answer.freeze(), [tuple(row[i] for i in places) for row in returned])])
         return answer.with_rows(rows, self._bulk.statement)
 
@@ -107,10 +113,14 @@ class ReturnedValues:
         bulk, width = self._bulk, len(self.key)
         columns = [*bulk.dml.expressions(self.key), *self._elements.values()]
         statement: Select[Any] = select(*labelled(columns)).where(bulk.key_is_in(keys))
+        if len(self._tables) > 1 and bulk.dml.mapper is not None:
+            statement = statement.select_from(bulk.dml.mapper.selectable)
         return {tuple(row[:width]): tuple(row[width:]) for row in bulk.read(statement, {})} if keys else {}
 
 
-def _following(returning: Sequence[Any], table: Table, source: Source, plan: Plan) -> dict[int, ColumnElement[Any]]:
+def _following(
+    returning: Sequence[Any], tables: set[Table], source: Source, plan: Plan
+) -> dict[int, ColumnElement[Any]]:
     """Return the elements that read values which an UPDATE of the row itself may change, by their positions."""
     values = {value.column for value in source.same_row}
     values |= {machine.value.column for machine in plan.machines if machine.source is source}
@@ -128,14 +138,14 @@ def _following(returning: Sequence[Any], table: Table, source: Source, plan: Pla
             if not columns:
                 return {}
         for column in columns:
-            if column is not None and _reads(column, values, table):
+            if column is not None and _reads(column, values, tables):
                 found[place] = column
             place += 1
     return found
 
 
-def _reads(element: ColumnElement[Any], values: set[Column[Any]], table: Table) -> bool:
+def _reads(element: ColumnElement[Any], values: set[Column[Any]], tables: set[Table]) -> bool:
     read = {base for part in visitors.iterate(element) for base in getattr(part, "base_columns", ())}
-    tables = {getattr(column, "table", None) for column in read if isinstance(column, Column)}
+    found = {getattr(column, "table", None) for column in read if isinstance(column, Column)}
     # elements that read other tables too cannot be read again without the joins of the statement
-    return bool(read & values) and tables == {table}
+    return bool(read & values) and found <= tables
