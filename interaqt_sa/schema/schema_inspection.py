@@ -20,6 +20,7 @@ from .compile.constraints import VIOLATION_CODE
 from .compile.dictionaries import DICTIONARY_KEY
 from .compile.system_tables import is_system_table
 from .computed import TRANSFORM_KEY, state_of
+from .diagram import mermaid_diagram
 from .metadata_state import Catalog
 from .record_lookup import record_name, resolve_record
 
@@ -192,6 +193,15 @@ class Schema:
     def computations(self) -> tuple[ComputationInfo, ...]:
         """All computed columns, and all records whose rows are derived."""
         return tuple(info for table in self._tables() for info in self._computations(table))
+
+    def diagram(self) -> str:
+        """Return all records and the relations between them as an entity diagram, in the notation of Mermaid.
+
+        ::
+
+            Path("docs/schema.mmd").write_text(system.schema.diagram())
+        """
+        return mermaid_diagram(self.metadata, self._mappers())
 
     def _mappers(self) -> list[Mapper[Any]]:
         mappers = Catalog.of(self.metadata).all_mappers()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, ColumnElement, Dialect, Integer, Numeric, Select, literal, select, tuple_
+from sqlalchemy import JSON, Boolean, ColumnElement, Dialect, Float, Integer, Numeric, Select, literal, select, tuple_
 from sqlalchemy.orm import MANYTOONE, Mapper, RelationshipProperty, aliased
 from sqlalchemy.types import TypeEngine
 
@@ -227,7 +227,8 @@ def leads_to_many(mapper: Mapper[Any], path: str) -> bool:
 
 def _kind(type_: TypeEngine[Any]) -> type[Any]:
     kind: Any = type_._type_affinity  # pyright: ignore[reportPrivateUsage]
-    return Numeric if issubclass(kind, (Integer, Numeric)) and not issubclass(kind, Boolean) else kind
+    # in SQLAlchemy 2.1 a Float is not a Numeric
+    return Numeric if issubclass(kind, (Integer, Numeric, Float)) and not issubclass(kind, Boolean) else kind
 
 
 def foreign_key_pairs(relationship: RelationshipProperty[Any]) -> dict[str, str]:

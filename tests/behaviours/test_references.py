@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 
 import interaqt_sa as iq
 from tests.behaviours.numbers import behaviour
@@ -77,3 +78,16 @@ def test_references_are_for_queries() -> None:
     with pytest.raises(iq.DefinitionError) as caught:
         controller.setup(install=True)
     assert "references to other attributes are for queries" in str(caught.value)
+
+
+@behaviour("S-A13")
+def test_numbers_of_all_kinds_are_compared(engine: Engine) -> None:
+    item = iq.Entity("Item", [iq.Property("count", int), iq.Property("limit", "number"), iq.Property("price", Decimal)])
+    controller = iq.Controller(iq.System(engine), entities=[item])
+    controller.setup(install=True)
+    storage = controller.system.storage
+    for count, limit, price in ((1, 1.5, Decimal(2)), (2, 1.5, Decimal("1.5")), (3, 3.0, Decimal(3))):
+        storage.create("Item", {"count": count, "limit": limit, "price": price})
+    assert numbers(storage, "Item", {"count": ("<", _REF("limit"))}) == [1]
+    assert numbers(storage, "Item", {"limit": ("=", _REF("count"))}) == [3]
+    assert numbers(storage, "Item", {"price": (">", _REF("limit"))}) == [1]

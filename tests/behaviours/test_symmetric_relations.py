@@ -168,3 +168,32 @@ def test_only_many_can_be_symmetric(engine: Engine, kind: Any) -> None:
     with pytest.raises(iq.DefinitionError) as caught:
         iq.Controller(iq.System(engine), entities=[_PERSON], relations=[relation])
     assert "symmetric, which only 'n:n' can be" in str(caught.value)
+
+
+@behaviour("S-A6")
+def test_values_over_both_ends_are_refused(engine: Engine) -> None:
+    person = iq.Entity("Person", [iq.Property("friendCount", int, computation=iq.Count("friends"))])
+    controller = iq.Controller(iq.System(engine), entities=[person], relations=[_FRIENDS])
+    with pytest.raises(iq.DefinitionError) as caught:
+        controller.setup(install=True)
+    assert "relation 'Friendship' is symmetric, and values over symmetric" in str(caught.value)
+
+
+@behaviour("S-A6")
+@pytest.mark.parametrize(
+    ("match", "expected"),
+    [
+        ({"friends.name": "b"}, [1, 4]),
+        ({"friends.&.level": 5}, [1, 2]),
+        ({"friends.friends.name": "d"}, [1, 4]),
+        ({"friends.name": "a", "friends.&.level": 9}, [1]),
+    ],
+)
+def test_paths_lead_over_both_ends(friends: iq.Storage, match: Any, expected: list[int]) -> None:
+    assert numbers(friends, "Person", match) == expected
+    assert friends.count("Person", match) == len(expected)
+
+    def lock(inside: iq.Storage) -> list[int]:
+        return [row["id"] for row in inside.atomic.lock_rows("Person", match)]
+
+    assert friends.run_in_transaction(lock) == expected

@@ -12,6 +12,7 @@ from alembic.operations import Operations
 from sqlalchemy import Connection, Integer, Text, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from tests.behaviours.numbers import behaviour
 from tests.migrate.environment import Environment
 from tests.migrate.tickets import tickets
 
@@ -33,6 +34,7 @@ def create(environment: Environment) -> int:
     return int(made)
 
 
+@behaviour("S-A75")
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
 def test_ids_go_on_after_the_highest_that_was_ever_given(
     environment_for: Callable[[str], Environment], driver: str
@@ -134,6 +136,7 @@ def test_counters_lie_in_the_schema_of_their_table(postgres_environment: Environ
         assert connection.exec_driver_sql('SELECT last FROM s1."_IDS_"').scalar() == 41
 
 
+@behaviour("S-A76")
 def test_ids_of_open_transactions_are_not_given_again(postgres_environment: Environment) -> None:
     """A76: the sequence is ahead of the table while a transaction that took ids is open."""
     environment = postgres_environment

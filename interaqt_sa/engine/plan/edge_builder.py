@@ -13,6 +13,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from ...errors import DefinitionFault
 from ...schema.checks.record_outlines import no_foreign_key
+from ...schema.compile.mapping import RELATION_KEY
 from ...schema.predicates.expression_columns import check_columns, columns_of
 from .column_replacement import replace_columns
 from .plan_graph import Edge, Hop, Host
@@ -63,6 +64,11 @@ class EdgeBuilder:
 
     def _over_secondary(self, relationship: RelationshipProperty[Any]) -> None:
         link = relationship.secondary
+        if not isinstance(link, Table) and (name := relationship.info.get(RELATION_KEY)) is not None:
+            raise DefinitionFault(
+                f"relation {name!r} is symmetric, and values over symmetric relations are not available yet; use a "
+                "relation with two property names, or compute the value when it is read"
+            )
         if not isinstance(link, Table):
             raise DefinitionFault(f"secondary of {relationship} must be a table, not {link!r}")
         to_host = _column_pairs(relationship.synchronize_pairs)
