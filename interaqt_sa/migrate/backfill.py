@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, MetaData, Table, func, literal, select, text, tuple_
 
-from ..dialects.database_errors import is_retryable_transaction_error
 from .backfill_passes import Work, ensure_dictionary_row, is_dictionary, works
 from .backfill_state import DONE, RUNNING, WAITING, advance, has_state, metadatas, read_state, state_of, write_state
+from .backfill_transactions import Transactions, in_revision, inline
+from .backfill_without_models import fill_without_models
 from .declared import Declared, missing_columns
 from .key_codec import Key, KeyCodec
 from .operations import DEFAULT_BATCH
@@ -30,43 +30,9 @@ if TYPE_CHECKING:
 # a child of Alembic's own logger: every alembic.ini shows it
 log = logging.getLogger("alembic.interaqt_sa")
 
-T = TypeVar("T")
-
-#: seconds for which a batch that conflicts with other writers is repeated
-_PATIENCE = 300.0
 #: seconds for which a batch may hold the locks of its rows, unless it has few
 _LOCKED = 0.15
 _FEW = 100
-#: how long a batch waits for a row, while others may wait for the rows that it has locked
-_LOCK_TIMEOUT = "100ms"
-
-
-@dataclass(frozen=True)
-class Transactions:
-    """The transactions of a back-fill.
-
-    :ivar begin: returns a context manager for a connection in a transaction that is committed at the end.
-    :ivar are_own: whether they are committed, and so may be repeated; otherwise ``begin`` returns the caller's
-        transaction.
-    """
-
-    begin: Callable[[], AbstractContextManager[Connection]]
-    are_own: bool
-
-    def run(self, body: Callable[[Connection], T]) -> T:
-        """Run ``body`` in a transaction, which is repeated after conflicts with other writers."""
-        until = time.monotonic() + _PATIENCE
-        pause = 0.02
-        while True:
-            try:
-                with self.begin() as connection:
-                    return body(connection)
-            except Exception as error:
-                if not self.are_own or time.monotonic() > until or not is_retryable_transaction_error(error):
-                    raise
-                log.debug("Repeated after %s", error)
-            time.sleep(pause * (0.5 + random.random()))  # noqa: S311  not used for security
-            pause = min(pause * 1.5, 1.0)
 
 
 @dataclass(frozen=True)
@@ -120,11 +86,9 @@ def run_backfill(context: MigrationContext, connection: Connection, operation: B
     """
     targets = metadatas(context.opts.get("target_metadata"))
     declared = Declared.all(targets)
-    for name, fingerprint in operation.values.items():
-        if not any(one.kind(name, fingerprint) for one in declared):
-            log.info("Back-fill of %s skipped: the models do not declare it any more", name)
     pace = Pace.of(context.environment_context, operation.batch)
     transactions = partial(inline, connection) if operation.inline else partial(in_revision, context, connection)
+    fill_without_models(connection, operation, declared, transactions)
     fill(connection, state_of(targets), declared, operation.values, pace, transactions)
 
 
@@ -157,43 +121,6 @@ def fill(
         found.run(lambda own: write_state(own, state, waiting, WAITING))
         if todo:
             _run(found, state, todo, pace)
-
-
-@contextmanager
-def inline(connection: Connection) -> Generator[Transactions]:
-    """Use the current transaction of ``connection`` for all batches."""
-    yield Transactions(lambda: nullcontext(connection), are_own=False)
-
-
-@contextmanager
-def in_revision(context: MigrationContext, connection: Connection) -> Generator[Transactions]:
-    """Commit the earlier operations of the revision, and provide transactions on a separate connection."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(context.autocommit_block())
-        except (AssertionError, AttributeError):
-            # raised by Alembic in a transaction that it does not own
-            yield stack.enter_context(inline(connection))
-        else:
-            yield stack.enter_context(apart(connection))
-
-
-@contextmanager
-def apart(connection: Connection) -> Generator[Transactions]:
-    """Provide transactions on one additional connection; ``connection`` is not in a transaction."""
-    options = dict(connection.get_execution_options())
-    options.pop("isolation_level", None)
-    with connection.engine.connect() as own:
-        own = own.execution_options(**options)
-
-        @contextmanager
-        def transaction() -> Generator[Connection]:
-            with own.begin():
-                if own.dialect.name == "postgresql":
-                    own.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
-                yield own
-
-        yield Transactions(transaction, are_own=True)
 
 
 def _run(transactions: Transactions, state: Table, todo: Sequence[Work], pace: Pace) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import CreateTableOp, UpgradeOps
 from alembic.util import DispatchPriority, PriorityDispatchResult
-from sqlalchemy import Column, Sequence, Table
+from sqlalchemy import Column, MetaData, Sequence, Table
 from sqlalchemy.schema import SchemaItem
 
 from ..definitions.computation import INFO_KEY
@@ -22,7 +23,8 @@ from .default_backfill import DEFAULT, added_defaults
 from .directives import hold_after_values
 from .legacy_id_counters import LEGACY_TABLE
 from .moved_links import move_links
-from .operations import Backfill, CreateSequence, LockLegacyIds, MoveLegacyIds, RetireBackfill
+from .operations import Backfill, CreateSequence, LockLegacyIds, MoveLegacyIds, RetireBackfill, WithoutModels
+from .sql_forms import value_sql
 from .sqlite_alterations import warn_of_alterations
 from .value_dependencies import derivations, reads_any, with_dependents
 
@@ -75,7 +77,8 @@ def compare_values(
     # defaults before computed values, which may read them
     for metadata in metadatas(context.metadata):
         for name, column in list(added_defaults(metadata, upgrade_ops)):
-            upgrade_ops.ops.append(Backfill({name: DEFAULT}, columns=[column]))
+            later = partial(_without_models_default, metadata, name)
+            upgrade_ops.ops.append(Backfill({name: DEFAULT}, columns=[column], without_models=[later]))
     upgrade_ops.ops.extend(_retirements(context))
     upgrade_ops.ops.extend(_backfills(context))
     hold_after_values(upgrade_ops)
@@ -158,13 +161,32 @@ def _backfills(context: AutogenContext) -> Iterator[Backfill]:
             columns = [one.values[name].column] if name in one.values else []
             # a dictionary has its row from the beginning
             rows_of = None if one.is_dictionary(name) else one.table_of(name)
-            yield Backfill({name: one.fingerprints[name]}, previous=previous, columns=columns, rows_of=rows_of)
+            fingerprint = one.fingerprints[name]
+            yield Backfill(
+                {name: fingerprint},
+                previous=previous,
+                columns=columns,
+                rows_of=rows_of,
+                without_models=[partial(_without_models, one, name, fingerprint)],
+            )
+
+
+def _without_models(declared: Declared, name: str, kind: str) -> WithoutModels:
+    column = declared.default(name) if kind == DEFAULT else None
+    table: Any = declared.table_of(name) if column is None else column.table
+    place = table.name if table.schema is None else (table.schema, table.name)
+    return WithoutModels(name, value_sql(declared, name, kind), place)
+
+
+def _without_models_default(metadata: MetaData, name: str) -> WithoutModels:
+    return _without_models(Declared(metadata), name, DEFAULT)
 
 
 def _retirements(context: AutogenContext) -> Iterator[RetireBackfill]:
-    """Find values that were computed before but are declared differently now, so that they are not maintained any more.
+    """Find values that were computed before but are not declared any more, so that they are not maintained.
 
-    Names of records that are not in these MetaData may belong to another program.
+    Their tables may stay: values that are declared again have to be filled again. Names of records that are not in
+    these MetaData may belong to another program that migrates the same database.
     """
     records: set[str] = set()
     declared: set[str] = set()
@@ -175,10 +197,27 @@ def _retirements(context: AutogenContext) -> Iterator[RetireBackfill]:
     retired = {
         name: row.fingerprint
         for name, row in sorted(_filled(context).items())
-        if name not in declared and row.fingerprint != DEFAULT and name.partition(".")[0] in records
+        if name not in declared and row.fingerprint != DEFAULT
     }
+    unknown = [name for name in retired if name.partition(".")[0] not in records]
+    if unknown and _is_shared(context):
+        retired = {name: said for name, said in retired.items() if name not in unknown}
+        log.warning(
+            "%s: filled once, and not declared here. If that was not another program, and they are declared again, run "
+            "system.repair()",
+            ", ".join(unknown),
+        )
     if retired:
         yield RetireBackfill(list(retired), retired)
+
+
+def _is_shared(context: AutogenContext) -> bool:
+    """Whether another program migrates the database: it has a version table of its own."""
+    own = {table.name for metadata in metadatas(context.metadata) for table in metadata.tables.values()}
+    own.add(context.migration_context.version_table)
+    others = [name for name in context.inspector.get_table_names() if name not in own]
+    found = context.inspector.get_multi_columns(filter_names=others) if others else {}
+    return any([column["name"] for column in columns] == ["version_num"] for columns in found.values())
 
 
 def _filled(context: AutogenContext) -> dict[str, Row]:

@@ -14,8 +14,9 @@ from sqlalchemy import MetaData, inspect, update
 from ..schema.metadata_state import metadata_of
 from . import _plugin
 from .adoption import adopt_true_values
-from .backfill import Pace, in_revision, run_waiting
+from .backfill import Pace, run_waiting
 from .backfill_state import RUNNING, STATE_TABLE, metadatas, state_table
+from .backfill_transactions import in_revision
 from .directives import arrange
 from .object_filter import FILTER_OPTION, ObjectFilter
 from .renderers import render_item

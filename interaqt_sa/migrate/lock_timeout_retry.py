@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ _LOCKING = re.compile(r"\s*(ALTER|LOCK|DROP|TRUNCATE|CREATE\s+(UNIQUE\s+)?INDEX)
 _PATIENCE = 600.0
 
 
-def run_migrations(connection: Connection) -> None:
+def run_migrations(connection: Connection, **kw: Any) -> None:
     """Run the migrations of ``alembic.context``, one process at a time, without blocking the application.
 
     Call it in an ``env.py`` after ``context.configure(connection=connection, …)``, instead of
@@ -37,6 +37,7 @@ def run_migrations(connection: Connection) -> None:
     started again after a pause. A ``lock_timeout`` set for the role, the database or the connection is respected.
 
     :param connection: the connection passed to ``context.configure``.
+    :param kw: arguments for the functions of revisions, such as ``engine_name=`` in Alembic's ``multidb`` template.
     :raises UnfilledValuesError: see :func:`.migration_lock`.
     """
     from alembic import context
@@ -44,13 +45,13 @@ def run_migrations(connection: Connection) -> None:
     with migration_lock(connection):
         if connection.in_transaction() or not isinstance(connection.dialect, PGDialect):
             with context.begin_transaction():
-                context.run_migrations()
+                context.run_migrations(**kw)
             return
         with _short_waits(connection):
-            _run_patiently(connection)
+            _run_patiently(connection, kw)
 
 
-def _run_patiently(connection: Connection) -> None:
+def _run_patiently(connection: Connection, kw: Mapping[str, Any]) -> None:
     from alembic import context
 
     until = time.monotonic() + _PATIENCE
@@ -58,7 +59,7 @@ def _run_patiently(connection: Connection) -> None:
     while True:
         try:
             with context.begin_transaction():
-                context.run_migrations()
+                context.run_migrations(**kw)
         except Exception as error:
             connection.rollback()
             if time.monotonic() > until or not is_retryable_transaction_error(error):

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Delete, Insert, Table, Update, delete, insert, literal, update
-from sqlalchemy.exc import CompileError
+from sqlalchemy import Column, Delete, Insert, Table, Update, delete, insert
 from sqlalchemy.schema import CreateTable
 
-from ..dialects import dialect_for
-from ..engine.engine import Statements, whole_update
-from .backfill_passes import initial_values
+from ..engine.engine import ComputedValue
+from .backfill_passes import is_dictionary
 from .backfill_state import DONE, WAITING, metadatas, state_of
 from .declared import Declared
 from .default_backfill import DEFAULT
 from .operations import Backfill
-from .value_dependencies import Pass, passes, reads_any
+from .sql_forms import default_update, literal_sql, missing_row, set_based
+from .value_dependencies import passes, reads_any
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
@@ -45,7 +44,12 @@ def script_backfill(context: MigrationContext, operation: Backfill) -> Iterator[
     """
     declared = Declared.all(metadatas(context.opts.get("target_metadata")))
     for name, said in operation.values.items():
-        if not any(one.kind(name, said) for one in declared):
+        if any(one.kind(name, said) for one in declared):
+            continue
+        if operation.sql.get(name) and context.dialect.name == "postgresql":
+            yield f"-- {name}: the models do not declare it any more\n"
+            yield from (f"{statement};\n" for statement in operation.sql[name])
+        else:
             yield f"-- {name} is skipped: the models do not declare it any more\n"
     yield f"{str(CreateTable(_state(context), if_not_exists=True).compile(dialect=context.dialect)).strip()};\n"
     for one in declared:
@@ -61,10 +65,12 @@ def _script(context: MigrationContext, one: Declared, names: Mapping[str, str]) 
             yield from _script_default(context, name, column)
     found = passes(one.plan, [name for name in names if name in one.values])
     for group in found:
-        filling = _set_based(context, one, group)
+        filling = set_based(context.dialect, one, group)
+        yield from (_literal(statement, context) for statement in missing_row(group.table))
         if filling is None:
             for value in group.values:
-                yield from _stop(context, value.name, group.table)
+                for table in _read_by(one, value):
+                    yield from _stop(context, value.name, table)
         else:
             yield from (_literal(statement, context) for statement in filling)
         yield from _note(context, {value.name: one.fingerprints[value.name] for value in group.values})
@@ -75,37 +81,21 @@ def _script(context: MigrationContext, one: Declared, names: Mapping[str, str]) 
             yield from _note(context, {name: one.fingerprints[name]})
 
 
+def _read_by(one: Declared, value: ComputedValue) -> Sequence[Table]:
+    """Return the tables without whose rows there is nothing to compute: a dictionary has one row always."""
+    if not is_dictionary(value.table):
+        return [value.table]
+    edges = [edge for edge in one.plan.hosts[value.table].edges if any(part.value is value for part in edge.parts)]
+    return list(dict.fromkeys(edge.member.table for edge in edges)) or [value.table]
+
+
 def _script_default(context: MigrationContext, name: str, column: Column[Any]) -> Iterator[str]:
-    default: Any = column.default
-    if default.is_callable:
+    filling = default_update(column, context.dialect)
+    if filling is None:
         yield from _stop(context, name, column.table)
     else:
-        statement = update(column.table).where(column.is_(None)).values({column: literal(default.arg, column.type)})
-        yield _literal(statement, context)
+        yield from (_literal(statement, context) for statement in filling)
     yield from _note(context, {name: DEFAULT})
-
-
-def _set_based(context: MigrationContext, one: Declared, group: Pass) -> list[Update] | None:
-    """Return statements that fill a pass; ``None`` if it requires Python, or functions of the engine's connections."""
-    if context.dialect.name != "postgresql" or group.follow:
-        return None
-    aggregates = [value for value in group.values if value.is_aggregate]
-    initial = initial_values(group)
-    if len(aggregates) + len(initial) < len(group.values):
-        return None
-    statements = Statements(one.plan, dialect_for(context.dialect))
-    whole = whole_update(statements, aggregates) if aggregates else None
-    if aggregates and whole is None:
-        return None
-    filling = [] if whole is None else [whole]
-    for column, value in initial.items():
-        filling.append(update(group.table).where(column.is_(None)).values({column: literal(value, column.type)}))
-    try:
-        for statement in filling:
-            _literal(statement, context)
-    except (CompileError, NotImplementedError):
-        return None  # a value that has no literal
-    return filling
 
 
 def _stop(context: MigrationContext, name: str, filled: Table) -> Iterator[str]:
@@ -142,5 +132,4 @@ def _note(context: MigrationContext, fingerprints: Mapping[str, str]) -> Iterato
 
 
 def _literal(statement: Delete | Insert | Update, context: MigrationContext) -> str:
-    compiled: Any = statement.compile(dialect=context.dialect, compile_kwargs={"literal_binds": True})
-    return f"{compiled};\n"
+    return f"{literal_sql(statement, context.dialect)};\n"

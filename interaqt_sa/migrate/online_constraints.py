@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from .backfill import Transactions, in_revision
+from .backfill_transactions import Transactions, in_revision
 from .constraint_operations import SetNotNull, ValidateConstraint
 from .duplicates import check_rows
 from .operations import CheckRows

@@ -5,9 +5,9 @@ Signatures change only by further optional keywords, because old revisions call 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from collections.abc import Sequence as SequenceOf
-from typing import Any
+from typing import Any, NamedTuple
 
 from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import Column, Table, TextClause
@@ -38,10 +38,19 @@ __all__ = [
     "ReturnLegacyIds",
     "SequenceOperation",
     "Verify",
+    "WithoutModels",
 ]
 
 #: rows per transaction of a back-fill
 DEFAULT_BATCH = 1000
+
+
+class WithoutModels(NamedTuple):
+    """How a value is filled when the models do not declare it any more: by statements, or not at all."""
+
+    name: str
+    sql: SequenceOf[str]
+    table: str | SequenceOf[str]
 
 
 @Operations.register_operation("interaqt_backfill")
@@ -52,6 +61,9 @@ class Backfill(MigrateOperation):
     :ivar previous: fingerprints of the last back-fills in the database.
     :ivar columns: the filled columns; known to autogenerate, not in revisions.
     :ivar rows_of: the table whose rows it processes, unless that table has rows from the beginning.
+    :ivar sql: PostgreSQL statements by name, for values that the models do not declare any more.
+    :ivar tables: table, or schema and table, by name, to count the rows that are not filled.
+    :ivar without_models: callables for ``sql`` and ``tables`` in a new revision; not called by ``alembic check``.
     """
 
     def __init__(
@@ -63,6 +75,9 @@ class Backfill(MigrateOperation):
         previous: Mapping[str, str] | None = None,
         columns: SequenceOf[Column[Any]] = (),
         rows_of: Table | None = None,
+        sql: Mapping[str, SequenceOf[str]] | None = None,
+        tables: Mapping[str, str | SequenceOf[str]] | None = None,
+        without_models: SequenceOf[Callable[[], WithoutModels]] = (),
     ) -> None:
         self.values = dict(values)
         self.batch = batch
@@ -70,6 +85,9 @@ class Backfill(MigrateOperation):
         self.previous = dict(previous or {})
         self.columns = tuple(columns)
         self.rows_of = rows_of
+        self.sql = dict(sql or {})
+        self.tables = dict(tables or {})
+        self.without_models = tuple(without_models)
 
     @classmethod
     def merged(cls, operations: SequenceOf[Backfill], *, inline: bool = False) -> Backfill:
@@ -77,7 +95,15 @@ class Backfill(MigrateOperation):
         values = {name: fingerprint for operation in operations for name, fingerprint in operation.values.items()}
         previous = {name: fingerprint for operation in operations for name, fingerprint in operation.previous.items()}
         columns = [column for operation in operations for column in operation.columns]
-        return cls(values, batch=operations[0].batch, inline=inline, previous=previous, columns=columns)
+        without_models = [give for operation in operations for give in operation.without_models]
+        return cls(
+            values,
+            batch=operations[0].batch,
+            inline=inline,
+            previous=previous,
+            columns=columns,
+            without_models=without_models,
+        )
 
     @classmethod
     def interaqt_backfill(
@@ -88,12 +114,15 @@ class Backfill(MigrateOperation):
         *,
         batch: int = DEFAULT_BATCH,
         inline: bool = False,
+        sql: Mapping[str, SequenceOf[str]] | None = None,
+        tables: Mapping[str, str | SequenceOf[str]] | None = None,
     ) -> None:
         """Compute values for all rows, in short separate transactions; a run after a crash continues.
 
         The values are computed by the current models when the revision runs: values whose declaration has changed are
         computed by their current declaration, together with the values computed from them. Values that are not declared
-        any more are skipped.
+        any more, or that need columns of a later revision, are filled by ``sql``; without it, a warning counts the
+        rows.
 
         :param name: ``"Record.property"``, or ``"Record"`` if a Transform derives the rows; or a mapping of several to
             their fingerprints.
@@ -101,9 +130,11 @@ class Backfill(MigrateOperation):
             default of a property into rows without a value.
         :param batch: rows per transaction; ``-x batch=`` overrides it.
         :param inline: whether to run in the transaction of the revision, which has created the tables.
+        :param sql: PostgreSQL statements that fill a value, by its name; used only if the models cannot compute it.
+        :param tables: table, or schema and table, of each value, to count the rows that are not filled.
         """
         values = {name: fingerprint or ""} if isinstance(name, str) else name
-        operations.invoke(cls(values, batch=batch, inline=inline))
+        operations.invoke(cls(values, batch=batch, inline=inline, sql=sql, tables=tables))
 
     def is_over(self, tables: Collection[tuple[str | None, str]]) -> bool:
         """Whether its rows are in one of ``tables``, each given by schema and name, so that there are none yet."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, Literal
 
-from alembic.autogenerate.render import (
-    _repr_type,  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType]  the only way to render a type
-    renderers,
-)
+from alembic.autogenerate.render import renderers
+from alembic.operations.ops import AlterColumnOp
 from sqlalchemy import JSON, Numeric, Text, TextClause
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -25,6 +24,12 @@ if TYPE_CHECKING:
 _PACKAGE = __name__.partition(".")[0]
 
 
+class _Lines(str):
+    """A statement that is written line by line."""
+
+    __slots__ = ()
+
+
 def _call(context: AutogenContext, name: str, *args: Any, **kw: Any) -> str:
     """Return the source of a call, without keywords that are ``None``."""
     shown = [_source(context, arg) for arg in args]
@@ -34,20 +39,33 @@ def _call(context: AutogenContext, name: str, *args: Any, **kw: Any) -> str:
 
 def _source(context: AutogenContext, value: Any) -> str:
     if isinstance(value, TypeEngine):
-        return _repr_type(value, context)  # pyright: ignore[reportUnknownArgumentType]
+        return _type_source(context, value)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, TextClause):
         return f"{context.opts['sqlalchemy_module_prefix']}text({value.text!r})"
     if value == {}:
         return "{}"
     if isinstance(value, dict):
         pairs: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
-        lines = [f"    {_source(context, key)}: {_source(context, item)}," for key, item in pairs.items()]
-        return "\n".join(["{", *lines, "}"])
-    if isinstance(value, tuple):
+        lines = [f"{_source(context, key)}: {_source(context, item)}," for key, item in pairs.items()]
+        return "\n".join(["{", *(indent(line, "    ") for line in lines), "}"])
+    if isinstance(value, (tuple, list)):
         items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
         return f"[{', '.join(_source(context, item) for item in items)}]"
+    if isinstance(value, _Lines):
+        lines = [f"    {line!r}" for line in value.splitlines(keepends=True)]
+        return "\n".join(["(", *lines, ")"])
     # names may be instances of quoted_name, whose repr is not a plain string literal
     return repr(str(value)) if isinstance(value, str) else repr(value)
+
+
+def _type_source(context: AutogenContext, type_: TypeEngine[Any]) -> str:
+    """Return the source of a type as Alembic writes it, imports included.
+
+    It has no function for types alone; this operation says nothing but the type.
+    """
+    operation = AlterColumnOp("t", "c", modify_type=type_)
+    source: Any = renderers.dispatch(operation)(context, operation)
+    return str(source).partition("type_=")[2].removesuffix(")")
 
 
 @renderers.dispatch_for(op.Note)
@@ -150,10 +168,15 @@ def _table_call(context: AutogenContext, name: str, operation: AdoptTable | Retu
 
 @renderers.dispatch_for(op.Backfill)
 def _backfill(context: AutogenContext, operation: op.Backfill) -> str:
-    options = {
+    options: dict[str, Any] = {
         "batch": operation.batch if operation.batch != op.DEFAULT_BATCH else None,
         "inline": operation.inline or None,
     }
+    if not operation.inline:
+        # tables that the revision creates have no rows
+        known = [give() for give in operation.without_models]
+        options["sql"] = {one.name: [_Lines(sql) for sql in one.sql] for one in known if one.sql} or None
+        options["tables"] = {one.name: one.table for one in known} or None
     given = [*operation.values.items()]
     return _call(context, "interaqt_backfill", *(given[0] if len(given) == 1 else [operation.values]), **options)
 
@@ -228,10 +251,10 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
     if is_array(item) and of_postgresql and context.dialect.name != "postgresql":
         # for other dialects Alembic renders the item type without a prefix
         context.imports.add("from sqlalchemy.dialects import postgresql")
-        inner, dimensions = _repr_type(item.item_type, context), item.dimensions
+        inner, dimensions = _type_source(context, item.item_type), item.dimensions
         return f"postgresql.ARRAY({inner}{f', dimensions={dimensions}' if dimensions else ''})"
     plain = _plain(context, item)
-    return _repr_type(plain, context) if plain is not None else False
+    return _type_source(context, plain) if plain is not None else False
 
 
 def _plain(context: AutogenContext, item: TypeEngine[Any]) -> TypeEngine[Any] | None:
@@ -256,5 +279,5 @@ def _plain(context: AutogenContext, item: TypeEngine[Any]) -> TypeEngine[Any] | 
 def _postgresql_json(context: AutogenContext, item: postgresql.JSON) -> str:
     """Render the type as Alembic does on PostgreSQL; for others Alembic renders the inner type without a prefix."""
     context.imports.add("from sqlalchemy.dialects import postgresql")
-    inner = _repr_type(item.astext_type, context)
+    inner = _type_source(context, item.astext_type)
     return f"postgresql.{type(item).__name__}(none_as_null={item.none_as_null!r}, astext_type={inner})"

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from .backfill import Pace, Transactions, apart, inline, run_waiting
+from .backfill import Pace, run_waiting
 from .backfill_state import DONE, has_state, metadatas, read_state, state_table
+from .backfill_transactions import Transactions, apart, inline
 from .contract_check import verify
 from .declared import Declared, missing_columns
 

@@ -9,8 +9,8 @@ import pytest
 from tests.examples.pages import ROOT, python_blocks, run_page
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-#: pages whose blocks are parts of files: an env.py, a revision
-FRAGMENTS = {"migrations.md"}
+#: pages whose blocks are parts of files: an env.py, a revision; tests of migrations put them together
+FRAGMENTS = {"migrations.md", "migrations-existing.md"}
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name not in FRAGMENTS], ids=lambda page: page.name)

@@ -25,6 +25,7 @@ def shop(
     unique: bool = False,
     unique_label: bool = False,
     where: dict[str, Any] | None = None,
+    noted: bool = False,
 ) -> type[DeclarativeBase]:
     """Return the base of a shop's models: customers, orders and items."""
 
@@ -47,6 +48,8 @@ def shop(
         customer_id: Mapped[int] = mapped_column(ForeignKey("customer.id"))
         customer: Mapped[Customer] = relationship(back_populates="orders")
         items: Mapped[list[Item]] = relationship(back_populates="order")
+        if noted:
+            note: Mapped[str | None]
         if counts:
             item_count: Mapped[int] = computed(Count("items"))
         if sums:

@@ -27,9 +27,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import INET
 
-from interaqt_sa.migrate.backfill import Pace, Transactions, backfill
+from interaqt_sa.migrate.backfill import Pace, backfill
 from interaqt_sa.migrate.backfill_passes import Work
 from interaqt_sa.migrate.backfill_state import state_table
+from interaqt_sa.migrate.backfill_transactions import Transactions
 from interaqt_sa.migrate.key_codec import KeyCodec
 from tests.migrate.environment import Environment
 

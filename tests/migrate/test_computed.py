@@ -93,7 +93,7 @@ def test_a_changed_declaration_is_filled_again_with_all_that_is_computed_from_it
     before, filling = environment.revision()
 
     assert "op.interaqt_retire_backfill('Order.total')" in before
-    calls = filling.split("op.interaqt_backfill({")[1].split("})")[0].split("'")[1::4]
+    calls = filling.split("op.interaqt_backfill({")[1].split("}")[0].split("'")[1::4]
     assert calls[0] == "Order.total"
     assert sorted(calls) == ["Customer.spent", "Order.label", "Order.total"]
     environment.upgrade()
@@ -123,7 +123,7 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> list[int]:
 
 def small_batches(environment: Environment) -> None:
     for path in environment.versions.glob("*_back_fill.py"):
-        path.write_text(path.read_text().replace("')\n", "', batch=2)\n"))
+        path.write_text(path.read_text().replace("tables={", "batch=2, tables={"))
 
 
 def many_orders(environment: Environment, count: int = 9) -> None:

@@ -85,7 +85,7 @@ def test_a_value_that_no_revision_fills_is_an_error(environment: Environment) ->
     environment.use(boxes(iq.Average("items", "n")))
     environment.revision()
     for path in environment.versions.glob("*back_fill*"):
-        path.write_text(path.read_text().replace("op.interaqt_backfill(", "print("))
+        path.write_text(path.read_text().replace("op.interaqt_backfill(", "(lambda *_, **__: None)("))
 
     with pytest.raises(UnfilledValuesError, match=r"1 declared values are not filled:\n  Box.value_: no revision"):
         environment.upgrade()
