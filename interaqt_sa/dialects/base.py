@@ -91,7 +91,7 @@ class DatabaseDialect(ABC):
     @classmethod
     @abstractmethod
     def insert(cls, into: Any) -> Any:
-        """Return an INSERT into a table or mapped class that takes ``on_conflict_do_nothing()`` and the like."""
+        """Return an INSERT into a table or mapped class that has ``on_conflict_do_nothing()`` and similar methods."""
 
     @classmethod
     def commits_by_itself(cls, connection: Connection) -> bool:  # noqa: ARG003

@@ -1,4 +1,4 @@
-"""Relations that have no rows of their own, because a foreign key of one end holds them."""
+"""Relations without rows of their own, stored as a foreign key of one end."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .record_lookup import resolve_record
 
 @dataclass(frozen=True, slots=True)
 class HeldRelation:
-    """A relation that the rows of one end hold.
+    """A relation that is stored in the rows of one end.
 
-    :ivar side: the end that holds it.
-    :ivar host: the record there.
-    :ivar attribute: its relationship to the other end.
-    :ivar column: its attribute with the foreign key.
-    :ivar key: its attribute with the primary key.
+    :ivar side: the end with the foreign key.
+    :ivar host: the record at that end.
+    :ivar attribute: the relationship of ``host`` to the other end.
+    :ivar column: the attribute of ``host`` with the foreign key.
+    :ivar key: the attribute of ``host`` with the primary key.
     """
 
     relation: Relation
@@ -41,7 +41,7 @@ class HeldRelation:
 
     @property
     def far_side(self) -> Literal["source", "target"]:
-        """The end that does not hold it."""
+        """The end without the foreign key."""
         return "target" if self.side == "source" else "source"
 
     @property
@@ -50,24 +50,24 @@ class HeldRelation:
         return self.host.relationships[self.attribute].mapper
 
     def link(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the link that a row of the host holds, ``None`` if it holds none."""
+        """Return the link that a row of the host stores, ``None`` if its foreign key is NULL."""
         other = row.get(self.column)
         if other is None:
             return None
         return self.ends({"id": row[self.key]}, {"id": other})
 
     def ends(self, host: Any, other: Any) -> dict[str, Any]:
-        """Return what a link has at both ends, under their names."""
+        """Return a mapping of ``source`` and ``target`` to the given ends."""
         return {"source": host, "target": other} if self.side == "source" else {"source": other, "target": host}
 
 
 def is_held_relation(metadata: MetaData, ref: RecordRef) -> bool:
-    """Whether ``ref`` names a relation that a foreign key holds."""
+    """Whether ``ref`` names a relation that is stored as a foreign key."""
     return _definition(metadata, ref) is not None
 
 
 def held_relation(metadata: MetaData, ref: RecordRef) -> HeldRelation | None:
-    """Return how a foreign key holds the relation that ``ref`` names; ``None`` if it names no such relation."""
+    """Return the relation that ``ref`` names, if it is stored as a foreign key; otherwise ``None``."""
     relation = _definition(metadata, ref)
     return None if relation is None else _held(metadata, relation)
 
@@ -82,7 +82,7 @@ def _definition(metadata: MetaData, ref: RecordRef) -> Relation | None:
 
 
 def relations_held_by(metadata: MetaData, mapper: Mapper[Any]) -> tuple[HeldRelation, ...]:
-    """Return the relations that foreign keys in rows of ``mapper`` hold."""
+    """Return the relations that are stored as foreign keys in rows of ``mapper``."""
     catalog = Catalog.of(metadata)
     found = (
         _held(metadata, relation)
@@ -97,7 +97,7 @@ def _held(metadata: MetaData, relation: Relation) -> HeldRelation:
     end, attribute = (
         (relation.source, relation.source_property) if side == "source" else (relation.target, relation.target_property)
     )
-    host = class_mapper(resolve_record(metadata, end).class_)  # configured: relationships are looked at
+    host = class_mapper(resolve_record(metadata, end).class_)  # configured, because its relationships are read
     pairs = host.relationships[attribute].local_remote_pairs or ()
     (column,) = (host.get_property_by_column(local).key for local, _ in pairs)
     (key,) = (host.get_property_by_column(column).key for column in host.primary_key)

@@ -25,11 +25,11 @@ class Catalog:
     :ivar registries: the known registries, whose mappers may be older.
     :ivar definitions: the entities and relations compiled so far, by name; likewise ``dictionaries``.
     :ivar classes: the mapped classes of compiled records, by name of the definition.
-    :ivar either_way: for each symmetric relation the class of its links as seen from either end.
+    :ivar either_way: for each symmetric relation the class of its links in both directions.
     :ivar dictionary_classes: the mapped classes of dictionaries, by name.
     :ivar home: the registry of those classes: the application's, else a private one.
-    :ivar values_class: the mapped class of the values that ``storage.set()`` writes, once definitions are compiled.
-    :ivar counters: the table of named counters, likewise.
+    :ivar values_class: the mapped class of the values that ``storage.set()`` writes; set when definitions are compiled.
+    :ivar counters: the table of named counters; set when definitions are compiled.
     :ivar event_sources: names of the event sources of all controllers; one system may have several controllers.
     :ivar schema: the :class:`.Schema`, once it has been created.
     :ivar plan: the engine's plan, once it has been compiled.

@@ -1,4 +1,4 @@
-"""The asynchronous twin of ``storage.atomic``."""
+"""The asynchronous version of ``storage.atomic``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 class AsyncAtomicStorage:
-    """:class:`.AtomicStorage` with coroutines for methods; see there for what they do."""
+    """:class:`.AtomicStorage` with coroutines as methods, which are described there."""
 
     def __init__(self, atomic: AtomicStorage) -> None:
         self._atomic = atomic
@@ -34,7 +34,7 @@ class AsyncAtomicStorage:
         return await self._run("replace", lambda atomic: atomic.replace(record, id, attribute, value))
 
     async def compare_and_set(self, record: RecordRef, id: Any, attribute: str, expected: Any, value: Any) -> bool:
-        """Write a value if the old one is as expected; see :meth:`.AtomicStorage.compare_and_set`."""
+        """Write a value if the old one equals ``expected``; see :meth:`.AtomicStorage.compare_and_set`."""
         return await self._run(
             "compare_and_set", lambda atomic: atomic.compare_and_set(record, id, attribute, expected, value)
         )

@@ -1,4 +1,4 @@
-"""Single steps that no other transaction can come between: ``storage.atomic``."""
+"""Operations that no other transaction can interrupt: ``storage.atomic``."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class StorageInTransaction(Protocol):
 class AtomicStorage:
     """Reads and writes of single values, and locks, inside a transaction.
 
-    What they write goes the way of every write, so that what is computed from it follows. They are for storages inside
-    a dispatch, inside ``run_in_transaction()`` or bound to a session. Rows that they lock stay locked until the
-    transaction ends; transactions that lock several should do so in the same order.
+    Its writes are ordinary writes, so values computed from them are updated. Its methods can be called on the storage
+    of a dispatch, of ``run_in_transaction()`` or of a session. Locked rows stay locked until the transaction ends;
+    transactions that lock several should do so in the same order.
 
     :param joined: returns the storage of the transaction that a call belongs to, ``None`` if there is none.
 
@@ -76,7 +76,7 @@ class AtomicStorage:
         return joined
 
     def get(self, record: RecordRef, id: Any, attribute: str) -> Any:
-        """Return the value of an attribute as the database has it now.
+        """Return the value of an attribute that the database has now.
 
         :raises DefinitionFault: if there is no such record or attribute.
         """
@@ -94,7 +94,7 @@ class AtomicStorage:
     def increment(self, record: RecordRef, id: Any, attribute: str, by: float | Decimal = 1) -> Any:
         """Add to a number; NULL counts as 0.
 
-        :param by: what is added; it may be negative.
+        :param by: the amount to add; it may be negative.
         :return: the new value.
         :raises DefinitionFault: if there is no such record or attribute, or it is not a number.
         :raises ComputedWriteError: if it is computed.
@@ -111,7 +111,7 @@ class AtomicStorage:
     def replace(self, record: RecordRef, id: Any, attribute: str, value: Any) -> Any:
         """Write a value.
 
-        :return: the old value; of several transactions that replace it, each gets another one.
+        :return: the old value; if several transactions replace it, each gets a different one.
         :raises DefinitionFault: if there is no such record or attribute.
         :raises ComputedWriteError: if it is computed.
         """
@@ -127,7 +127,7 @@ class AtomicStorage:
     def compare_and_set(self, record: RecordRef, id: Any, attribute: str, expected: Any, value: Any) -> bool:
         """Write a value if the old one equals ``expected``; ``None`` is NULL, and JSON is compared by its content.
 
-        :return: whether it was written.
+        :return: whether the value was written.
         :raises DefinitionFault: if there is no such record or attribute.
         :raises ComputedWriteError: if it is computed.
         """
@@ -143,24 +143,24 @@ class AtomicStorage:
         return self._run("compare_and_set", record, work)
 
     def lock_record(self, record: RecordRef, id: Any) -> Record | None:
-        """Lock a record against every other transaction, until this one ends.
+        """Lock a record against all other transactions, until this one ends.
 
-        :return: its attributes, as they are now; ``None`` if there is no such record.
+        :return: its current attributes; ``None`` if there is no such record.
         """
         return self._run("lock_record", record, lambda session, mapper: lock_record(session, mapper, id))
 
     def lock_rows(self, record: RecordRef, match: Where, limit: int | None = None) -> list[Record]:
-        """Lock the records that fulfil ``match``, in the order of their keys.
+        """Lock the records that match ``match``, in the order of their keys.
 
-        :param limit: at most so many.
-        :return: the attributes of those that still fulfil it once they are locked.
+        :param limit: the maximum number of records.
+        :return: the attributes of the records that still match once they are locked.
         """
         return self._run("lock_rows", record, lambda session, mapper: lock_rows(session, mapper, match, limit))
 
     def reserve_sequence_range(self, name: str, count: int) -> range:
-        """Take the next ``count`` numbers of a counter, which begins at 1 and is made when it is first used.
+        """Take the next ``count`` numbers of a counter, which starts at 1 and is created when it is first used.
 
-        Numbers are without gaps: the counter is locked until the transaction ends, and a rollback gives them back.
+        The numbers have no gaps: the counter is locked until the transaction ends, and a rollback returns them.
 
         :raises InvalidValueError: if ``count`` is less than 1.
         """
@@ -191,7 +191,7 @@ class AtomicStorage:
         ).one_or_none()
         if row is None:
             raise _missing(mapper, id)
-        # an expression leaves the attribute of a loaded record to be read when it is used, which may be too late
+        # an expression expires the attribute of a loaded record until it is used, which may be too late
         known = session.identity_map.get(mapper.identity_key_from_primary_key(key_of_id(mapper, id)))
         if known is not None:
             session.refresh(known, [attribute])

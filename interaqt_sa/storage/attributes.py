@@ -98,7 +98,7 @@ def relationship_of(mapper: Mapper[Any], name: str) -> RelationshipProperty[Any]
 def link_of(relationship: RelationshipProperty[Any]) -> Mapper[Any] | None:
     """Return the mapper of the relation's own rows between the two ends of ``relationship``, if it has any.
 
-    Those of a symmetric relation are seen from either end, and only read.
+    Rows of a symmetric relation are mapped from either end, and read-only.
     """
     catalog = Catalog.of(metadata_of(relationship.parent))
     name = relationship.info.get(RELATION_KEY, "")
@@ -107,14 +107,14 @@ def link_of(relationship: RelationshipProperty[Any]) -> Mapper[Any] | None:
 
 
 def is_relation(mapper: Mapper[Any]) -> bool:
-    """Whether ``mapper`` is that of the rows of a relation."""
+    """Whether ``mapper`` maps the rows of a relation."""
     return isinstance(Catalog.of(metadata_of(mapper)).definitions.get(record_name(mapper)), Relation)
 
 
 def metadata_of(mapper: Mapper[Any]) -> MetaData:
     """Return the MetaData of a record's table."""
     table: Any = mapper.local_table
-    if not hasattr(table, "metadata"):  # links as seen from either end
+    if not hasattr(table, "metadata"):  # rows of a symmetric relation, mapped from either end
         table = mapper.relationships["source"].mapper.local_table
     found: MetaData = table.metadata
     return found

@@ -62,7 +62,7 @@ class _Ender:
             parts = _parts(relationship, value)
             link = link_of(relationship)
             if (is_link and name in ("source", "target")) or symmetric_link(relationship) is not None:
-                pass  # looked at above, or never exclusive
+                pass  # done above, or never exclusive
             elif link is not None:
                 self._end_links(mapper, relationship, link, parts, instance)
             elif not relationship.uselist and (parts or value is None):
@@ -95,7 +95,7 @@ class _Ender:
                 self._end_link(link, row, is_moved=far == "target")
 
     def _end_links_of_ends(self, link: Mapper[Any], data: Mapping[str, Any]) -> None:
-        """End the links of records that can have only one, and will have the new one between ``data``'s ends."""
+        """End the links of the ends in ``data`` that can have only one link, and will have the new one."""
         ends: dict[str, Any] = {}
         for side in ("source", "target"):
             end: Any = data.get(side)
@@ -110,7 +110,7 @@ class _Ender:
             ):
                 continue
             for row in self._session.scalars(select(link.class_).where(getattr(link.class_, name) == key)).all():
-                # a link between the same two is in the way of the new one, which the database says
+                # a link between the same two records is a conflict, which the database reports
                 if any(getattr(row, other) != ends.get(other) for other in ("source_id", "target_id")):
                     self._end_link(link, row, is_moved=row.target_id == ends.get("target_id"))
 

@@ -1,4 +1,4 @@
-"""Matches, orders and attribute queries of relations that a foreign key holds, as those of the row that holds it."""
+"""Queries of relations that are stored as a foreign key, translated to queries of the rows with the foreign key."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ENDS = ("source", "target")
 
 
 def on_host(held: HeldRelation, match: Where | None) -> MatchExp:
-    """Return the match of rows that hold a link which fulfils ``match``.
+    """Return the match of the rows that store a link which matches ``match``.
 
-    :raises DefinitionFault: if it is about anything but the ends.
+    :raises DefinitionFault: if it contains anything but the ends.
     """
     is_held = MatchExp.atom(held.column, ("!=", None))
     if match is None:
@@ -39,7 +39,7 @@ def on_host(held: HeldRelation, match: Where | None) -> MatchExp:
 
 
 def _expression(held: HeldRelation, expression: MatchExp) -> MatchExp:
-    """Return a predicate over the ends as one over the host."""
+    """Return a predicate over the ends as a predicate over the host."""
     match expression:
         case Atom(key, operator, operand):
             if operator == "exist":
@@ -58,7 +58,7 @@ def _expression(held: HeldRelation, expression: MatchExp) -> MatchExp:
 
 
 def _inside(held: HeldRelation, expression: MatchExp) -> MatchExp:
-    """Return the predicate of an ``exist``, whose references begin at the link and whose keys do not."""
+    """Return the predicate of an ``exist``; its references start at the link, its keys do not."""
     match expression:
         case Atom(key, operator, operand):
             inner = _inside(held, operand) if operator == "exist" else _operand(held, operand)
@@ -92,25 +92,25 @@ def _path(held: HeldRelation, key: str, *, is_end: bool = False) -> str:
         )
     if end == held.side:
         return rest
-    # the key that the host holds is compared without a look at the other end
+    # the key that the host stores is compared without a join to the other end
     if rest == key_attributes(held.other)[0]:
         return held.column
     return f"{held.attribute}.{rest}" if dot else held.attribute
 
 
 def order_on_host(held: HeldRelation, order_by: Mapping[str, Any] | None) -> Any:
-    """Return the order of rows for an order of the links that they hold."""
+    """Return the order of rows for an order of the links that they store."""
     if order_by is None:
         return None
     if not hasattr(order_by, "items"):
-        return order_by  # refused as such
+        return order_by  # refused later
     return {_path(held, path): direction for path, direction in order_by.items()}
 
 
 def query_on_host(held: HeldRelation, query: AttributeQuery | None) -> list[Any]:
-    """Return the attributes of rows that say what ``query`` asks of the links that they hold.
+    """Return the attribute query of rows for an attribute query ``query`` of the links that they store.
 
-    :raises DefinitionFault: if it asks for anything but the ends.
+    :raises DefinitionFault: if it contains anything but the ends.
     """
     asked: dict[str, list[Any]] = {"source": [], "target": []}
     if query is not None and (_is(query, str, Mapping) or not _is(query, Iterable)):
@@ -153,7 +153,7 @@ def link_of_row(held: HeldRelation, row: Record, query: AttributeQuery | None) -
 
 
 def _is_asked(held: HeldRelation, query: AttributeQuery | None) -> bool:
-    """Whether the query asks the row itself for the relationship that holds the link."""
+    """Whether the query requests from the row itself the relationship that stores the link."""
     for item in query or ():
         end, parts = (item, ()) if isinstance(item, str) else (item[0], item[1].get("attribute_query") or ())
         head, _, rest = end.partition(".")

@@ -91,9 +91,9 @@ def _neighbour(relationship: RelationshipProperty[Any], value: Any, dialect: Dia
 
 
 def refuse_ends(mapper: Mapper[Any], data: Mapping[str, Any]) -> None:
-    """Refuse the ends of a relation among its properties.
+    """Check that the properties of a relation do not contain its ends.
 
-    :raises DefinitionFault: if ``mapper`` is a relation and ``data`` has one.
+    :raises DefinitionFault: if ``mapper`` is a relation and ``data`` has an end.
     """
     if not is_relation(mapper):
         return

@@ -16,7 +16,7 @@ from .read import dialect_of
 
 
 def get_value(session: Session, metadata: MetaData, concept: str, key: str, initial: Any) -> Any:
-    """Return a value, ``initial`` if there is none."""
+    """Return a value, or ``initial`` if there is none."""
     mapper = values_mapper(metadata)
     cls: Any = mapper.class_
     where = _checked_names(session, metadata, concept, key)
@@ -26,7 +26,7 @@ def get_value(session: Session, metadata: MetaData, concept: str, key: str, init
 
 
 def set_value(session: Session, metadata: MetaData, concept: str, key: str, value: Any) -> None:
-    """Write a value; of several first ones at once, the last one stays."""
+    """Write a value; if several transactions write the first one concurrently, the last one stays."""
     mapper = values_mapper(metadata)
     names = _checked_names(session, metadata, concept, key)
     dialect = dialect_of(session, mapper)

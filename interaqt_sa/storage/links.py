@@ -113,7 +113,7 @@ def create_held(session: Session, held: HeldRelation, data: Mapping[str, Any]) -
 def update_links(
     session: Session, metadata: MetaData, ref: RecordRef, match: Where, data: Mapping[str, Any]
 ) -> list[Record]:
-    """Change the properties of the relations that fulfil ``match``."""
+    """Change the properties of the relations that match ``match``."""
     found = resolve_relation(metadata, ref)
     if isinstance(found, Mapper):
         return update(session, found, match, data)

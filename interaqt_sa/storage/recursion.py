@@ -21,7 +21,7 @@ from .references import column_key
 #: reads the records of a mapper with the given keys and attributes
 ReadByKey: TypeAlias = Callable[[Mapper[Any], Iterable[Any], list[Any]], Sequence[Record]]
 _RECURSION = frozenset(("label", "goto", "exit"))
-#: of one attribute query; more than any tree has, fewer than would fill the memory
+#: the maximum for one attribute query: more than any tree has, fewer than would fill the memory
 _MAX_LEVELS = 10_000
 
 
@@ -29,7 +29,7 @@ _MAX_LEVELS = 10_000
 class RecursionContext:
     """The argument of ``exit`` in an attribute query.
 
-    :ivar stack: the records on the way from the first one that has the label's relationship to the current one.
+    :ivar stack: the records on the path from the first one that has the label's relationship to the current one.
     """
 
     stack: tuple[Record, ...]
@@ -44,12 +44,12 @@ class RecursionContext:
 class _Repeat:
     """One ``goto``.
 
-    :ivar path: the relationships from the queried record to the labelled part, its own the last one.
+    :ivar path: the relationships from the queried record to the labelled part, including its own at the end.
     :ivar below: the relationships from there to the record with the ``goto``.
-    :ivar attribute: the relationship that is repeated.
+    :ivar attribute: the repeated relationship.
     :ivar holder: the record that has it.
-    :ivar query: what is asked of each record, where the next level is asked for by its keys.
-    :ivar is_direct: whether the record around the labelled part is one of those that are repeated.
+    :ivar query: the query of each record, in which the next level is requested by its keys.
+    :ivar is_direct: whether the record around the labelled part is one of the repeated records.
     """
 
     path: tuple[str, ...]
@@ -73,7 +73,7 @@ def is_recursive(query: Any) -> bool:
 
 
 def _options(item: Any) -> Mapping[str, Any] | None:
-    """Return what an item of an attribute query asks of a neighbour; ``None`` if it is something else."""
+    """Return the query of a neighbour in an item of an attribute query; ``None`` if it is not such an item."""
     if not _is(item, tuple, list) or len(item) != 2 or not _is(item[1], Mapping):
         return None
     options: Mapping[str, Any] = item[1]
@@ -85,11 +85,11 @@ def _is(value: Any, *kinds: Any) -> bool:
 
 
 def unrolled(mapper: Mapper[Any], query: AttributeQuery) -> tuple[list[Any], Callable[[list[Record], ReadByKey], None]]:
-    """Return the query of the first level, and a function that adds the further ones to its answer.
+    """Return the query of the first level, and a function that adds the other levels to its result.
 
-    Each level costs the same statements, however many records it has.
+    Each level needs the same number of statements, however many records it has.
 
-    :raises DefinitionFault: if a goto leads nowhere.
+    :raises DefinitionFault: if the label of a goto does not exist.
     """
     repeats: list[_Repeat] = []
     first = _without_repeats(mapper, query, (), {}, repeats)
@@ -156,7 +156,7 @@ def _repeat(
     if exit_function is not None and not callable(exit_function):
         raise _fault(mapper, name, f"exit= is a function of the context, not {shorten(exit_function)}")
     asked: Any = label.options.get("attribute_query") or ()
-    # the link belongs to the way here, and is read with the keys; the rest to the record itself
+    # the link belongs to the path to the record, and is read with the keys; the rest belongs to the record itself
     own = [item for item in asked if not _is_link(item)]
     next_keys = {**label.options, "attribute_query": [item for item in asked if _is_link(item)]}
     below = path[len(label.path) :]
@@ -169,7 +169,7 @@ def _repeat(
 def _with_keys(
     mapper: Mapper[Any], query: Iterable[Any], below: tuple[str, ...], name: str, options: Mapping[str, Any]
 ) -> list[Any]:
-    """Return the query of a repeated level, in which the next one is asked for by its keys only."""
+    """Return the query of a repeated level, in which the next level is requested by its keys only."""
     found: list[Any] = []
     for item in query:
         own = _options(item)
@@ -193,10 +193,10 @@ def _add_levels(repeat: _Repeat, records: list[Record], read: ReadByKey) -> None
     target = relationship_of(repeat.holder, repeat.attribute).mapper
     (key,) = key_attributes(target)
     holder_of = repeat.path[:-1]
-    # of each branch the records on its way, which must not come again
+    # the records on the path of each branch, which must not be repeated
     level: list[tuple[Record, tuple[Record, ...]]] = []
     for root in _at(records, holder_of):
-        # the record around the label is on the way too, if it is one of the same kind
+        # the record around the label is on the path too, if it is of the same kind
         is_alike = repeat.is_direct and key in root
         level += [
             (labelled, (root, labelled) if is_alike else (labelled,)) for labelled in _at([root], repeat.path[-1:])
@@ -237,9 +237,9 @@ def _fault(mapper: Mapper[Any], name: str, text: str) -> DefinitionFault:
 
 
 def path_between(mapper: Mapper[Any], start: Any, end: Any, attribute: str, read: ReadByKey) -> list[Record]:
-    """Return the records on a shortest way along a relationship of a record to itself, both ends among them.
+    """Return the records on a shortest path along a relationship of a record to itself, including both ends.
 
-    :return: an empty list if there is none.
+    :return: an empty list if there is no path.
     """
     target = relationship_of(mapper, attribute).mapper
     if not target.common_parent(mapper):

@@ -36,9 +36,9 @@ def refuse_orphans(relationship: RelationshipProperty[Any], instance: Any, neigh
 
 
 def refuse_lost_links(link: Mapper[Any], rows: Iterable[Any]) -> None:
-    """Refuse that links end, if that leaves a target without its source.
+    """Refuse to end links whose targets would be left without their source.
 
-    :raises DefinitionFault: if it does.
+    :raises DefinitionFault: if there are such links.
     """
     relation = _relation(link, record_name(link))
     for row in rows if relation is not None else ():
@@ -46,11 +46,11 @@ def refuse_lost_links(link: Mapper[Any], rows: Iterable[Any]) -> None:
 
 
 def end_moved_link(session: Session, link: Mapper[Any], row: Any) -> None:
-    """Delete a link whose target gets another one, without the target."""
+    """Delete a link whose target gets another link, without deleting the target."""
     if _relation(link, record_name(link)) is None:
         session.delete(row)
         return
-    # not as an object: with that the target would go, which exists only with its source
+    # by a statement: deleting the object would also delete the target, which exists only with its source
     session.flush()
     cls: Any = link.class_
     session.execute(delete(cls).where(cls.id == row.id))

@@ -16,7 +16,7 @@ from .attributes import Modifier, key_attributes
 from .read import Record, matching
 from .references import column_key
 
-#: So many keys in one statement.
+#: the maximum number of keys in one statement
 _CHUNK = 500
 
 
@@ -47,7 +47,7 @@ def where_key(mapper: Mapper[Any], entity: Any, id: Any) -> list[ColumnElement[b
 
 
 def locked_by_key(session: Session, mapper: Mapper[Any], id: Any, attributes: Sequence[str]) -> Any:
-    """Lock a record as an UPDATE of it does; return attributes as they are then, ``None`` if there is none."""
+    """Lock a record as an UPDATE of it would; return its current attributes, or ``None`` if there is no such record."""
     session.flush()
     columns = [getattr(mapper.class_, name) for name in attributes]
     statement = select(*columns).where(*where_key(mapper, mapper.class_, id))
@@ -55,7 +55,7 @@ def locked_by_key(session: Session, mapper: Mapper[Any], id: Any, attributes: Se
 
 
 def lock_record(session: Session, mapper: Mapper[Any], id: Any) -> Record | None:
-    """Lock a record; return its attributes, or ``None``."""
+    """Lock a record; return its attributes, or ``None`` if there is no such record."""
     session.flush()
     entity = mapper.class_
     statement = select(entity).where(*where_key(mapper, entity, id)).with_for_update(of=entity)
@@ -64,7 +64,7 @@ def lock_record(session: Session, mapper: Mapper[Any], id: Any) -> Record | None
 
 
 def lock_rows(session: Session, mapper: Mapper[Any], match: Where, limit: int | None) -> list[Record]:
-    """Lock the records that fulfil ``match``, in the order of their keys; return those that do once they are locked.
+    """Lock the records that match ``match``, in the order of their keys; return those that match once locked.
 
     :raises DefinitionFault: if there is no match.
     """
@@ -73,7 +73,7 @@ def lock_rows(session: Session, mapper: Mapper[Any], match: Where, limit: int | 
             f"{record_name(mapper)}: say which records are meant; for all of them give lambda cls: sqlalchemy.true()",
             record=record_name(mapper),
         )
-    Modifier({}, limit)  # raises for what is not a limit
+    Modifier({}, limit)  # raises an error for an invalid limit
     session.flush()
     entity = mapper.class_
     key = [getattr(entity, name) for name in key_attributes(mapper)]
@@ -89,7 +89,7 @@ def lock_rows(session: Session, mapper: Mapper[Any], match: Where, limit: int | 
             break
         keys = [row[0] if len(key) == 1 else tuple(row) for row in rows]
         last = keys[-1] if len(key) == 1 else tuple_(*keys[-1])
-        # in its own statement: a locking read that joins goes on with old rows of the other tables after a wait
+        # in a separate statement: after a wait, a locking read with joins continues with old rows of the other tables
         session.execute(select(*key).where(one.in_(keys)).order_by(*key).with_for_update(of=entity)).all()
         still = matching(session, mapper, match).where(one.in_(keys)).execution_options(populate_existing=True)
         found += [_record(mapper, instance) for instance in session.scalars(still).unique()]

@@ -257,13 +257,13 @@ class Storage:
     def add_relation(
         self, relation: RecordRef, source_id: Any, target_id: Any, data: Mapping[str, Any] | None = None
     ) -> Record:
-        """Relate two records; a relation that one of them can have only once, and has, ends.
+        """Relate two records; the old relation of a record that can have only one ends.
 
         :param data: the relation's own properties.
         :return: both keys, under ``source`` and ``target``, and the values of the relation's own row.
         :raises DefinitionFault: if the relation, a property or a record does not exist, or a target that exists only
             with its source would be left without one.
-        :raises ConstraintViolationError: if the two are related already.
+        :raises ConstraintViolationError: if the two records are already related.
         """
         metadata = self.schema.metadata
         return self.write(
@@ -280,12 +280,12 @@ class Storage:
         offset: int | None = None,
         order_by: OrderBy | None = None,
     ) -> list[Record]:
-        """Return the links that fulfil ``match``, whether a table or a foreign key holds them.
+        """Return the links that match ``match``, whether they are stored in a table or as a foreign key.
 
-        :param match: about the relation's properties, and ``source.…`` and ``target.…``.
+        :param match: on the relation's properties, ``source.…`` and ``target.…``.
         :param attribute_query: as for :meth:`find`; without it, the keys of both ends under ``source`` and ``target``,
-            and that of the link if it has one.
-        :param limit: likewise, as ``offset`` and ``order_by``.
+            and the key of the link if it has one.
+        :param limit: as for :meth:`find`, like ``offset`` and ``order_by``.
         :raises DefinitionFault: if the relation or attributes do not exist.
         """
         is_plain = attribute_query is None
@@ -295,13 +295,13 @@ class Storage:
         return [with_ends(row) for row in rows] if is_plain else rows
 
     def find_path(self, record: RecordRef, start_id: Any, end_id: Any, relation: RecordRef) -> list[Record]:
-        """Return the records on a shortest way from one record to another one of the same kind, both among them.
+        """Return the records on a shortest path between two records of the same kind, including both.
 
-        It costs one statement for each step, however many records there are; cycles end.
+        It needs one statement for each step, however many records there are; cycles end.
 
         :param relation: the property to follow, such as ``"staff"``; or a relation, which is followed from its source
-            to its target, a symmetric one both ways.
-        :return: all attributes of each record; an empty list if there is no way.
+            to its target, and in both directions if it is symmetric.
+        :return: all attributes of each record; an empty list if there is no path.
         :raises DefinitionFault: if the relation does not exist, or does not lead to records of the same kind.
         """
         mapper = self.mapper(record)
@@ -316,9 +316,10 @@ class Storage:
     def update_relation(self, relation: RecordRef, match: Where, data: Mapping[str, Any]) -> list[Record]:
         """Change the properties of links.
 
-        :param match: about the relation: ``{"source.id": 1, "target.id": 2}``.
-        :return: for each its key and ``data``.
-        :raises DefinitionFault: if the relation or a property does not exist; also for an end, which never changes.
+        :param match: a match on the relation: ``{"source.id": 1, "target.id": 2}``.
+        :return: the key and ``data`` of each link.
+        :raises DefinitionFault: if the relation or a property does not exist, or ``data`` contains an end, which never
+            changes.
         """
         match = either_way(self.schema.metadata, relation, match)
         return self.write(lambda session: links.update_links(session, self.schema.metadata, relation, match, data))
@@ -334,17 +335,17 @@ class Storage:
         return self.write(lambda session: links.remove(session, self.schema.metadata, relation, match))
 
     def get(self, concept: str, key: str, initial: Any = None) -> Any:
-        """Return the value that :meth:`set` has written, ``initial`` if there is none.
+        """Return the value that :meth:`set` has written, or ``initial`` if there is none.
 
-        :param concept: what the value is about; keys of different concepts do not meet.
+        :param concept: the namespace of the key; the same key may be used in several concepts.
         """
         metadata = self.schema.metadata
         return self.read(lambda session: key_values.get_value(session, metadata, concept, key, initial))
 
     def set(self, concept: str, key: str, value: Any) -> None:
-        """Write a value, any that JSON can hold; ``None`` is one too.
+        """Write a JSON value, which may be ``None``.
 
-        :raises InvalidValueError: if concept or key are not texts, or JSON cannot hold the value.
+        :raises InvalidValueError: if ``concept`` or ``key`` is not a string, or JSON cannot represent the value.
         """
         metadata = self.schema.metadata
         self.write(lambda session: key_values.set_value(session, metadata, concept, key, value))

@@ -1,4 +1,4 @@
-"""Links of symmetric relations, whose ends are not told apart."""
+"""Links of symmetric relations, whose ends are not distinguished."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def links_by_other(session: Session, link: Mapper[Any], mapper: Mapper[Any], ins
 
 
 def either_way(metadata: MetaData, ref: RecordRef, match: Any) -> Any:
-    """Return a match of links of which it does not matter which end is which, if ``ref`` is a symmetric relation."""
+    """Return a match of links in either direction, if ``ref`` is a symmetric relation."""
     name = ref if isinstance(ref, str) else getattr(ref, "name", getattr(ref, "__name__", None))
     if name not in Catalog.of(metadata).either_way or match is None:
         return match
@@ -48,7 +48,7 @@ def either_way(metadata: MetaData, ref: RecordRef, match: Any) -> Any:
 
 
 def _swapped(expression: MatchExp, *, is_inside: bool = False) -> MatchExp:
-    """Return a predicate with its ends exchanged; inside ``exist`` only references begin at the link."""
+    """Return a predicate with its ends exchanged; inside ``exist`` only references start at the link."""
     match expression:
         case Atom(key, operator, operand):
             if operator == "exist":

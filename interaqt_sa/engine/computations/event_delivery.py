@@ -62,11 +62,11 @@ class Mutations:
     # -- events ------------------------------------------------------------------------------------------------
 
     def created(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None:
-        """Record inserted rows, before the links that they hold."""
+        """Record inserted rows, before the links that they store."""
         self.created_together([(mapper, rows)])
 
     def created_together(self, groups: Iterable[tuple[Mapper[Any], Iterable[Mapping[str, Any]]]]) -> None:
-        """Record rows that were inserted together, before the links that they hold."""
+        """Record rows that were inserted together, before the links that they store."""
         links: list[tuple[Mapper[Any], HeldRelation, Mapping[str, Any]]] = []
         for mapper, rows in groups:
             held = self._plan.held_by(mapper)
@@ -79,7 +79,7 @@ class Mutations:
     def updated(self, mapper: Mapper[Any], pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
         """Record pairs of old and new rows; pairs without a difference are ignored.
 
-        Links that they no longer hold go before them, links that they now hold come after them.
+        Links that they no longer store come before them, new links after them.
         """
         for old, new in pairs:
             moved = ((name, old[name], now) for name, now in new.items() if name in old and old[name] is not now)
@@ -94,7 +94,7 @@ class Mutations:
                 self._add_link(mapper, "create", relation, relation.link(new))
 
     def deleted(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None:
-        """Record deleted rows, after the links that they held; of the same record those first that refer to others."""
+        """Record deleted rows, after the links that they stored; rows before other rows that they refer to."""
         held = self._plan.held_by(mapper)
         gone = list(rows)
         for row in gone:
@@ -182,7 +182,7 @@ class Mutations:
 
 
 def _leaves_first(rows: list[Mapping[str, Any]], relations: Sequence[HeldRelation]) -> list[Mapping[str, Any]]:
-    """Sort rows so that each comes before those of them that it refers to; cycles are broken anywhere."""
+    """Sort rows so that each comes before the other rows that it refers to; cycles are broken anywhere."""
     by_key = {row[relation.key]: row for row in rows for relation in relations[:1]}
     above = {key: {row.get(relation.column) for relation in relations} for key, row in by_key.items()}
     depths: dict[Any, int] = {}

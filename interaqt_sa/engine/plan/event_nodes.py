@@ -52,7 +52,7 @@ class Reaction:
     """A trigger and the node that it triggers.
 
     :ivar mapper: the record whose events are meant, subclasses included.
-    :ivar relation: the relation that its rows hold, if the events of that are meant.
+    :ivar relation: the relation stored as a foreign key of the rows, if the reaction is to events of that relation.
     """
 
     mapper: Mapper[Any]
@@ -64,6 +64,6 @@ class Reaction:
     def fires(self, event: MutationEvent, relation: str | None) -> bool:
         """Whether an event of the record, or of a subclass, matches the trigger.
 
-        :param relation: the relation that the row holds, if the event is one of that.
+        :param relation: the relation stored as a foreign key of the row, if the event is one of that relation.
         """
         return relation == self.relation and (self.trigger is None or self.trigger.matches(event))

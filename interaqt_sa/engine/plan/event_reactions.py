@@ -18,7 +18,7 @@ from .watched_tables import Sources
 def resolved_trigger(plan: Plan, trigger: Trigger) -> tuple[Mapper[Any], Trigger, str | None]:
     """Return the record of a trigger, and the trigger with the pattern of its event source, if it names one.
 
-    For a relation that a foreign key holds: the record with the foreign key, and the name of the relation.
+    For a relation that is stored as a foreign key: the record with the foreign key, and the name of the relation.
     """
     ref = trigger.record_name
     if (held := held_relation(plan.metadata, ref)) is not None:

@@ -39,7 +39,7 @@ class Plan:
     :ivar sequences: the key of the column that a sequence of the package fills, by the key of its table.
     :ivar secondaries: tables whose rows the unit of work writes for many-to-many relationships.
     :ivar places: the position of every table of the MetaData in the lock order.
-    :ivar heights: how many tables each one refers to, directly and by others; the order of events.
+    :ivar heights: the length of the longest chain of references from each table, which determines the order of events.
     :ivar nullified: foreign keys that the unit of work sets to NULL when it deletes a parent.
     :ivar carried: foreign keys that the unit of work changes when it changes the key of a parent.
     """
@@ -169,11 +169,11 @@ class Plan:
         return tuple(r for r in listed if mapper.isa(r.mapper))
 
     def height(self, table: Any) -> int:
-        """Return the number of tables in the longest chain of references that begins at ``table``."""
+        """Return the number of tables in the longest chain of references that starts at ``table``."""
         return self.heights.get(table, 1)
 
     def held_by(self, mapper: Mapper[Any]) -> tuple[HeldRelation, ...]:
-        """Return the relations that foreign keys in rows of ``mapper`` hold."""
+        """Return the relations that are stored as foreign keys in rows of ``mapper``."""
         return self._held_by[mapper]
 
     def is_narrowed(self, mapper: Mapper[Any]) -> bool:

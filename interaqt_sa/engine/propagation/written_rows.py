@@ -231,7 +231,7 @@ class WrittenRows:
         if not self._old:
             return
         self.tell_rekeyed()
-        # rows before those that they refer to, so that links go before their records
+        # rows before those that they refer to, so that deleted links come before their records
         plan = self._propagation.db.statements.plan
         for (source, mapper), (listed, old) in sorted(
             self._old.items(), key=lambda item: -plan.height(item[0][0].table)

@@ -127,7 +127,7 @@ def add_link(held: LinkPlan) -> None:
         to_links = {"remote_side": [near_column], "uselist": many, "cascade": "save-update, merge, delete"}
         to_end: dict[str, Any] = {"remote_side": [end.key], "uselist": False}
         if side == "target" and relation.is_target_reliance:
-            to_end["cascade"] = "save-update, merge, delete"  # a source takes its targets along
+            to_end["cascade"] = "save-update, merge, delete"  # deleting a source deletes its targets
         _relate(
             _End(link_mapper, side, {**joined, **to_end}),
             _End(mapper, f"{attribute}_links", {**joined, **to_links}),

@@ -44,7 +44,7 @@ class ForeignKeyPlan:
 class LinkPlan:
     """A relation with rows of its own, stored in the table ``plan``.
 
-    :ivar is_symmetric: whether its ends are not told apart.
+    :ivar is_symmetric: whether its ends are not distinguished.
     """
 
     relation: Relation
@@ -215,7 +215,7 @@ class RelationPlanner:
         plan.references |= keys
         plan.items += _pair_items(self._metadata, relation, plan.name, keys["source"], keys["target"])
         if source is target and is_symmetric(relation):
-            # one row for two records: the smaller key comes first, so that the pair is unique both ways
+            # one row for two records: the smaller key is the source, so that the pair is unique in both directions
             name = fit_identifier(f"ck_{plan.name}_ordered")
             plan.items.append(CheckConstraint(keys["source"] <= keys["target"], name=name))
             for suffix in ("", "_links", "_source_links", "_target_links"):

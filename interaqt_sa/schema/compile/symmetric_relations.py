@@ -1,4 +1,4 @@
-"""Map symmetric relations: one row for two records, seen from either of them."""
+"""Map symmetric relations: one row for two records, which is read from either of them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .relations import LinkPlan
 def add_symmetric_link(held: LinkPlan, home: registry) -> None:
     """Relate the class of a symmetric relation to its record, and the record to itself.
 
-    Beside the class of the rows there is one of the links as seen from either end: ``source`` is the record that a
-    query comes from, ``target`` the other one.
+    In addition to the class of the rows there is a class of the links in both directions: ``source`` is the record that
+    a query starts from, ``target`` the other one.
     """
     relation, attribute = held.relation, held.relation.source_property
     catalog = Catalog.of(held.source.metadata)
@@ -26,7 +26,7 @@ def add_symmetric_link(held: LinkPlan, home: registry) -> None:
     for side in ("source", "target"):
         near = columns[f"{side}_id"]
         joined: dict[str, Any] = {"primaryjoin": near == key, "foreign_keys": [near]}
-        # a link is written by its columns only, so that it never lies in the list of the other side
+        # a link is written by its columns only, so that it is never in the list of the other side
         link.add_property(side, relationship(record.class_, **joined, remote_side=[key], uselist=False))
         others = f"{attribute}_source_links,{attribute}_target_links,source,target"
         record.add_property(
@@ -45,7 +45,7 @@ def add_symmetric_link(held: LinkPlan, home: registry) -> None:
 
 
 def _put_in_order(_mapper: Mapper[Any], _connection: Any, row: Any) -> None:
-    """Let the smaller key of a new link come first."""
+    """Make the smaller key of a new link its source."""
     if row.source_id is None or row.target_id is None or row.source_id <= row.target_id:
         return
     row.source_id, row.target_id = row.target_id, row.source_id
@@ -63,7 +63,7 @@ def _add_either_way(
     attribute: str,
     key: Any,
 ) -> None:
-    """Map the links as seen from either end, for reading."""
+    """Map the links in both directions, for reading."""
     both = _both_ways(link, name)
     cls = type(name, (), {"__module__": __name__, "__doc__": f"A row of {name}, as seen from either end."})
     columns = {prop.key: both.c[prop.columns[0].key] for prop in link.column_attrs}
@@ -110,7 +110,7 @@ def _both_ways(link: Mapper[Any], name: str) -> Subquery:
     columns = {prop.columns[0].key: prop.columns[0] for prop in link.column_attrs}
     swapped = {**columns, "source_id": columns["target_id"], "target_id": columns["source_id"]}
     there = select(*(column.label(label) for label, column in columns.items()))
-    # a link of a record to itself is there once
+    # a link of a record to itself occurs once
     back = select(*(column.label(label) for label, column in swapped.items())).where(
         columns["source_id"] != columns["target_id"]
     )

@@ -1,4 +1,4 @@
-"""Tables of the package itself beside those of definitions: values by concept and key, and named counters."""
+"""Tables of the package itself: values by concept and key, and named counters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .mapping import map_class
 
 #: Key of ``Table.info`` of these tables.
 SYSTEM_KEY = f"{INFO_KEY}.system"
-#: Class of the values, and name of their events.
+#: The class of the values, and the name of their events.
 VALUE_CLASS = "InteraqtValue"
 _VALUES = "interaqt_values"
 _COUNTERS = "interaqt_counters"
@@ -28,7 +28,7 @@ def add_system_tables(metadata: MetaData, home: registry) -> None:
     columns: dict[str, Column[Any]] = {
         "concept": Column("concept", String, primary_key=True),
         "key": Column("key", String, primary_key=True),
-        # None is a value too, as JSON; no row is no value
+        # None is stored as JSON null; a missing row means that there is no value
         "value": Column("value", JSON, nullable=False),
     }
     values = Table(_VALUES, metadata, *columns.values(), info={SYSTEM_KEY: True})
