@@ -110,14 +110,16 @@ class Parameters:
     """The parameters of a query's statements.
 
     :param values: the values of the first execution.
+    :param is_inline: whether the statements contain the values, and are executed once.
     :ivar can_be_kept: whether the statements can be used with other values of the same kinds.
     :ivar has_lists: whether some of them are lists.
     """
 
-    def __init__(self, dialect: Dialect, values: Sequence[Any]) -> None:
+    def __init__(self, dialect: Dialect, values: Sequence[Any], *, is_inline: bool = False) -> None:
         self.operations: DatabaseDialect = dialect_for(dialect)
         self.can_be_kept = True
         self.has_lists = False
+        self._is_inline = is_inline
         self._dialect = dialect
         self._values = values
         self._fill: list[Callable[[Any], dict[str, Any]]] = []
@@ -159,7 +161,7 @@ class Parameters:
         except OtherStatementNeeded:
             self.can_be_kept = False
             return checked_operand(column, operator, value, self._dialect, record=record, name=path)
-        type_ = _type_of_bound(column, operator, converted)
+        type_ = None if self._is_inline else _type_of_bound(column, operator, converted)
         if type_ is None:
             self.can_be_kept = False
             return converted
@@ -196,7 +198,7 @@ class Parameters:
             return _numbers_alike(type_, found)
 
         try:
-            convert(values)
+            first = convert(values)
         except OtherStatementNeeded:
             self.can_be_kept = False
             given = (*values, None) if has_null else tuple(values)
@@ -204,7 +206,13 @@ class Parameters:
         assert type_ is not None
         shape = ((_FIELD, type_),)
         self.has_lists = True
-        self._add(number, lambda given: self.operations.pack(name, shape, [(value,) for value in convert(given)]))
+
+        def pack(found: Sequence[Any]) -> dict[str, Any]:
+            return self.operations.pack(name, shape, [(value,) for value in found])
+
+        if self._is_inline:
+            return ValueList(self.operations.contains([column], name, shape, pack(first)), has_null=has_null)
+        self._add(number, lambda given: pack(convert(given)))
         return ValueList(self.operations.contains([column], name, shape), has_null=has_null)
 
     def _add(self, number: int, fill: Callable[[Any], dict[str, Any]]) -> None:

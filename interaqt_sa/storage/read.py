@@ -105,8 +105,14 @@ def matching(session: Session, mapper: Mapper[Any], match: Where | None) -> Sele
     """Return the statement for the mapped instances that match ``match``, in the order of their keys."""
     entity = mapper.class_
     order = [getattr(entity, name) for name in key_attributes(mapper)]
-    paths = Paths(mapper, entity, dialect_of(session, mapper))
-    return matched(select(entity), mapper, entity, paths, match, order)
+    values = Values()
+    match = parametrized_match(match, values)
+    dialect = dialect_of(session, mapper)
+    parameters = Parameters(dialect, values, is_inline=True)
+    statement = matched(select(entity), mapper, entity, Paths(mapper, entity, dialect, None, parameters), match, order)
+    if parameters.has_lists:
+        parameters.operations.prepare(session.connection(bind_arguments={"mapper": mapper}))
+    return statement
 
 
 def dialect_of(session: Session, mapper: Mapper[Any]) -> Dialect:
