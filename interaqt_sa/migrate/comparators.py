@@ -21,7 +21,7 @@ from .column_default_sequences import sequence_of
 from .declared import Declared, missing_columns
 from .default_backfill import DEFAULT, added_defaults
 from .directives import hold_after_values
-from .legacy_id_counters import LEGACY_TABLE
+from .legacy_id_counters import LEGACY_TABLE, is_behind
 from .moved_links import move_links
 from .operations import Backfill, CreateSequence, LockLegacyIds, MoveLegacyIds, RetireBackfill, WithoutModels
 from .sql_forms import value_sql
@@ -63,6 +63,7 @@ def compare_values(
             upgrade_ops.ops.append(
                 MoveLegacyIds(sequence.name, table.name, column.name, _records(table), schema=table.schema)
             )
+    upgrade_ops.ops.extend(_sequences_behind(context, schemas))
     moved = {op.schema for op in upgrade_ops.ops if isinstance(op, MoveLegacyIds)}
     legacy = [schema for schema in sorted(moved, key=str) if context.inspector.has_table(LEGACY_TABLE, schema=schema)]
     upgrade_ops.ops[:0] = [LockLegacyIds(schema=schema) for schema in legacy]
@@ -102,6 +103,31 @@ def _new_sequences(context: AutogenContext, schemas: set[str | None]) -> Iterato
                 if schema in schemas and (schema, sequence.name) not in existing:
                     existing.add((schema, sequence.name))
                     yield table, column, sequence
+
+
+def _sequences_behind(context: AutogenContext, schemas: set[str | None]) -> Iterator[MoveLegacyIds]:
+    """Find sequences that exist, such as those of SERIAL columns, but would generate ids that ``_IDS_`` has given."""
+    connection = context.connection
+    if connection is None or not context.dialect.supports_sequences:
+        return
+    inspector = context.inspector
+    default = inspector.default_schema_name
+    for schema in sorted(schemas, key=str):
+        if not inspector.has_table(LEGACY_TABLE, schema=schema):
+            continue
+        sequences = set(inspector.get_sequence_names(schema=schema))
+        for metadata in metadatas(context.metadata):
+            for place in sorted(metadata.tables.values(), key=lambda table: table.fullname):
+                is_here = schema == (None if place.schema == default and None in schemas else place.schema)
+                records = _records(place)
+                if not is_here or not records or not _wanted(context, place):
+                    continue
+                for column in place.primary_key.columns:
+                    sequence = sequence_of(column)
+                    if sequence is None or sequence.name not in sequences:
+                        continue
+                    if is_behind(connection, sequence.name, records, schema):
+                        yield MoveLegacyIds(sequence.name, place.name, column.name, records, schema=schema)
 
 
 def _with_server_default_only(item: SchemaItem) -> SchemaItem:

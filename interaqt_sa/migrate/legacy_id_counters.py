@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Dialect, Executable, String, literal, text
+from sqlalchemy import Connection, Dialect, Executable, String, column, func, literal, select, table, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from .operations import LockLegacyIds, MoveLegacyIds, ReturnLegacyIds
@@ -158,6 +158,17 @@ def return_legacy_ids(operation: ReturnLegacyIds, dialect: Dialect) -> Executabl
         column=operation.column,
         records=operation.records,
     )
+
+
+def is_behind(connection: Connection, sequence: str, records: Sequence[str], schema: str | None) -> bool:
+    """Whether a sequence would generate an id that ``_IDS_`` has given to one of ``records``."""
+    counters = table(LEGACY_TABLE, column("last"), column("name"), schema=schema)
+    given = connection.scalar(select(func.max(counters.c.last)).where(counters.c.name.in_(records)))
+    if given is None:
+        return False
+    state = table(sequence, column("last_value"), column("is_called"), schema=schema)
+    reached, is_called = connection.execute(select(state.c.last_value, state.c.is_called)).one()
+    return bool(given >= reached + is_called)
 
 
 def _statement(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from alembic.util import DispatchPriority, PriorityDispatchResult
+from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
 from sqlalchemy import Column, DefaultClause, Sequence
 
 from ..definitions.computation import computation_of
@@ -69,6 +69,15 @@ def compare_own_default(
     metadata_column: Column[Any],
 ) -> PriorityDispatchResult:
     """Compare the defaults of computed columns, of running state, and of ids that come from a sequence."""
+    sequence = sequence_of(metadata_column)
+    if sequence is not None and metadata_column.server_default is not None and conn_column.identity is not None:
+        name = context.dialect.identifier_preparer.format_table(conn_column.table)
+        column = context.dialect.identifier_preparer.quote(conn_column.name)
+        raise CommandError(
+            f"{name}.{column} is an identity column, but its ids have to come from the sequence {sequence.name!r}. In "
+            f"a revision before this one, write op.execute('ALTER TABLE {name} ALTER COLUMN {column} DROP IDENTITY'), "
+            "upgrade, and run autogenerate again"
+        )
     if _is_own(metadata_column) and _differs(context, conn_column, metadata_column):
         alter_column_op.existing_server_default = conn_column.server_default
         alter_column_op.modify_server_default = metadata_column.server_default

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from alembic.util import CommandError
 from sqlalchemy import Connection, Integer, Text, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -168,6 +169,37 @@ def test_a_table_of_serial_ids_is_taken_as_it_is(postgres_environment: Environme
 
     assert "'label_id_seq'" not in source
     assert create(environment) == 2
+
+
+def test_a_sequence_that_exists_goes_on_after_the_counters(postgres_environment: Environment) -> None:
+    """SERIAL columns have the sequence already; ids of rows that are gone are not given again."""
+    environment = postgres_environment
+    environment.run(
+        "CREATE TABLE label (id BIGSERIAL PRIMARY KEY, word TEXT)",
+        "INSERT INTO label (word) VALUES ('a')",
+        'CREATE TABLE "_IDS_" (last INTEGER, name TEXT)',
+        "INSERT INTO \"_IDS_\" VALUES (40, 'Label')",
+    )
+
+    (source,) = environment.migrate(tickets())
+
+    assert source.index("op.interaqt_lock_legacy_ids()") < source.index("op.interaqt_move_legacy_ids('label_id_seq'")
+    assert create(environment) == 41
+    environment.check()
+
+
+def test_identity_columns_are_refused_with_a_way_out(postgres_environment: Environment) -> None:
+    environment = postgres_environment
+    environment.run(
+        "CREATE TABLE label (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, word TEXT)",
+        "INSERT INTO label (word) VALUES ('a'), ('b')",
+    )
+    environment.use(tickets())
+    with pytest.raises(CommandError, match=r"label\.id is an identity column") as raised:
+        environment.revision()
+    environment.run(str(raised.value).partition("op.execute('")[2].partition("')")[0])
+    environment.migrate(tickets())
+    assert create(environment) == 3
 
 
 def test_awkward_names(postgres_environment: Environment) -> None:
