@@ -83,10 +83,22 @@ def _neighbour(relationship: RelationshipProperty[Any], value: Any, dialect: Dia
     if LINK in given:
         link = link_of(relationship)
         data = given[LINK]
-        if link is not None and _is(data, Mapping):
-            refuse_ends(link, data)
-            data = checked_data(link, data, dialect)
-        found[LINK] = data
+        record, name = record_name(relationship.parent), relationship.key
+        if not _is(data, Mapping):
+            raise InvalidValueError(
+                f"{record}.{name}: '&' is a mapping with the properties of the relation, not {shorten(data)}",
+                record=record,
+                property=name,
+                code="INVALID_VALUE",
+            )
+        if link is None:
+            raise DefinitionFault(
+                f"{record}.{name}: the relation has no properties, because a foreign key holds it; leave '&' out",
+                record=record,
+                property=name,
+            )
+        refuse_ends(link, data)
+        found[LINK] = checked_data(link, data, dialect)
     return found
 
 
