@@ -125,6 +125,10 @@ class Parameters:
         self._fill: list[Callable[[Any], dict[str, Any]]] = []
         self._numbers: list[int] = []
 
+    def forget_values(self) -> None:
+        """Release the values of the first execution, which are needed until the statements are built."""
+        self._values = ()
+
     def filled(self, values: Sequence[Any]) -> dict[str, Any]:
         """Return ``values`` as the parameters of the statements.
 

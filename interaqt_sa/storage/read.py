@@ -143,6 +143,7 @@ def _run(
         parameters.can_be_kept = key is not None
         query = build(QueryBuilder(dialect, parameters), parameters)
         given = parameters.filled(values)
+        parameters.forget_values()
         if parameters.can_be_kept:
             cache.put(dialect, key, query)
     session._autoflush()  # pyright: ignore[reportPrivateUsage]  as SQLAlchemy does before a SELECT

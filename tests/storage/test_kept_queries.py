@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -142,6 +144,19 @@ def test_one_shape_is_built_once(filled: Storage, built: list[str]) -> None:
     for name in ("Ann", "Bob"):
         assert filled.count("Order", {"customer.fullName": name}) == 2
     assert len(built) == 1, built
+
+
+def test_values_are_not_kept(filled: Storage) -> None:
+    class Text(str):
+        __slots__ = ("__weakref__",)
+
+    value = Text("n1")
+    held = weakref.ref(value)
+    assert _ids(filled, {"note": ("in", [value])}) == [1]
+    assert Catalog.of(filled.schema.metadata).queries is not None
+    del value
+    gc.collect()
+    assert held() is None
 
 
 def test_conditions_in_sql_are_not_kept(filled: Storage) -> None:
