@@ -163,11 +163,7 @@ class Storage:
         order_by: OrderBy | None = None,
     ) -> Record | None:
         """Return the first record that :meth:`find` would return, or ``None``."""
-        if is_held_relation(self.schema.metadata, record):
-            return next(
-                iter(self.find(record, match, attribute_query=attribute_query, order_by=order_by, limit=1)), None
-            )
-        if attribute_query is not None and is_recursive(attribute_query):
+        if is_held_relation(self.schema.metadata, record) or is_recursive(attribute_query):
             page = self.find(record, match, attribute_query=attribute_query, order_by=order_by, limit=1)
             return page[0] if page else None
         mapper, match = self.mapper(record), either_way(self.schema.metadata, record, match)
