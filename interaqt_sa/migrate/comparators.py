@@ -209,10 +209,10 @@ def _without_models_default(metadata: MetaData, name: str) -> WithoutModels:
 
 
 def _retirements(context: AutogenContext) -> Iterator[RetireBackfill]:
-    """Find values that were computed before but are not declared any more, so that they are not maintained.
+    """Find values that were computed but are not declared any more, and therefore not maintained.
 
-    Their tables may stay: values that are declared again have to be filled again. Names of records that are not in
-    these MetaData may belong to another program that migrates the same database.
+    Their tables may still exist: values that are declared again have to be filled again. Names of records that are not
+    in these MetaData may belong to another program that migrates the same database.
     """
     records: set[str] = set()
     declared: set[str] = set()
@@ -238,7 +238,7 @@ def _retirements(context: AutogenContext) -> Iterator[RetireBackfill]:
 
 
 def _is_shared(context: AutogenContext) -> bool:
-    """Whether another program migrates the database: it has a version table of its own."""
+    """Whether another program, with its own version table, migrates the database."""
     own = {table.name for metadata in metadatas(context.metadata) for table in metadata.tables.values()}
     own.add(context.migration_context.version_table)
     others = [name for name in context.inspector.get_table_names() if name not in own]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("alembic.interaqt_sa")
 
 _PAUSE = 0.2
-#: so many seconds a migration waits for another one, unless ``-x lock-wait=`` says otherwise
+#: seconds that a migration waits for another one, unless ``-x lock-wait=`` is given
 _PATIENCE = 600.0
 _HOLDER = text(
     "SELECT format('pid %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), a.usename))"
@@ -77,7 +77,7 @@ def _finish(connection: Connection, *, is_external: bool) -> None:
 
 
 def _context_of(connection: Connection) -> MigrationContext | None:
-    """Return the context of the ``env.py`` that is being run; what else takes the lock has none."""
+    """Return the context of the ``env.py`` that is being run; ``None`` for other users of the lock."""
     from alembic import context
 
     # raised by the proxy outside of any environment
@@ -107,11 +107,11 @@ def _advisory_lock(connection: Connection, context: MigrationContext | None) -> 
 
 
 def _key(context: MigrationContext | None) -> int:
-    """Return the key of the advisory lock; environments of a database are told apart by their version tables."""
+    """Return the key of the advisory lock, which differs for environments with different version tables."""
     schema = None if context is None else context.version_table_schema
     table = "alembic_version" if context is None else context.version_table
     said = f"interaqt_sa.migrate:{schema or ''}:{table}"
-    # positive, as pg_locks shows it
+    # positive, like the value in pg_locks
     return int.from_bytes(hashlib.sha256(said.encode()).digest()[:8]) >> 1
 
 

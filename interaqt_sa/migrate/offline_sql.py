@@ -82,7 +82,7 @@ def _script(context: MigrationContext, one: Declared, names: Mapping[str, str]) 
 
 
 def _read_by(one: Declared, value: ComputedValue) -> Sequence[Table]:
-    """Return the tables without whose rows there is nothing to compute: a dictionary has one row always."""
+    """Return the tables that must have rows for a value to be computed: for a dictionary, those that it reads."""
     if not is_dictionary(value.table):
         return [value.table]
     edges = [edge for edge in one.plan.hosts[value.table].edges if any(part.value is value for part in edge.parts)]

@@ -25,7 +25,7 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 class _Lines(str):
-    """A statement that is written line by line."""
+    """A statement that is rendered line by line."""
 
     __slots__ = ()
 
@@ -59,9 +59,9 @@ def _source(context: AutogenContext, value: Any) -> str:
 
 
 def _type_source(context: AutogenContext, type_: TypeEngine[Any]) -> str:
-    """Return the source of a type as Alembic writes it, imports included.
+    """Return the source of a type as Alembic renders it, including imports.
 
-    It has no function for types alone; this operation says nothing but the type.
+    Alembic has no function for types alone, so an operation that contains only the type is rendered.
     """
     operation = AlterColumnOp("t", "c", modify_type=type_)
     source: Any = renderers.dispatch(operation)(context, operation)

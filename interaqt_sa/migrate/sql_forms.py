@@ -23,7 +23,7 @@ _POSTGRESQL: Any = PGDialect
 
 
 def value_sql(declared: Declared, name: str, kind: str) -> list[str]:
-    """Return the statements of PostgreSQL that fill ``name``; none if it takes Python.
+    """Return the PostgreSQL statements that fill ``name``; none if that requires Python.
 
     :param kind: the fingerprint, or ``"default"``.
     """
@@ -42,7 +42,7 @@ def value_sql(declared: Declared, name: str, kind: str) -> list[str]:
 
 
 def set_based(dialect: Dialect, declared: Declared, group: Pass) -> Sequence[Update] | None:
-    """Return statements that fill a pass; ``None`` if it takes Python, or functions that only our connections have."""
+    """Return statements that fill a pass; ``None`` if it requires Python or functions of our connections."""
     if dialect.name != "postgresql" or group.follow:
         return None
     aggregates = [value for value in group.values if value.is_aggregate]
@@ -59,7 +59,7 @@ def set_based(dialect: Dialect, declared: Declared, group: Pass) -> Sequence[Upd
 
 
 def missing_row(table: Table) -> list[Insert]:
-    """Return what inserts the one row of a dictionary, which is there before its value; nothing for other tables."""
+    """Return the INSERT of the single row of a dictionary, if it is missing; no statement for other tables."""
     if not is_dictionary(table):
         return []
     absent = ~exists().select_from(table)
@@ -67,7 +67,7 @@ def missing_row(table: Table) -> list[Insert]:
 
 
 def default_update(column: Column[Any], dialect: Dialect) -> Sequence[Update] | None:
-    """Return what writes a default into rows without a value; ``None`` if it takes Python."""
+    """Return the statements that write a default into rows without a value; ``None`` if it requires Python."""
     default: Any = column.default
     if default.is_callable:
         return None

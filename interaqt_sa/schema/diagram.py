@@ -14,7 +14,7 @@ from .compile.relations import is_symmetric
 from .metadata_state import Catalog
 from .record_lookup import record_name, relationships_of, stored_attributes
 
-#: how many records there are at the near and at the far end, by type of relation
+#: the cardinalities of the near and the far end, by type of relation
 _ENDS = {"1:1": ("|o", "o|"), "1:n": ("|o", "o{"), "n:1": ("}o", "o|"), "n:n": ("}o", "o{")}
 _NO_WORD = re.compile(r"[^A-Za-z0-9_]+")
 
@@ -24,7 +24,7 @@ def mermaid_diagram(metadata: MetaData, mappers: Iterable[Mapper[object]]) -> st
     catalog = Catalog.of(metadata)
     relations = {name: value for name, value in catalog.definitions.items() if isinstance(value, Relation)}
     listed = sorted(mappers, key=record_name)
-    # a relation is a line, unless it has more to show than its ends
+    # a relation is a line, unless it has more than its ends
     links = {
         name for name, relation in relations.items() if name in catalog.classes and not _has_more(relation, relations)
     }

@@ -81,7 +81,7 @@ class ReturnedValues:
         """
         if not self._elements:
             return answer
-        # with joined inheritance the engine asks for the key in the base table
+        # with joined inheritance the key of the base table is requested
         key = self.key if set(self.key) <= set(columns) else self._bulk.source.key
         places = [columns.index(column) for column in key]
         (rows,) = self.replace([(answer.freeze(), [tuple(row[i] for i in places) for row in returned])])
