@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from ..definitions.computation import INFO_KEY
 from ..engine.engine import plan_of
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name
+from .altered_columns import altered_columns, reading
 from .backfill_state import DONE, STATE_TABLE, Row, metadatas, read_state, state_table
 from .column_default_sequences import sequence_of
 from .declared import Declared, missing_columns
@@ -81,7 +82,7 @@ def compare_values(
             later = partial(_without_models_default, metadata, name)
             upgrade_ops.ops.append(Backfill({name: DEFAULT}, columns=[column], without_models=[later]))
     upgrade_ops.ops.extend(_retirements(context))
-    upgrade_ops.ops.extend(_backfills(context))
+    upgrade_ops.ops.extend(list(_backfills(context, upgrade_ops)))
     hold_after_values(upgrade_ops)
     warn_of_alterations(context, upgrade_ops)
     return PriorityDispatchResult.CONTINUE
@@ -161,7 +162,7 @@ def _records(table: Table) -> list[str]:
     return sorted({record_name(mapper) for mapper in mappers if mapper.local_table is table})
 
 
-def _backfills(context: AutogenContext) -> Iterator[Backfill]:
+def _backfills(context: AutogenContext, upgrade_ops: UpgradeOps) -> Iterator[Backfill | RetireBackfill]:
     filled = _filled(context)
     for one in Declared.all(metadatas(context.metadata)):
         assert context.connection is not None
@@ -174,12 +175,24 @@ def _backfills(context: AutogenContext) -> Iterator[Backfill]:
             column = one.column_of(name)
             return is_done and f"{column.table}.{column.name}" not in missing
 
-        pending = {n for n, v in one.values.items() if _wanted(context, v.table) and not is_filled(n)}
+        # a function may compute another value from the same column with another type
+        converted = reading(one.plan, altered_columns(one.metadata, upgrade_ops))
+        again = {name: one.fingerprints[name] for name in sorted(converted) if is_filled(name)}
+        if again:
+            yield RetireBackfill(list(again), again)
+
+        def is_pending(
+            name: str, table: Table, is_filled: Callable[[str], bool] = is_filled, converted: set[str] = converted
+        ) -> bool:
+            return _wanted(context, table) and (name in converted or not is_filled(name))
+
+        pending = {name for name, value in one.values.items() if is_pending(name, value.table)}
         values = with_dependents(one.plan, pending)
         names = [value.name for value in values]
         # rows are derived after the values that they depend on
         for name, derivation in one.derivations.items():
-            if _wanted(context, one.column_of(name).table) and (reads_any(derivation, values) or not is_filled(name)):
+            table: Any = one.column_of(name).table
+            if is_pending(name, table) or (_wanted(context, table) and reads_any(derivation, values)):
                 names.append(name)
         for name in names:
             row = filled.get(name)

@@ -189,6 +189,20 @@ def _stored_type(type_: TypeEngine[Any]) -> list[Any]:
     return list(_type_parts(type_))
 
 
+def converts(before: TypeEngine[Any], after: TypeEngine[Any]) -> bool:
+    """Whether a column that changes its type from ``before`` to ``after`` may hold other values then.
+
+    :param before: as reflected, so that decorators of the application are not compared.
+    """
+    return _stored_type(_undecorated(before)) != _stored_type(_undecorated(after))
+
+
+def _undecorated(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    while isinstance(type_, TypeDecorator):
+        type_ = type_.impl_instance
+    return type_
+
+
 def _type_parts(type_: TypeEngine[Any]) -> Iterator[Any]:
     if isinstance(type_, TypeDecorator):
         if not type(type_).__module__.startswith(f"{__name__.partition('.')[0]}."):

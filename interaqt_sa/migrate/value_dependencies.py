@@ -122,6 +122,14 @@ def _reached(inputs: Inputs, start: str) -> set[str]:
 
 def _inputs(plan: Plan) -> dict[str, set[str]]:
     """Return the names of the values that each value is computed from."""
+    return {
+        name: {other.name for column in columns if (other := plan.columns.get(column)) is not None} - {name}
+        for name, columns in read_columns(plan).items()
+    }
+
+
+def read_columns(plan: Plan) -> dict[str, set[Column[Any]]]:
+    """Return the columns that each value is computed from."""
     read: dict[str, set[Column[Any]]] = {name: set() for name in plan.computed}
     for host in plan.hosts.values():
         for edge in host.edges:
@@ -133,7 +141,4 @@ def _inputs(plan: Plan) -> dict[str, set[str]]:
             # a function of a row may read all its columns, except same-row values declared after its own
             later = {other.column for other in source.same_row[place:]}
             read[value.name] |= {column for column in value.table.columns if column not in later}
-    return {
-        name: {other.name for column in columns if (other := plan.columns.get(column)) is not None} - {name}
-        for name, columns in read.items()
-    }
+    return read

@@ -1,7 +1,4 @@
-"""A revision that changes the type of a column from which values are computed fills the aggregates again.
-
-What a Python function makes of another type is not known: its fingerprint is its name. `check` finds such values.
-"""
+"""A revision that changes the type of a column fills the values again that are computed from it."""
 
 from __future__ import annotations
 
@@ -71,7 +68,4 @@ def test_values_are_those_of_the_new_type(environment: Environment, before: Any,
 
     system = iq.System(environment.engine, base=second, configure_sqlite=False)
     assert any("interaqt_backfill" in source for source in sources)
-    assert system.check("Box").ok, system.check("Box").differences
-    assert {difference.property for difference in system.check().differences} == {"label"}
-    system.repair()
-    assert system.check().ok
+    assert system.check().ok, system.check().differences

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from interaqt_sa.definitions.event_source import RecordMutationSideEffect
+from interaqt_sa.errors import FrameworkError
 from interaqt_sa.runtime.async_controller import AsyncController
 from interaqt_sa.runtime.async_system import AsyncSystem
 from interaqt_sa.runtime.controller import Controller
@@ -106,7 +107,8 @@ async def test_attach(async_engine: AsyncEngine) -> None:
         assert (await controller.dispatch("place", ARGS, session=session)).ok
         assert (await session.get_one(Customer, 1)).spent == 5
     system.detach(other)
-    system.detach(async_sessionmaker())
+    with pytest.raises(FrameworkError, match="was never attached"):
+        system.detach(async_sessionmaker())
 
 
 @pytest.mark.parametrize("value", [None, {"a": 1}])
