@@ -34,7 +34,8 @@ def test_nothing_has_an_info_that_gave_none(make_system: MakeSystem) -> None:
     with system.session_factory.begin() as session:
         session.add(Thing(name="a"))
     assert system.check().ok
-    assert not [item for item in items if "info" in item.__dict__]
+    # SQLAlchemy's own extensions, once in use, make an empty one of each column that they look at
+    assert not [item for item in items if item.__dict__.get("info")]
 
 
 def test_dictionaries_of_the_application_are_not_written_into() -> None:
