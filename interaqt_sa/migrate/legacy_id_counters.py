@@ -181,7 +181,11 @@ def _statement(
     column: str = "",
     records: Sequence[str] = (),
 ) -> Executable:
-    quote = dialect.identifier_preparer.quote
+    preparer = dialect.identifier_preparer
+
+    def quote(name: str) -> str:
+        return preparer.quote(name) if name else ""  # SQLAlchemy 2.0 cannot quote an empty name
+
     prefix = f"{quote(schema)}." if schema else ""
     legacy = f'{prefix}"{LEGACY_TABLE}"'
     statement = template.format(
