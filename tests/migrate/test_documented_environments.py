@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tests.examples.pages import ROOT, python_blocks
 from tests.migrate.environment import MIGRATIONS, MODULE, Environment
 from tests.migrate.shop import FILL, shop
 from tests.migrate.test_environment import alembic
-from tests.support.urls import sqlite_file
+from tests.support.urls import with_driver
 
 PAGE = ROOT / "docs" / "migrations-existing.md"
 MODELS = """
@@ -145,11 +144,8 @@ class TenantEnvironment(Environment):
 
 
 @pytest.fixture
-def tenants(
-    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch, environment_for: Callable[[str], Environment]
-) -> TenantEnvironment:
-    assert sqlite_file(tmp_path)
-    return TenantEnvironment(tmp_path / "tenants", postgres_url, monkeypatch)
+def tenants(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> TenantEnvironment:
+    return TenantEnvironment(tmp_path / "tenants", with_driver(postgres_url, "psycopg"), monkeypatch)
 
 
 def test_one_revision_for_all_tenants_can_be_resumed(tenants: TenantEnvironment) -> None:
