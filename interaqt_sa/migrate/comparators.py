@@ -79,6 +79,8 @@ def compare_values(
     # defaults before computed values, which may read them
     for metadata in metadatas(context.metadata):
         for name, column in list(added_defaults(metadata, upgrade_ops)):
+            if name in _filled(context):  # for an earlier declaration, since which rows without a value were written
+                upgrade_ops.ops.append(RetireBackfill([name], {name: DEFAULT}))
             later = partial(_without_models_default, metadata, name)
             upgrade_ops.ops.append(Backfill({name: DEFAULT}, columns=[column], without_models=[later]))
     upgrade_ops.ops.extend(_retirements(context))

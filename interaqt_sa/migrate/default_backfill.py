@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from alembic.operations.ops import AddColumnOp, ModifyTableOps, UpgradeOps
+from alembic.operations.ops import AddColumnOp, AlterColumnOp, ModifyTableOps, UpgradeOps
 from sqlalchemy import (
     Column,
     ColumnDefault,
@@ -40,17 +40,23 @@ def defined_tables(metadata: MetaData) -> Mapping[Table, str]:
 
 
 def added_defaults(metadata: MetaData, upgrade_ops: UpgradeOps) -> Iterator[tuple[str, Column[Any]]]:
-    """Yield name and column of the properties with a default that ``upgrade_ops`` adds to existing tables."""
+    """Yield name and column of the properties with a default that ``upgrade_ops`` adds or makes NOT NULL."""
     tables = {(table.schema, table.name): (table, record) for table, record in defined_tables(metadata).items()}
     for container in upgrade_ops.ops:
         if not isinstance(container, ModifyTableOps) or (container.schema, container.table_name) not in tables:
             continue
         table, record = tables[container.schema, container.table_name]
         for operation in container.ops:
-            if isinstance(operation, AddColumnOp):
-                column = table.columns[operation.column.name]
-                if isinstance(column.default, ColumnDefault):
-                    yield f"{record}.{column.name}", column
+            match operation:
+                case AddColumnOp(column=Column(name=name)):
+                    pass
+                case AlterColumnOp(column_name=name, modify_nullable=False):
+                    pass
+                case _:
+                    continue
+            column = table.columns[name]
+            if isinstance(column.default, ColumnDefault):
+                yield f"{record}.{column.name}", column
 
 
 def defaulted_column(metadata: MetaData, name: str) -> Column[Any] | None:

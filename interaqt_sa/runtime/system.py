@@ -65,6 +65,8 @@ class System:
         isolation: Isolation = "READ COMMITTED",
     ) -> None:
         self.metadata: MetaData = MetaData() if base is None else metadata_of(base)
+        # holds the mapped classes, which a registry and a MetaData reference weakly or not at all
+        self._base = base
         self.isolation: Isolation = isolation
         self._sqlite = SQLiteTransactions() if configure_sqlite else None
         self._engine = ComputationEngine(

@@ -59,7 +59,8 @@ def house(engine_for: EngineFactory, postgres_url: str, torture: Torture, kind: 
     shop = shop_of(kind)
     shop.base.metadata.create_all(engine)
     session_factory = sessionmaker(engine)
-    house = House(kind, shop, engine, session_factory, iq.System(session_factory, base=shop.base))
+    # the tables are emptied on a connection of their own
+    house = House(kind, shop, engine, session_factory, iq.System(session_factory, base=shop.base, unattached="allow"))
     house.fill()
     return house
 

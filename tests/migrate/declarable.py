@@ -46,6 +46,7 @@ class Declarable:
 
     :ivar models: the application's models at a stage.
     :ivar rows: what is there before it is declared, and ``more`` what is written while it is not.
+    :ivar declared_rows: what is written while it is, if those are not complete then.
     :ivar has_sql: whether a script for PostgreSQL can fill it.
     :ivar has_sqlite: whether one for SQLite can, where aggregates are functions of our connections.
     :ivar stages: those that differ.
@@ -54,6 +55,7 @@ class Declarable:
     models: Callable[[int], Any]
     rows: Sequence[str] = ()
     more: Sequence[str] = ()
+    declared_rows: Sequence[str] = ()
     has_sql: bool = True
     has_sqlite: bool = False
     stages: Sequence[int] = (WITHOUT, DECLARED, OTHERWISE)

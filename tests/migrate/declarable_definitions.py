@@ -16,6 +16,7 @@ _TICKETS = (
     "INSERT INTO ticket (title, status, n, price) VALUES ('it''s 100 %% :c', 'open', NULL, NULL)",
 )
 _MORE = ("INSERT INTO ticket (title, status, n, price) VALUES ('d', 'new', 4, 0.25)",)
+_COMPLETE = ("INSERT INTO ticket (title, status, n, price, priority) VALUES ('e', 'open', 5, 2.5, 1)",)
 _PAIRS = ("INSERT INTO alpha (name) VALUES ('a'), ('b')", "INSERT INTO beta (name) VALUES ('x'), ('y')")
 
 
@@ -42,7 +43,7 @@ def properties(stage: int) -> Any:
             iq.Property("tags", str, collection=True, default=[]),
         ],
     }
-    added[OTHERWISE] = [*added[DECLARED][1:], iq.Property("level", int, default=1)]
+    added[OTHERWISE] = [added[DECLARED][0], added[DECLARED][2], iq.Property("level", int, default=1)]
     return _schema(_ticket(*added[stage]))
 
 
@@ -197,12 +198,12 @@ def _other_label(alpha: Any) -> str:
 _SINCE = [iq.Property("since", str), iq.Property("weight", int, default=1, nullable=False)]
 
 DEFINITIONS: dict[str, Declarable] = {
-    "properties": Declarable(properties, _TICKETS, _MORE),
+    "properties": Declarable(properties, _TICKETS, _MORE, declared_rows=_COMPLETE, has_sql=False),
     "called default": Declarable(called_default, _TICKETS, _MORE, stages=(0, 1), has_sql=False),
     "constraints": Declarable(uniques, _TICKETS, _MORE),
     "dictionaries": Declarable(dictionaries, _TICKETS, _MORE),
     "derived entity": Declarable(derived, _TICKETS, _MORE, has_sql=False),
-    "derived from events": Declarable(events, _TICKETS, _MORE),
+    "derived from events": Declarable(events, _TICKETS, _MORE, has_sqlite=True),
     "state machine of events": Declarable(machine, _TICKETS, _MORE, stages=(0, 1)),
     "relation to itself": Declarable(itself, _PAIRS, (), stages=(0, 1)),
     "values of definitions": Declarable(
@@ -217,6 +218,7 @@ DEFINITIONS: dict[str, Declarable] = {
             _PAIRS,
             (),
             stages=(0, 1, 2) if given else (0, 1),
+            has_sqlite=True,  # there is nothing to fill
         )
         for type_ in ("1:1", "1:n", "n:1", "n:n")
         for given in (False, True)
