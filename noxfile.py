@@ -27,9 +27,16 @@ BESIDE_THE_WHEEL = ["tests", "docs", "migrations", "noxfile.py", "pyproject.toml
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests, on SQLite and PostgreSQL, with SQLAlchemy 2.1."""
+    """Run the tests, on SQLite and PostgreSQL, with SQLAlchemy 2.1; without arguments, all that are not slow."""
     _install_tree(session, "sqlalchemy>=2.1,<2.2")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or ["-m", "not slow"]))
+
+
+@nox.session(name="tests-full")
+def tests_full(session: nox.Session) -> None:
+    """Run the slow tests, too, and the concurrency tests at full size: once for each change of what they prove."""
+    _install_tree(session, "sqlalchemy>=2.1,<2.2")
+    session.run("pytest", *session.posargs, env={"INTERAQT_SA_TORTURE": "full"})
 
 
 @nox.session(name="tests-2.0")

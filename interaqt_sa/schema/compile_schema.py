@@ -39,7 +39,8 @@ def compile_schema(
     """Compile definitions into tables and mapped classes on the MetaData of ``base``.
 
     It needs no engine and does no I/O. The definitions are not changed, and can also be compiled on another MetaData.
-    Definitions that are already compiled on this MetaData are skipped; repeated calls add further ones.
+    Definitions that are already compiled on this MetaData are skipped; repeated calls add further ones. The tables of
+    ``storage.get()`` and of named counters are added, too, so that a call without definitions adds these alone.
 
     :param base: the ``DeclarativeBase``, ``registry`` or ``MetaData`` of the application's tables, or the
         :class:`.Schema` returned by an earlier call.
@@ -58,7 +59,7 @@ def compile_schema(
         schema = compile_schema(Base, entities=[Ticket], relations=[TicketOfCustomer])
         TicketModel = schema.mapped_class(Ticket)
     """
-    compilation = Compilation(base)
+    compilation = Compilation(base, system_tables=True)
     compilation.plan(entities, relations, dictionaries, event_sources)
     compilation.finish("the definitions cannot be compiled")
     return Schema.of(compilation.metadata)
@@ -67,10 +68,12 @@ def compile_schema(
 class Compilation:
     """One compilation: everything is planned first, and added to the MetaData only if there are no faults.
 
+    :param system_tables: add the tables of ``storage.get()`` and of named counters, even if nothing is defined.
     :ivar faults: the faults found so far.
     """
 
-    def __init__(self, base: Any) -> None:
+    def __init__(self, base: Any, *, system_tables: bool = False) -> None:
+        self._system_tables = system_tables
         self.metadata = metadata_of(base)
         self.faults = Faults()
         self._base = base
@@ -147,7 +150,8 @@ class Compilation:
             return
         catalog = Catalog.of(self.metadata)
         home = home_registry(self._base, self.metadata)
-        add_system_tables(self.metadata, home)
+        if self._system_tables or self._plans or self._values:
+            add_system_tables(self.metadata, home)
         for name, plan in self._plans.items():
             catalog.classes[name] = map_class(home, name, tables[name], plan.columns, plan.definition.computation)
             catalog.definitions[name] = plan.definition

@@ -71,14 +71,15 @@ def test_the_first_value_is_written_once(storage: iq.Storage, engine: Engine) ->
 
 def test_a_system_without_definitions_has_no_values(engine: Engine) -> None:
     storage = iq.System(engine, base=MetaData()).storage
-    with pytest.raises(iq.DefinitionFault, match=r"compile_schema\(base\) or a Controller"):
+    with pytest.raises(iq.DefinitionFault, match=r"compile_schema\(base\) adds"):
         storage.get("a", "b")
     assert storage_of(engine).get("a", "b", 1) == 1
 
 
 @behaviour("S-A86")
 async def test_values_are_awaited(async_engine: AsyncEngine) -> None:
-    controller = iq.AsyncController(iq.AsyncSystem(async_engine))
+    schema = iq.compile_schema(MetaData())
+    controller = iq.AsyncController(iq.AsyncSystem(async_engine, base=schema))
     await controller.setup(install=True)
     storage = controller.system.storage
     await storage.set("a", "b", {"c": "ü"})

@@ -85,7 +85,7 @@ def test_a_dispatch(proxy: LossyProxy, factory: sessionmaker[Session], loss: Los
     controller = iq.Controller(
         system, event_sources=[source], record_mutation_side_effects=[effect], raise_errors=raises
     )
-    controller.setup(install=True)  # the tables of storage.get() and atomic, too
+    controller.setup()
     proxy.lose = loss
     if raises:
         with pytest.raises(iq.TransactionOutcomeUnknownError):

@@ -14,16 +14,21 @@ from sqlalchemy import (
     Integer,
     MetaData,
     String,
+    create_engine,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
     Session,
     configure_mappers,
+    mapped_column,
 )
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+import interaqt_sa as iq
 from interaqt_sa.definitions.constraints import UniqueConstraint
 from interaqt_sa.definitions.dictionary import Dictionary
 from interaqt_sa.definitions.event_source import EventSource
@@ -377,3 +382,25 @@ def test_a_schema_of_the_metadata_is_kept() -> None:
     assert keys == {"tenant.customer.id", "tenant.order.id", "tenant.team.id", "tenant.shipment.id"}
     assert {sequence.schema for sequence in metadata._sequences.values()} == {"tenant"}
     configure_mappers()
+
+
+def test_tables_of_the_package_come_with_definitions_only() -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Order(Base):
+        __tablename__ = "order"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    engine = create_engine("sqlite://")
+    Base.metadata.create_all(engine)
+    system = iq.System(engine, base=Base)
+    iq.Controller(system, event_sources=[EventSource("noted", Order, map_event_data=lambda *_: {})]).setup()
+    assert set(Base.metadata.tables) == {"order"}
+    with pytest.raises(iq.DefinitionFault, match=r"storage.set\(\): this needs the table .*compile_schema\(base\) adds"):
+        system.storage.set("theme", "ann", 1)
+    compile_schema(Base)
+    assert set(Base.metadata.tables) == {"order", "interaqt_values", "interaqt_counters"}
+    Base.metadata.create_all(engine)
+    system.storage.set("theme", "ann", 1)
+    assert system.storage.get("theme", "ann") == 1

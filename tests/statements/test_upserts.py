@@ -297,7 +297,7 @@ def test_a_list_that_select_loads(teams: Kept) -> None:
         {"mail": "m9@x", "state": None},
         {"mail": "m1@x", "points": literal(3) + 4},
     ],
-    ids=str,
+    ids=["call", "call of a new row", "NULL", "expression"],
 )
 def test_values_that_only_the_database_knows(teams: Kept, given: dict[str, Any]) -> None:
     def work(session: Session) -> None:

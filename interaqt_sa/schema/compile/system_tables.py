@@ -71,6 +71,6 @@ def counters_table(metadata: MetaData) -> Table:
 
 def _not_compiled(what: str, table: str) -> DefinitionFault:
     return DefinitionFault(
-        f"{what} needs the table {table!r}, which compile_schema(base) or a Controller adds to the MetaData; "
-        "call one of them before the tables are created"
+        f"{what}: this needs the table {table!r}, which compile_schema(base) adds to the MetaData; "
+        "call it before the tables are created"
     )
