@@ -22,10 +22,10 @@ from .column_default_sequences import sequence_of
 from .declared import Declared, missing_columns
 from .default_backfill import DEFAULT, added_defaults
 from .directives import hold_after_values
+from .fill_statements import value_sql
 from .legacy_id_counters import LEGACY_TABLE, is_behind
 from .moved_links import move_links
 from .operations import Backfill, CreateSequence, LockLegacyIds, MoveLegacyIds, RetireBackfill, WithoutModels
-from .sql_forms import value_sql
 from .sqlite_alterations import warn_of_alterations
 from .value_dependencies import derivations, reads_any, with_dependents
 

@@ -26,7 +26,7 @@ from sqlalchemy.sql import visitors
 
 from .concurrent_indexes import ConcurrentIndexes, take_concurrent_indexes
 from .constraint_operations import ValidateConstraint
-from .contract import retired_first, take_drops
+from .contract_revisions import retired_first, take_drops
 from .deferred_constraints import partitioned_tables, split_not_null, take_requirements
 from .operations import Backfill, CheckUnique, Note, ReopenBackfill
 from .partial_indexes import spell_predicates

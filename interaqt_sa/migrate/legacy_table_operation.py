@@ -10,9 +10,8 @@ from alembic.operations import MigrateOperation, Operations
 ROW_ID = "_rowId"
 
 
-@Operations.register_operation("interaqt_adopt_table")
-class AdoptTable(MigrateOperation):
-    """Rename a table and its columns to the declared names, and make ``id`` the key.
+class _NamesOfTable(MigrateOperation):
+    """The names of a table before and after its adoption.
 
     :ivar legacy: the old name of the table; ``table`` is the new one.
     :ivar columns: the new names of renamed columns; one of them is ``id``.
@@ -23,6 +22,11 @@ class AdoptTable(MigrateOperation):
         self.table = table
         self.columns = dict(columns)
         self.schema = schema
+
+
+@Operations.register_operation("interaqt_adopt_table")
+class AdoptTable(_NamesOfTable):
+    """Rename a table and its columns to the declared names, and make ``id`` the key."""
 
     @classmethod
     def interaqt_adopt_table(
@@ -46,14 +50,8 @@ class AdoptTable(MigrateOperation):
 
 
 @Operations.register_operation("interaqt_return_table")
-class ReturnTable(MigrateOperation):
+class ReturnTable(_NamesOfTable):
     """The reverse of :class:`AdoptTable`."""
-
-    def __init__(self, legacy: str, table: str, columns: Mapping[str, str], *, schema: str | None = None) -> None:
-        self.legacy = legacy
-        self.table = table
-        self.columns = dict(columns)
-        self.schema = schema
 
     @classmethod
     def interaqt_return_table(

@@ -13,8 +13,8 @@ from .backfill_passes import is_dictionary
 from .backfill_state import DONE, WAITING, metadatas, state_of
 from .declared import Declared
 from .default_backfill import DEFAULT
+from .fill_statements import default_update, literal_sql, missing_row, set_based
 from .operations import Backfill
-from .sql_forms import default_update, literal_sql, missing_row, set_based
 from .value_dependencies import passes, reads_any
 
 if TYPE_CHECKING:

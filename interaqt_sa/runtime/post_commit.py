@@ -12,7 +12,7 @@ from sqlalchemy import MetaData
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.events import MutationEvent
 from ..errors import SideEffectError
-from ..schema.held_relations import held_relation
+from ..schema.foreign_key_relations import held_relation
 from ..schema.record_lookup import record_name, resolve_record
 from .context import Context
 from .dispatch_arguments import is_mapping

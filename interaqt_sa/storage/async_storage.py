@@ -15,7 +15,7 @@ from ..session.isolation import require_isolation
 from ..session.retry import run_with_transaction_retry
 from ..session.write_listeners import WriteListener
 from .async_atomic import AsyncAtomicStorage
-from .pages import Page, check_batch
+from .pagination import Page, check_batch
 from .read import Record
 from .storage import Beginning, Isolation, OrderBy, Storage, translated_errors
 

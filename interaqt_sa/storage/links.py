@@ -13,10 +13,10 @@ from ..definitions.match import MatchExp
 from ..definitions.records import Relation, ref_name
 from ..definitions.short_repr import shorten
 from ..errors import ConstraintViolationError, DefinitionFault, InvalidValueError
-from ..schema.held_relations import HeldRelation, held_relation
+from ..schema.foreign_key_relations import HeldRelation, held_relation
 from ..schema.metadata_state import Catalog
 from .attributes import key_attributes, metadata_of
-from .held_links import on_host
+from .foreign_key_links import on_host
 from .input_checks import refuse_ends
 from .read import Record, matching
 from .references import column_key, is_reference

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapper, Session
 from ..dialects.base import named
 from ..session import cursor_execution
 from .attributes import LINK
-from .pages import Record
+from .pagination import Record
 from .query_plan import KEYS, Branch, Layout, Level, Query
 
 Row: TypeAlias = Sequence[Any]

@@ -15,7 +15,7 @@ from ..dialects.base import named
 from ..schema.predicates.match import compile_where
 from ..session.compiled_statement import CachedText
 from .attributes import Modifier, Nested, Selection, key_attributes
-from .pages import OrderPart
+from .pagination import OrderPart
 from .paths import Paths
 from .query_parameters import Parameters, is_sql, list_type
 from .relationship_shapes import is_joinable, keys_of_parent

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapper, Session
 from ..definitions.argument_types import Where
 from ..dialects import dialect_class
 from .attributes import Modifier, Selection, key_attributes
-from .pages import Page, decode_cursor, encode_cursor, later_than
+from .pagination import Page, decode_cursor, encode_cursor, later_than
 from .paths import Paths
 from .query_cache import QueryCache
 from .query_execution import QueryExecution, Row

@@ -16,7 +16,7 @@ from ..dialects import dialect_class
 from ..dialects.database_errors import is_require_serializable_retry
 from ..errors import FrameworkError
 from ..schema.compile.dictionaries import ROW_ID, dictionary_mapper
-from ..schema.held_relations import held_relation, is_held_relation
+from ..schema.foreign_key_relations import held_relation, is_held_relation
 from ..schema.record_lookup import resolve_record
 from ..schema.schema_inspection import Schema
 from ..session.invalid_values import invalid_value
@@ -27,9 +27,9 @@ from ..session.write_listeners import WriteListener, WriteListeners
 from . import key_values, links, write
 from .atomic import AtomicStorage
 from .attributes import Modifier, parse
-from .held_links import link_of_row, on_host, order_on_host, query_on_host, with_ends
+from .foreign_key_links import link_of_row, on_host, order_on_host, query_on_host, with_ends
 from .links import resolve_relation
-from .pages import Page, check_batch
+from .pagination import Page, check_batch
 from .read import Record, count, find, find_page
 from .recursion import by_key, is_recursive, path_between, unrolled
 from .symmetric_links import either_way

@@ -202,14 +202,7 @@ class _Writer:
         far = "target" if near == "source" else "source"
         loaded: Any = getattr(instance, links.key)
         old = {getattr(row, f"{far}_id"): row for row in (loaded if links.uselist else [loaded]) if row is not None}
-        fresh: list[Mapping[str, Any]] = []
-        for value in values:
-            rest = without_link(value)
-            key = key_of(relationship.mapper, rest)[0] if is_reference(relationship.mapper, rest) else None
-            if (kept := old.pop(key, None)) is not None:
-                self.assign(link, kept, value.get(LINK, {}))
-            else:
-                fresh.append(value)
+        fresh = self._keep_links(relationship, link, values, old)
         if near == "source" or not fresh:
             refuse_lost_links(link, old.values())
         for gone in old.values():
@@ -219,9 +212,7 @@ class _Writer:
             self._session.flush()
             self._session.expire(instance, [links.key, relationship.key])
         for value in fresh:
-            rest = without_link(value)
-            neighbour = self._made[id(value)] = self._neighbour(relationship, rest)
-            row = self.make(link, dict(value.get(LINK, {})))
+            row, neighbour = self._new_link(relationship, link, value)
             setattr(row, near, instance)
             setattr(row, far, neighbour)
 
@@ -234,6 +225,23 @@ class _Writer:
         values: Iterable[Mapping[str, Any]],
     ) -> None:
         old = links_by_other(self._session, link, mapper, instance)
+        fresh = self._keep_links(relationship, link, values, old)
+        for gone in old.values():
+            self._session.delete(gone)
+        if old:
+            self._session.flush()
+        for value in fresh:
+            row, neighbour = self._new_link(relationship, link, value)
+            row.source, row.target = instance, neighbour
+
+    def _keep_links(
+        self,
+        relationship: RelationshipProperty[Any],
+        link: Mapper[Any],
+        values: Iterable[Mapping[str, Any]],
+        old: dict[Any, Any],
+    ) -> list[Mapping[str, Any]]:
+        """Assign ``values`` to the links in ``old`` that they name, remove these from it, and return the others."""
         fresh: list[Mapping[str, Any]] = []
         for value in values:
             rest = without_link(value)
@@ -242,14 +250,14 @@ class _Writer:
                 self.assign(link, kept, value.get(LINK, {}))
             else:
                 fresh.append(value)
-        for gone in old.values():
-            self._session.delete(gone)
-        if old:
-            self._session.flush()
-        for value in fresh:
-            neighbour = self._made[id(value)] = self._neighbour(relationship, without_link(value))
-            row = self.make(link, dict(value.get(LINK, {})))
-            row.source, row.target = instance, neighbour
+        return fresh
+
+    def _new_link(
+        self, relationship: RelationshipProperty[Any], link: Mapper[Any], value: Mapping[str, Any]
+    ) -> tuple[Any, Any]:
+        """Return a link without ends, and the neighbour that it is to reach."""
+        neighbour = self._made[id(value)] = self._neighbour(relationship, without_link(value))
+        return self.make(link, dict(value.get(LINK, {}))), neighbour
 
     def _neighbour(self, relationship: RelationshipProperty[Any], value: Mapping[str, Any]) -> Any:
         target = relationship.mapper

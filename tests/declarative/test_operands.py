@@ -26,7 +26,6 @@ from interaqt_sa import (
     computed,
 )
 
-
 _UUID = UUID("12345678-1234-5678-1234-567812345678")
 
 

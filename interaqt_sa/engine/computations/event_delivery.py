@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper, Session
 
 from ...definitions.events import MutationEvent, MutationType, RecordView
 from ...errors import SchedulerError
-from ...schema.held_relations import HeldRelation
+from ...schema.foreign_key_relations import HeldRelation
 from ...schema.record_lookup import record_name
 from ...session.state import SessionState
 from ..database.value_round_trip import same_value

@@ -8,7 +8,7 @@ from sqlalchemy import Table
 from sqlalchemy.orm import Mapper
 
 from ...definitions.events import Trigger
-from ...schema.held_relations import held_relation
+from ...schema.foreign_key_relations import held_relation
 from ...schema.record_lookup import resolve_record
 from .event_nodes import Reaction
 from .plan import Plan

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
 from ...dialects.functions import NextId
 from ...dialects.unique_key_options import declared_resolutions, may_stop_halfway
-from ...schema.held_relations import HeldRelation, relations_held_by
+from ...schema.foreign_key_relations import HeldRelation, relations_held_by
 from ...schema.metadata_state import Catalog
 from ...schema.record_lookup import relationships_of
 from .mapper_cache import ByMapper

@@ -20,7 +20,7 @@ from ..compile.new_definitions import ends_of
 from ..compile.relations import holding_side
 from ..compile.tables import TablePlan
 from ..faults import NotYetKnown
-from ..held_relations import is_held_relation
+from ..foreign_key_relations import is_held_relation
 from ..metadata_state import Catalog
 from ..record_lookup import is_configured, no_rows, record_name, resolve_record
 from .non_column_attributes import describe, of_no_column

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement
 from ..definitions.argument_types import AttributeQuery, Where
 from ..definitions.match import And, Atom, MatchExp, Not, Or, Reference
 from ..errors import DefinitionFault
-from ..schema.held_relations import HeldRelation
+from ..schema.foreign_key_relations import HeldRelation
 from .attributes import key_attributes
 from .read import Record
 
