@@ -82,6 +82,8 @@ def _is(value: Any, kind: type[Any]) -> bool:
 
 def key_attributes(mapper: Mapper[Any]) -> list[str]:
     """Return the names of the primary key attributes."""
+    if not hasattr(mapper.local_table, "metadata"):  # each row of a symmetric relation is mapped from both ends
+        return ["id"]
     return [mapper.get_property_by_column(column).key for column in mapper.primary_key]
 
 

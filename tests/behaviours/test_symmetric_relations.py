@@ -62,6 +62,7 @@ def test_a_link_is_seen_from_both_ends(friends: iq.Storage) -> None:
         found = friends.find_one("Person", {"id": person}, attribute_query=query)
         assert found is not None
         assert [(row["name"], row["&"]["level"]) for row in found["friends"]] == expected
+        assert all(row["&"].keys() == {"id", "level"} for row in found["friends"])
     limited: list[Any] = [("friends", {"modifier": {"order_by": {"id": "DESC"}, "limit": 1}})]
     found = friends.find_one("Person", {"id": 1}, attribute_query=limited)
     assert found == {"id": 1, "friends": [{"id": 3}]}
