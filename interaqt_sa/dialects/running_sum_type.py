@@ -81,6 +81,11 @@ def add_exactly(a: Any, b: Any) -> Any:
     return ALL_DIGITS.add(a, b) if isinstance(a, Decimal) or isinstance(b, Decimal) else a + b
 
 
+def subtract_exactly(a: Any, b: Any) -> Any:
+    """Return ``a - b`` with all digits."""
+    return ALL_DIGITS.subtract(a, b) if isinstance(a, Decimal) or isinstance(b, Decimal) else a - b
+
+
 def negate_exactly(a: Any) -> Any:
     """Return ``-a`` with all digits."""
     return ALL_DIGITS.minus(a) if isinstance(a, Decimal) else -a

@@ -57,7 +57,7 @@ class Agenda:
         while (mutations is not None and mutations.react()) or pending:
             if not pending:
                 continue
-            host = min(pending, key=lambda h: h.rank)
+            host = next(iter(pending)) if len(pending) == 1 else min(pending, key=_rank)
             self._apply(*self._levels.take(host, pending.pop(host)))
 
     def _apply(self, host: Host, deltas: dict[Edge, PendingDelta]) -> None:
@@ -65,19 +65,22 @@ class Agenda:
         propagation.begin_step(host)
         sums: list[HostDelta] = []
         selected: list[SelectionDelta] = []
-        for key in dict.fromkeys(tuple(edge.host_key) for edge in deltas):
-            alike = {e: b for e, b in deltas.items() if tuple(e.host_key) == key}
-            additive = {e: b for e, b in alike.items() if e.is_additive}
-            if additive and (change := self._hosts.prepare(host, key, additive)):
+        by_key: dict[tuple[Column[Any], ...], dict[Edge, PendingDelta]] = {}
+        for edge, delta in deltas.items():
+            by_key.setdefault(edge.host_key, {})[edge] = delta
+        for key, alike in by_key.items():
+            additive = {edge: delta for edge, delta in alike.items() if edge.is_additive}
+            if additive and (change := self._hosts.prepare(host, key, additive)) is not None:
                 sums.append(change)
-            others = [edge for edge in alike if not edge.is_additive]
-            selected += [found for edge in others if (found := self._selections.prepare(edge, alike[edge]))]
+            for edge, delta in alike.items():
+                if not edge.is_additive and (found := self._selections.prepare(edge, delta)) is not None:
+                    selected.append(found)
         locked = self._lock_all(host, [*sums, *selected])
         for change in sums:
             self._hosts.apply(change, locked=locked)
             locked = True
-        for found in selected:
-            self._selections.apply(found, locked=locked)
+        for selection in selected:
+            self._selections.apply(selection, locked=locked)
             locked = True
 
     def _lock_all(self, host: Host, changes: Sequence[HostDelta | SelectionDelta]) -> bool:
@@ -90,12 +93,16 @@ class Agenda:
             return False
         targets: dict[tuple[Column[Any], ...], set[Key]] = {}
         for change in changes:
-            targets.setdefault(change.key, set()).update(change.targets)
+            targets.setdefault(change.columns, set()).update(change.targets)
         (key, known), *others = targets.items()
         if not others and len(known) == 1 and host.is_known_by(key):
             return False
         self._propagation.reader.lock_targets(host, targets)
         return True
+
+
+def _rank(host: Host) -> int:
+    return host.source.rank
 
 
 def run_agenda(propagation: Propagation) -> None:

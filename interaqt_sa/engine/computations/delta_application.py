@@ -10,14 +10,15 @@ from sqlalchemy import Column
 from sqlalchemy.orm import Mapper
 
 from ...dialects import Lock
-from ...dialects.base import is_exact_key, named
-from ...dialects.running_sum_type import add_exactly, negate_exactly
+from ...dialects.base import named
+from ...dialects.running_sum_type import subtract_exactly
 from ...errors import ComputationError
 from ..database.host_key_locks import lock_members
 from ..database.pending_deltas import PendingDelta, Row, folded
 from ..locking.lock_pass import LockPass
 from ..plan import Key
 from ..sql.aggregate_updates import HostStatements
+from ..sql.host_key import HostKey
 
 if TYPE_CHECKING:
     from ..plan import Edge, Hop, Host
@@ -31,8 +32,9 @@ _FEW_TARGETS = 4
 
 @dataclass
 class HostDelta:
-    """Pending deltas of hosts that are identified by the same ``key`` columns, for additive edges.
+    """Pending deltas of hosts that are identified by the same columns, for additive edges.
 
+    :ivar key: these columns.
     :ivar applied: the edges of the deltas.
     :ivar inline: the edges whose new contributions the UPDATE reads itself, with their contributing rows.
     :ivar rows: the known numbers.
@@ -40,11 +42,23 @@ class HostDelta:
     """
 
     host: Host
-    key: tuple[Column[Any], ...]
+    key: HostKey
     applied: frozenset[Edge]
     inline: Mapping[Edge, list[Key]]
     rows: list[Row]
     targets: set[Key]
+
+    @property
+    def columns(self) -> tuple[Column[Any], ...]:
+        """The columns by which the hosts are identified."""
+        return self.key.columns
+
+    @property
+    def is_single(self) -> bool:
+        """Whether each set of its rows consists of a single row."""
+        if len(self.rows) > 1 or (self.rows and not self.key.is_exact):
+            return False
+        return not any(len(ids) != 1 or edge.member.may_repeat for edge, ids in self.inline.items())
 
 
 class HostUpdates:
@@ -56,10 +70,13 @@ class HostUpdates:
         self._dialect = propagation.db.dialect
 
     def prepare(
-        self, host: Host, key: tuple[Column[Any], ...], deltas: Mapping[Edge, PendingDelta]
+        self, host: Host, columns: tuple[Column[Any], ...], deltas: Mapping[Edge, PendingDelta]
     ) -> HostDelta | None:
-        """Lock the rows that contributions read, and find the hosts that change; ``None`` if there are none."""
-        propagation = self._propagation
+        """Lock the rows that contributions read, and find the hosts that change; ``None`` if there are none.
+
+        :param columns: the columns by which the deltas identify hosts.
+        """
+        propagation, key = self._propagation, self._statements.key(host, columns)
         rows: list[Row] = []
         inline: dict[Edge, list[Key]] = {}
         targets: set[Key] = set()
@@ -76,14 +93,15 @@ class HostUpdates:
                 if hop in delta.beyond:
                     propagation.reader.lock_neighbours(edge, list(delta.beyond[hop]), (hop,))
             if edge.python or delta.keys is None:
-                rows += [row for row in propagation.reader.contributions(edge, ids) if None not in row[: len(key)]]
+                rows += [row for row in propagation.reader.contributions(edge, ids) if None not in row[: key.width]]
             else:
                 lock_members(propagation.db, edge, delta.keys)
                 inline[edge] = ids
                 targets |= delta.keys
-        if is_exact_key(key):
-            rows = folded(rows, len(key), keep_zero=bool(inline))
-        targets.update(row[: len(key)] for row in rows)
+        if rows and key.is_exact:
+            rows = folded(rows, key.width, keep_zero=bool(inline))
+        for row in rows:
+            targets.add(row[: key.width])
         return HostDelta(host, key, frozenset(deltas), inline, rows, targets) if targets else None
 
     def apply(self, change: HostDelta, *, locked: bool) -> None:
@@ -93,37 +111,37 @@ class HostUpdates:
         """
         propagation, statements, dialect = self._propagation, self._statements, self._dialect
         host, key, inline, rows, targets = change.host, change.key, change.inline, change.rows, change.targets
-        is_exact = is_exact_key(key)
         with_parents = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and _may_be_read_again(host, inline))
         heard = self._is_heard(host)
         edges, readers = statements.read_before(host, change.applied, with_parents)
         reads_before = bool(edges or readers)
-        marks = {edge: propagation.delta(edge).mark() for edge in (*edges, *(edge for edge, _ in readers))}
-        pair = len(targets) == 2 and is_exact and key == tuple(host.key) and dialect.chains_updates and not reads_before
-        is_one = len(targets) == 1 and host.is_known_by(key)
+        marks: dict[Edge, tuple[int, int]] = {}
+        for edge in (*edges, *(edge for edge, _ in readers)) if reads_before else ():
+            marks[edge] = propagation.delta(edge).mark()
+        is_pair = len(targets) == 2 and key.is_exact and key.is_primary
+        pair = is_pair and dialect.chains_updates and not reads_before
+        is_one = len(targets) == 1 and key.is_unique
         found: Sequence[Key] = ()
         if reads_before or (not locked and not is_one and not pair and dialect.has_row_locks):
-            found = self._lock_and_read(host, key, targets, edges, readers)
+            found = self._lock_and_read(host, key.columns, targets, edges, readers)
         parameters: dict[str, Any] = {}
-        one = (not rows or (len(rows) == 1 and is_exact)) and all(
-            len(ids) == 1 and not edge.member.may_repeat for edge, ids in inline.items()
-        )
+        one = change.is_single
         for n, (edge, ids) in enumerate(inline.items()):
             parameters |= dialect.pack_some(f"ids_{n}", edge.member.key_shape, ids, one=one)
         if rows:
-            parameters |= dialect.pack_some("rows", statements.row_shape(host, key), rows, one=one)
+            parameters |= dialect.pack_some("rows", key.row_shape, rows, one=one)
         if pair:
             (first,), (second,) = sorted(targets)
             parameters |= {named("first"): first, named("second"): second}
         above: tuple[Edge, ...] = ()
-        # listeners get one simple statement for each level
-        is_observed = propagation.db.is_observed(propagation.db.connection(host.source))
-        if is_one and not reads_before and not propagation.pending and not is_observed:
-            above = statements.above(host)
-        heard_above = tuple(self._is_heard(edge.host) for edge in above)
+        if is_one and not reads_before and not propagation.pending and dialect.chains_updates:
+            # listeners get one simple statement for each level
+            is_observed = propagation.db.is_observed(propagation.db.connection(host.source))
+            above = () if is_observed else statements.above(host)
+        heard_above = tuple([self._is_heard(edge.host) for edge in above]) if above else ()
         statement = statements.apply(
             host,
-            key,
+            key.columns,
             tuple(inline),
             rows=bool(rows),
             one=one,
@@ -140,7 +158,7 @@ class HostUpdates:
             strangers = {tuple(row[: len(host.key)]) for row in returned} - set(found)
             self._count_above(strangers, edges, readers)
         if not dialect.stores_decimals and dialect.lost_digits(propagation.db.connection(host.source)):
-            self._count_again(host, key, targets)
+            self._count_again(host, key.columns, targets)
         for edge, mark in marks.items() if not returned else ():
             propagation.delta(edge).back_to(mark)  # nothing changed; else values that read other rows might never end
         levels = [(host, heard), *((edge.host, told) for edge, told in zip(above, heard_above, strict=True))]
@@ -148,7 +166,7 @@ class HostUpdates:
 
     def _count_again(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> None:
         """Schedule recounts of hosts, and above them, whose sums are not stored with all digits."""
-        is_known = key == tuple(host.source.key)
+        is_known = key == host.source.key
         keys = targets if is_known else set(self._propagation.reader.lock_targets(host, {key: targets}))
         self._propagation.count_again(host.source, keys)
         edges, readers = self._statements.read_before(host, frozenset(host.edges), with_parents=False)
@@ -202,7 +220,7 @@ class HostUpdates:
         propagation = self._propagation
         top = max([host.rank, *(edge.host.rank for edge, hop in readers if edge.beside(hop))])
         locks = LockPass(propagation.reader, {}, top=top)
-        if key != tuple(host.source.key):
+        if key != host.source.key:
             targets = set(propagation.reader.lock_targets(host, {key: targets}))
         for target in targets:
             locks.add_host(host.source, target)
@@ -220,12 +238,8 @@ class HostUpdates:
 
     def _take(self, levels: Sequence[Returned], rows: Sequence[Row | None]) -> None:
         """Process the rows of one statement, level by level from the bottom up."""
-        for n, level in enumerate(levels):
-            above: list[Row | None] = [None if row is None else row[level.width :] for row in rows]
-            if n + 1 < len(levels):  # a level that was not reached has no key
-                above = [None if row is None or row[0] is None else row for row in above]
-            else:
-                above = [None] * len(above)
+        for n, level in enumerate(levels, 1):
+            above = [_above(row, level) for row in rows] if n < len(levels) else [None] * len(rows)
             own: dict[Key, Row] = {}
             for row, reached in zip(rows, above, strict=True):
                 if row is None or row[level.key] in own:
@@ -249,7 +263,7 @@ class HostUpdates:
             delta = propagation.delta(edge)
             if key in delta.ids:
                 continue  # its new contribution is still to be read, and includes this change
-            change = tuple(add_exactly(n, negate_exactly(o)) for n, o in zip(row[new], row[old], strict=True))
+            change = tuple(map(subtract_exactly, row[new], row[old]))
             if any(change):
                 delta.rows.append((*target, *change))
 
@@ -287,13 +301,18 @@ class HostUpdates:
 
     def _require_dictionary(self, host: Host) -> None:
         assert host.constant is not None
-        if not self._propagation.reader.lock_targets(host, {tuple(host.key): {host.constant}}):
+        if not self._propagation.reader.lock_targets(host, {host.key: {host.constant}}):
             name = host.values[0].record
             raise ComputationError(
                 f"dictionary {name!r} has no row; create its table with MetaData.create_all() or "
                 "controller.setup(install=True), or run the pending migrations",
                 record=name,
             )
+
+
+def _above(row: Row | None, level: Returned) -> Row | None:
+    """Return the columns of the levels above ``level``; ``None`` if they were not reached, and so have no key."""
+    return None if row is None or row[level.width] is None else row[level.width :]
 
 
 def _may_be_read_again(host: Host, inline: Iterable[Edge]) -> bool:

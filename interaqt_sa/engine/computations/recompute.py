@@ -154,12 +154,12 @@ class Recompute:
         joined: FromClause = host.table
         states: dict[Column[Any], ColumnElement[Any]] = {}
         added = [edge for edge in self._edges if edge.is_additive]
-        for n, key in enumerate(dict.fromkeys(tuple(e.host_key) for e in added)):
-            sums = self._sums(key, [e for e in added if tuple(e.host_key) == key], n, python)
+        for n, key in enumerate(dict.fromkeys(e.host_key for e in added)):
+            sums = self._sums(key, [e for e in added if e.host_key == key], n, python)
             on = [c == sums.c[f"k{i}"] for i, c in enumerate(key)]
             joined = joined.outerjoin(sums, on[0] if len(on) == 1 else on[0] & tuple_(*on[1:]))
             for edge in added:
-                if tuple(edge.host_key) == key:
+                if edge.host_key == key:
                     for part in edge.parts:
                         for position in part.positions:
                             column = host.vector[position]
@@ -208,7 +208,7 @@ class Recompute:
         if host.constant is not None or self._whole:
             return statement
         wanted = self._dialect.contains(host.key, "ids", self._shape(host.key))
-        if tuple(edge.host_key) != tuple(host.key):
+        if edge.host_key != host.key:
             left = edge.key[0] if len(edge.key) == 1 else tuple_(*edge.key)
             return statement.where(left.in_(select(*edge.host_key).where(wanted)))
         # the keys of the members themselves, and their range: with a join, all members would be scanned
@@ -241,8 +241,8 @@ class Recompute:
         """Evaluate callbacks for the members of the hosts ``keys``; return their rows as parameters."""
         parameters = self._parameters(keys)
         found: dict[str, Any] = {}
-        for n, key in enumerate(dict.fromkeys(tuple(e.host_key) for e in self._edges)):
-            edges = [e for e in self._edges if e.python and tuple(e.host_key) == key]
+        for n, key in enumerate(dict.fromkeys(e.host_key for e in self._edges)):
+            edges = [e for e in self._edges if e.python and e.host_key == key]
             if edges:
                 rows = [row for edge in edges for row in self._members(edge, parameters)]
                 found |= self._dialect.pack(f"rows{n}", self._host_statements.row_shape(self._host, key), rows)

@@ -63,7 +63,7 @@ class RecursionLevels:
 
 def _is_followed(edge: Edge) -> bool:
     by_key = edge.refers_by_primary_key and all(isinstance(column, Column) for column in edge.key)
-    return by_key and is_exact_key(tuple(edge.host_key))
+    return by_key and is_exact_key(edge.host_key)
 
 
 class _Waiting:

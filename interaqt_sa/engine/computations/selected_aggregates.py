@@ -50,9 +50,9 @@ class SelectionDelta:
     targets: set[Key]
 
     @property
-    def key(self) -> tuple[Column[Any], ...]:
+    def columns(self) -> tuple[Column[Any], ...]:
         """The columns by which members refer to their hosts."""
-        return tuple(self.edge.host_key)
+        return self.edge.host_key
 
 
 class SelectionUpdates:
@@ -95,8 +95,8 @@ class SelectionUpdates:
         values = _values(edge)
         is_seen = not grows or self._is_seen(edge)
         bracket = self._open(edge, targets) if is_seen else None
-        if not is_seen and not locked and not (len(targets) == 1 and edge.host.is_known_by(change.key)):
-            propagation.reader.lock_targets(edge.host, {change.key: targets})
+        if not is_seen and not locked and not (len(targets) == 1 and edge.host.is_known_by(change.columns)):
+            propagation.reader.lock_targets(edge.host, {change.columns: targets})
         statement = self._statements.cached(("select", edge, grows), lambda: self._update(edge, grows=grows))
         nothing = (None,) * len(edge.vector)
         rows = [(*row, *nothing) for row in left]
@@ -131,8 +131,8 @@ class SelectionUpdates:
     def _open(self, edge: Edge, targets: set[Key]) -> WriteBracket:
         """Lock hosts, and read their contributions and old images."""
         propagation, host = self._propagation, edge.host
-        key = tuple(edge.host_key)
-        keys = list(targets) if key == tuple(host.source.key) else propagation.reader.lock_targets(host, {key: targets})
+        key = edge.host_key
+        keys = list(targets) if key == host.source.key else propagation.reader.lock_targets(host, {key: targets})
         columns = host.written_over([edge])
         lock = max(host.source.lock_to_change(columns), Lock.NO_KEY_UPDATE)
         touched = {host.source: Touched(dict.fromkeys(keys, lock), columns)}

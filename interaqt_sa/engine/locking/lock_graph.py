@@ -157,7 +157,7 @@ def _add(
     lock: Lock,
 ) -> None:
     columns = tuple(column for column in local if isinstance(column, Column) and column.table is source.table)
-    if len(columns) != len(remote) or tuple(remote) != tuple(target.key):
+    if len(columns) != len(remote) or tuple(remote) != target.key:
         return  # the reference is from a subclass table of joined inheritance: its target is locked after the write
     known = found.get((target, columns))
     found[target, columns] = Reference(target, columns, max(lock, known.lock) if known else lock)

@@ -168,9 +168,7 @@ class LockPass:
         while waiting := [*self._waiting, *(edge.host.source for edge in self._without_foreign_key)]:
             source = min(waiting, key=lambda s: s.rank)
             for edge in [e for e in self._without_foreign_key if e.host.source is source]:
-                found = self._reader.lock_targets(
-                    edge.host, {tuple(edge.host_key): self._without_foreign_key.pop(edge)}
-                )
+                found = self._reader.lock_targets(edge.host, {edge.host_key: self._without_foreign_key.pop(edge)})
                 for key in found if self._climbs_from(source) else ():
                     self.add_host(source, key)
             if source not in self._waiting:

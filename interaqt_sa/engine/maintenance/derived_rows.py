@@ -53,7 +53,7 @@ def check_derivation(propagation: Propagation, derivation: Derivation, batch: in
         return
     source = propagation.db.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
     after: Key | None = None
-    columns: tuple[Column[Any], ...] = tuple(source.key)
+    columns: tuple[Column[Any], ...] = source.key
     while keys := next_keys(propagation, source, columns, after, batch, lock=False):
         after = keys[-1]
         fresh = _expected(propagation, derivation, keys)
@@ -90,7 +90,7 @@ def backfill_derivation(derivation: Derivation, connection: Connection, after: K
     with Session(connection, join_transaction_mode="rollback_only", autoflush=False) as session:
         # publishes events, because other rows may be derived from these
         propagation = start_propagation(session, statements, Memory(session, statements.plan))
-        keys = next_keys(propagation, source, tuple(source.key), after, limit, lock=True)
+        keys = next_keys(propagation, source, source.key, after, limit, lock=True)
         if not keys:
             # rows derived from deleted rows, or from a record that was the source before
             left_over = sorted({difference.token for difference in _left_over(propagation, derivation, limit)})
@@ -190,7 +190,7 @@ def _left_over(propagation: Propagation, derivation: Derivation, batch: int) -> 
     assert derivation.origin is not None
     source = propagation.db.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
     after: Key | None = None
-    while keys := next_keys(propagation, target, tuple(target.key), after, batch, lock=False):
+    while keys := next_keys(propagation, target, target.key, after, batch, lock=False):
         after = keys[-1]
         packed = propagation.db.dialect.pack("ids", target.key_shape, keys)
         rows = propagation.db.execute(target, propagation.db.statements.read_rows(target, [source_column]), packed)

@@ -285,7 +285,7 @@ def _neighbours(mapper: Mapper[Any], source: Source) -> tuple[Neighbour, ...]:
         for hop in edge.hops:
             if hop.parent is not None or hop.same_row or not set(edge.tables) <= set(mapper.tables):
                 continue
-            if tuple(hop.remote) != tuple(hop.source.key) or not _maps(mapper, hop.local):
+            if tuple(hop.remote) != hop.source.key or not _maps(mapper, hop.local):
                 continue
             reference = _row_reference(mapper, hop.source, hop.local)
             lock = edge.neighbour_lock(hop)
@@ -302,7 +302,7 @@ def _beyond(mapper: Mapper[Any], source: Source) -> tuple[Neighbour, ...]:
     found: dict[tuple[Source, tuple[str, ...]], Neighbour] = {}
     for edge, hop in source.readers:
         for further in edge.hops:
-            if further.parent is not hop or further.same_row or tuple(further.remote) != tuple(further.source.key):
+            if further.parent is not hop or further.same_row or tuple(further.remote) != further.source.key:
                 continue
             local = [hop.table.c.get(getattr(c, "key", "")) for c in further.local]
             if any(column is None or column not in mapper.columns.values() for column in local):

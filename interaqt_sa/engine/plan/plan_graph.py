@@ -45,13 +45,13 @@ class Source:
     host: Host | None = None
 
     @cached_property
-    def key(self) -> Sequence[Column[Any]]:
+    def key(self) -> tuple[Column[Any], ...]:
         """The columns that identify a row."""
         if self.mapper is not None:
             return tuple(column for column in self.mapper.primary_key if isinstance(column, Column))
         return tuple(self.table.primary_key.columns) or tuple(c for c in self.table.columns if c.foreign_keys)
 
-    def key_in(self, table: Table) -> Sequence[Column[Any]]:
+    def key_in(self, table: Table) -> tuple[Column[Any], ...]:
         """Return the columns that identify a row in ``table``, one of the tables that hold it.
 
         The key of a mapped class may differ from the table's primary key, which may be missing.
@@ -138,6 +138,8 @@ class Hop:
 class Edge:
     """The contribution of the rows of one table to the rows of another: one edge for each relationship.
 
+    What follows from its parts and hops is computed once, after the plan is built.
+
     :ivar member: the source of the contributing rows.
     :ivar key: expressions over a contributing row that give the key of its host.
     :ivar host_key: the host columns they are equal to.
@@ -152,7 +154,7 @@ class Edge:
     member: Source
     host: Host
     key: Sequence[ColumnElement[Any]]
-    host_key: Sequence[Column[Any]]
+    host_key: tuple[Column[Any], ...]
     tables: Sequence[Table]
     table_join: FromClause
     member_key: Sequence[ColumnElement[Any]]
@@ -165,36 +167,36 @@ class Edge:
     has_foreign_key: bool = True
     is_deferred: bool = False  # a member may be inserted before its host, because the foreign key is deferrable
 
-    @property
+    @cached_property
     def own(self) -> bool:
         """Whether a contribution reads only its row in the member's base table."""
         is_plain = self.is_additive and not self.hops and not self.python
         return is_plain and tuple(self.tables) == (self.member.table,) and self.has_foreign_key
 
-    @property
+    @cached_property
     def contributes_always(self) -> bool:
         """Whether every row with the key of a host has a contribution, possibly of zeros."""
         return self.has_foreign_key and not any(hop.required for hop in self.hops)
 
-    @property
+    @cached_property
     def holds_key(self) -> bool:
         """Whether the member's base table holds the key of the host."""
         return all(isinstance(key, Column) and key.table is self.member.table for key in self.key)
 
-    @property
+    @cached_property
     def refers_by_primary_key(self) -> bool:
         """Whether members refer to the primary key of the host."""
-        return tuple(self.host_key) == tuple(self.host.source.key)
+        return self.host_key == self.host.source.key
 
-    @property
+    @cached_property
     def recursive(self) -> bool:
         """Whether rows contribute computed values to rows of their own table."""
         return self.member is self.host.source and bool(self.inputs & self.host.written)
 
-    @property
+    @cached_property
     def python(self) -> bool:
         """Whether some contribution is computed in Python."""
-        return not all(map(_is_sql, self.parts))
+        return any(part.callback is not None for part in self.parts)
 
     def beyond(self, hop: Hop) -> list[Hop]:
         """Return the hops that continue from ``hop``."""
@@ -227,10 +229,6 @@ class Edge:
 
     def __repr__(self) -> str:
         return f"<Edge {self.name}>"
-
-
-def _is_sql(part: Part) -> bool:
-    return part.callback is None
 
 
 @dataclass(eq=False)
@@ -324,7 +322,7 @@ class Host:
         return self.source.rank
 
     @cached_property
-    def key(self) -> Sequence[Column[Any]]:
+    def key(self) -> tuple[Column[Any], ...]:
         """Primary key."""
         return self.source.key_in(self.table)
 
@@ -333,11 +331,11 @@ class Host:
         columns = set(key)
         return columns >= set(self.key) or any(unique <= columns for unique in self.source.unique_keys)
 
-    @property
-    def written(self) -> set[Column[Any]]:
+    @cached_property
+    def written(self) -> frozenset[Column[Any]]:
         """The columns that change when members change."""
-        columns = {*self.vector, *(value.column for value in self.values)}
-        return columns | {value.column for value in self.source.same_row}
+        values = (value.column for value in (*self.values, *self.source.same_row))
+        return frozenset((*self.vector, *values))
 
     def written_over(self, edges: Iterable[Edge]) -> set[Column[Any]]:
         """Return the columns that change when members over ``edges`` change."""
@@ -357,7 +355,7 @@ def edges_locked_ahead(edges: Iterable[Edge]) -> set[Edge]:
         if all(
             hop.same_row
             or (
-                tuple(hop.remote) == tuple(hop.source.key)
+                tuple(hop.remote) == hop.source.key
                 and all(getattr(c, "table", None) is edge.member.table for c in hop.local)
                 if hop.parent is None
                 else hop.parent.table is hop.parent.source.table

@@ -265,11 +265,7 @@ class Propagation:
 
         :param host: the values of the columns by which members refer to it.
         """
-        keys = (
-            [host]
-            if edge.refers_by_primary_key
-            else self.reader.lock_targets(edge.host, {tuple(edge.host_key): {host}})
-        )
+        keys = [host] if edge.refers_by_primary_key else self.reader.lock_targets(edge.host, {edge.host_key: {host}})
         self.uncounted.setdefault(edge.host.source, {}).update(dict.fromkeys(keys))
 
     def count_again(self, source: Source, keys: Iterable[Key]) -> None:

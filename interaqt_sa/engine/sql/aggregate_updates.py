@@ -31,6 +31,7 @@ from ...dialects import DatabaseDialect, Lock
 from ...dialects.base import named, one_row
 from ..plan import ComputedValue, Edge, Hop, Host
 from ..plan.column_replacement import labelled, replace_columns
+from .host_key import HostKey
 from .qualified_columns import qualified
 from .returning_layout import Returned
 from .statement_cache import Statements
@@ -62,6 +63,12 @@ class HostStatements:
         """Return the shape of rows of deltas: host key, then one number for each running column."""
         numbers = [(f"d{i}", self.dialect.number_type(c)) for i, c in enumerate(host.vector)]
         return (*self.host_shape(key), *numbers)
+
+    def key(self, host: Host, columns: tuple[Column[Any], ...]) -> HostKey:
+        """Return the facts about the columns by which deltas address hosts."""
+        return self._statements.cached(
+            ("key", host, columns), lambda: HostKey(host, columns, self.row_shape(host, columns))
+        )
 
     def lock_hosts(self, host: Host, keys: tuple[tuple[Column[Any], ...], ...]) -> Executable:
         """Lock hosts, in the order of their primary keys.
@@ -304,7 +311,7 @@ def levels_above(statements: HostStatements, host: Host) -> tuple[Edge, ...]:
         (edge,) = parents
         host = edge.host
         discovers = any(statements.read_before(host, frozenset(parents), with_parents=True))
-        if host.table in seen or discovers or tuple(edge.host_key) != tuple(host.key):
+        if host.table in seen or discovers or edge.host_key != host.key:
             break
         found.append(edge)
         seen.add(host.table)
@@ -325,7 +332,7 @@ def chain_levels(
     for n, edge in enumerate(edges, 1):
         key, changes = _changes(statements, below, host, edge, old[n - 1], named(f"changes_{n}"))
         host = edge.host
-        update = statements.update_hosts(host, tuple(host.key), changes, None, old[n], with_parents=True)
+        update = statements.update_hosts(host, host.key, changes, None, old[n], with_parents=True)
         level = update.cte(f"level_{n}")
         level_key = list(level.c)[: len(host.key)]
         joined = joined.outerjoin(level, and_(*(k == m for k, m in zip(key, level_key, strict=True))))
