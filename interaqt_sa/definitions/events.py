@@ -116,6 +116,8 @@ class Trigger:
 
 
 def _fits(pattern: Any, value: Any) -> bool:
+    if type(pattern) is str:  # most are; the checks below are slow
+        return bool(pattern == value)
     if isinstance(pattern, Mapping):
         parts: Mapping[Any, Any] = pattern  # pyright: ignore[reportUnknownVariableType]
         return isinstance(value, Mapping) and all(key in value and _fits(p, value[key]) for key, p in parts.items())

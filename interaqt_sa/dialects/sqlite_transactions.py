@@ -123,7 +123,7 @@ class _Writers:
         """Begin the transaction with the write lock."""
         raw: Any = connection.connection.dbapi_connection
         # isolation_level None means AUTOCOMMIT, or that the application begins transactions itself
-        if not self._owners or raw.isolation_level is None or _in_transaction(raw):
+        if _in_transaction(raw) or raw.isolation_level is None or not self._owners:
             return
         if _PREPARED not in connection.info:
             _prepare(raw)

@@ -141,7 +141,7 @@ def fits_integer(type_: TypeEngine[Any], value: int, dialect: Dialect) -> bool:
 
 def _checked(type_: Any, value: Any, dialect: Dialect) -> Any:
     found: Any = type_._variant_mapping.get(dialect.name, type_)  # pyright: ignore[reportPrivateUsage]
-    if _is(found, TypeDecorator) and not _is(found, Interval):
+    if isinstance(found, TypeDecorator) and not isinstance(found, Interval):
         return _decorated(found, value, dialect)
     for kind, check in _CHECKS:
         if isinstance(found, kind):
@@ -293,7 +293,8 @@ def _json(type_: Any, value: Any, dialect: Dialect) -> Any:
             return value
     else:
         text = _attempt(lambda: _ENCODER.encode(value))
-        _attempt(text.encode)
+        if not text.isascii():
+            _attempt(text.encode)
     if not dialect_class(dialect).stores_nul and "\\u0000" in text and "\0" in str(_texts(value)):
         raise _Refusal("the database stores no NUL characters")
     return value

@@ -52,9 +52,8 @@ class WriteListeners:
         """Remove a listener."""
         self._all = tuple(other for other in self._all if other is not listener)
 
-    def follow(self, session: Session) -> None:
-        """Start collecting events in ``session`` if there are listeners, and stop if there are none."""
-        state = SessionState.of(session)
+    def follow(self, state: SessionState) -> None:
+        """Start collecting events in a session if there are listeners, and stop if there are none."""
         if self._all and self not in state.listeners:
             state.listeners.append(self)
             state.transaction.told = len(state.transaction.events)

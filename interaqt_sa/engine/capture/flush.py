@@ -30,7 +30,7 @@ from .computed_writes import refuse_computed_write
 from .flush_mutation_events import FlushEvents
 from .flush_predictions import ForetoldRows
 from .keys_of_flushed_rows import refuse_unwritten_keys
-from .partial_flush import with_members
+from .partial_flush import FlushedObjects
 from .row_switches import RowSwitches
 from .unwatched_row_locks import Others
 
@@ -78,23 +78,18 @@ class Flush:
 
     # -- before ------------------------------------------------------------------------------------------------
 
-    def before(self, orphans: Iterable[object] = (), only: Iterable[object] | None = None) -> None:
+    def before(self, flushed: FlushedObjects, orphans: Iterable[object]) -> None:
         """Collect a superset of the rows that the flush will write, lock them and read their contributions.
 
-        :param orphans: objects that it may delete besides ``session.deleted``; see :func:`.find_orphans`.
-        :param only: the objects passed to ``session.flush()``, if there are any.
+        :param flushed: the objects that the flush writes.
+        :param orphans: objects that it may delete besides these; see :func:`.find_orphans`.
         """
-        chosen = with_members(only) if only else None
-        new, dirty, deleted = (
-            [instance for instance in group if chosen is None or id(instance) in chosen]
-            for group in (self.session.new, self.session.dirty, self.session.deleted)
-        )
-        self.events.new = new
-        for instance in new:
+        self.events.new = flushed.new
+        for instance in flushed.new:
             self._collect_new(instance)
-        for instance in dirty:
+        for instance in flushed.dirty:
             self._collect_dirty(instance)
-        for instance in deleted:
+        for instance in flushed.deleted:
             self._collect_deleted(instance)
         for instance in orphans:
             self._collect_deleted(instance)
@@ -119,10 +114,11 @@ class Flush:
             edges=edges,
             wanted=self.written.wanted(self._touched, self._classes),
         )
-        self._add_known(locks)
+        self._add_known(locks, edges)
         if others is not None:
             others.add_to(locks)
-        self._bracket.open(Write(self._touched, locks, self._classes))
+        if self._touched or locks:
+            self._bracket.open(Write(self._touched, locks, self._classes))
         for source, rows in self._touched.items():
             self._seen.update({(source, key): rows.columns for key in rows.keys})
         try:
@@ -131,8 +127,11 @@ class Flush:
             self.same_row.take_back()
             raise
 
-    def _add_known(self, locks: LockPass) -> None:
-        """Add the rows that new and changed objects refer to, as far as they are known in memory."""
+    def _add_known(self, locks: LockPass, edges: set[Edge]) -> None:
+        """Add the rows that new and changed objects refer to, as far as they are known in memory.
+
+        :param edges: the edges over which these objects contribute.
+        """
         if self._new or self._touched:
             for source, keys in self._hosts.items():
                 for key in keys:
@@ -154,8 +153,7 @@ class Flush:
                 read = neighbour.reference.key_in(instance)
                 if read is not None and None not in read:
                     locks.add_neighbour(neighbour.reference.target, read, neighbour.lock, checked=False)
-        known = {edge for _, watch in (*self._new, *self._changed) for edge, _ in watch.edge_keys if edge.hops}
-        self.propagation.locked_ahead = (known & self.propagation.db.statements.locked_ahead) - not_locked_ahead
+        self.propagation.locked_ahead = (edges & self.propagation.db.statements.locked_ahead) - not_locked_ahead
 
     def _collect_new(self, instance: object) -> None:
         self._others.refers(instance)
@@ -418,8 +416,10 @@ class Flush:
         run_agenda(propagation)
 
     def _any_connection(self) -> Connection | None:
-        source = next((w.source for _, w in (*self._new, *self._changed) if w.source is not None), None)
-        return None if source is None else self.propagation.db.connection(source)
+        for _, watch in (*self._new, *self._changed):
+            if watch.source is not None:
+                return self.propagation.db.connection(watch.source)
+        return None
 
     def _changed_row(self, instance: Any, watch: Watch) -> None:
         state = inspect(instance)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy.orm import RelationshipDirection, RelationshipProperty, Session
+from sqlalchemy.orm import RelationshipDirection, RelationshipProperty
 from sqlalchemy.orm.attributes import get_history, instance_state
 from sqlalchemy.orm.base import INCLUDE_PENDING_MUTATIONS, PASSIVE_NO_INITIALIZE
 
 from ..plan import Plan
+from .partial_flush import FlushedObjects
 
 
-def find_orphans(session: Session, plan: Plan) -> list[Any]:
+def find_orphans(flushed: FlushedObjects, plan: Plan) -> list[Any]:
     """Return objects that the unit of work may delete although ``session.deleted`` does not contain them.
 
     These are objects that were removed from a relationship with ``cascade="all, delete-orphan"``, and objects that were
@@ -20,19 +21,21 @@ def find_orphans(session: Session, plan: Plan) -> list[Any]:
     cascades.
     """
     found: dict[int, Any] = {}
-    for instance in session.dirty:
+    for instance in flushed.dirty:
         for relationship in _letting_go(instance, plan):
             if relationship.cascade.delete_orphan:
                 for orphan in _let_go(instance, relationship):
                     found.update((id(each), each) for each in _with_cascades(orphan))
-    for instance in session.deleted:
+    for instance in flushed.deleted:
         for relationship in _letting_go(instance, plan):
             if relationship.direction is RelationshipDirection.MANYTOONE:
                 for related in _related(instance, relationship):
                     found.update((id(each), each) for each in _with_cascades(related))
             elif relationship.direction is RelationshipDirection.ONETOMANY:
                 found.update((id(orphan), orphan) for orphan in _let_go(instance, relationship))
-    deleted = {id(instance) for instance in session.deleted} if found else set[int]()
+    if not found:
+        return []
+    deleted = {id(instance) for instance in flushed.deleted}
     return [instance for key, instance in found.items() if key not in deleted]
 
 

@@ -1,13 +1,31 @@
-"""The objects that ``session.flush([…])`` writes."""
+"""The objects that a flush writes, all of a session or those of ``session.flush([…])``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy.orm import RelationshipDirection
+from sqlalchemy.orm import RelationshipDirection, Session
 from sqlalchemy.orm.attributes import get_history, instance_state
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
+
+
+class FlushedObjects(NamedTuple):
+    """The objects that a flush writes; the session's attributes build a new set each time."""
+
+    new: list[Any]
+    dirty: list[Any]
+    deleted: list[Any]
+
+    @classmethod
+    def of(cls, session: Session) -> FlushedObjects:
+        """Return the objects of ``session``."""
+        return cls(list(session.new), list(session.dirty), list(session.deleted))
+
+    def only(self, chosen: Iterable[Any]) -> FlushedObjects:
+        """Return those that ``session.flush(chosen)`` writes."""
+        ids = with_members(chosen)
+        return FlushedObjects(*([instance for instance in group if id(instance) in ids] for group in self))
 
 
 def with_members(chosen: Iterable[Any]) -> set[int]:

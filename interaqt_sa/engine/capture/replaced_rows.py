@@ -20,8 +20,12 @@ _COMMENT = re.compile(r"\s*/\*((?!\*/).)*\*/\s*", re.DOTALL)
 
 def may_replace(statement: Any, table: Table, plan: Plan) -> bool:
     """Whether a statement that writes ``table`` may delete rows of it on SQLite."""
-    prefixes = [str(getattr(clause, "text", "")) for clause, _ in getattr(statement, "_prefixes", ())]
-    return table in plan.replacing or not all(_COMMENT.fullmatch(prefix) for prefix in prefixes)
+    if table in plan.replacing:
+        return True
+    prefixes = getattr(statement, "_prefixes", None)
+    if not prefixes:
+        return False
+    return any(_COMMENT.fullmatch(str(getattr(clause, "text", ""))) is None for clause, _ in prefixes)
 
 
 def replacing_targets(statement: Any, table: Table, plan: Plan) -> Sequence[ConflictTarget]:

@@ -26,7 +26,7 @@ class RunningFlush(Generic[F]):
         self.context = context
         self.flush: F | None = None
         self.is_written = False
-        self._asked: list[Mapper[Any]] = []
+        self._asked = 0
         self._has_events = False
 
     @property
@@ -52,7 +52,9 @@ class RunningFlush(Generic[F]):
     def is_statement_of_mapper(self, options: Mapping[str, Any]) -> bool:
         """Whether the ORM writes rows of a class, by the unit of work or by ``bulk_save_objects()`` and the like."""
         cache = options.get("compiled_cache")
-        return cache is not None and any(cache is mapper.base_mapper._compiled_cache for mapper in self._mappers())
+        if cache is None:
+            return False
+        return any(cache is mapper.base_mapper._compiled_cache for mapper in self.context.mappers)
 
     @property
     def is_at_work(self) -> bool:
@@ -61,16 +63,13 @@ class RunningFlush(Generic[F]):
 
     def runs_code(self, connection: Connection | None) -> bool:
         """Whether code of the application runs during the write, so that loaded values may differ from written ones."""
-        mappers = self._mappers()
-        if len(mappers) != len(self._asked):  # the unit of work adds mappers while it collects its actions
-            self._asked = mappers
-            self._has_events = any(map(_has_events, mappers))
+        mappers = self.context.mappers
+        if len(mappers) != self._asked:  # the unit of work adds mappers while it collects its actions
+            self._asked = len(mappers)
+            self._has_events = any(map(_has_events, list(mappers)))
         if self._has_events:
             return True
         return connection is not None and replaces_statements(connection)
-
-    def _mappers(self) -> list[Mapper[Any]]:
-        return list(self.context.mappers)
 
 
 def _has_events(mapper: Mapper[Any]) -> bool:

@@ -43,6 +43,7 @@ from .flush import Flush
 from .insert_own_row import add_row
 from .listener_order import go_last, is_last, run_first
 from .orphans import find_orphans
+from .partial_flush import FlushedObjects
 from .replaced_statements import replaced_write
 from .rows_under_other_names import refuse_other_names
 from .running_flush import RunningFlush
@@ -126,7 +127,7 @@ class SessionListeners:
 
     def add_row(self, session: Session, mapper: Mapper[Any], values: Mapping[str, Any]) -> None:
         """Insert a row, and update the computed values that depend on it; see :func:`.add_row`."""
-        self.write_listeners.follow(session)
+        self.write_listeners.follow(SessionState.of(session))
         add_row(session, self.statements(session.get_bind(mapper=mapper).dialect), mapper, values)
 
     # -- attaching ---------------------------------------------------------------------------------------------
@@ -211,10 +212,10 @@ class SessionListeners:
         if connection.in_nested_transaction():
             state.within_savepoint()
 
-    def _join(self, session: Session) -> None:
+    def _join(self, session: Session, state: SessionState) -> None:
         """Join a transaction that began before the system was attached."""
         transaction = session.get_nested_transaction() or session.get_transaction()
-        if transaction is None or self in SessionState.of(session).transaction.engines:
+        if transaction is None or self in state.transaction.engines:
             return
         while transaction is not None:
             # SQLAlchemy publishes a connection only when it begins
@@ -237,9 +238,9 @@ class SessionListeners:
             return (busy or found)[-1]
         return found[0] if found else None
 
-    def _now_at_work(self, session: Session) -> None:
+    def _now_at_work(self, session: Session, state: SessionState) -> None:
         """Move a session behind the others on its connections, which may be waiting for it."""
-        for connection in SessionState.of(session).transaction.connections:
+        for connection in state.transaction.connections:
             held = self._sessions.get(connection, [])
             if len(held) > 1:
                 held.sort(key=lambda other: other() is session)
@@ -289,32 +290,33 @@ class SessionListeners:
     # -- writes ------------------------------------------------------------------------------------------------
 
     def _before_flush(self, session: Session, context: Any, instances: Any) -> None:
-        SessionState.of(session).flushes.pop(self, None)
-        self.write_listeners.follow(session)
+        state = SessionState.of(session)
+        state.flushes.pop(self, None)
+        self.write_listeners.follow(state)
         if is_last(session.dispatch.before_flush, self._before_flush):
             self._begin_flush(session, context, instances)
         else:
             run_first(context, lambda: self._begin_flush(session, context, instances))
 
     def _begin_flush(self, session: Session, context: Any, instances: Sequence[object] | None) -> None:
-        plan = self.plan
-        state = SessionState.of(session)
+        plan, state = self.plan, SessionState.of(session)
         running: RunningFlush[Flush] = RunningFlush(session, context)
         state.flushes[self] = running
         for unit in state.units:
             unit.before_flush()
-        orphans = find_orphans(session, plan)
-        watched = (*session.new, *session.dirty, *session.deleted, *orphans)
-        for mapped in {*map(type, watched)}:
+        flushed = FlushedObjects.of(session)
+        orphans = find_orphans(flushed, plan)
+        classes = {*map(type, (*flushed.new, *flushed.dirty, *flushed.deleted, *orphans))}
+        for mapped in classes:
             if mapped not in self._seen:
                 refuse_stray(session, self.metadata, mapped)
                 self._seen.add(mapped)
-        if not state.wants_events and all(watch_of(plan, type(instance)) is None for instance in watched):
+        if not state.wants_events and all(watch_of(plan, mapped) is None for mapped in classes):
             return
-        self._join(session)
-        self._now_at_work(session)
+        self._join(session, state)
+        self._now_at_work(session, state)
         flush = self._make_flush(session)
-        flush.before(orphans, instances)
+        flush.before(flushed.only(instances) if instances else flushed, orphans)
         running.flush = flush
 
     def _make_flush(self, session: Session) -> Flush:
@@ -348,7 +350,7 @@ class SessionListeners:
         if element is None:
             return None
         session = execution.session
-        self.write_listeners.follow(session)
+        self.write_listeners.follow(SessionState.of(session))
         if go_last(execution, self._do_orm_execute):
             return execution.invoke_statement()
         plan = plan_if_ready(self.metadata)
@@ -367,7 +369,7 @@ class SessionListeners:
         is_wanted = options.get("autoflush", True) or not execution.is_orm_statement  # as in SQLAlchemy
         if is_wanted and session.autoflush and not session._flushing:
             session.flush()
-        self._join(session)
+        self._join(session, SessionState.of(session))
         return run_dml(DMLStatement.within(execution, element, table), lambda: self.statements_for(session))
 
     def _names_for(self, execution: ORMExecuteState, target: TableClause) -> TableNames | None:

@@ -39,6 +39,9 @@ class HostDelta:
     :ivar inline: the edges whose new contributions the UPDATE reads itself, with their contributing rows.
     :ivar rows: the known numbers.
     :ivar targets: the hosts, by ``key``.
+    :ivar is_single: whether each set of rows, inline or known, consists of a single row.
+    :ivar may_be_read_again: whether a subquery in RETURNING may read the inline contributions again; columns there lack
+        the table's name.
     """
 
     host: Host
@@ -47,18 +50,13 @@ class HostDelta:
     inline: Mapping[Edge, list[Key]]
     rows: list[Row]
     targets: set[Key]
+    is_single: bool
+    may_be_read_again: bool
 
     @property
     def columns(self) -> tuple[Column[Any], ...]:
         """The columns by which the hosts are identified."""
         return self.key.columns
-
-    @property
-    def is_single(self) -> bool:
-        """Whether each set of its rows consists of a single row."""
-        if len(self.rows) > 1 or (self.rows and not self.key.is_exact):
-            return False
-        return not any(len(ids) != 1 or edge.member.may_repeat for edge, ids in self.inline.items())
 
 
 class HostUpdates:
@@ -80,6 +78,7 @@ class HostUpdates:
         rows: list[Row] = []
         inline: dict[Edge, list[Key]] = {}
         targets: set[Key] = set()
+        is_single = may_be_read_again = True
         for edge, delta in deltas.items():
             rows += delta.rows
             if not delta.ids:
@@ -98,11 +97,16 @@ class HostUpdates:
                 lock_members(propagation.db, edge, delta.keys)
                 inline[edge] = ids
                 targets |= delta.keys
+                is_single = is_single and len(ids) == 1 and not edge.member.may_repeat
+                may_be_read_again = may_be_read_again and edge.own and edge.member is not host.source
         if rows and key.is_exact:
             rows = folded(rows, key.width, keep_zero=bool(inline))
         for row in rows:
             targets.add(row[: key.width])
-        return HostDelta(host, key, frozenset(deltas), inline, rows, targets) if targets else None
+        if not targets:
+            return None
+        is_single = is_single and (not rows or (len(rows) == 1 and key.is_exact))
+        return HostDelta(host, key, frozenset(deltas), inline, rows, targets, is_single, may_be_read_again)
 
     def apply(self, change: HostDelta, *, locked: bool) -> None:
         """Update hosts by their delta, and record what changes on the next level.
@@ -111,7 +115,7 @@ class HostUpdates:
         """
         propagation, statements, dialect = self._propagation, self._statements, self._dialect
         host, key, inline, rows, targets = change.host, change.key, change.inline, change.rows, change.targets
-        with_parents = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and _may_be_read_again(host, inline))
+        with_parents = dialect.returns_joined or (len(targets) <= _FEW_TARGETS and change.may_be_read_again)
         heard = self._is_heard(host)
         edges, readers = statements.read_before(host, change.applied, with_parents)
         reads_before = bool(edges or readers)
@@ -161,8 +165,10 @@ class HostUpdates:
             self._count_again(host, key.columns, targets)
         for edge, mark in marks.items() if not returned else ():
             propagation.delta(edge).back_to(mark)  # nothing changed; else values that read other rows might never end
-        levels = [(host, heard), *((edge.host, told) for edge, told in zip(above, heard_above, strict=True))]
-        self._take([statements.returned(level, told, with_parents) for level, told in levels], returned)
+        levels = [statements.returned(host, heard, with_parents)]
+        for edge, told in zip(above, heard_above, strict=True):
+            levels.append(statements.returned(edge.host, told, with_parents))
+        self._take(levels, returned)
 
     def _count_again(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> None:
         """Schedule recounts of hosts, and above them, whose sums are not stored with all digits."""
@@ -313,8 +319,3 @@ class HostUpdates:
 def _above(row: Row | None, level: Returned) -> Row | None:
     """Return the columns of the levels above ``level``; ``None`` if they were not reached, and so have no key."""
     return None if row is None or row[level.width] is None else row[level.width :]
-
-
-def _may_be_read_again(host: Host, inline: Iterable[Edge]) -> bool:
-    """Whether a subquery in RETURNING may read the new contributions again: columns there lack the table's name."""
-    return all(edge.own and edge.member is not host.source for edge in inline)

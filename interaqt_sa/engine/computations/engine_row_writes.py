@@ -41,7 +41,8 @@ def insert_rows(
         return
     table = mapper.local_table
     assert isinstance(table, Table)
-    values = [column_values(mapper, row) | dict(more) for row, more in zip(rows, hidden, strict=True)]
+    plain = propagation.db.statements.cached(("plain attributes", mapper), lambda: _plain_attributes(mapper))
+    values = [{**_values_of(mapper, row, plain), **more} for row, more in zip(rows, hidden, strict=True)]
     discriminator = mapper.polymorphic_on
     if isinstance(discriminator, Column) and mapper.polymorphic_identity is not None:
         values = [{discriminator.key: mapper.polymorphic_identity} | row for row in values]
@@ -214,6 +215,25 @@ def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], k
         packed = propagation.db.dialect.pack("ids", source.key_shape, list(wanted))
         propagation.db.connection(source).execute(statement, packed, execution_options=propagation.db.options)
     bracket.close()
+
+
+def _plain_attributes(mapper: Mapper[Any]) -> dict[str, str]:
+    """Return the keys of the columns that may be given as attributes of the same class."""
+    from ...definitions.computation import computation_of
+
+    found: dict[str, str] = {}
+    for prop in mapper.column_attrs:
+        computation = computation_of(prop.columns[0])
+        if computation is None or computation.may_be_given:
+            found[prop.key] = str(prop.columns[0].key)
+    return found
+
+
+def _values_of(mapper: Mapper[Any], row: Values, plain: Mapping[str, str]) -> dict[str, Any]:
+    """Return :func:`column_values`, at once if all attributes are ``plain``."""
+    if row.keys() <= plain.keys():
+        return {plain[name]: value for name, value in row.items()}
+    return column_values(mapper, row)
 
 
 def column_values(mapper: Mapper[Any], row: Values) -> dict[str, Any]:

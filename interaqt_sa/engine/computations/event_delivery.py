@@ -12,7 +12,6 @@ from ...definitions.events import MutationEvent, MutationType, RecordView
 from ...errors import SchedulerError
 from ...schema.foreign_key_relations import HeldRelation
 from ...schema.record_lookup import record_name
-from ...session.state import SessionState
 from ..database.value_round_trip import same_value
 from ..propagation.propagation import Propagation
 from .run_reactions import run_effect
@@ -39,7 +38,7 @@ class Mutations:
     def __init__(self, propagation: Propagation) -> None:
         self._propagation = propagation
         self._plan = propagation.db.statements.plan
-        self._state = SessionState.of(propagation.db.session)
+        self._state = propagation.db.state
         self._queue: deque[tuple[Mapper[Any], MutationEvent, str | None, int, int]] = deque()
         self._depth = self._deepest = 0
         self._generation = self._last_generation = 0
@@ -53,11 +52,11 @@ class Mutations:
 
     def wanted(self, mapper: Mapper[Any]) -> bool:
         """Whether events of ``mapper`` or of a subclass are wanted by a listener or reaction."""
-        return self._state.wants_events or self.has_reactions(mapper)
+        return self._state.wants_events or self._plan.may_react(mapper)
 
     def has_reactions(self, mapper: Mapper[Any]) -> bool:
         """Whether events of ``mapper`` or of a subclass may trigger reactions, and so must contain whole rows."""
-        return self._plan.is_narrowed(mapper) or bool(self._plan.reactions_to(mapper))
+        return self._plan.may_react(mapper)
 
     # -- events ------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from sqlalchemy import Column
 from ...dialects.base import is_exact_key
 from ..database.pending_deltas import PendingDelta
 from ..locking.trees import ancestors
-from ..plan import recursive_edges
 
 if TYPE_CHECKING:
     from ..database.pending_deltas import Row
@@ -37,9 +36,10 @@ class RecursionLevels:
 
         They are a part of ``deltas``, or of the pending deltas of another host on the same cycle.
         """
-        statements, pending = self._propagation.db.statements, self._propagation.pending
-        groups = statements.cached(("recursive edges",), lambda: recursive_edges(statements.plan))
-        edges = groups.get(host, ())
+        pending = self._propagation.pending
+        edges = self._propagation.db.statements.recursive_edges.get(host)
+        if edges is None:
+            return host, deltas
         cyclic = {edge: delta for edge, delta in deltas.items() if edge in edges}
         if not cyclic or not all(map(_is_followed, edges)):
             return host, deltas

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from ...dialects.execution_options import ENGINE_OPTIONS
 from ...session import cursor_execution as execution
+from ...session.state import SessionState
 from ..plan import Source
 from ..sql.statement_cache import Statements
 from .loaded_objects import Memory
@@ -20,6 +21,7 @@ class Database:
     """Runs the engine's statements for one write of one session.
 
     :param options: execution options of the application's statement, if the write is a statement.
+    :ivar state: the package's state of the session.
     :ivar memory: the loaded objects of the session.
     """
 
@@ -27,6 +29,7 @@ class Database:
         self, session: Session, statements: Statements, memory: Memory, options: Mapping[str, Any] | None = None
     ) -> None:
         self.session = session
+        self.state = SessionState.of(session)
         self.options: Mapping[str, Any] = {**(options or {}), **ENGINE_OPTIONS}
         self.statements = statements
         self.dialect = statements.dialect
@@ -41,7 +44,7 @@ class Database:
         cached = None if self.is_observed(connection) else self.statements.text_of(statement, connection.dialect)
         if cached is None:
             return execution.run_statement(connection, statement, parameters, self.options)
-        return [tuple(row) for row in execution.run_cached(connection, cached, parameters)]
+        return list(map(tuple, execution.run_cached(connection, cached, parameters)))
 
     def is_observed(self, connection: Connection) -> bool:
         """Whether a listener receives the statements of ``connection``."""
@@ -53,7 +56,7 @@ class Database:
     def connection(self, source: Source) -> Connection:
         found = self._connections.get(source)
         if found is None:
-            found = connection_of(self.session, source, self.statements.plan)
+            found = connection_of(self.session, self.state, source, self.statements.plan)
             if found not in self._connections.values():
                 self.dialect.prepare(found)
             self._connections[source] = found

@@ -50,7 +50,7 @@ def is_kept_with(session: Session, plan: Plan, mapper: Mapper[Any]) -> bool:
         return True
 
 
-def connection_of(session: Session, source: Source, plan: Plan) -> Connection:
+def connection_of(session: Session, state: SessionState, source: Source, plan: Plan) -> Connection:
     """Return the connection on which ``source`` is written.
 
     :raises TransactionCapabilityError: if it is in AUTOCOMMIT, where locks end with their statement.
@@ -59,7 +59,6 @@ def connection_of(session: Session, source: Source, plan: Plan) -> Connection:
     bind_arguments: dict[str, Any] = {"clause": source.write}
     if source.mapper is not None:
         bind_arguments["mapper"] = source.mapper
-    state = SessionState.of(session)
     if state.bind is not None:
         bind_arguments["bind"] = state.bind
     transaction = state.transaction

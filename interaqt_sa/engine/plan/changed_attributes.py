@@ -62,10 +62,11 @@ class RowReference:
 
     def key_held(self, instance: Any) -> tuple[Any, ...] | None:
         """Return the key in the attributes of ``instance``, changed or not; ``None`` if it is unknown."""
-        key = tuple(instance_dict(instance).get(name, _UNKNOWN) for name in self.attributes)
+        loaded = instance_dict(instance)
+        key = tuple([loaded.get(name, _UNKNOWN) for name in self.attributes])
         # text is exact enough if only the database compares it
-        known = (*_EXACT_KEYS, str) if self.remote else _EXACT_KEYS
-        return key if all(type(part) in known for part in key) else None
+        known = _EXACT_OR_TEXT if self.remote else _EXACT_KEYS
+        return key if known.issuperset(map(type, key)) else None
 
 
 @dataclass(frozen=True)
@@ -198,13 +199,15 @@ class Watch:
         """
         found: dict[Edge, tuple[Any, ...] | None] = {}
         for edge, keys in self.edge_keys:
-            if changed is not None and edge.contributes_always and not any(key in changed for key in keys):
+            is_changed = changed is None or any(map(changed.__contains__, keys))
+            if edge.contributes_always and not is_changed:
                 continue
-            if all(key in values and type(values[key]) in _EXACT_KEYS for key in keys):
-                found[edge] = tuple(values[key] for key in keys)
-            elif changed is None and any(key in values and values[key] is None for key in keys):
+            host = tuple([values.get(key, _UNKNOWN) for key in keys])
+            if _EXACT_KEYS.issuperset(map(type, host)):
+                found[edge] = host
+            elif changed is None and any(part is None for part in host):
                 found[edge] = (None,)
-            elif changed is None or any(key in changed for key in keys):
+            elif is_changed:
                 found[edge] = None
         return found
 
@@ -234,7 +237,8 @@ def references_of(plan: Plan, cls: type[Any]) -> tuple[RowReference, ...]:
 
 _UNKNOWN = object()
 #: types of keys that Python and the database represent exactly alike
-_EXACT_KEYS = (int, UUID, NoneType)
+_EXACT_KEYS: frozenset[type] = frozenset({int, UUID, NoneType})
+_EXACT_OR_TEXT = _EXACT_KEYS | {str}
 
 
 def _host_references(mapper: Mapper[Any], source: Source) -> tuple[tuple[Edge, RowReference], ...]:

@@ -71,6 +71,9 @@ class Plan:
         self.unwatched: WeakSet[type[Any]] = WeakSet()
         self._reactions_to = ByMapper(self._find_reactions, self._holds)
         self._is_narrowed = ByMapper(self._find_whether_narrowed, self._holds)
+        self._may_react = ByMapper(
+            lambda mapper: self.is_narrowed(mapper) or bool(self.reactions_to(mapper)), self._holds
+        )
         self._held_by = ByMapper(lambda mapper: relations_held_by(metadata, mapper), self._holds)
         self._letting_go = ByMapper(_letting_go, self._holds)
         #: references to other rows by class; see :func:`.references_of`
@@ -184,6 +187,10 @@ class Plan:
         own = self.reactions_to(mapper)
         below = mapper.self_and_descendants if mapper.polymorphic_on is not None else ()
         return any(self.reactions_to(m) != own for m in below if mapper.local_table in m.tables)
+
+    def may_react(self, mapper: Mapper[Any]) -> bool:
+        """Whether there are reactions to mutation events of ``mapper`` or of a subclass."""
+        return self._may_react[mapper]
 
     def letting_go(self, mapper: Mapper[Any]) -> tuple[str, ...]:
         """Return the relationships of ``mapper`` through which a flush may delete more than ``session.deleted``."""

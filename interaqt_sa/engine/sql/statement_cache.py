@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -30,7 +31,7 @@ from ...dialects import DatabaseDialect, Lock
 from ...dialects.base import is_row
 from ...schema.record_lookup import stored_attributes
 from ...session.compiled_statement import CachedText
-from ..plan import Edge, Hop, Plan, Source
+from ..plan import Edge, Hop, Host, Plan, Source, recursive_edges
 from ..plan.column_replacement import labelled
 from ..plan.plan_graph import edges_locked_ahead
 
@@ -124,25 +125,27 @@ class Statements:
 
         return self.cached(("lock", source, lock, tuple(edges), references, one), make)
 
-    @property
+    @cached_property
     def locked_ahead(self) -> set[Edge]:
         """The edges whose neighbours can all be found, and locked, from the keys of the contributing rows."""
-        sources = self.plan.sources.values()
-        return self.cached("locked ahead", lambda: edges_locked_ahead(e for s in sources for e in s.edges if e.hops))
+        return edges_locked_ahead(e for source in self.plan.sources.values() for e in source.edges if e.hops)
 
-    @property
+    @cached_property
     def has_hosts_below(self) -> bool:
         """Whether some host precedes rows that its members read in the lock order, because it refers to them."""
         readers = (pair for source in self.plan.sources.values() for pair in source.readers)
-        return self.cached("has hosts below", lambda: any(edge.comes_before(hop) for edge, hop in readers))
+        return any(edge.comes_before(hop) for edge, hop in readers)
 
-    @property
+    @cached_property
     def edges_without_foreign_key(self) -> list[Edge]:
         """The edges without a foreign key, or with a deferrable one: members may be inserted before their host."""
-        hosts = self.plan.hosts.values()
-        return self.cached(
-            "without foreign key", lambda: [e for h in hosts for e in h.edges if not e.has_foreign_key or e.is_deferred]
-        )
+        edges = (edge for host in self.plan.hosts.values() for edge in host.edges)
+        return [edge for edge in edges if not edge.has_foreign_key or edge.is_deferred]
+
+    @cached_property
+    def recursive_edges(self) -> Mapping[Host, Sequence[Edge]]:
+        """The edges between the hosts of each cycle; see :func:`.recursive_edges`."""
+        return recursive_edges(self.plan)
 
     def lock_and_read(self, source: Source, lock: Lock, columns: Sequence[Column[Any]]) -> Executable:
         """Lock rows by key, in key order; returns keys, then columns of their own table."""
