@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any as _Any
-from typing import Generic, Literal
+from typing import ClassVar, Generic, Literal
 
 from sqlalchemy import Boolean, Column, Float, Integer, Numeric
 from sqlalchemy.types import TypeEngine
@@ -54,6 +54,8 @@ class Aggregate(Computation[T], Generic[T]):
     attribute_query: AttributeQuery | None
     direction: Direction | None
     is_global = True
+    #: whether the only member of a host is the host itself
+    of_own_row: ClassVar[bool] = False
     #: name of the parameter that takes in SQL the test that a callback would make in Python
     _conditions = "where"
 
@@ -67,6 +69,10 @@ class Aggregate(Computation[T], Generic[T]):
             conditions=() if self.where is None else (self.where,),
             attribute_query=tuple(self.attribute_query or ()),
         )
+
+    def neighbours(self) -> frozenset[str]:
+        """Return the paths that require separate reads and locks from other aggregates over the same members."""
+        return frozenset()
 
     def require_complete(self) -> None:
         super().require_complete()
@@ -128,7 +134,7 @@ class Count(Aggregate[int]):
         open_items: Mapped[int] = computed(Count("items", where={"done": False}))
     """
 
-    _fields = ("source", "where", "callback", "attribute_query", "direction")
+    _fields: tuple[str, ...] = ("source", "where", "callback", "attribute_query", "direction")
 
     def __init__(
         self,

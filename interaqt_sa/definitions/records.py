@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 from sqlalchemy.types import TypeEngine
 
@@ -77,7 +77,7 @@ def _property_values(value: Property) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A record that is stored in a table of its own.
+    """A record that is stored in a table of its own, or a filtered record: the rows of another record that match.
 
     :param name: unique among all records of a schema; also the name of the mapped class.
     :param properties: :class:`Property` values; every entity has an ``id`` in addition.
@@ -86,8 +86,12 @@ class Entity:
     :param table_name: name of the table; default: the name in snake case.
     :param table_args: further arguments of the :class:`~sqlalchemy.schema.Table`, such as an ``Index``; a mapping at
         the end holds its keyword arguments.
-    :param base_entity: reserved for views: the entity whose matching rows this entity shows.
-    :param match_expression: reserved for views: the condition.
+    :param base_entity: makes it a filtered entity: the record whose matching rows are its members; an entity, a
+        relation, a mapped class, or another filtered record. A filtered entity has the table, the properties and the
+        relations of its base, and takes no arguments besides ``match_expression`` and ``constraints``, which apply to
+        its members.
+    :param match_expression: the condition of a filtered entity, in any form that ``where=`` of :class:`.Count` takes:
+        over columns of the row and of its x:1 neighbours.
     :param input_entities: reserved for unions: the united entities.
     :param common_properties: reserved for unions: the properties.
     :param identity: reserved: properties that identify a row.
@@ -97,6 +101,7 @@ class Entity:
     ::
 
         Order = Entity("Order", [Property("total", "number", default=0)])
+        LargeOrder = Entity("LargeOrder", base_entity=Order, match_expression={"total": (">", 1000)})
     """
 
     name: str
@@ -150,7 +155,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A relation between two records.
+    """A relation between two records, or a filtered relation: the pairs of another relation that match.
 
     :param source: a record: name, definition or mapped class.
     :param source_property: attribute of the source that refers to its targets.
@@ -166,8 +171,10 @@ class Relation:
         with it. Storage lets them change to another source, but refuses to leave them without one: delete them
         instead. In a session, targets that are removed from the source's relationship are deleted.
     :param constraints: as for :class:`Entity`, over ``"source"``, ``"target"`` and the properties.
-    :param base_relation: reserved for views: the relation whose matching pairs this relation shows.
-    :param match_expression: reserved for views: the condition.
+    :param base_relation: makes it a filtered relation: the relation whose matching pairs are its members; it may be
+        filtered itself. A filtered relation needs a name and two property names, which read the members at the ends;
+        source, target, type and properties are those of its base.
+    :param match_expression: the condition of a filtered relation, over its properties, ``source.…`` and ``target.…``.
     :param input_relations: reserved for unions: the united relations. A reserved argument that is given is a fault of
         the definition.
     :raises TypeError: if a name is not a string. All other checks are made when the relation is compiled.
@@ -175,6 +182,13 @@ class Relation:
     ::
 
         Relation(source=Customer, source_property="orders", target=Order, target_property="customer", type="1:n")
+        Relation(
+            name="Leadership",
+            base_relation="Membership",
+            source_property="led_teams",
+            target_property="leaders",
+            match_expression={"role": "lead"},
+        )
     """
 
     name: str
@@ -191,6 +205,7 @@ class Relation:
     input_relations: tuple[RecordRef, ...]
     constraints: tuple[Constraint, ...]
 
+    @overload
     def __init__(
         self,
         *,
@@ -203,6 +218,31 @@ class Relation:
         properties: Iterable[Property] = (),
         computation: Computation[Any] | None = None,
         is_target_reliance: bool = False,
+        constraints: Iterable[Constraint] = (),
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        *,
+        name: str,
+        base_relation: RecordRef,
+        match_expression: Where,
+        source_property: str,
+        target_property: str,
+        constraints: Iterable[Constraint] = (),
+    ) -> None: ...
+    def __init__(
+        self,
+        *,
+        source: RecordRef = None,
+        source_property: str,
+        target: RecordRef = None,
+        target_property: str,
+        type: Any = None,
+        name: str | None = None,
+        properties: Iterable[Property] = (),
+        computation: Computation[Any] | None = None,
+        is_target_reliance: bool = False,
         base_relation: RecordRef | None = None,
         match_expression: Where | None = None,
         input_relations: Iterable[RecordRef] = (),
@@ -210,8 +250,15 @@ class Relation:
     ) -> None:
         require_string("Relation property", source_property)
         require_string("Relation property", target_property)
-        if name is None:
+        inputs = tuple(input_relations)
+        if base_relation is None and not inputs:
+            given = {"source": source, "target": target, "type": type}
+            if missing := [argument for argument, value in given.items() if value is None]:
+                raise TypeError(f"Relation() needs {', '.join(missing)}, or base_relation= of a filtered relation")
+        if name is None and source is not None:
             name = f"{_name_part(source)}_{source_property}_{target_property}_{_name_part(target)}"
+        if name is None:
+            raise TypeError("a filtered relation needs name=")
         _assign(
             self,
             name=require_string("Relation", name),
@@ -225,7 +272,7 @@ class Relation:
             is_target_reliance=is_target_reliance,
             base_relation=base_relation,
             match_expression=match_expression,
-            input_relations=tuple(input_relations),
+            input_relations=inputs,
             constraints=tuple(constraints),
         )
 

@@ -16,14 +16,16 @@ from decimal import Decimal
 from enum import Enum as PythonEnum
 from typing import Any, cast
 
-from sqlalchemy import ARRAY, JSON, Column, ColumnElement, Enum, Float, Numeric, Table
-from sqlalchemy.orm import Mapper, RelationshipProperty
+from sqlalchemy import ARRAY, JSON, Column, ColumnElement, Enum, Float, MetaData, Numeric, Table
+from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..definitions.computation import Computation
 from ..definitions.match import And, Atom, MatchExp, Not, Or
+from ..definitions.membership import Membership
 from ..engine.engine import ComputedValue, Derivation
 from ..schema.computed import declared_rows
+from ..schema.filtered_lookup import filtered_record
 from ..schema.record_lookup import record_name, resolve_record
 
 #: Prefix of each fingerprint. It is increased when the engine stores other values for the same declaration; values with
@@ -53,7 +55,7 @@ def rows_fingerprint(derivation: Derivation) -> str:
     # only declared attributes: if there are none it reads all, and a new attribute does not change any row
     described = {
         "computation": "Transform",
-        "record": record_name(derivation.origin),
+        "record": record_name(derivation.origin) if derivation.members is None else derivation.members.name,
         "attributes": _value(transform.attribute_query),
         "callback": _name_of(transform.callback),
     }
@@ -63,16 +65,27 @@ def rows_fingerprint(derivation: Derivation) -> str:
 def _aggregate(mapper: Mapper[Any], computation: Computation[Any]) -> dict[str, Any]:
     named = computation.references()
     relationship = mapper.relationships.get(named.members) if isinstance(named.members, str) else None
-    if relationship is not None:
+    table: Any = mapper.local_table
+    metadata: MetaData = table.metadata
+    member: Mapper[Any]
+    source: list[Any]
+    if isinstance(computation, Membership):
+        member, source = mapper, [_rows_of(mapper)]
+    elif relationship is not None:
         member, source = relationship.mapper, _relationship(relationship)
+    elif (filtered := filtered_record(metadata, named.members)) is not None:
+        member = class_mapper(filtered.base)
+        source = [_rows_of(member), filtered.attribute]
     else:
-        member = resolve_record(mapper.local_table.metadata, named.members)  # type: ignore[attr-defined]
+        member = resolve_record(metadata, named.members)
         source = [_rows_of(member)]
     described: dict[str, Any] = {"source": source}
     for name, given in computation.meaning().items():
         if given is None or given is named.members:
             continue
-        if any(given is condition for condition in named.conditions):
+        if given is named.conditions:
+            described[name] = [_predicate(condition, member) for condition in named.conditions]
+        elif any(given is condition for condition in named.conditions):
             described[name] = _predicate(given, member)
         elif isinstance(given, str) and given in named.fields:
             described[name] = _path(given, member)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Column, Table
 
 from ..engine.engine import ComputedValue, Derivation, Plan
+from ..schema.filtered_record import is_membership
 
 Inputs = Mapping[str, Collection[str]]
 
@@ -70,6 +71,8 @@ def reads_any(derivation: Derivation, values: Iterable[ComputedValue]) -> bool:
     """Whether a derived row may depend on one of ``values``."""
     assert derivation.origin is not None
     read = {column for name in derivation.attributes for column in derivation.origin.column_attrs[name].columns}
+    if derivation.members is not None:
+        read.update(derivation.members.membership.property.columns)
     return any(value.column in read for value in values)
 
 
@@ -140,5 +143,6 @@ def read_columns(plan: Plan) -> dict[str, set[Column[Any]]]:
         for place, value in enumerate(source.same_row):
             # a function of a row may read all its columns, except same-row values declared after its own
             later = {other.column for other in source.same_row[place:]}
-            read[value.name] |= {column for column in value.table.columns if column not in later}
+            own = (column for column in value.table.columns if not is_membership(column))
+            read[value.name] |= {column for column in own if column not in later}
     return read

@@ -12,6 +12,7 @@ from sqlalchemy import MetaData
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.events import MutationEvent
 from ..errors import SideEffectError
+from ..schema.filtered_lookup import filtered_record
 from ..schema.foreign_key_relations import held_relation
 from ..schema.record_lookup import record_name, resolve_record
 from .context import Context
@@ -36,8 +37,8 @@ class Aftermath:
         self._open = open_context
         self._side_effects: dict[str, list[RecordMutationSideEffect]] = {}
         for effect in side_effects:
-            held = held_relation(metadata, effect.record)
-            name = held.name if held is not None else record_name(resolve_record(metadata, effect.record))
+            named = held_relation(metadata, effect.record) or filtered_record(metadata, effect.record)
+            name = named.name if named is not None else record_name(resolve_record(metadata, effect.record))
             self._side_effects.setdefault(name, []).append(effect)
 
     def is_due(self, source: EventSource, effects: Sequence[MutationEvent]) -> bool:

@@ -12,10 +12,13 @@ from sqlalchemy.orm import DeclarativeBase, registry
 from ..definitions.dictionary import Dictionary
 from ..definitions.records import Entity, Relation
 from ..errors import DefinitionError
+from .checks.filtered_checks import check_filtered
 from .checks.record_outlines import Outlines
 from .checks.unmapped_computations import check_computations
 from .compile.constraints import plan_constraints
+from .compile.definition_checks import base_of
 from .compile.dictionaries import build_dictionary, dictionary_table_name
+from .compile.filtered import FilteredPlan, FilteredPlanner, add_filtered
 from .compile.foreign_key_cycles import break_cycles
 from .compile.mapping import add_foreign_key, add_link, home_registry, map_class
 from .compile.new_definitions import Declarations
@@ -80,6 +83,7 @@ class Compilation:
         self._declared = Declarations(Catalog.of(self.metadata), self.faults)
         self._plans: dict[str, TablePlan] = {}
         self._held: list[ForeignKeyPlan | LinkPlan] = []
+        self._filtered: list[FilteredPlan] = []
         self._values: dict[str, Column[Any]] = {}
 
     def plan(
@@ -95,14 +99,18 @@ class Compilation:
         for entity in declared.entities.values():
             self._plans[entity.name] = plan_table(entity, faults)
         self._plans |= plan_links(declared.relations, declared.endpoints, faults)
-        planner = RelationPlanner(self.metadata, self._plans, declared.relations, faults)
+        bases = {name: base_of(definition) for name, definition in declared.filtered.items()}
+        planner = RelationPlanner(self.metadata, self._plans, declared.relations, faults, bases)
         self._held = planner.plan_all()
+        filtered = FilteredPlanner(self.metadata, self._plans, declared.relations, planner.endpoint, faults)
+        self._filtered = filtered.plan_all(declared.filtered)
         break_cycles(self.metadata, (held for held in self._held if isinstance(held, ForeignKeyPlan)))
-        plan_constraints(self.metadata, self._plans, faults)
+        plan_constraints(self.metadata, self._plans, self._filtered, faults)
         for name, dictionary in declared.dictionaries.items():
             with faults.caught(f"Dictionary {name!r}", record=name):
                 self._values[name] = dictionary_column(dictionary)
         self._check_table_names()
+        check_filtered(self._filtered, self.outlines, faults)
 
     @cached_property
     def outlines(self) -> Outlines:
@@ -112,6 +120,7 @@ class Compilation:
             self.metadata,
             self._plans,
             declared.relations,
+            filtered=self._filtered,
             disputed=declared.disputed,
             unplanned=declared.unplanned,
         )
@@ -163,6 +172,8 @@ class Compilation:
                 add_link(held)
             else:
                 add_foreign_key(held, self.metadata)
+        for filtered in self._filtered:
+            add_filtered(filtered, catalog)
         for name, value in self._values.items():
             dictionary = catalog.dictionaries[name] = self._declared.dictionaries[name]
             table = build_dictionary(dictionary, value, self.metadata)

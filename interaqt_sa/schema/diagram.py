@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapper, RelationshipDirection, class_mapper
 from ..definitions.computation import computation_of
 from ..definitions.records import Relation, ref_name
 from .compile.relations import is_symmetric
+from .filtered_record import is_membership
 from .metadata_state import Catalog
 from .record_lookup import record_name, relationships_of, stored_attributes
 
@@ -53,6 +54,8 @@ def _has_more(relation: Relation, relations: dict[str, Relation]) -> bool:
 def _record(mapper: Mapper[object]) -> Iterator[str]:
     yield f"    {_word(record_name(mapper))} {{"
     for name, column in stored_attributes(mapper):
+        if is_membership(column):
+            continue
         marks = ["PK"] if column.primary_key else ["FK"] if column.foreign_keys else []
         remark = ' "computed"' if computation_of(column) is not None else ""
         yield f"        {_type(column)} {_word(name)}{' ' + ', '.join(marks) if marks else ''}{remark}"

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapper, class_mapper
 from ..definitions.argument_types import RecordRef
 from ..definitions.records import Relation
 from .compile.relations import holding_side
+from .filtered_lookup import base_record
 from .metadata_state import Catalog
 from .record_lookup import resolve_record
 
@@ -97,7 +98,9 @@ def _held(metadata: MetaData, relation: Relation) -> HeldRelation:
     end, attribute = (
         (relation.source, relation.source_property) if side == "source" else (relation.target, relation.target_property)
     )
-    host = class_mapper(resolve_record(metadata, end).class_)  # configured, because its relationships are read
+    host = class_mapper(
+        resolve_record(metadata, base_record(metadata, end)).class_
+    )  # configured, because its relationships are read
     pairs = host.relationships[attribute].local_remote_pairs or ()
     (column,) = (host.get_property_by_column(local).key for local, _ in pairs)
     (key,) = (host.get_property_by_column(column).key for column in host.primary_key)

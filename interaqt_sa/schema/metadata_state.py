@@ -9,6 +9,7 @@ from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import DeclarativeBase, registry
 
 from ..definitions.computation import INFO_KEY, info_of
+from .filtered_record import FilteredRecord
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Mapper
@@ -26,6 +27,7 @@ class Catalog:
     :ivar definitions: the entities and relations compiled so far, by name; likewise ``dictionaries``.
     :ivar classes: the mapped classes of compiled records, by name of the definition.
     :ivar either_way: for each symmetric relation the class of its links in both directions.
+    :ivar filtered: the filtered records, by name, each after those that it is based on.
     :ivar dictionary_classes: the mapped classes of dictionaries, by name.
     :ivar home: the registry of those classes: the application's, else a private one.
     :ivar values_class: the mapped class of the values that ``storage.set()`` writes; set when definitions are compiled.
@@ -44,6 +46,7 @@ class Catalog:
         self.definitions: dict[str, Entity | Relation] = {}
         self.dictionaries: dict[str, Dictionary] = {}
         self.classes: dict[str, type[Any]] = {}
+        self.filtered: dict[str, FilteredRecord] = {}
         self.dictionary_classes: dict[str, type[Any]] = {}
         self.either_way: dict[str, type[Any]] = {}
         self.home: registry | None = None

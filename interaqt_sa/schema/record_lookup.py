@@ -95,6 +95,11 @@ def _by_name(metadata: MetaData, name: str, besides: Collection[str]) -> Mapper[
     if found:
         names = ", ".join(_full_name(mapper) for mapper in found)
         raise DefinitionFault(f"the record name {name!r} is not unique; give the class, or one of {names}", record=name)
+    if (filtered := catalog.filtered.get(name)) is not None:
+        raise DefinitionFault(
+            f"{name!r} is a filtered record, which is not possible here; name its base {filtered.base.__name__!r}",
+            record=name,
+        )
     if name in catalog.definitions:
         raise no_rows(name)
     known = sorted({*catalog.classes, *map(record_name, mappers), *besides})

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import CheckConstraint, Column, ColumnElement, Dialect, Index, MetaData, Sequence, Table
 from sqlalchemy import UniqueConstraint as TableUniqueConstraint
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import Mapper, class_mapper
 
 from ..definitions.argument_types import RecordRef
 from ..definitions.computation import INFO_KEY, Computation, computation_of, info_of
@@ -21,6 +21,8 @@ from .compile.dictionaries import DICTIONARY_KEY
 from .compile.system_tables import is_system_table
 from .computed import TRANSFORM_KEY, state_of
 from .diagram import mermaid_diagram
+from .filtered_lookup import filtered_record
+from .filtered_record import is_membership
 from .metadata_state import Catalog
 from .record_lookup import record_name, resolve_record
 
@@ -40,12 +42,14 @@ class RecordInfo:
     """A record.
 
     :ivar attributes: names of its column attributes and relationships.
+    :ivar base: for a filtered record, the record that stores its rows.
     """
 
     name: str
     table: str
     is_relation: bool
     attributes: tuple[str, ...]
+    base: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,23 +154,41 @@ class Schema:
     def mapped_class(self, record: RecordRef) -> type[Any]:
         """Return the mapped class of a record.
 
+        For a filtered record it is an alias of its base class, like those of :func:`sqlalchemy.orm.aliased`:
+        ``select()`` of it returns the members, as objects of the base class.
+
         :param record: its name, definition or mapped class.
         :raises DefinitionFault: if there is no such record, or the name is ambiguous.
         """
+        if (filtered := filtered_record(self.metadata, record)) is not None:
+            members: type[Any] = filtered.mapped_class
+            return members
         return resolve_record(self.metadata, record).class_
 
     @property
     def records(self) -> tuple[RecordInfo, ...]:
-        """All mapped records, without dictionaries."""
-        definitions = Catalog.of(self.metadata).definitions
-        return tuple(
-            RecordInfo(
-                record_name(mapper),
-                str(mapper.local_table),
-                isinstance(definitions.get(record_name(mapper)), Relation),
-                tuple(mapper.attrs.keys()),
+        """All records, without dictionaries."""
+        catalog = Catalog.of(self.metadata)
+        stored = {mapper: self._record(mapper, catalog) for mapper in self._mappers()}
+        filtered = [
+            replace(
+                stored[class_mapper(found.base, configure=False)],
+                name=found.name,
+                is_relation=isinstance(found.definition, Relation),
+                base=found.base.__name__,
             )
-            for mapper in self._mappers()
+            for found in catalog.filtered.values()
+        ]
+        return tuple(sorted([*stored.values(), *filtered], key=lambda record: record.name))
+
+    def _record(self, mapper: Mapper[Any], catalog: Catalog) -> RecordInfo:
+        name = record_name(mapper)
+        hidden = {prop.key for prop in mapper.column_attrs if is_membership(prop.columns[0])}
+        return RecordInfo(
+            name,
+            str(mapper.local_table),
+            isinstance(catalog.definitions.get(name), Relation),
+            tuple(name for name, _ in mapper.attrs.items() if name not in hidden),
         )
 
     @property

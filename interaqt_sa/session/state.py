@@ -77,6 +77,7 @@ class SessionState:
     :ivar collect_events: whether mutation events are recorded even if no computation reacts to them.
     :ivar listeners: listeners of each attached system that are called after every write; see :class:`.WriteListeners`.
     :ivar holds_back: whether they are called later, because the write continues.
+    :ivar filtered: the attributes of the key of each filtered record, by its name.
     :ivar context: the ``ctx`` argument of callbacks that may do I/O; set by a dispatch.
     :ivar transaction: state of the current root transaction.
     :ivar flushes: state of the current flush, by attached engine.
@@ -89,6 +90,7 @@ class SessionState:
         self.collect_events = False
         self.listeners: list[Any] = []
         self.holds_back = False
+        self.filtered: dict[str, tuple[str, ...]] = {}
         self.context: Any = None
         self.transaction = TransactionState()
         self.flushes: dict[object, Any] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -75,7 +75,7 @@ def tell_listeners(session: Any) -> None:
     if not state.listeners or state.holds_back or state.flushes:
         return
     transaction = state.transaction
-    events = tuple(transaction.events[transaction.told :])
+    events = tuple(_net_memberships(transaction.events[transaction.told :], state.filtered))
     transaction.told = len(transaction.events)
     if not events:
         return
@@ -87,6 +87,22 @@ def tell_listeners(session: Any) -> None:
             listeners.tell(session, events)
     finally:
         session._flushing = is_flushing
+
+
+def _net_memberships(
+    events: Sequence[MutationEvent], filtered: Mapping[str, tuple[str, ...]]
+) -> Sequence[MutationEvent]:
+    """Return ``events`` without those of rows that, within one write, leave a filtered record and enter it again.
+
+    :param filtered: the attributes of the key of each filtered record, by its name.
+    """
+    moves: dict[tuple[Any, ...], list[int]] = {}
+    for place, event in enumerate(events) if filtered else ():
+        if (key := filtered.get(event.record_name)) is not None:
+            moves.setdefault((event.record_name, *(event.record[name] for name in key)), []).append(place)
+    # they alternate: of an odd number the last one remains
+    dropped = {place for places in moves.values() for place in (places[:-1] if len(places) % 2 else places)}
+    return [event for place, event in enumerate(events) if place not in dropped] if dropped else events
 
 
 @contextmanager

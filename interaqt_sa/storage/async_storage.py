@@ -17,7 +17,8 @@ from ..session.write_listeners import WriteListener
 from .async_atomic import AsyncAtomicStorage
 from .pagination import Page, check_batch
 from .read import Record
-from .storage import Beginning, Isolation, OrderBy, Storage, translated_errors
+from .storage import OrderBy, Storage
+from .transaction_attempts import Beginning, Isolation, translated_errors
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker

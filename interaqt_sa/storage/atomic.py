@@ -17,6 +17,7 @@ from ..dialects import dialect_class
 from ..dialects.undecorated_types import stored_type
 from ..errors import ComputedWriteError, DefinitionFault, InvalidValueError, TransactionCapabilityError
 from ..schema.compile.system_tables import counters_table, values_mapper
+from ..schema.filtered_lookup import base_record, on_base
 from ..schema.record_lookup import record_name
 from ..schema.schema_inspection import Schema
 from ..schema.value_checks import checked_value
@@ -155,6 +156,8 @@ class AtomicStorage:
         :param limit: the maximum number of records.
         :return: the attributes of the records that still match once they are locked.
         """
+        metadata = self.inside("lock_rows").schema.metadata
+        record, match = on_base(metadata, record, match, required=True)
         return self._run("lock_rows", record, lambda session, mapper: lock_rows(session, mapper, match, limit))
 
     def reserve_sequence_range(self, name: str, count: int) -> range:
@@ -170,7 +173,7 @@ class AtomicStorage:
 
     def _run(self, operation: str, record: RecordRef, work: Callable[[Session, Mapper[Any]], R]) -> R:
         joined = self.inside(operation)
-        mapper = joined.mapper(record)
+        mapper = joined.mapper(base_record(joined.schema.metadata, record))
         return joined.write(lambda session: work(session, mapper))
 
     @staticmethod

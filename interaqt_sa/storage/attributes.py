@@ -15,9 +15,11 @@ from ..definitions.argument_types import AttributeQuery, Where
 from ..definitions.records import Relation
 from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
-from ..schema.compile.mapping import RELATION_KEY
+from ..schema.filtered_lookup import among_members, members_at_end
+from ..schema.filtered_record import is_membership
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name
+from ..schema.relationship_info import NEAR_KEY, RELATION_KEY
 
 LINK = "&"
 #: more than any program requests, less than the depth of Python's stack
@@ -87,6 +89,11 @@ def key_attributes(mapper: Mapper[Any]) -> list[str]:
     return [mapper.get_property_by_column(column).key for column in mapper.primary_key]
 
 
+def column_names(mapper: Mapper[Any]) -> list[str]:
+    """Return the names of all column attributes, without memberships in filtered records."""
+    return [prop.key for prop in mapper.column_attrs if not is_membership(prop.columns[0])]
+
+
 def relationship_of(mapper: Mapper[Any], name: str) -> RelationshipProperty[Any]:
     """Return the relationship ``name`` of a record.
 
@@ -106,6 +113,12 @@ def link_of(relationship: RelationshipProperty[Any]) -> Mapper[Any] | None:
     name = relationship.info.get(RELATION_KEY, "")
     link = catalog.either_way.get(name) or catalog.classes.get(name)
     return None if link is None else class_mapper(link)
+
+
+def near_end(links: RelationshipProperty[Any]) -> str:
+    """Return the end of links, ``"source"`` or ``"target"``, at which the record of a relationship to them is."""
+    near: str | None = links.info.get(NEAR_KEY)
+    return near or links.mapper.relationships[links.back_populates or ""].key
 
 
 def is_relation(mapper: Mapper[Any]) -> bool:
@@ -162,14 +175,14 @@ def parse(
                 )
             found.link = parse(link, options.get("attribute_query"))
         elif name == "*":
-            found.columns += [key for key in mapper.column_attrs.keys() if key not in found.columns]  # noqa: SIM118
+            found.columns += [name for name in column_names(mapper) if name not in found.columns]
         elif name in mapper.relationships:
             _add_nested(found, name, options, level)
         elif name in mapper.column_attrs:
             if name not in found.columns:
                 found.columns.append(name)
         else:
-            raise unknown_attribute(mapper, name, mapper.attrs.keys())
+            raise unknown_attribute(mapper, name, [*column_names(mapper), *mapper.relationships.keys()])
     return found
 
 
@@ -204,8 +217,11 @@ def _add_nested(selection: Selection, name: str, options: Mapping[str, Any], lev
     link = link_of(relationship)
     asked = parse(relationship.mapper, options.get("attribute_query"), link, level + 1)
     found = selection.nested.setdefault(name, Nested(relationship, link, asked))
-    if options.get("match_expression") is not None:
-        found.match = options["match_expression"]
+    given, members = options.get("match_expression"), members_at_end(metadata_of(selection.mapper), relationship)
+    if members is not None and (given is not None or found.match is None):
+        found.match = among_members(members, given)
+    elif given is not None:
+        found.match = given
     if options.get("modifier") is not None:
         if not _is(options["modifier"], Mapping):
             raise _argument(f"{name}: a modifier is a mapping, not {shorten(options['modifier'])}", property=name)

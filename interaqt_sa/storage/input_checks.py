@@ -13,6 +13,7 @@ from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.compile.definition_checks import LINK_ATTRIBUTES
 from ..schema.record_lookup import record_name
+from ..schema.relationship_info import FILTERED_KEY
 from ..schema.value_checks import checked_value
 from .attributes import LINK, is_relation, link_of
 from .references import column_key, is_reference, key_of, without_link
@@ -36,6 +37,13 @@ def checked_data(mapper: Mapper[Any], data: Mapping[str, Any], dialect: Dialect,
     found: dict[str, Any] = {}
     for name, value in data.items():
         if name in mapper.relationships:
+            if (members := mapper.relationships[name].info.get(FILTERED_KEY)) is not None:
+                raise DefinitionFault(
+                    f"{record}.{name} reads the members of filtered relation {members!r}; write the property of the "
+                    "relation that it is based on",
+                    record=record,
+                    property=name,
+                )
             found[name] = _neighbours(mapper, mapper.relationships[name], value, dialect, level)
         elif name in mapper.column_attrs:
             found[name] = _value(mapper, name, value, dialect, record)

@@ -34,7 +34,8 @@ def relation_definition(metadata: MetaData, ref: RecordRef) -> Relation:
     """
     catalog = Catalog.of(metadata)
     name = ref_name(ref)
-    relation = catalog.definitions.get(name)
+    found = catalog.filtered.get(name)
+    relation = catalog.definitions.get(name) if found is None else found.definition
     if not isinstance(relation, Relation):
         known = ", ".join(sorted(n for n, value in catalog.definitions.items() if isinstance(value, Relation)))
         raise DefinitionFault(f"there is no relation {name!r}; there are {known or 'none'}", record=name)

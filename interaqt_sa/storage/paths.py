@@ -10,10 +10,11 @@ from sqlalchemy.types import TypeEngine
 
 from ..definitions.match import MatchExp, Reference
 from ..errors import DefinitionFault, InvalidValueError
+from ..schema.filtered_lookup import members_at_end
 from ..schema.predicates.match import compile_match
 from ..schema.record_lookup import record_name
 from ..schema.value_checks import checked_operand
-from .attributes import LINK, key_attributes, link_of, relationship_of, unknown_attribute
+from .attributes import LINK, key_attributes, link_of, metadata_of, near_end, relationship_of, unknown_attribute
 from .query_parameters import Parameter, Parameters
 
 
@@ -74,6 +75,8 @@ class Paths:
         criterion = compile_match(expression, inner.resolve, inner.exist, inner.operand)
         found = inner.join(select(literal(1)).select_from(related))
         # references to attributes of the queried record may occur at any depth
+        if (members := members_at_end(metadata_of(mapper), relationship)) is not None:
+            found = found.where(getattr(related, members.attribute) > 0)
         return found.where(getattr(entity, name).of_type(related), criterion).correlate(*self._known()).exists()
 
     def fulfils(self, expression: MatchExp) -> ColumnElement[bool]:
@@ -158,9 +161,11 @@ class Paths:
             way = getattr(entity, name)
             if link_of(relationship) is not None:
                 # through the link's own alias, so that comparisons with the link refer to the same row
-                near = mapper.relationships[f"{name}_links"].back_populates
+                near = near_end(mapper.relationships[f"{name}_links"])
                 way = getattr(self._link(path)[1], "target" if near == "source" else "source")
-            self._joins.append(way.of_type(alias))
+            members = members_at_end(metadata_of(mapper), relationship)
+            joined = way.of_type(alias)
+            self._joins.append(joined if members is None else joined.and_(getattr(alias, members.attribute) > 0))
             self._entities[path] = relationship.mapper, alias
         return self._entities[path]
 
@@ -180,7 +185,12 @@ class Paths:
                 )
             self._check_many(mapper, mapper.relationships[name])
             alias = aliased(link)
-            self._joins.append(getattr(entity, f"{name}_links").of_type(alias))
+            links = mapper.relationships[f"{name}_links"]
+            joined = getattr(entity, links.key).of_type(alias)
+            if (members := members_at_end(metadata_of(mapper), mapper.relationships[name])) is not None:
+                far = getattr(alias, "target" if near_end(links) == "source" else "source")
+                joined = joined.and_(far.has(members.membership > 0))
+            self._joins.append(joined)
             self._entities[key] = link, alias
         return self._entities[key]
 
@@ -204,6 +214,8 @@ class Paths:
         mapper, entity = self.entity(prefix)
         if last not in mapper.relationships:
             return None
+        if members_at_end(metadata_of(mapper), mapper.relationships[last]) is not None:
+            return None  # the key may be that of a record that is not a member
         pairs = foreign_key_pairs(mapper.relationships[last])
         own = pairs.get(name)
         return None if own is None else getattr(entity, own)

@@ -14,7 +14,7 @@ from ..definitions.match import MatchExp
 from ..dialects.base import named
 from ..schema.predicates.match import compile_where
 from ..session.compiled_statement import CachedText
-from .attributes import Modifier, Nested, Selection, key_attributes
+from .attributes import Modifier, Nested, Selection, key_attributes, near_end
 from .pagination import OrderPart
 from .paths import Paths
 from .query_parameters import Parameters, is_sql, list_type
@@ -151,7 +151,7 @@ class QueryBuilder:
             return statement, [getattr(parent, key) for key in key_attributes(mapper)], None, None
         links: RelationshipProperty[Any] = mapper.relationships[f"{name}_links"]
         link = aliased(nested.link)
-        near = nested.link.relationships[links.back_populates or ""].key
+        near = near_end(links)
         far = "target" if near == "source" else "source"
         own = keys_of_parent(links)
         if own is not None:

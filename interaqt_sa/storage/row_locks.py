@@ -12,7 +12,7 @@ from ..definitions.argument_types import Where
 from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.record_lookup import record_name
-from .attributes import Modifier, key_attributes
+from .attributes import Modifier, column_names, key_attributes
 from .read import Record, matching
 from .references import column_key
 
@@ -97,4 +97,4 @@ def lock_rows(session: Session, mapper: Mapper[Any], match: Where, limit: int | 
 
 
 def _record(mapper: Mapper[Any], instance: Any) -> Record:
-    return {name: getattr(instance, name) for name in mapper.column_attrs.keys()}  # noqa: SIM118
+    return {name: getattr(instance, name) for name in column_names(mapper)}

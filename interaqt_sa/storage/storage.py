@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from sqlalchemy import MetaData
-from sqlalchemy.orm import Mapper, Session, class_mapper, scoped_session, sessionmaker
+from sqlalchemy.orm import Mapper, Session, class_mapper
 
 from ..definitions.argument_types import AttributeQuery, RecordRef, Where
 from ..definitions.dictionary import Dictionary
 from ..definitions.events import MutationEvent
-from ..dialects import dialect_class
-from ..dialects.database_errors import is_require_serializable_retry
 from ..errors import FrameworkError
 from ..schema.compile.dictionaries import ROW_ID, dictionary_mapper
+from ..schema.filtered_lookup import base_record, on_base
 from ..schema.foreign_key_relations import held_relation, is_held_relation
 from ..schema.record_lookup import resolve_record
 from ..schema.schema_inspection import Schema
-from ..session.invalid_values import invalid_value
-from ..session.isolation import READ_COMMITTED, require_isolation
+from ..session.isolation import require_isolation
 from ..session.retry import run_with_transaction_retry
-from ..session.violations import with_constraint_violation
 from ..session.write_listeners import WriteListener, WriteListeners
 from . import key_values, links, write
 from .atomic import AtomicStorage
@@ -33,11 +28,10 @@ from .pagination import Page, check_batch
 from .read import Record, count, find, find_page
 from .recursion import by_key, is_recursive, path_between, unrolled
 from .symmetric_links import either_way
+from .transaction_attempts import Beginning, Isolation, SessionFactory, plain_factory, translated_errors
 from .undivided_calls import as_a_whole, told_once
 
 R = TypeVar("R")
-Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
-SessionFactory: TypeAlias = "sessionmaker[Any] | scoped_session[Any]"
 OrderBy: TypeAlias = Mapping[str, Literal["ASC", "DESC"]]
 
 
@@ -128,6 +122,7 @@ class Storage:
             that are equal in the order are sorted by key.
         :raises DefinitionFault: if record or attributes do not exist.
         """
+        record, match = on_base(self.schema.metadata, record, match)
         if (held := held_relation(self.schema.metadata, record)) is not None:
             rows = self.find(
                 held.host,
@@ -163,6 +158,7 @@ class Storage:
         order_by: OrderBy | None = None,
     ) -> Record | None:
         """Return the first record that :meth:`find` would return, or ``None``."""
+        record, match = on_base(self.schema.metadata, record, match)
         if is_held_relation(self.schema.metadata, record) or is_recursive(attribute_query):
             page = self.find(record, match, attribute_query=attribute_query, order_by=order_by, limit=1)
             return page[0] if page else None
@@ -177,6 +173,7 @@ class Storage:
 
         :raises DefinitionFault: if record or attributes do not exist.
         """
+        record, match = on_base(self.schema.metadata, record, match)
         if (held := held_relation(self.schema.metadata, record)) is not None:
             return self.count(held.host, on_host(held, match))
         mapper, match = self.mapper(record), either_way(self.schema.metadata, record, match)
@@ -221,6 +218,7 @@ class Storage:
             does.
         :raises ConstraintViolationError: if the database rejects the record.
         """
+        record = base_record(self.schema.metadata, record)
         if (held := held_relation(self.schema.metadata, record)) is not None:
             return self.write(lambda session: links.create_held(session, held, data))
         mapper = self.mapper(record)
@@ -235,6 +233,7 @@ class Storage:
         :raises DefinitionFault: as :meth:`create`; also for a key in ``data``, because keys cannot be changed.
         :raises ConstraintViolationError: if the database rejects the change.
         """
+        record, match = on_base(self.schema.metadata, record, match, required=True)
         if is_held_relation(self.schema.metadata, record):
             return self.update_relation(record, match, data)
         mapper, match = self.mapper(record), either_way(self.schema.metadata, record, match)
@@ -245,6 +244,7 @@ class Storage:
 
         :raises ConstraintViolationError: if other records refer to them.
         """
+        record, match = on_base(self.schema.metadata, record, match, required=True)
         if is_held_relation(self.schema.metadata, record):
             return self.remove_relation(record, match)
         mapper, match = self.mapper(record), either_way(self.schema.metadata, record, match)
@@ -262,6 +262,7 @@ class Storage:
         :raises ConstraintViolationError: if the two records are already related.
         """
         metadata = self.schema.metadata
+        relation = base_record(metadata, relation)
         return self.write(
             lambda session: links.add(session, metadata, relation, source_id, target_id, {} if data is None else data)
         )
@@ -285,6 +286,7 @@ class Storage:
         :raises DefinitionFault: if the relation or attributes do not exist.
         """
         is_plain = attribute_query is None
+        relation, match = on_base(self.schema.metadata, relation, match)
         found = resolve_relation(self.schema.metadata, relation)
         asked = ("source_id", "target_id") if is_plain and isinstance(found, Mapper) else attribute_query
         rows = self.find(relation, match, attribute_query=asked, limit=limit, offset=offset, order_by=order_by)
@@ -317,6 +319,7 @@ class Storage:
         :raises DefinitionFault: if the relation or a property does not exist, or ``data`` contains an end, which never
             changes.
         """
+        relation, match = on_base(self.schema.metadata, relation, match, required=True)
         match = either_way(self.schema.metadata, relation, match)
         return self.write(lambda session: links.update_links(session, self.schema.metadata, relation, match, data))
 
@@ -327,6 +330,7 @@ class Storage:
         :return: the relations that ended.
         :raises DefinitionFault: if the relation does not exist, or a target exists only with its source.
         """
+        relation, match = on_base(self.schema.metadata, relation, match, required=True)
         match = either_way(self.schema.metadata, relation, match)
         return self.write(lambda session: links.remove(session, self.schema.metadata, relation, match))
 
@@ -453,45 +457,3 @@ class DictionaryStorage:
         mapper = dictionary_mapper(self._storage.schema.metadata, dictionary)
         if not self._storage.update(mapper, {"id": ROW_ID}, {"value": value}):
             self._storage.create(mapper, {"id": ROW_ID, "value": value})
-
-
-class Beginning:
-    """Begins the attempts of one transaction at an isolation level.
-
-    :param isolation: the level of the first attempt; after a required restart the code that repeats attempts sets it.
-    """
-
-    def __init__(self, isolation: Isolation) -> None:
-        self._isolation: Isolation = isolation
-
-    def set(self, session: Session) -> None:
-        """Set the isolation level of the transaction that ``session`` has just begun, before its first statement."""
-        if self._isolation != READ_COMMITTED and dialect_class(session.get_bind().dialect).has_isolation_levels:
-            session.connection(execution_options={"isolation_level": self._isolation})
-
-    @contextmanager
-    def watched(self) -> Generator[None]:
-        """Detect whether the attempt inside the block requires a stronger level."""
-        try:
-            yield
-        except Exception as error:
-            if is_require_serializable_retry(error):
-                self._isolation = READ_COMMITTED
-            raise
-
-
-@contextmanager
-def translated_errors(metadata: MetaData) -> Generator[None]:
-    """Raise a constraint violation or an invalid value as an error of the package instead of the database's error."""
-    try:
-        yield
-    except Exception as error:
-        translated = invalid_value(error) or with_constraint_violation(error, metadata)
-        if translated is error:
-            raise
-        raise translated from error
-
-
-def plain_factory(factory: SessionFactory) -> sessionmaker[Any]:
-    """Return a factory that creates a new session on each call, also for a ``scoped_session``."""
-    return factory.session_factory if isinstance(factory, scoped_session) else factory

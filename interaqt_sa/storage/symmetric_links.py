@@ -9,8 +9,8 @@ from sqlalchemy.orm import Mapper, RelationshipProperty, Session, class_mapper
 
 from ..definitions.argument_types import RecordRef
 from ..definitions.match import And, Atom, MatchExp, Not, Or, Reference
-from ..schema.compile.mapping import RELATION_KEY
 from ..schema.metadata_state import Catalog
+from ..schema.relationship_info import RELATION_KEY
 from .attributes import key_attributes, metadata_of
 
 _OTHER = {"source": "target", "target": "source"}

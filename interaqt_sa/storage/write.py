@@ -11,7 +11,7 @@ from ..definitions.argument_types import Where
 from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.record_lookup import record_name
-from .attributes import LINK, key_attributes, link_of, unknown_attribute
+from .attributes import LINK, column_names, key_attributes, link_of, unknown_attribute
 from .circular_references import break_loops, is_loop, relate_back
 from .exclusive import end_old_relations, let_go
 from .input_checks import checked_data, refuse_ends
@@ -62,7 +62,7 @@ def update(session: Session, mapper: Mapper[Any], match: Where, data: Mapping[st
 def delete(session: Session, mapper: Mapper[Any], match: Where) -> list[Record]:
     """Delete the records that match ``match``; return the last values of each."""
     instances = _fresh(session, mapper, match)
-    last = [{name: getattr(instance, name) for name in mapper.column_attrs.keys()} for instance in instances]  # noqa: SIM118
+    last = [{name: getattr(instance, name) for name in column_names(mapper)} for instance in instances]
     refuse_lost_links(mapper, instances)
     break_loops(session, mapper, instances)
     for instance in instances:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import interaqt_sa as iq
+from tests.behaviours import filtered
 from tests.behaviours.numbers import behaviour
 from tests.behaviours.people import ENTITIES, RELATIONS
 
@@ -76,3 +77,27 @@ async def test_transactions(storage: iq.AsyncStorage) -> None:
     await storage.run_in_transaction(work)
     assert len(attempts) == 2
     assert len(await storage.find("Team")) == 2
+
+
+@behaviour("S-A44", "S-A45", "S-A46", "S-A48")
+async def test_members_enter_and_leave(async_engine: AsyncEngine) -> None:
+    controller = iq.AsyncController(
+        iq.AsyncSystem(async_engine),
+        entities=filtered.ENTITIES,
+        relations=filtered.RELATIONS,
+        dictionaries=filtered.DICTIONARIES,
+    )
+    await controller.setup(install=True)
+    storage = controller.system.storage
+    told: list[str] = []
+    storage.listen(lambda _, events: told.extend(f"{event.type} {event.record_name}" for event in events))
+    data = {"age": 40, "orders": [{"amount": 100}], "teams": [{"name": "x", "&": {"role": "lead"}}]}
+    await storage.create("Adult", {"name": "a", **data})
+    assert {"create Adult", "create Big", "create Lead", "create AdultLead"} <= set(told)
+    assert await storage.find("Team", {"leaders.name": "a"}, attribute_query=["lead_count"]) == [
+        {"id": 1, "lead_count": 1}
+    ]
+    await storage.update("Big", {"id": 1}, {"age": 4})
+    assert {"delete Adult", "delete Big", "delete AdultLead"} <= set(told)
+    assert [await storage.count(name) for name in ("Person", "Adult", "Lead", "AdultLead")] == [1, 0, 1, 0]
+    assert (await controller.system.check()).ok

@@ -79,13 +79,16 @@ def unique(*properties: str, **kw: Any) -> Entity:
     ("given", "fault"),
     [
         # what is not available yet
-        ({"entities": [Entity("E", base_entity="A")]}, "E: base_entity= is not available yet; leave it out"),
-        ({"entities": [Entity("E", match_expression={"n": 1})]}, "E: match_expression= is not available yet"),
+        ({"entities": [Entity("E", base_entity="A")]}, "E: base_entity= needs match_expression="),
+        ({"entities": [Entity("E", match_expression={"n": 1})]}, "E: match_expression= restricts the rows of another"),
         ({"entities": [Entity("E", input_entities=["A"])]}, "E: input_entities= is not available yet"),
         ({"entities": [Entity("E", common_properties=[Property("n", int)])]}, "E: common_properties= is not available"),
         ({"entities": [Entity("E", identity=["n"])]}, "E: identity= is not available yet"),
         ({"entities": [Entity("E", retention=3)]}, "E: retention= is not available yet"),
-        ({"entities": [A, B], "relations": [rel(base_relation="R")]}, "A_b_a_B: base_relation= is not available"),
+        (
+            {"entities": [A, B], "relations": [rel(base_relation="R")]},
+            "a filtered record has the table",
+        ),
         ({"entities": [A, B], "relations": [rel(input_relations=["R"])]}, "input_relations= is not available yet"),
         ({"entities": [A], "relations": [rel(target="A", other="b", type="n:1")]}, "symmetric, which only"),
         # names

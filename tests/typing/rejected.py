@@ -31,7 +31,7 @@ iq.Count("orders", when={"paid": True})  # type: ignore[call-arg]
 iq.Count("orders", where="paid")  # type: ignore[arg-type]
 iq.Summation("orders")  # type: ignore[call-arg]
 iq.Average("orders", "total", nulls="drop")  # type: ignore[arg-type]
-iq.Relation(source="A", source_property="b", target="B", target_property="a", type="1:m")  # type: ignore[arg-type]
+iq.Relation(source="A", source_property="b", target="B", target_property="a", type="1:m")  # type: ignore[call-overload]
 iq.System(sa.create_engine("sqlite://"), base=Base, unmanaged_dml="ignore")  # type: ignore[arg-type]
 iq.Trigger("Order", "upsert")  # type: ignore[arg-type]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from sqlalchemy import Column
@@ -14,6 +15,7 @@ from ..database.pending_deltas import PendingDelta
 from ..locking.trees import refuse_cycles
 from ..plan import Edge, Host, Key
 from ..propagation.propagation import Propagation
+from ..sql.statement_cache import Statements
 from .delta_application import HostDelta, HostUpdates
 from .host_recounts import recount
 from .recursion_levels import RecursionLevels
@@ -28,6 +30,7 @@ class Agenda:
         self._hosts = HostUpdates(propagation)
         self._selections = SelectionUpdates(propagation)
         self._levels = RecursionLevels(propagation)
+        self._own_row_edges = _own_row_edges(propagation.db.statements)
 
     def run(self) -> None:
         """Run until no work is left."""
@@ -57,8 +60,27 @@ class Agenda:
         while (mutations is not None and mutations.react()) or pending:
             if not pending:
                 continue
-            host = next(iter(pending)) if len(pending) == 1 else min(pending, key=_rank)
-            self._apply(*self._levels.take(host, pending.pop(host)))
+            if self._own_row_edges:
+                host, deltas = self._next()
+            else:
+                host = next(iter(pending)) if len(pending) == 1 else min(pending, key=_rank)
+                deltas = pending.pop(host)
+            self._apply(*self._levels.take(host, deltas))
+
+    def _next(self) -> tuple[Host, dict[Edge, PendingDelta]]:
+        """Remove and return the pending deltas that come next.
+
+        Memberships come last, because they depend on all other values of their rows.
+        """
+        pending, own = self._propagation.pending, self._own_row_edges
+        waiting = {host for host in pending if host in own and pending[host].keys() <= own[host]}
+        host = min(pending.keys() - waiting or waiting, key=_rank)
+        deltas = pending.pop(host)
+        if host in waiting or host not in own:
+            return host, deltas
+        if later := {edge: delta for edge, delta in deltas.items() if edge in own[host]}:
+            pending[host] = later
+        return host, {edge: delta for edge, delta in deltas.items() if edge not in own[host]}
 
     def _apply(self, host: Host, deltas: dict[Edge, PendingDelta]) -> None:
         propagation = self._propagation
@@ -103,6 +125,16 @@ class Agenda:
 
 def _rank(host: Host) -> int:
     return host.source.rank
+
+
+def _own_row_edges(statements: Statements) -> Mapping[Host, AbstractSet[Edge]]:
+    """Return the hosts whose rows contribute to themselves, with these edges."""
+
+    def find() -> dict[Host, set[Edge]]:
+        found = {host: {edge for edge in host.edges if edge.is_own_row} for host in statements.plan.hosts.values()}
+        return {host: edges for host, edges in found.items() if edges}
+
+    return statements.cached("own row", find)
 
 
 def run_agenda(propagation: Propagation) -> None:

@@ -168,7 +168,8 @@ class HostUpdates:
         levels = [statements.returned(host, heard, with_parents)]
         for edge, told in zip(above, heard_above, strict=True):
             levels.append(statements.returned(edge.host, told, with_parents))
-        self._take(levels, returned)
+        has_values = not all(edge.is_own_row for edge in change.applied)
+        self._take(levels, returned, has_values)
 
     def _count_again(self, host: Host, key: tuple[Column[Any], ...], targets: set[Key]) -> None:
         """Schedule recounts of hosts, and above them, whose sums are not stored with all digits."""
@@ -242,8 +243,11 @@ class HostUpdates:
 
     # -- after -------------------------------------------------------------------------------------------------
 
-    def _take(self, levels: Sequence[Returned], rows: Sequence[Row | None]) -> None:
-        """Process the rows of one statement, level by level from the bottom up."""
+    def _take(self, levels: Sequence[Returned], rows: Sequence[Row | None], has_values: bool) -> None:
+        """Process the rows of one statement, level by level from the bottom up.
+
+        :param has_values: whether the lowest level has new values that functions of the row may read.
+        """
         for n, level in enumerate(levels, 1):
             above = [_above(row, level) for row in rows] if n < len(levels) else [None] * len(rows)
             own: dict[Key, Row] = {}
@@ -253,7 +257,7 @@ class HostUpdates:
                 own[row[level.key]] = row
                 self._go_on(level, row, reached is None)
             self._propagation.changed(level.host, own)
-            self._tell(level, own)
+            self._tell(level, own, refreshes=has_values or n > 1)
             rows = above
 
     def _go_on(self, level: Returned, row: Row, is_last: bool) -> None:
@@ -273,12 +277,12 @@ class HostUpdates:
             if any(change):
                 delta.rows.append((*target, *change))
 
-    def _tell(self, level: Returned, rows: Mapping[Key, Row]) -> None:
+    def _tell(self, level: Returned, rows: Mapping[Key, Row], *, refreshes: bool) -> None:
         """Recompute same-row values of hosts, and publish both changes as one event."""
         source, mutations = level.host.source, self._propagation.mutations
         found = self._whole_rows(level, rows) if level.has_old and rows else {}
         fresh: Mapping[Key, Mapping[str, Any]] = {}
-        if source.same_row and rows:
+        if source.same_row and rows and refreshes:
             from ..database.same_row_functions import refresh_same_row  # it depends on the propagation
 
             fresh = refresh_same_row(self._propagation.db, source, list(rows))

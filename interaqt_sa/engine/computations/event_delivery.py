@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapper, Session
 
 from ...definitions.events import MutationEvent, MutationType, RecordView
 from ...errors import SchedulerError
+from ...schema.filtered_lookup import visible
+from ...schema.filtered_record import FilteredRecord
 from ...schema.foreign_key_relations import HeldRelation
 from ...schema.record_lookup import record_name
 from ..database.value_round_trip import same_value
@@ -39,6 +41,8 @@ class Mutations:
         self._propagation = propagation
         self._plan = propagation.db.statements.plan
         self._state = propagation.db.state
+        if keys := self._plan.filtered_keys:
+            self._state.filtered.update(keys)
         self._queue: deque[tuple[Mapper[Any], MutationEvent, str | None, int, int]] = deque()
         self._depth = self._deepest = 0
         self._generation = self._last_generation = 0
@@ -67,41 +71,76 @@ class Mutations:
     def created_together(self, groups: Iterable[tuple[Mapper[Any], Iterable[Mapping[str, Any]]]]) -> None:
         """Record rows that were inserted together, before the links that they store."""
         links: list[tuple[Mapper[Any], HeldRelation, Mapping[str, Any]]] = []
+        entered: list[tuple[Mapper[Any], FilteredRecord, Mapping[str, Any]]] = []
         for mapper, rows in groups:
-            held = self._plan.held_by(mapper)
+            held, filtered = self._plan.held_by(mapper), self._plan.filtered_of(mapper)
             for row in rows:
-                self._add(mapper, MutationEvent("create", record_name(mapper), RecordView(row)))
+                self._add(mapper, MutationEvent("create", record_name(mapper), RecordView(visible(row, filtered))))
                 links += [(mapper, relation, row) for relation in held]
+                entered += [(mapper, members, row) for members in filtered if members.contains(row)]
         for mapper, relation, row in links:
             self._add_link(mapper, "create", relation, relation.link(row))
+        for mapper, members, row in entered:
+            self._add_member(mapper, "create", members, row)
 
     def updated(self, mapper: Mapper[Any], pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
         """Record pairs of old and new rows; pairs without a difference are ignored.
 
-        Links that they no longer store come before them, new links after them.
+        Links that they no longer store come before them, new links after them; then the filtered records that they have
+        left and entered.
         """
         for old, new in pairs:
             moved = ((name, old[name], now) for name, now in new.items() if name in old and old[name] is not now)
             keys = frozenset(name for name, before, now in moved if not same_value(before, now))
             if not keys:
                 continue
-            moves = [held for held in self._plan.held_by(mapper) if held.column in keys or held.key in keys]
-            for relation in moves:
-                self._add_link(mapper, "delete", relation, relation.link(old))
-            self._add(mapper, MutationEvent("update", record_name(mapper), RecordView(new), RecordView(old), keys))
-            for relation in moves:
-                self._add_link(mapper, "create", relation, relation.link(new))
+            if filtered := self._plan.filtered_of(mapper):
+                keys -= {members.attribute for members in filtered}
+            if keys:
+                self._updated(mapper, filtered, old, new, keys)
+            for members in reversed(filtered):
+                if members.contains(old) and not members.contains(new):
+                    self._add_member(mapper, "delete", members, new)
+            for members in filtered:
+                if members.contains(new) and not members.contains(old):
+                    self._add_member(mapper, "create", members, new)
+
+    def _updated(
+        self,
+        mapper: Mapper[Any],
+        filtered: Sequence[FilteredRecord],
+        old: Mapping[str, Any],
+        new: Mapping[str, Any],
+        keys: frozenset[str],
+    ) -> None:
+        moves = [held for held in self._plan.held_by(mapper) if held.column in keys or held.key in keys]
+        for relation in moves:
+            self._add_link(mapper, "delete", relation, relation.link(old))
+        views = RecordView(visible(new, filtered)), RecordView(visible(old, filtered))
+        event = MutationEvent("update", record_name(mapper), *views, keys)
+        self._add(mapper, event)
+        for members in filtered:
+            if members.contains(old) and members.contains(new):
+                self._queue_for(mapper, event, members.name)
+        for relation in moves:
+            self._add_link(mapper, "create", relation, relation.link(new))
 
     def deleted(self, mapper: Mapper[Any], rows: Iterable[Mapping[str, Any]]) -> None:
-        """Record deleted rows, after the links that they stored; rows before other rows that they refer to."""
-        held = self._plan.held_by(mapper)
+        """Record deleted rows, after the links that they stored; rows before other rows that they refer to.
+
+        They leave filtered records before all of this.
+        """
+        held, filtered = self._plan.held_by(mapper), self._plan.filtered_of(mapper)
         gone = list(rows)
+        for members, row in ((members, row) for members in reversed(filtered) for row in gone):
+            if members.contains(row):
+                self._add_member(mapper, "delete", members, row)
         for row in gone:
             for relation in held:
                 self._add_link(mapper, "delete", relation, relation.link(row))
         own = [relation for relation in held if relation.other.base_mapper is mapper.base_mapper]
         for row in _leaves_first(gone, own) if own and len(gone) > 1 else gone:
-            self._add(mapper, MutationEvent("delete", record_name(mapper), RecordView(row)))
+            self._add(mapper, MutationEvent("delete", record_name(mapper), RecordView(visible(row, filtered))))
 
     def changed(self, old: RowsByClass, new: RowsByClass) -> None:
         """Record changed rows; rows missing in ``new`` were deleted, or have another class."""
@@ -122,8 +161,21 @@ class Mutations:
             ends = {side: RecordView(end) for side, end in link.items()}
             self._add(mapper, MutationEvent(kind, relation.name, RecordView(ends)), relation.name)
 
+    def _add_member(
+        self, mapper: Mapper[Any], kind: MutationType, members: FilteredRecord, row: Mapping[str, Any]
+    ) -> None:
+        view = RecordView(visible(row, self._plan.filtered_of(mapper)))
+        self._add(mapper, MutationEvent(kind, members.name, view), members.name)
+
     def _add(self, mapper: Mapper[Any], event: MutationEvent, relation: str | None = None) -> None:
         self._state.transaction.events.append(event)
+        self._queue_for(mapper, event, relation)
+
+    def _queue_for(self, mapper: Mapper[Any], event: MutationEvent, relation: str | None) -> None:
+        """Queue an event for the reactions to events under a name.
+
+        :param relation: the relation in a foreign key, or the filtered record; ``None`` for the record itself.
+        """
         if any(reaction.relation == relation for reaction in self._plan.reactions_to(mapper)):
             is_derived = self._is_deriving and event.type == "create"
             self._queue.append((mapper, event, relation, self._depth + 1, self._generation + is_derived))
@@ -149,7 +201,8 @@ class Mutations:
             return
         names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
         record = event.record
-        key = [record[name] for name in names] if relation is None else [end["id"] for end in record.values()]
+        is_link = names[0] not in record
+        key = [end["id"] for end in record.values()] if is_link else [record[name] for name in names]
         row = (mapper.base_mapper if relation is None else relation, *key)
         self._events[row] += 1
         is_endless = self._depth > _MAX_DEPTH or self._generation > _MAX_GENERATIONS

@@ -46,7 +46,7 @@ class RecursionLevels:
         few = all(len(delta.ids) + len(delta.rows) <= _FEW for delta in cyclic.values())
         if edges[0] not in self._levels and few:
             return host, deltas
-        pending[host] = cyclic
+        pending.setdefault(host, {}).update(cyclic)
         if len(deltas) > len(cyclic):
             return host, {edge: delta for edge, delta in deltas.items() if edge not in cyclic}
         levels = self._levels.setdefault(edges[0], _Levels(self._propagation, edges))

@@ -14,6 +14,7 @@ from ...definitions.transform import Transform
 from ...dialects import Lock
 from ...errors import ComputationError
 from ...schema.computed import state_of
+from ...schema.filtered_lookup import filtered_record
 from ...schema.record_lookup import resolve_record
 from ..database.python_contributions import call
 from ..plan import Derivation, Key, Plan, Reaction
@@ -36,12 +37,15 @@ def _add(transform: Transform, plan: Plan, sources: Sources, mapper: Mapper[Any]
     derivation = Derivation(mapper.class_.__name__, transform, target, mapper)
     plan.derivations.append(derivation)
     if transform.record is not None:
-        derivation.origin = resolve_record(plan.metadata, transform.record)
+        members = filtered_record(plan.metadata, transform.record)
+        derivation.members = members
+        derivation.origin = resolve_record(plan.metadata, transform.record if members is None else members.base)
         names = transform.attribute_query or tuple(stored_attributes(derivation.origin))
         derivation.attributes = tuple(names)
         columns = {place[1]: c for c in target.table.columns if (place := state_of(c)) is not None and place[0] is None}
         derivation.source_column, derivation.index_column = columns["source"], columns["index"]
-        add_reaction(plan, sources, Reaction(derivation.origin, None, derivation))
+        name = None if members is None else members.name
+        add_reaction(plan, sources, Reaction(derivation.origin, None, derivation, relation=name))
     for dependency in (transform.event_deps or {}).values():
         event_mapper, trigger, relation = resolved_trigger(plan, dependency)
         add_reaction(plan, sources, Reaction(event_mapper, trigger, derivation, relation=relation))

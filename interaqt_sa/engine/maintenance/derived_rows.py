@@ -126,8 +126,13 @@ def _expected(
     assert derivation.origin is not None
     source = propagation.db.statements.plan.sources[derivation.origin.local_table]  # type: ignore[index]
     rows = read_instances(propagation.db, source, derivation.origin, keys)
+    members = derivation.members
     return {
-        source_token(derivation, row): derive(derivation, RecordView({n: row[n] for n in derivation.attributes}))
+        source_token(derivation, row): (
+            derive(derivation, RecordView({n: row[n] for n in derivation.attributes}))
+            if members is None or members.contains(row)
+            else []
+        )
         for row in rows.values()
     }
 

@@ -13,8 +13,9 @@ from sqlalchemy.sql.visitors import iterate
 
 from ...errors import DefinitionFault
 from ...schema.checks.record_outlines import no_foreign_key
-from ...schema.compile.mapping import RELATION_KEY
+from ...schema.filtered_record import is_membership
 from ...schema.predicates.expression_columns import check_columns, columns_of
+from ...schema.relationship_info import RELATION_KEY
 from .column_replacement import replace_columns
 from .plan_graph import Edge, Hop, Host
 from .watched_tables import Sources
@@ -41,6 +42,13 @@ class EdgeBuilder:
     def over_all(self, member: Mapper[Any]) -> EdgeBuilder:
         """Build the edge from all rows of a record to the single row of a dictionary."""
         self._start(member, [literal_column("1")], list(self._host.key), has_foreign_key=True)
+        return self
+
+    def over_itself(self, member: Mapper[Any]) -> EdgeBuilder:
+        """Build the edge from each row of a record to itself."""
+        key = list(self._host.key)
+        self._start(member, key, key, has_foreign_key=True)
+        self.edge.is_own_row = True
         return self
 
     def over(self, relationship: RelationshipProperty[Any]) -> EdgeBuilder:
@@ -333,8 +341,9 @@ def _conjuncts(condition: ColumnElement[bool]) -> Iterator[ColumnElement[Any]]:
 
 
 def stored_attributes(mapper: Mapper[Any]) -> Iterator[str]:
-    """Yield the attributes that are columns, not SQL expressions."""
-    return (prop.key for prop in mapper.column_attrs if isinstance(prop.columns[0], Column))
+    """Yield the attributes that are columns, not SQL expressions, without memberships."""
+    columns = ((prop.key, prop.columns[0]) for prop in mapper.column_attrs)
+    return (name for name, column in columns if isinstance(column, Column) and not is_membership(column))
 
 
 def flatten_attributes(query: Any, mapper: Mapper[Any], prefix: str = "") -> Iterator[str]:

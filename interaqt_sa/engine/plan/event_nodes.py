@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapper
 from ...definitions.events import MutationEvent, Trigger
 from ...definitions.state_machine import StateMachine, StateTransfer
 from ...definitions.transform import Transform
+from ...schema.filtered_record import FilteredRecord
 from .plan_graph import ComputedValue, Source
 
 
@@ -33,6 +34,7 @@ class Derivation:
     """Rows of one record that are derived from rows, or events, of another.
 
     :ivar origin: the record of the source rows; ``None`` if event-driven.
+    :ivar members: the filtered record of the source rows, if they are its members.
     :ivar source_column: hidden column with the key of the source row; ``None`` if event-driven.
     """
 
@@ -42,6 +44,7 @@ class Derivation:
     target: Source
     mapper: Mapper[Any]
     origin: Mapper[Any] | None = None
+    members: FilteredRecord | None = None
     attributes: tuple[str, ...] = ()
     source_column: Column[Any] | None = None
     index_column: Column[Any] | None = None
@@ -52,7 +55,8 @@ class Reaction:
     """A trigger and the node that it triggers.
 
     :ivar mapper: the record whose events are meant, subclasses included.
-    :ivar relation: the relation stored as a foreign key of the rows, if the reaction is to events of that relation.
+    :ivar relation: the relation stored as a foreign key of the rows, or the filtered record of the rows, if the
+        reaction is to events under that name.
     """
 
     mapper: Mapper[Any]
@@ -64,6 +68,7 @@ class Reaction:
     def fires(self, event: MutationEvent, relation: str | None) -> bool:
         """Whether an event of the record, or of a subclass, matches the trigger.
 
-        :param relation: the relation stored as a foreign key of the row, if the event is one of that relation.
+        :param relation: the relation stored as a foreign key of the row, or the filtered record of the row, if the
+            event has that name.
         """
         return relation == self.relation and (self.trigger is None or self.trigger.matches(event))

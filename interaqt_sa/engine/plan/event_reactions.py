@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Table
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import Mapper, class_mapper
 
 from ...definitions.events import Trigger
+from ...schema.filtered_lookup import filtered_record
 from ...schema.foreign_key_relations import held_relation
 from ...schema.record_lookup import resolve_record
 from .event_nodes import Reaction
@@ -18,11 +19,14 @@ from .watched_tables import Sources
 def resolved_trigger(plan: Plan, trigger: Trigger) -> tuple[Mapper[Any], Trigger, str | None]:
     """Return the record of a trigger, and the trigger with the pattern of its event source, if it names one.
 
-    For a relation that is stored as a foreign key: the record with the foreign key, and the name of the relation.
+    For a relation that is stored as a foreign key: the record with the foreign key, and the name of the relation. For a
+    filtered record: its base, and the name of the filtered record.
     """
     ref = trigger.record_name
     if (held := held_relation(plan.metadata, ref)) is not None:
         return held.host, trigger, held.name
+    if (filtered := filtered_record(plan.metadata, ref)) is not None:
+        return class_mapper(filtered.base), trigger, filtered.name
     mapper = resolve_record(plan.metadata, ref)
     pattern = getattr(ref, "trigger_pattern", lambda: None)()
     if pattern:

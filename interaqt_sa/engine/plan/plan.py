@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Column, ForeignKeyConstraint, MetaData, Table
-from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
+from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty, class_mapper
 
 from ...dialects.functions import NextId
 from ...dialects.unique_key_options import declared_resolutions, may_stop_halfway
+from ...schema.filtered_lookup import filtered_records_of
+from ...schema.filtered_record import FilteredRecord
 from ...schema.foreign_key_relations import HeldRelation, relations_held_by
 from ...schema.metadata_state import Catalog
 from ...schema.record_lookup import relationships_of
@@ -75,6 +78,7 @@ class Plan:
             lambda mapper: self.is_narrowed(mapper) or bool(self.reactions_to(mapper)), self._holds
         )
         self._held_by = ByMapper(lambda mapper: relations_held_by(metadata, mapper), self._holds)
+        self._filtered_of = ByMapper(lambda mapper: filtered_records_of(metadata, mapper), self._holds)
         self._letting_go = ByMapper(_letting_go, self._holds)
         #: references to other rows by class; see :func:`.references_of`
         self.references: WeakKeyDictionary[type[Any], Any] = WeakKeyDictionary()
@@ -178,6 +182,19 @@ class Plan:
     def held_by(self, mapper: Mapper[Any]) -> tuple[HeldRelation, ...]:
         """Return the relations that are stored as foreign keys in rows of ``mapper``."""
         return self._held_by[mapper]
+
+    def filtered_of(self, mapper: Mapper[Any]) -> tuple[FilteredRecord, ...]:
+        """Return the filtered records of the rows of ``mapper``, each after those that it is based on."""
+        return self._filtered_of[mapper]
+
+    @cached_property
+    def filtered_keys(self) -> Mapping[str, tuple[str, ...]]:
+        """The attributes of the key of each filtered record, by its name."""
+        return {
+            name: tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
+            for name, found in Catalog.of(self.metadata).filtered.items()
+            for mapper in [class_mapper(found.base)]
+        }
 
     def is_narrowed(self, mapper: Mapper[Any]) -> bool:
         """Whether some subclasses of ``mapper`` have other reactions."""

@@ -148,6 +148,7 @@ class Edge:
     :ivar inputs: columns of the member's tables that are read.
     :ivar vector: running columns of the host that it changes; a contribution is a tuple in this order.
     :ivar is_additive: whether contributions are numbers that are summed; otherwise they are compared.
+    :ivar is_own_row: whether each row contributes to itself.
     """
 
     name: str
@@ -166,6 +167,7 @@ class Edge:
     is_additive: bool = True
     has_foreign_key: bool = True
     is_deferred: bool = False  # a member may be inserted before its host, because the foreign key is deferrable
+    is_own_row: bool = False
 
     @cached_property
     def own(self) -> bool:
@@ -190,8 +192,9 @@ class Edge:
 
     @cached_property
     def recursive(self) -> bool:
-        """Whether rows contribute computed values to rows of their own table."""
-        return self.member is self.host.source and bool(self.inputs & self.host.written)
+        """Whether rows contribute computed values to other rows of their own table."""
+        is_same = self.member is self.host.source and not self.is_own_row
+        return is_same and bool(self.inputs & self.host.written)
 
     @cached_property
     def python(self) -> bool:

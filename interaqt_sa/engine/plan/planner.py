@@ -18,6 +18,8 @@ from ...schema.checks.record_outlines import Outlines
 from ...schema.compile.dictionaries import DICTIONARY_KEY
 from ...schema.computed import computed_attributes, declared_rows, state_of
 from ...schema.faults import Faults
+from ...schema.filtered_lookup import filtered_record, members_at_end
+from ...schema.filtered_record import FilteredRecord
 from ...schema.mapper_readiness import can_be_configured
 from ...schema.metadata_state import Catalog
 from ...schema.predicates.match import compile_where
@@ -92,7 +94,7 @@ class _PlanBuilder:
         self.faults = Faults()
         self._outlines = Outlines(metadata)
         self.checks = ComputationChecks(self._outlines, self.faults)
-        self._edges: dict[tuple[Host, Any, bool], EdgeBuilder] = {}
+        self._edges: dict[tuple[Host, Any, bool, Any], EdgeBuilder] = {}
 
     def add_mapper(self, mapper: Mapper[Any]) -> None:
         table, outline = mapper.local_table, self._outlines.of(mapper)
@@ -152,19 +154,32 @@ class _PlanBuilder:
         computation = value.computation
         assert isinstance(computation, Aggregate)
         target: Mapper[Any] | RelationshipProperty[Any]
-        if host.constant is not None:
-            target = resolve_record(self.metadata, computation.source)
+        members: FilteredRecord | None = None
+        if computation.of_own_row:
+            target = value.mapper
+        elif host.constant is not None:
+            members = filtered_record(self.metadata, computation.source)
+            target = resolve_record(self.metadata, computation.source if members is None else members.base)
         else:
             target = value.mapper.relationships[computation.source]
             if not isinstance(target.entity, Mapper):
                 raise DefinitionFault(f"{computation.source!r} refers to an alias; use a relationship to the class")
             if getattr(target.mapper.local_table, "metadata", self.metadata) is not self.metadata:
                 raise DefinitionFault(f"{computation.source!r} refers to another MetaData; declare both on one")
-        place = (host, target, value.is_additive)
+        place = (host, target if members is None else members, value.is_additive, computation.neighbours())
         if place not in self._edges:
             name = f"{value.record}.{computation.source}"
             builder = EdgeBuilder(self.sources, host, name)
-            builder = builder.over_all(target) if isinstance(target, Mapper) else builder.over(target)
+            if computation.of_own_row:
+                builder.over_itself(value.mapper)
+            elif isinstance(target, Mapper):
+                builder.over_all(target)
+            else:
+                builder.over(target)
+            if isinstance(target, RelationshipProperty):
+                members = members_at_end(self.metadata, target)
+            if members is not None:
+                builder.add_criterion(builder.member.column_attrs[members.attribute].columns[0] > 0)
             self._edges[place] = builder
             builder.edge.is_additive = value.is_additive
             if value.is_additive:

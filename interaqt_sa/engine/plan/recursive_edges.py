@@ -16,7 +16,7 @@ def recursive_edges(plan: Plan) -> Mapping[Host, Sequence[Edge]]:
     leads: dict[Host, list[Edge]] = {host: [] for host in plan.hosts.values()}
     for edge in (edge for host in leads for edge in host.edges):
         for member, above in leads.items():
-            if edge.member is member.source and edge.inputs & member.written:
+            if edge.member is member.source and edge.inputs & member.written and not edge.is_own_row:
                 above.append(edge)
     reached = {host: _reached(host, leads) for host in leads}
     found: dict[Host, Sequence[Edge]] = {}

@@ -106,6 +106,11 @@ class ComputationChecks:
                     "wait for its create and delete"
                 )
             return
+        if self._outlines.is_filtered(ref) and trigger.type == "update":
+            raise DefinitionFault(
+                f"{ref_name(ref)!r} is a filtered record, which rows enter and leave; wait for its create and "
+                "delete, or for updates of its base"
+            )
         try:
             record = self._outlines.find(ref)
         except DefinitionFault as fault:
@@ -183,6 +188,14 @@ class _Place:
             self._found.add(message)
             self._faults.add(f"{self._where}: {message}", record=self._record, property=self._property)
             self._faults.found[-1].__cause__ = cause
+
+
+def check_condition(faults: Faults, record: str, where: Any, base: Outline) -> None:
+    """Collect the faults of the condition of a filtered record.
+
+    :param base: the record whose columns and x:1 paths it reads.
+    """
+    _check_where(_Place(faults, Outline(record, {}), None), where, base)
 
 
 def _check_where(place: _Place, where: Any, member: Outline) -> None:

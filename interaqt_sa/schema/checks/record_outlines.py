@@ -16,10 +16,12 @@ from ...definitions.records import Relation, ref_name
 from ...dialects.column_types import id_type
 from ...errors import DefinitionFault
 from ..compile.definition_checks import has_known_type, may_have_more, properties_of
+from ..compile.filtered import FilteredPlan
 from ..compile.new_definitions import ends_of
 from ..compile.relations import holding_side
 from ..compile.tables import TablePlan
 from ..faults import NotYetKnown
+from ..filtered_lookup import filtered_record
 from ..foreign_key_relations import is_held_relation
 from ..metadata_state import Catalog
 from ..record_lookup import is_configured, no_rows, record_name, resolve_record
@@ -148,6 +150,7 @@ class Outlines:
 
     :param plans: the tables of definitions that are not mapped yet.
     :param relations: the relations between them, by name.
+    :param filtered: the filtered records that are being compiled.
     :param disputed: names of records with conflicting definitions.
     :param unplanned: relations that are not in ``relations`` because of a fault.
     :ivar planned: the outlines of ``plans``.
@@ -159,10 +162,12 @@ class Outlines:
         plans: Mapping[str, TablePlan] | None = None,
         relations: Mapping[str, Relation] | None = None,
         *,
+        filtered: Iterable[FilteredPlan] = (),
         disputed: Iterable[str] = (),
         unplanned: Iterable[Relation] = (),
     ) -> None:
         self._metadata = metadata
+        self._filtered = {plan.name: plan.root for plan in filtered}
         self.planned = {name: _outline_of_plan(plan) for name, plan in (plans or {}).items()}
         self._relations = relations or {}
         self._mapped: dict[Mapper[Any], Outline] = {}
@@ -171,12 +176,20 @@ class Outlines:
             self._relate(relation)
         for relation in (*unplanned, *(r for r in self._relations.values() if not has_known_type(r))):
             self._note_unknown(relation)
+        for members in filtered:
+            if members.ends is not None and isinstance(members.definition, Relation):
+                properties = members.definition.source_property, members.definition.target_property
+                for (end, _), attribute in zip(members.ends, properties, strict=True):
+                    if end.name in self.planned:
+                        self.planned[end.name].ways |= {attribute: None, f"{attribute}_links": None}
 
     def find(self, ref: RecordRef) -> Outline:
-        """Return the outline of the record that ``ref`` refers to.
+        """Return the outline of the record that ``ref`` refers to; for a filtered record that of its base.
 
         :raises DefinitionFault: if there is no such record.
         """
+        if self.is_filtered(ref):
+            return self._base(ref)
         if not isinstance(ref, type) and (entity := getattr(ref, "entity", None)) is not None:
             ref = entity
         if not isinstance(ref, type) and not getattr(ref, "is_mapper", False):
@@ -189,12 +202,24 @@ class Outlines:
                 raise no_rows(name)
         return self.of(resolve_record(self._metadata, ref, besides=self.planned.keys()))
 
+    def is_filtered(self, ref: RecordRef) -> bool:
+        """Whether ``ref`` names a filtered record."""
+        if filtered_record(self._metadata, ref) is not None:
+            return True
+        return not isinstance(ref, type) and _name(ref) in self._filtered
+
+    def _base(self, ref: RecordRef) -> Outline:
+        if (known := filtered_record(self._metadata, ref)) is not None:
+            return self.of(class_mapper(known.base, configure=False))
+        root = self._filtered[_name(ref)]
+        return self.planned[root] if isinstance(root, str) else self.of(root)
+
     def is_held(self, ref: RecordRef) -> bool:
         """Whether ``ref`` names a relation that a foreign key holds."""
         if isinstance(ref, type) or getattr(ref, "is_mapper", False):
             return False
-        name = ref if isinstance(ref, str) else getattr(ref, "name", None)
-        if not isinstance(name, str) or name in self._disputed:
+        name = _name(ref)
+        if name in self._disputed:
             return False
         is_planned = name in self._relations and name not in self.planned
         return is_planned or is_held_relation(self._metadata, ref)
@@ -287,6 +312,11 @@ class Outlines:
         if found is None:
             raise NotYetKnown(f"{ref!r} is missing, which is a fault of the relation")
         return found
+
+
+def _name(ref: Any) -> str:
+    name = ref if isinstance(ref, str) else getattr(ref, "name", None)
+    return name if isinstance(name, str) else ""
 
 
 def _pairs(prop: RelationshipProperty[Any]) -> Hashable:

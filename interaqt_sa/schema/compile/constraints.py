@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 from sqlalchemy import CheckConstraint, Column, ColumnElement, Index, MetaData
 from sqlalchemy.exc import CompileError, StatementError
@@ -11,6 +12,7 @@ from sqlalchemy.exc import CompileError, StatementError
 from ...definitions.argument_types import Where
 from ...definitions.computation import INFO_KEY
 from ...definitions.constraints import NonNullConstraint, UniqueConstraint
+from ...definitions.match import And, MatchExp
 from ...definitions.records import Constraint
 from ...errors import DefinitionFault
 from ..faults import Faults, NotYetKnown
@@ -20,6 +22,7 @@ from ..predicates.index_predicates import writable
 from ..predicates.match import compile_where
 from ..predicates.predicate_values import check_operands, parts_of
 from .definition_checks import check_constraint, constraints_of, is_text
+from .filtered import FilteredPlan
 from .relations import unique
 from .tables import TablePlan
 
@@ -27,16 +30,20 @@ from .tables import TablePlan
 VIOLATION_CODE = "violation_code"
 
 
-def plan_constraints(metadata: MetaData, plans: dict[str, TablePlan], faults: Faults) -> None:
-    """Add the declared constraints of all records to the plans of their tables."""
-    names = {
-        constraint.name: definition.name
-        for definition in Catalog.of(metadata).definitions.values()
-        for constraint in constraints_of(definition)
-    }
-    for plan in plans.values():
-        record = plan.definition.name
-        for constraint in constraints_of(plan.definition):
+def plan_constraints(
+    metadata: MetaData, plans: dict[str, TablePlan], filtered: Iterable[FilteredPlan], faults: Faults
+) -> None:
+    """Add the declared constraints of all records to the plans of their tables, those of members as partial ones."""
+    catalog = Catalog.of(metadata)
+    compiled = [*catalog.definitions.values(), *(found.definition for found in catalog.filtered.values())]
+    names = {constraint.name: definition.name for definition in compiled for constraint in constraints_of(definition)}
+    declared = [(plan, plan.definition.name, constraints_of(plan.definition)) for plan in plans.values()]
+    for members in filtered:
+        with faults.caught(members.name, record=members.name):
+            if constraints := constraints_of_members(members):
+                declared.append((_table_of(members, plans), members.name, constraints))
+    for plan, record, constraints in declared:
+        for constraint in constraints:
             where = f"{record}, constraint {constraint.name!r}"
             if (other := names.get(constraint.name)) is not None:
                 faults.add(f"{where}: {other} has a constraint of this name; rename one of them", record=record)
@@ -55,6 +62,39 @@ def plan_constraints(metadata: MetaData, plans: dict[str, TablePlan], faults: Fa
             with faults.caught(where, record=record):
                 if len(faults.found) == known:
                     plan.items.append(_compiled(metadata, plan, constraint))
+
+
+def _table_of(members: FilteredPlan, plans: dict[str, TablePlan]) -> TablePlan:
+    if not isinstance(members.root, str):
+        raise DefinitionFault(
+            f"its base {members.root_name} is mapped already, so that its table can have no further constraints; "
+            "compile both in one call, or declare a unique Index with a predicate on the class"
+        )
+    return plans[members.root]
+
+
+def constraints_of_members(members: FilteredPlan) -> list[Constraint]:
+    """Return the constraints of a filtered record as partial constraints of its base.
+
+    :raises DefinitionFault: if they are restricted by SQL expressions, which cannot be combined before they are mapped.
+    """
+    found: list[Constraint] = []
+    for constraint in constraints_of(members.definition):
+        if isinstance(constraint, UniqueConstraint):
+            conditions = [*members.conditions, *([] if constraint.where is None else [constraint.where])]
+            if not all(isinstance(condition, (MatchExp, Mapping)) for condition in conditions):
+                raise DefinitionFault(
+                    f"constraint {constraint.name!r} of its members needs conditions that are mappings or MatchExp, "
+                    "not SQL expressions or functions"
+                )
+            parts = tuple(MatchExp.of(cast("Any", condition)) for condition in conditions)
+            where = parts[0] if len(parts) == 1 else And(parts)
+            found.append(
+                UniqueConstraint(
+                    constraint.name, constraint.properties, where=where, violation_code=constraint.violation_code
+                )
+            )
+    return found
 
 
 def _compiled(metadata: MetaData, plan: TablePlan, declared: Constraint) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeGuard, cast, get_args
 
+from ...definitions.argument_types import RecordRef
 from ...definitions.computation import Computation
 from ...definitions.constraints import NonNullConstraint, UniqueConstraint
 from ...definitions.dictionary import Dictionary
@@ -14,8 +15,13 @@ from ...errors import DefinitionFault
 from ..faults import Faults
 
 _LATER = {
-    Entity: ("base_entity", "match_expression", "input_entities", "common_properties", "identity", "retention"),
-    Relation: ("base_relation", "match_expression", "input_relations"),
+    Entity: ("input_entities", "common_properties", "identity", "retention"),
+    Relation: ("input_relations",),
+}
+#: Arguments of a filtered record that its base determines.
+_OF_BASE = {
+    Entity: ("properties", "computation", "table_name", "table_args"),
+    Relation: ("source", "target", "type", "properties", "computation", "is_target_reliance"),
 }
 #: Attributes of a relation with rows of its own, besides its properties and id.
 LINK_ATTRIBUTES = frozenset(("source", "target", "source_id", "target_id"))
@@ -31,6 +37,14 @@ def check_record(definition: Entity | Relation, faults: Faults) -> None:
     for option in _LATER[kind]:
         if _is_given(getattr(definition, option)):
             faults.add(f"{name}: {option}= is not available yet; leave it out", record=name)
+    if is_filtered(definition):
+        _check_filtered(definition, faults)
+        return
+    if definition.match_expression is not None:
+        faults.add(
+            f"{name}: match_expression= restricts the rows of another record; give it as {_base_argument(definition)}=",
+            record=name,
+        )
     if definition.computation is not None and not _gives_rows(definition.computation):
         faults.add(
             f"{name}: computation={definition.computation!r} computes a value, not rows; "
@@ -52,6 +66,49 @@ def check_record(definition: Entity | Relation, faults: Faults) -> None:
     _check_members(name, "constraints", definition.constraints, (UniqueConstraint, NonNullConstraint), faults)
     if isinstance(definition, Relation):
         _check_relation(definition, faults)
+
+
+def base_of(definition: Entity | Relation) -> RecordRef | None:
+    """Return the record that a filtered record is based on; ``None`` for other records."""
+    return definition.base_entity if isinstance(definition, Entity) else definition.base_relation
+
+
+def is_filtered(definition: Entity | Relation) -> bool:
+    """Whether a definition is one of a filtered record."""
+    return base_of(definition) is not None
+
+
+def _base_argument(definition: Entity | Relation) -> str:
+    return "base_entity" if isinstance(definition, Entity) else "base_relation"
+
+
+def _check_filtered(definition: Entity | Relation, faults: Faults) -> None:
+    """Collect the faults of a filtered record, except those of its base and its condition."""
+    name = definition.name
+    if definition.match_expression is None:
+        faults.add(
+            f"{name}: {_base_argument(definition)}= needs match_expression=, the condition of its members; a record "
+            "without a condition is its base",
+            record=name,
+        )
+    for option in _OF_BASE[type(definition)]:
+        if _is_given(given := getattr(definition, option)) and given is not False:
+            faults.add(
+                f"{name}: a filtered record has the table, properties and ends of its base; leave {option}= out, or "
+                "declare it on the base",
+                record=name,
+            )
+    for constraint in _anything(definition.constraints):
+        if not isinstance(constraint, UniqueConstraint):
+            faults.add(
+                f"{name}: constraints= holds {constraint!r}; members can have unique constraints only, declare others "
+                "on the base",
+                record=name,
+            )
+    if isinstance(definition, Relation):
+        for attribute in (definition.source_property, definition.target_property):
+            with faults.caught(f"Relation {name!r}", record=name, property=attribute):
+                check_mapped_name("Relation property", attribute)
 
 
 def _gives_rows(computation: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from ...definitions.argument_types import RecordRef
 from ...definitions.records import ref_name
 from ...dialects.column_types import id_type
 from ...errors import DefinitionFault
+from ..filtered_lookup import base_record
 from ..metadata_state import Catalog
 from ..record_lookup import mapper_of, record_name, resolve_record
 from .tables import TablePlan
@@ -124,18 +126,29 @@ class Endpoint:
 
 
 class Endpoints:
-    """Look up and cache the endpoints of relations."""
+    """Look up and cache the endpoints of relations.
 
-    def __init__(self, metadata: MetaData, plans: dict[str, TablePlan]) -> None:
+    :param bases: the records that the filtered records of the compilation are based on, by name.
+    """
+
+    def __init__(
+        self, metadata: MetaData, plans: dict[str, TablePlan], bases: Mapping[str, RecordRef] | None = None
+    ) -> None:
         self._metadata = metadata
+        self._bases = bases or {}
         self._plans = plans
         self._found: dict[str, Endpoint] = {}
 
     def find(self, ref: RecordRef) -> Endpoint:
-        """Return the endpoint that ``ref`` refers to.
+        """Return the endpoint that ``ref`` refers to; for a filtered record that of its base.
 
         :raises DefinitionFault: if there is no such record, or a foreign key cannot refer to it.
         """
+        seen: set[str] = set()
+        while not isinstance(ref, type) and (name := ref_name(ref)) in self._bases and name not in seen:
+            seen.add(name)
+            ref = self._bases[name]
+        ref = base_record(self._metadata, ref)
         if not isinstance(ref, type) and (plan := self._plans.get(ref_name(ref))) is not None:
             return self._found.setdefault(plan.definition.name, Endpoint(self._metadata, plan=plan))
         mapper = resolve_record(self._metadata, ref, besides=self._plans.keys())

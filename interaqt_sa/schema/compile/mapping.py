@@ -8,12 +8,10 @@ from typing import Any
 from sqlalchemy import Column, MetaData, Table
 from sqlalchemy.orm import Mapper, backref, class_mapper, registry, relationship
 
-from ...definitions.computation import INFO_KEY, Computation
+from ...definitions.computation import Computation
 from ..metadata_state import Catalog
+from ..relationship_info import RELATION_KEY
 from .relations import ForeignKeyPlan, LinkPlan, index, unique
-
-#: Key of ``relationship(info=…)``: name of its relation.
-RELATION_KEY = f"{INFO_KEY}.relation"
 
 
 def home_registry(base: Any, metadata: MetaData) -> registry:

@@ -13,7 +13,7 @@ from ...errors import DefinitionFault
 from ..faults import Faults
 from ..metadata_state import Catalog
 from ..record_lookup import record_name
-from .definition_checks import check_dictionary, check_record
+from .definition_checks import base_of, check_dictionary, check_record, is_filtered
 
 _D = TypeVar("_D", Entity, Relation, Dictionary)
 
@@ -29,7 +29,8 @@ class Declarations:
     """The definitions of one call that are not compiled yet.
 
     :ivar entities: entities by name; likewise ``relations`` and ``dictionaries``.
-    :ivar endpoints: names of the records that the relations refer to.
+    :ivar filtered: filtered entities and relations by name.
+    :ivar endpoints: names of the records that relations refer to, or filtered records are based on.
     :ivar disputed: names of definitions that are given twice, conflict, or are passed to the wrong parameter.
     :ivar unplanned: the relations among them.
     """
@@ -39,13 +40,18 @@ class Declarations:
         self._faults = faults
         self.entities: dict[str, Entity] = {}
         self.relations: dict[str, Relation] = {}
+        self.filtered: dict[str, Entity | Relation] = {}
         self.dictionaries: dict[str, Dictionary] = {}
         self.disputed: set[str] = set()
         self.unplanned: list[Relation] = []
 
     @property
     def endpoints(self) -> set[str]:
-        return {name for relation in self.relations.values() for name, _ in ends_of(relation)}
+        found = {name for relation in self.relations.values() for name, _ in ends_of(relation)}
+        for definition in self.filtered.values():
+            with suppress(DefinitionFault):  # collected when the filtered record is planned
+                found.add(ref_name(base_of(definition)))
+        return found
 
     def collect(
         self,
@@ -61,18 +67,21 @@ class Declarations:
         # event sources share entities: equal ones are added once
         listed += [entity for n, entity in enumerate(of_events) if entity not in listed and entity not in of_events[:n]]
         declared = {record_name(mapper) for mapper in self._catalog.all_mappers()} - self._catalog.classes.keys()
+        compiled = self._catalog.definitions | {n: known.definition for n, known in self._catalog.filtered.items()}
         records: dict[str, Entity | Relation] = {}
         given: list[Entity | Relation] = [*self._only(Entity, listed), *self._only(Relation, relations)]
         for definition in given:
-            if self._is_new(definition, self._catalog.definitions, records):
+            if self._is_new(definition, compiled, records):
                 if definition.name in declared:
                     self._faults.add(
                         f"{definition.name}: a declarative class has this name; rename one of them",
                         record=definition.name,
                     )
                 check_record(definition, self._faults)
-        self.entities = {name: value for name, value in records.items() if isinstance(value, Entity)}
-        self.relations = {name: value for name, value in records.items() if isinstance(value, Relation)}
+        self.filtered = {name: value for name, value in records.items() if is_filtered(value)}
+        stored = {name: value for name, value in records.items() if name not in self.filtered}
+        self.entities = {name: value for name, value in stored.items() if isinstance(value, Entity)}
+        self.relations = {name: value for name, value in stored.items() if isinstance(value, Relation)}
         for dictionary in self._only(Dictionary, dictionaries):
             if self._is_new(dictionary, self._catalog.dictionaries, self.dictionaries):
                 check_dictionary(dictionary, self._faults)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table, UniqueConstraint
 from sqlalchemy.schema import SchemaItem
 
+from ...definitions.argument_types import RecordRef
 from ...definitions.records import Relation
 from ...errors import DefinitionFault
 from ..faults import Faults
@@ -83,18 +85,31 @@ class RelationPlanner:
     """Plan relations into the tables of their endpoints.
 
     :param relations: all relations of the compilation, by name.
+    :param bases: the records that its filtered records are based on, by name.
     """
 
     def __init__(
-        self, metadata: MetaData, plans: dict[str, TablePlan], relations: dict[str, Relation], faults: Faults
+        self,
+        metadata: MetaData,
+        plans: dict[str, TablePlan],
+        relations: dict[str, Relation],
+        faults: Faults,
+        bases: Mapping[str, RecordRef] | None = None,
     ) -> None:
         self._metadata = metadata
         self._plans = plans
         self._relations = relations
-        self._endpoints = Endpoints(metadata, plans)
+        self._endpoints = Endpoints(metadata, plans, bases)
         self._faults = faults
         self._adopted: set[Column[Any]] = set()
         self._added: set[tuple[Table, str]] = set()
+
+    def endpoint(self, ref: RecordRef) -> Endpoint:
+        """Return the endpoint that ``ref`` refers to, with the attributes that relations claim.
+
+        :raises DefinitionFault: as for :meth:`.Endpoints.find`.
+        """
+        return self._endpoints.find(ref)
 
     def plan_all(self) -> list[ForeignKeyPlan | LinkPlan]:
         """Return the plans of all relations without faults."""
