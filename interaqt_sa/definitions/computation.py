@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Generic
 
 from sqlalchemy import Column, Table, event
@@ -104,6 +104,13 @@ class Computation(SchemaItem, Generic[T]):
         :param fields: the types of :attr:`.References.fields`.
         :raises DefinitionFault: if it cannot.
         """
+
+    def restricted(self, applies: Callable[[Any], bool]) -> Computation[T]:
+        """Return the computation of a column that only some rows of its table have.
+
+        :param applies: whether a row has the value; others have NULL, or the value of a new row.
+        """
+        return self
 
     def meaning(self) -> dict[str, Any]:
         """Return the arguments that determine the value; when they change, migrations back-fill the column."""

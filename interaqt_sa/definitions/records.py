@@ -92,8 +92,10 @@ class Entity:
         its members.
     :param match_expression: the condition of a filtered entity, in any form that ``where=`` of :class:`.Count` takes:
         over columns of the row and of its x:1 neighbours.
-    :param input_entities: reserved for unions: the united entities.
-    :param common_properties: reserved for unions: the properties.
+    :param input_entities: makes it a merged entity: the entities whose rows it contains, compiled in the same call.
+        They have one table and one sequence of ids; a property of the same name is one column. The attribute
+        ``record_type`` is the name of the input.
+    :param common_properties: properties that each input of a merged entity has to declare, with the same type.
     :param identity: reserved: properties that identify a row.
     :param retention: reserved: how long rows are kept. A reserved argument that is given is a fault of the definition.
     :raises TypeError: if the name is not a string. All other checks are made when the entity is compiled.
@@ -102,6 +104,7 @@ class Entity:
 
         Order = Entity("Order", [Property("total", "number", default=0)])
         LargeOrder = Entity("LargeOrder", base_entity=Order, match_expression={"total": (">", 1000)})
+        Contact = Entity("Contact", input_entities=["Customer", "Supplier"])
     """
 
     name: str

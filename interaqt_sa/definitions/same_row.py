@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from .computation import Computation, T
@@ -34,3 +35,12 @@ class SameRow(Computation[T]):
             raise TypeError(f"SameRow() takes a function of the row, not {function!r}")
         refuse_coroutine_function(function, "computed()")
         self.function = function
+
+    def restricted(self, applies: Callable[[Any], bool]) -> SameRow[T]:
+        function = self.function
+
+        @wraps(function)
+        def computed(row: Any) -> Any:
+            return function(row) if applies(row) else None
+
+        return SameRow(computed)

@@ -22,7 +22,6 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ..definitions.computation import Computation
 from ..definitions.match import And, Atom, MatchExp, Not, Or
-from ..definitions.membership import Membership
 from ..engine.engine import ComputedValue, Derivation
 from ..schema.computed import declared_rows
 from ..schema.filtered_lookup import filtered_record
@@ -69,7 +68,7 @@ def _aggregate(mapper: Mapper[Any], computation: Computation[Any]) -> dict[str, 
     metadata: MetaData = table.metadata
     member: Mapper[Any]
     source: list[Any]
-    if isinstance(computation, Membership):
+    if getattr(computation, "of_own_row", False):
         member, source = mapper, [_rows_of(mapper)]
     elif relationship is not None:
         member, source = relationship.mapper, _relationship(relationship)

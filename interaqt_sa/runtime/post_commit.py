@@ -14,6 +14,8 @@ from ..definitions.events import MutationEvent
 from ..errors import SideEffectError
 from ..schema.filtered_lookup import filtered_record
 from ..schema.foreign_key_relations import held_relation
+from ..schema.merged_records import RECORD_TYPE
+from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name, resolve_record
 from .context import Context
 from .dispatch_arguments import is_mapping
@@ -35,6 +37,7 @@ class Aftermath:
         self, metadata: MetaData, side_effects: Iterable[RecordMutationSideEffect], open_context: OpenContext
     ) -> None:
         self._open = open_context
+        self._metadata = metadata
         self._side_effects: dict[str, list[RecordMutationSideEffect]] = {}
         for effect in side_effects:
             named = held_relation(metadata, effect.record) or filtered_record(metadata, effect.record)
@@ -43,7 +46,7 @@ class Aftermath:
 
     def is_due(self, source: EventSource, effects: Sequence[MutationEvent]) -> bool:
         """Whether there is a ``post_commit`` or a side effect to run."""
-        return source.post_commit is not None or any(event.record_name in self._side_effects for event in effects)
+        return source.post_commit is not None or any(self._effects_of(event) for event in effects)
 
     def follow(self, source: EventSource, args: Mapping[str, Any], result: DispatchResult) -> None:
         """Run ``post_commit`` and the side effects of a committed dispatch, and add their outcomes to ``result``."""
@@ -54,11 +57,18 @@ class Aftermath:
         if not self._side_effects:
             return
         for event in result.effects:
-            for effect in self._side_effects.get(event.record_name, ()):
+            for effect in self._effects_of(event):
                 outcome = self._outcome(effect.name, source, result, partial(_side_effect, effect, event))
                 earlier = result.side_effects.get(effect.name)
                 if earlier is None or earlier.ok:
                     result.side_effects[effect.name] = outcome
+
+    def _effects_of(self, event: MutationEvent) -> list[RecordMutationSideEffect]:
+        found = list(self._side_effects.get(event.record_name, ()))
+        if event.type == "update" and event.record_name in Catalog.of(self._metadata).merged:
+            # updates have the name of the merged entity only
+            found += self._side_effects.get(event.record[RECORD_TYPE], ())
+        return found
 
     def _outcome(
         self, name: str, source: EventSource, result: DispatchResult, work: Callable[[Context], Any]

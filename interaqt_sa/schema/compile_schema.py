@@ -21,6 +21,7 @@ from .compile.dictionaries import build_dictionary, dictionary_table_name
 from .compile.filtered import FilteredPlan, FilteredPlanner, add_filtered
 from .compile.foreign_key_cycles import break_cycles
 from .compile.mapping import add_foreign_key, add_link, home_registry, map_class
+from .compile.merged import MergedPlan, MergedPlanner, map_merged
 from .compile.new_definitions import Declarations
 from .compile.relations import ForeignKeyPlan, LinkPlan, RelationPlanner, plan_links
 from .compile.symmetric_relations import add_symmetric_link
@@ -84,6 +85,7 @@ class Compilation:
         self._plans: dict[str, TablePlan] = {}
         self._held: list[ForeignKeyPlan | LinkPlan] = []
         self._filtered: list[FilteredPlan] = []
+        self._merged: list[MergedPlan] = []
         self._values: dict[str, Column[Any]] = {}
 
     def plan(
@@ -98,6 +100,8 @@ class Compilation:
         declared.collect(entities, relations, dictionaries, event_sources)
         for entity in declared.entities.values():
             self._plans[entity.name] = plan_table(entity, faults)
+        merged = MergedPlanner(self.metadata, self._plans, faults)
+        self._merged = merged.plan_all(declared.merged)
         self._plans |= plan_links(declared.relations, declared.endpoints, faults)
         bases = {name: base_of(definition) for name, definition in declared.filtered.items()}
         planner = RelationPlanner(self.metadata, self._plans, declared.relations, faults, bases)
@@ -140,7 +144,7 @@ class Compilation:
     def _check_table_names(self) -> None:
         taken = {name: f"the table {name!r}" for name in self.metadata.tables}
         schema = self.metadata.schema
-        fresh = {name: plan.path(self.metadata) for name, plan in self._plans.items()}
+        fresh = {name: plan.path(self.metadata) for name, plan in self._plans.items() if plan.merged is None}
         for name, dictionary in self._declared.dictionaries.items():
             own = dictionary_table_name(dictionary)
             fresh[name] = own if schema is None else f"{schema}.{own}"
@@ -161,9 +165,12 @@ class Compilation:
         home = home_registry(self._base, self.metadata)
         if self._system_tables or self._plans or self._values:
             add_system_tables(self.metadata, home)
+        for merged in self._merged:
+            map_merged(merged, home, catalog, tables[merged.name])
         for name, plan in self._plans.items():
-            catalog.classes[name] = map_class(home, name, tables[name], plan.columns, plan.definition.computation)
-            catalog.definitions[name] = plan.definition
+            if name not in catalog.classes:
+                catalog.classes[name] = map_class(home, name, tables[name], plan.columns, plan.definition.computation)
+                catalog.definitions[name] = plan.definition
         for held in self._held:
             catalog.definitions[held.relation.name] = held.relation
             if isinstance(held, LinkPlan) and held.is_symmetric:

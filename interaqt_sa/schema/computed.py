@@ -45,6 +45,8 @@ T = TypeVar("T")
 STATE_KEY = f"{INFO_KEY}.state"
 #: Key of ``Table.info``: the computation that derives the rows of the table.
 TRANSFORM_KEY = f"{INFO_KEY}.transform"
+#: Key of ``Column.info``: the input of a merged entity whose rows have this computed value.
+INPUT_KEY = f"{INFO_KEY}.input"
 #: Key of ``Column.info`` on a reflected column that has the name of a hidden one.
 _REFLECTED = f"{INFO_KEY}.reflected"
 _LIKE_STATE = re.compile(r"_.+__.+", re.DOTALL)
@@ -204,7 +206,8 @@ def computed_attributes(mapper: Mapper[Any]) -> Iterator[tuple[str, Column[Any],
     columns: list[Any] = list(table.columns) if isinstance(table, Table) else []
     for column in columns:
         computation = computation_of(column)
-        if computation is not None and column in mapper.columns.values():
+        owner = info_of(column).get(INPUT_KEY, mapper.class_.__name__)
+        if computation is not None and owner == mapper.class_.__name__ and column in mapper.columns.values():
             yield mapper.get_property_by_column(column).key, column, computation
 
 

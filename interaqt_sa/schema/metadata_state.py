@@ -28,6 +28,7 @@ class Catalog:
     :ivar classes: the mapped classes of compiled records, by name of the definition.
     :ivar either_way: for each symmetric relation the class of its links in both directions.
     :ivar filtered: the filtered records, by name, each after those that it is based on.
+    :ivar merged: names of merged entities, with those of their inputs.
     :ivar dictionary_classes: the mapped classes of dictionaries, by name.
     :ivar home: the registry of those classes: the application's, else a private one.
     :ivar values_class: the mapped class of the values that ``storage.set()`` writes; set when definitions are compiled.
@@ -47,6 +48,7 @@ class Catalog:
         self.dictionaries: dict[str, Dictionary] = {}
         self.classes: dict[str, type[Any]] = {}
         self.filtered: dict[str, FilteredRecord] = {}
+        self.merged: dict[str, tuple[str, ...]] = {}
         self.dictionary_classes: dict[str, type[Any]] = {}
         self.either_way: dict[str, type[Any]] = {}
         self.home: registry | None = None

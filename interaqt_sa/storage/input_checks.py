@@ -12,6 +12,7 @@ from ..definitions.computation import computation_of
 from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.compile.definition_checks import LINK_ATTRIBUTES
+from ..schema.merged_records import RECORD_TYPE
 from ..schema.record_lookup import record_name
 from ..schema.relationship_info import FILTERED_KEY
 from ..schema.value_checks import checked_value
@@ -45,6 +46,12 @@ def checked_data(mapper: Mapper[Any], data: Mapping[str, Any], dialect: Dialect,
                     property=name,
                 )
             found[name] = _neighbours(mapper, mapper.relationships[name], value, dialect, level)
+        elif name == RECORD_TYPE and mapper.polymorphic_on is mapper.columns.get(RECORD_TYPE):
+            raise DefinitionFault(
+                f"{record}.{name} is the kind of the record and never changes; create another record instead",
+                record=record,
+                property=name,
+            )
         elif name in mapper.column_attrs:
             found[name] = _value(mapper, name, value, dialect, record)
         else:

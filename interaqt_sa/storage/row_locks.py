@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, select, tuple_
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import Mapper, Session, object_mapper
 
 from ..definitions.argument_types import Where
 from ..definitions.short_repr import shorten
@@ -60,7 +60,7 @@ def lock_record(session: Session, mapper: Mapper[Any], id: Any) -> Record | None
     entity = mapper.class_
     statement = select(entity).where(*where_key(mapper, entity, id)).with_for_update(of=entity)
     found = session.scalars(statement, execution_options={"populate_existing": True}).unique().one_or_none()
-    return None if found is None else _record(mapper, found)
+    return None if found is None else _record(found)
 
 
 def lock_rows(session: Session, mapper: Mapper[Any], match: Where, limit: int | None) -> list[Record]:
@@ -92,9 +92,9 @@ def lock_rows(session: Session, mapper: Mapper[Any], match: Where, limit: int | 
         # in a separate statement: after a wait, a locking read with joins continues with old rows of the other tables
         session.execute(select(*key).where(one.in_(keys)).order_by(*key).with_for_update(of=entity)).all()
         still = matching(session, mapper, match).where(one.in_(keys)).execution_options(populate_existing=True)
-        found += [_record(mapper, instance) for instance in session.scalars(still).unique()]
+        found += [_record(instance) for instance in session.scalars(still).unique()]
     return found
 
 
-def _record(mapper: Mapper[Any], instance: Any) -> Record:
-    return {name: getattr(instance, name) for name in column_names(mapper)}
+def _record(instance: Any) -> Record:
+    return {name: getattr(instance, name) for name in column_names(object_mapper(instance))}

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy.orm import Mapper, RelationshipProperty, Session
+from sqlalchemy import Column
+from sqlalchemy.orm import Mapper, RelationshipProperty, Session, object_mapper
 
 from ..definitions.argument_types import Where
 from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
+from ..schema.merged_records import inputs_of
 from ..schema.record_lookup import record_name
-from .attributes import LINK, column_names, key_attributes, link_of, unknown_attribute
+from .attributes import LINK, column_names, key_attributes, link_of, metadata_of, unknown_attribute
 from .circular_references import break_loops, is_loop, relate_back
 from .exclusive import end_old_relations, let_go
 from .input_checks import checked_data, refuse_ends
@@ -53,8 +55,10 @@ def update(session: Session, mapper: Mapper[Any], match: Where, data: Mapping[st
     # a writer for each record, because new neighbours in the data are created for each
     written = [(instance, _Writer(session)) for instance in _fresh(session, mapper, match)]
     for instance, writer in written:
-        end_old_relations(session, mapper, data, instance)
-        writer.assign(mapper, instance, data)
+        # rows of a merged entity have the attributes of their inputs
+        own = object_mapper(instance) if mapper.polymorphic_abstract else mapper
+        end_old_relations(session, own, data, instance)
+        writer.assign(own, instance, data)
     flush_last(session)
     return [writer.answer(mapper, instance, data) for instance, writer in written]
 
@@ -62,7 +66,7 @@ def update(session: Session, mapper: Mapper[Any], match: Where, data: Mapping[st
 def delete(session: Session, mapper: Mapper[Any], match: Where) -> list[Record]:
     """Delete the records that match ``match``; return the last values of each."""
     instances = _fresh(session, mapper, match)
-    last = [{name: getattr(instance, name) for name in column_names(mapper)} for instance in instances]
+    last = [{name: getattr(one, name) for name in column_names(object_mapper(one))} for one in instances]
     refuse_lost_links(mapper, instances)
     break_loops(session, mapper, instances)
     for instance in instances:
@@ -109,7 +113,7 @@ class _Writer:
 
     def make(self, mapper: Mapper[Any], data: Mapping[str, Any]) -> Any:
         """Return a new instance with ``data``, added to the session; as in loading, its constructor is not called."""
-        instance = mapper.class_manager.new_instance()
+        instance = self._new_instance(mapper)
         self._made[id(data)] = instance
         # added after its values are set: relationships to instances of the session would flush it incomplete
         with self._session.no_autoflush:
@@ -118,6 +122,21 @@ class _Writer:
         for name in key_attributes(mapper):
             if name in data:
                 move_sequence_past(self._session, mapper, getattr(instance, name))
+        return instance
+
+    @staticmethod
+    def _new_instance(mapper: Mapper[Any]) -> Any:
+        if mapper.polymorphic_abstract:
+            inputs = inputs_of(metadata_of(mapper), mapper)
+            raise DefinitionFault(
+                f"{record_name(mapper)} is not created by itself; create {' or '.join(inputs) or 'a subclass'}",
+                record=record_name(mapper),
+            )
+        instance = mapper.class_manager.new_instance()
+        discriminator = mapper.polymorphic_on
+        if isinstance(discriminator, Column) and mapper.polymorphic_identity is not None:
+            # set by the constructor, which is not called
+            setattr(instance, mapper.get_property_by_column(discriminator).key, mapper.polymorphic_identity)
         return instance
 
     def assign(self, mapper: Mapper[Any], instance: Any, data: Mapping[str, Any]) -> None:
@@ -179,6 +198,8 @@ class _Writer:
                 self._session.flush()  # otherwise the next step would still read the old neighbour
         if not pairs or value is None or not is_reference(relationship.mapper, value):
             return False
+        if relationship.mapper.single:
+            return False  # the row may be one of another class of the table
         if not loop and instance in self._session and getattr(instance, relationship.key, None) is not None:
             # a loaded neighbour would override the column, so it is replaced first
             setattr(instance, relationship.key, self._existing(relationship.mapper, value))

@@ -88,3 +88,36 @@ def test_repair_restores_memberships(environment: Environment) -> None:
     assert system.check().ok
     assert environment.rows(_MEMBERS) == [(1, 1, 1), (2, 1, 0), (3, 0, 0)]
     engine.dispose()
+
+
+def contacts(*, more: bool = False) -> MetaData:
+    """Declare customers and suppliers in one table; with `more` both have further columns."""
+    metadata = MetaData()
+    name = iq.Property("name", str, default="x")
+    further = [iq.Property("rank", int)] if more else []
+    count = [iq.Property("order_count", int, computation=iq.Count("orders"))] if more else []
+    iq.compile_schema(
+        metadata,
+        entities=[
+            iq.Entity("Customer", [name, *count]),
+            iq.Entity("Supplier", [name, *further], constraints=[iq.UniqueConstraint("one", ["name"])]),
+            iq.Entity("Contact", input_entities=["Customer", "Supplier"]),
+            iq.Entity("Order", []),
+        ],
+        relations=[
+            iq.Relation(
+                source="Customer", source_property="orders", target="Order", target_property="customer", type="1:n"
+            )
+        ],
+    )
+    return metadata
+
+
+def test_merged_entities_are_migrated(environment: Environment) -> None:
+    environment.migrate(contacts())
+    environment.run(
+        "INSERT INTO contact (id, record_type, name) VALUES (1, 'Customer', 'a'), (2, 'Supplier', 'a')",
+        'INSERT INTO "order" (id, customer_id) VALUES (1, 1), (2, 1)',
+    )
+    environment.migrate(contacts(more=True))
+    assert environment.rows("SELECT id, order_count, rank FROM contact ORDER BY id") == [(1, 2, None), (2, 0, None)]

@@ -81,8 +81,11 @@ def unique(*properties: str, **kw: Any) -> Entity:
         # what is not available yet
         ({"entities": [Entity("E", base_entity="A")]}, "E: base_entity= needs match_expression="),
         ({"entities": [Entity("E", match_expression={"n": 1})]}, "E: match_expression= restricts the rows of another"),
-        ({"entities": [Entity("E", input_entities=["A"])]}, "E: input_entities= is not available yet"),
-        ({"entities": [Entity("E", common_properties=[Property("n", int)])]}, "E: common_properties= is not available"),
+        ({"entities": [Entity("E", input_entities=["A"])]}, "E: its input 'A' is not an entity of the same call"),
+        (
+            {"entities": [Entity("E", common_properties=[Property("n", int)])]},
+            "E: common_properties= belongs to merged",
+        ),
         ({"entities": [Entity("E", identity=["n"])]}, "E: identity= is not available yet"),
         ({"entities": [Entity("E", retention=3)]}, "E: retention= is not available yet"),
         (

@@ -291,11 +291,16 @@ class HostUpdates:
         old: dict[Mapper[Any], dict[Key, dict[str, Any]]] = {}
         new: dict[Mapper[Any], dict[Key, dict[str, Any]]] = {}
         for mapper, whole in found.items():
+            known = self._propagation.db.statements.stored(
+                mapper
+            )  # rows of other classes of the table may have other values
             for key, row in whole.items():
                 returned = rows[key]
                 before, now = dict(row), dict(row)
-                before.update(zip(level.names, returned[level.old], strict=True))
-                now.update(zip(level.names, returned[level.values], strict=True))
+                values = zip(level.names, returned[level.old], returned[level.values], strict=True)
+                for name, last, value in values:
+                    if name in known:
+                        before[name], now[name] = last, value
                 now.update(fresh.get(key, {}))
                 old.setdefault(mapper, {})[key], new.setdefault(mapper, {})[key] = before, now
         mutations.changed(old, new)

@@ -75,7 +75,7 @@ class Mutations:
         for mapper, rows in groups:
             held, filtered = self._plan.held_by(mapper), self._plan.filtered_of(mapper)
             for row in rows:
-                self._add(mapper, MutationEvent("create", record_name(mapper), RecordView(visible(row, filtered))))
+                self._add_row(mapper, "create", RecordView(visible(row, filtered)))
                 links += [(mapper, relation, row) for relation in held]
                 entered += [(mapper, members, row) for members in filtered if members.contains(row)]
         for mapper, relation, row in links:
@@ -117,8 +117,11 @@ class Mutations:
         for relation in moves:
             self._add_link(mapper, "delete", relation, relation.link(old))
         views = RecordView(visible(new, filtered)), RecordView(visible(old, filtered))
-        event = MutationEvent("update", record_name(mapper), *views, keys)
+        merged = self._plan.merged_above(mapper)
+        event = MutationEvent("update", record_name(merged[0] if merged else mapper), *views, keys)
         self._add(mapper, event)
+        for above in merged:
+            self._queue_for(mapper, event, record_name(above))
         for members in filtered:
             if members.contains(old) and members.contains(new):
                 self._queue_for(mapper, event, members.name)
@@ -140,7 +143,7 @@ class Mutations:
                 self._add_link(mapper, "delete", relation, relation.link(row))
         own = [relation for relation in held if relation.other.base_mapper is mapper.base_mapper]
         for row in _leaves_first(gone, own) if own and len(gone) > 1 else gone:
-            self._add(mapper, MutationEvent("delete", record_name(mapper), RecordView(visible(row, filtered))))
+            self._add_row(mapper, "delete", RecordView(visible(row, filtered)))
 
     def changed(self, old: RowsByClass, new: RowsByClass) -> None:
         """Record changed rows; rows missing in ``new`` were deleted, or have another class."""
@@ -153,6 +156,18 @@ class Mutations:
             before = old.get(mapper, {})
             if not before.keys() >= rows.keys():
                 self.created(mapper, [row for key, row in rows.items() if key not in before])
+
+    def _add_row(self, mapper: Mapper[Any], kind: MutationType, row: RecordView) -> None:
+        """Record an inserted or deleted row; one of an input of merged entities also under their names.
+
+        They are told of new rows before the input, and of deleted ones after it.
+        """
+        names: list[tuple[str, str | None]] = [
+            (name, name) for name in map(record_name, self._plan.merged_above(mapper))
+        ]
+        names.append((record_name(mapper), None))
+        for name, relation in names if kind == "create" else reversed(names):
+            self._add(mapper, MutationEvent(kind, name, row), relation)
 
     def _add_link(
         self, mapper: Mapper[Any], kind: MutationType, relation: HeldRelation, link: Mapping[str, Any] | None

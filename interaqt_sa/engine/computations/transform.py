@@ -9,17 +9,18 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Mapper
 
+from ...definitions.computation import info_of
 from ...definitions.events import MutationEvent, RecordView
 from ...definitions.transform import Transform
 from ...dialects import Lock
-from ...errors import ComputationError
-from ...schema.computed import state_of
+from ...errors import ComputationError, DefinitionFault
+from ...schema.computed import INPUT_KEY, state_of
 from ...schema.filtered_lookup import filtered_record
 from ...schema.record_lookup import resolve_record
 from ..database.python_contributions import call
 from ..plan import Derivation, Key, Plan, Reaction
 from ..plan.edge_builder import stored_attributes
-from ..plan.event_reactions import add_reaction, resolved_trigger
+from ..plan.event_reactions import add_reaction, resolved_trigger, told_as
 from ..plan.kinds import add_rows
 from ..plan.watched_tables import Sources
 from ..propagation.propagation import Propagation
@@ -40,15 +41,30 @@ def _add(transform: Transform, plan: Plan, sources: Sources, mapper: Mapper[Any]
         members = filtered_record(plan.metadata, transform.record)
         derivation.members = members
         derivation.origin = resolve_record(plan.metadata, transform.record if members is None else members.base)
-        names = transform.attribute_query or tuple(stored_attributes(derivation.origin))
-        derivation.attributes = tuple(names)
+        derivation.attributes = _attributes_of(transform, derivation.origin)
         columns = {place[1]: c for c in target.table.columns if (place := state_of(c)) is not None and place[0] is None}
         derivation.source_column, derivation.index_column = columns["source"], columns["index"]
-        name = None if members is None else members.name
+        name = told_as(plan, derivation.origin) if members is None else members.name
         add_reaction(plan, sources, Reaction(derivation.origin, None, derivation, relation=name))
     for dependency in (transform.event_deps or {}).values():
         event_mapper, trigger, relation = resolved_trigger(plan, dependency)
         add_reaction(plan, sources, Reaction(event_mapper, trigger, derivation, relation=relation))
+
+
+def _attributes_of(transform: Transform, origin: Mapper[Any]) -> tuple[str, ...]:
+    """Return the attributes of source rows that the callback sees."""
+    asked = transform.attribute_query
+    columns: list[tuple[str, Any]] = [(prop.key, prop.columns[0]) for prop in origin.column_attrs]
+    of_inputs = {name for name, column in columns if info_of(column).get(INPUT_KEY, _name(origin)) != _name(origin)}
+    if asked and (named := [name for name in asked if name in of_inputs]):
+        raise DefinitionFault(
+            f"attribute_query names {named}, computed by one input of {_name(origin)} only; derive rows from this input"
+        )
+    return tuple(asked or (name for name in stored_attributes(origin) if name not in of_inputs))
+
+
+def _name(mapper: Mapper[Any]) -> str:
+    return str(mapper.class_.__name__)
 
 
 @run_effect.register
@@ -75,7 +91,8 @@ def run_derivation(propagation: Propagation, derivation: Derivation, event: Muta
         return
     fresh: list[Mapping[str, Any] | None] = []
     if event.type != "delete":
-        fresh = derive(derivation, RecordView({name: event.record[name] for name in derivation.attributes}))
+        # rows of a merged entity lack the attributes of other inputs
+        fresh = derive(derivation, RecordView({name: event.record.get(name) for name in derivation.attributes}))
     store_derived(propagation, derivation, token, fresh, is_new=event.type == "create")
 
 

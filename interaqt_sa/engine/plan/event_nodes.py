@@ -55,8 +55,8 @@ class Reaction:
     """A trigger and the node that it triggers.
 
     :ivar mapper: the record whose events are meant, subclasses included.
-    :ivar relation: the relation stored as a foreign key of the rows, or the filtered record of the rows, if the
-        reaction is to events under that name.
+    :ivar relation: the relation stored as a foreign key of the rows, or the filtered or merged record of the rows, if
+        the reaction is to events under that name.
     """
 
     mapper: Mapper[Any]

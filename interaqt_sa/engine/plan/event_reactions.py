@@ -10,7 +10,8 @@ from sqlalchemy.orm import Mapper, class_mapper
 from ...definitions.events import Trigger
 from ...schema.filtered_lookup import filtered_record
 from ...schema.foreign_key_relations import held_relation
-from ...schema.record_lookup import resolve_record
+from ...schema.merged_records import inputs_of
+from ...schema.record_lookup import record_name, resolve_record
 from .event_nodes import Reaction
 from .plan import Plan
 from .watched_tables import Sources
@@ -20,7 +21,7 @@ def resolved_trigger(plan: Plan, trigger: Trigger) -> tuple[Mapper[Any], Trigger
     """Return the record of a trigger, and the trigger with the pattern of its event source, if it names one.
 
     For a relation that is stored as a foreign key: the record with the foreign key, and the name of the relation. For a
-    filtered record: its base, and the name of the filtered record.
+    filtered record: its base, and the name of the filtered record. For a merged entity also its own name.
     """
     ref = trigger.record_name
     if (held := held_relation(plan.metadata, ref)) is not None:
@@ -32,7 +33,12 @@ def resolved_trigger(plan: Plan, trigger: Trigger) -> tuple[Mapper[Any], Trigger
     if pattern:
         merged = {**pattern, **(trigger.record or {})}
         trigger = Trigger(ref, trigger.type, record=merged, old_record=trigger.old_record, keys=trigger.keys)
-    return mapper, trigger, None
+    return mapper, trigger, told_as(plan, mapper)
+
+
+def told_as(plan: Plan, mapper: Mapper[Any]) -> str | None:
+    """Return the name under which reactions to events of a merged entity are triggered; ``None`` for other records."""
+    return record_name(mapper) if inputs_of(plan.metadata, mapper) else None
 
 
 def add_reaction(plan: Plan, sources: Sources, reaction: Reaction) -> None:

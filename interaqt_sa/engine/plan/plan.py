@@ -15,6 +15,7 @@ from ...dialects.unique_key_options import declared_resolutions, may_stop_halfwa
 from ...schema.filtered_lookup import filtered_records_of
 from ...schema.filtered_record import FilteredRecord
 from ...schema.foreign_key_relations import HeldRelation, relations_held_by
+from ...schema.merged_records import inputs_of, merged_above
 from ...schema.metadata_state import Catalog
 from ...schema.record_lookup import relationships_of
 from .mapper_cache import ByMapper
@@ -79,6 +80,7 @@ class Plan:
         )
         self._held_by = ByMapper(lambda mapper: relations_held_by(metadata, mapper), self._holds)
         self._filtered_of = ByMapper(lambda mapper: filtered_records_of(metadata, mapper), self._holds)
+        self._merged_above = ByMapper(lambda mapper: merged_above(metadata, mapper), self._holds)
         self._letting_go = ByMapper(_letting_go, self._holds)
         #: references to other rows by class; see :func:`.references_of`
         self.references: WeakKeyDictionary[type[Any], Any] = WeakKeyDictionary()
@@ -187,6 +189,10 @@ class Plan:
         """Return the filtered records of the rows of ``mapper``, each after those that it is based on."""
         return self._filtered_of[mapper]
 
+    def merged_above(self, mapper: Mapper[Any]) -> tuple[Mapper[Any], ...]:
+        """Return the merged entities that an input belongs to, the uppermost first."""
+        return self._merged_above[mapper]
+
     @cached_property
     def filtered_keys(self) -> Mapping[str, tuple[str, ...]]:
         """The attributes of the key of each filtered record, by its name."""
@@ -201,6 +207,8 @@ class Plan:
         return self._is_narrowed[mapper]
 
     def _find_whether_narrowed(self, mapper: Mapper[Any]) -> bool:
+        if inputs_of(self.metadata, mapper):
+            return True  # events have the names of inputs
         own = self.reactions_to(mapper)
         below = mapper.self_and_descendants if mapper.polymorphic_on is not None else ()
         return any(self.reactions_to(m) != own for m in below if mapper.local_table in m.tables)

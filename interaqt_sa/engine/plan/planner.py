@@ -143,7 +143,8 @@ class _PlanBuilder:
         table = value.table
         if table not in self.plan.hosts:
             source = self.sources.mapper(value.mapper)
-            host = Host(source, table, value.mapper)
+            merged = self.plan.merged_above(value.mapper)
+            host = Host(source, table, merged[0] if merged else value.mapper)
             if DICTIONARY_KEY in info_of(table):
                 host.constant = (1,)
             self.plan.hosts[table] = host

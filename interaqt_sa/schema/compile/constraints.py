@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import CheckConstraint, Column, ColumnElement, Index, MetaData
@@ -16,6 +16,7 @@ from ...definitions.match import And, MatchExp
 from ...definitions.records import Constraint
 from ...errors import DefinitionFault
 from ..faults import Faults, NotYetKnown
+from ..merged_records import RECORD_TYPE
 from ..metadata_state import Catalog
 from ..naming import fit_identifier
 from ..predicates.index_predicates import writable
@@ -37,7 +38,10 @@ def plan_constraints(
     catalog = Catalog.of(metadata)
     compiled = [*catalog.definitions.values(), *(found.definition for found in catalog.filtered.values())]
     names = {constraint.name: definition.name for definition in compiled for constraint in constraints_of(definition)}
-    declared = [(plan, plan.definition.name, constraints_of(plan.definition)) for plan in plans.values()]
+    declared: list[tuple[TablePlan, str, list[Constraint]]] = []
+    for plan in plans.values():
+        with faults.caught(plan.definition.name, record=plan.definition.name):
+            declared.append((plan, plan.definition.name, _own_constraints(plan)))
     for members in filtered:
         with faults.caught(members.name, record=members.name):
             if constraints := constraints_of_members(members):
@@ -64,6 +68,22 @@ def plan_constraints(
                     plan.items.append(_compiled(metadata, plan, constraint))
 
 
+def _own_constraints(plan: TablePlan) -> list[Constraint]:
+    """Return the constraints of a record; those of an input of a merged entity are restricted to its rows.
+
+    :raises DefinitionFault: if that is not possible.
+    """
+    constraints = constraints_of(plan.definition)
+    if plan.merged is None:
+        return constraints
+    if any(isinstance(constraint, NonNullConstraint) for constraint in constraints):
+        raise DefinitionFault(
+            f"rows of other inputs share its table, which can have unique constraints only; declare a "
+            f"NonNullConstraint on {plan.merged.definition.name!r}"
+        )
+    return _restricted(constraints, [MatchExp.atom(RECORD_TYPE, ("=", plan.definition.name))])
+
+
 def _table_of(members: FilteredPlan, plans: dict[str, TablePlan]) -> TablePlan:
     if not isinstance(members.root, str):
         raise DefinitionFault(
@@ -78,14 +98,18 @@ def constraints_of_members(members: FilteredPlan) -> list[Constraint]:
 
     :raises DefinitionFault: if they are restricted by SQL expressions, which cannot be combined before they are mapped.
     """
+    return _restricted(constraints_of(members.definition), members.conditions)
+
+
+def _restricted(constraints: Iterable[Constraint], given: Sequence[Where]) -> list[Constraint]:
     found: list[Constraint] = []
-    for constraint in constraints_of(members.definition):
+    for constraint in constraints:
         if isinstance(constraint, UniqueConstraint):
-            conditions = [*members.conditions, *([] if constraint.where is None else [constraint.where])]
+            conditions = [*given, *([] if constraint.where is None else [constraint.where])]
             if not all(isinstance(condition, (MatchExp, Mapping)) for condition in conditions):
                 raise DefinitionFault(
-                    f"constraint {constraint.name!r} of its members needs conditions that are mappings or MatchExp, "
-                    "not SQL expressions or functions"
+                    f"constraint {constraint.name!r} needs conditions that are mappings or MatchExp, not SQL "
+                    "expressions or functions"
                 )
             parts = tuple(MatchExp.of(cast("Any", condition)) for condition in conditions)
             where = parts[0] if len(parts) == 1 else And(parts)

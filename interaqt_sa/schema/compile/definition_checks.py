@@ -15,12 +15,12 @@ from ...errors import DefinitionFault
 from ..faults import Faults
 
 _LATER = {
-    Entity: ("input_entities", "common_properties", "identity", "retention"),
+    Entity: ("identity", "retention"),
     Relation: ("input_relations",),
 }
 #: Arguments of a filtered record that its base determines.
 _OF_BASE = {
-    Entity: ("properties", "computation", "table_name", "table_args"),
+    Entity: ("properties", "computation", "table_name", "table_args", "input_entities", "common_properties"),
     Relation: ("source", "target", "type", "properties", "computation", "is_target_reliance"),
 }
 #: Attributes of a relation with rows of its own, besides its properties and id.
@@ -40,6 +40,8 @@ def check_record(definition: Entity | Relation, faults: Faults) -> None:
     if is_filtered(definition):
         _check_filtered(definition, faults)
         return
+    if isinstance(definition, Entity):
+        _check_merged(definition, faults)
     if definition.match_expression is not None:
         faults.add(
             f"{name}: match_expression= restricts the rows of another record; give it as {_base_argument(definition)}=",
@@ -109,6 +111,20 @@ def _check_filtered(definition: Entity | Relation, faults: Faults) -> None:
         for attribute in (definition.source_property, definition.target_property):
             with faults.caught(f"Relation {name!r}", record=name, property=attribute):
                 check_mapped_name("Relation property", attribute)
+
+
+def _check_merged(definition: Entity, faults: Faults) -> None:
+    """Collect the faults of a merged entity, except those of its inputs."""
+    name = definition.name
+    if definition.common_properties and not definition.input_entities:
+        faults.add(f"{name}: common_properties= belongs to merged entities; give input_entities=", record=name)
+    for option in ("properties", "computation") if definition.input_entities else ():
+        if _is_given(getattr(definition, option)):
+            faults.add(
+                f"{name}: a merged entity has the properties and rows of its inputs; declare {option}= there",
+                record=name,
+            )
+    _check_members(name, "common_properties", definition.common_properties, (Property,), faults)
 
 
 def _gives_rows(computation: object) -> bool:

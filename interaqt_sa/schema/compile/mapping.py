@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,24 +26,49 @@ def home_registry(base: Any, metadata: MetaData) -> registry:
 
 
 def map_class(
-    home: registry, name: str, table: Table, columns: dict[str, Column[Any]], computation: Computation[Any] | None
+    home: registry,
+    name: str,
+    table: Table | None,
+    columns: dict[str, Column[Any]],
+    computation: Computation[Any] | None,
+    *,
+    base: type[Any] = object,
+    absent: Iterable[str] = (),
+    **options: Any,
 ) -> type[Any]:
     """Return a new class ``name`` that is mapped to ``table``.
 
     :param columns: columns by attribute.
     :param computation: derives its rows; the ``instrument_class`` listener reads it from the class.
+    :param base: its base class.
+    :param absent: attributes of the base class that it does not have.
+    :param options: further options of its mapper.
     """
     namespace: dict[str, Any] = {
         "__module__": __name__,
         "__init__": home.constructor,
         "__repr__": _repr,
-        "__doc__": f"A row of {table.fullname}.",
+        "__doc__": f"A row of {name if table is None else table.fullname}.",
+        **{attribute: _Absent(name, attribute) for attribute in absent},
     }
     if computation is not None:
         namespace["__computation__"] = computation
-    cls = type(name, (), namespace)
-    home.map_imperatively(cls, table, properties=columns)
+    cls = type(name, (base,), namespace)
+    home.map_imperatively(cls, table, properties=columns, **options)
     return cls
+
+
+class _Absent:
+    """An attribute of other inputs of a merged entity; raises :class:`AttributeError`, so that no value is lost."""
+
+    def __init__(self, record: str, attribute: str) -> None:
+        self._text = f"{record} has no attribute {attribute!r}; another input of its merged entity has it"
+
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
+        raise AttributeError(self._text)
+
+    def __set__(self, instance: object, value: Any) -> None:
+        raise AttributeError(self._text)
 
 
 def _repr(self: Any) -> str:

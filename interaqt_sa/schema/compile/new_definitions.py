@@ -30,6 +30,7 @@ class Declarations:
 
     :ivar entities: entities by name; likewise ``relations`` and ``dictionaries``.
     :ivar filtered: filtered entities and relations by name.
+    :ivar merged: merged entities by name.
     :ivar endpoints: names of the records that relations refer to, or filtered records are based on.
     :ivar disputed: names of definitions that are given twice, conflict, or are passed to the wrong parameter.
     :ivar unplanned: the relations among them.
@@ -41,6 +42,7 @@ class Declarations:
         self.entities: dict[str, Entity] = {}
         self.relations: dict[str, Relation] = {}
         self.filtered: dict[str, Entity | Relation] = {}
+        self.merged: dict[str, Entity] = {}
         self.dictionaries: dict[str, Dictionary] = {}
         self.disputed: set[str] = set()
         self.unplanned: list[Relation] = []
@@ -80,7 +82,9 @@ class Declarations:
                 check_record(definition, self._faults)
         self.filtered = {name: value for name, value in records.items() if is_filtered(value)}
         stored = {name: value for name, value in records.items() if name not in self.filtered}
-        self.entities = {name: value for name, value in stored.items() if isinstance(value, Entity)}
+        own = {name: value for name, value in stored.items() if isinstance(value, Entity)}
+        self.merged = {name: value for name, value in own.items() if value.input_entities}
+        self.entities = {name: value for name, value in own.items() if name not in self.merged}
         self.relations = {name: value for name, value in stored.items() if isinstance(value, Relation)}
         for dictionary in self._only(Dictionary, dictionaries):
             if self._is_new(dictionary, self._catalog.dictionaries, self.dictionaries):

@@ -30,6 +30,7 @@ class TablePlan:
     :ivar items: constraints and indexes.
     :ivar attributes: all attributes of the record, including those added by relations.
     :ivar faulty: properties without a column because of a fault.
+    :ivar merged: for an input of a merged entity, the plan of the table that it shares.
     """
 
     definition: Entity | Relation
@@ -39,11 +40,18 @@ class TablePlan:
     items: list[SchemaItem] = field(default_factory=list[SchemaItem])
     attributes: set[str] = field(default_factory=lambda: {"id"})
     faulty: set[str] = field(default_factory=set[str])
+    merged: TablePlan | None = None
+
+    def share(self, merged: TablePlan) -> None:
+        """Let the record have the table of a merged entity instead of its own."""
+        self.merged, self.name, self.items = merged, merged.name, merged.items
 
     def add_column(self, attribute: str, column: Column[Any], faults: Faults) -> None:
         """Add a column, and collect a fault if its name is taken."""
         record = self.definition.name
-        if any(column.name == known.name for known in self.columns.values()) or column.name == "id":
+        if self.merged is not None:
+            self.merged.add_column(attribute, column, faults)
+        elif any(column.name == known.name for known in self.columns.values()) or column.name == "id":
             faults.add(
                 f"{record}.{attribute}: the table has a column {column.name!r} already; "
                 "rename the property or give column_name=",
@@ -55,6 +63,8 @@ class TablePlan:
 
     def path(self, metadata: MetaData) -> str:
         """Return the name of the table qualified by its schema, as in ``metadata.tables`` and foreign keys."""
+        if self.merged is not None:
+            return self.merged.path(metadata)
         schema = self._arguments()[1].get("schema", metadata.schema)
         return f"{schema}.{self.name}" if isinstance(schema, str) else self.name
 
@@ -80,6 +90,8 @@ def build_tables(metadata: MetaData, plans: Mapping[str, TablePlan], faults: Fau
     tables: dict[str, Table] = {}
     known, sequences = set(metadata.tables), set(metadata._sequences)
     for name, plan in plans.items():
+        if plan.merged is not None:
+            continue
         try:
             tables[name] = plan.build(metadata)
         except (SQLAlchemyError, TypeError, ValueError) as error:

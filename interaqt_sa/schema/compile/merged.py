@@ -1,0 +1,215 @@
+"""Plan merged entities: several input entities in one table, with a column for the kind of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Column, MetaData, String
+from sqlalchemy.orm import registry
+
+from ...definitions.argument_types import RecordRef
+from ...definitions.records import Entity, Property, ref_name
+from ...errors import DefinitionFault
+from ..computed import INPUT_KEY
+from ..faults import Faults
+from ..merged_records import RECORD_TYPE
+from ..metadata_state import Catalog
+from .definition_checks import is_computation, properties_of
+from .mapping import map_class
+from .relations import index
+from .tables import TablePlan, property_column, table_name
+
+
+@dataclass(slots=True)
+class MergedPlan:
+    """A merged entity to be compiled.
+
+    :ivar plan: its table.
+    :ivar inputs: the plans of its inputs, which share this table.
+    """
+
+    plan: TablePlan
+    inputs: dict[str, TablePlan]
+
+    @property
+    def name(self) -> str:
+        return self.plan.definition.name
+
+    def absent(self, name: str) -> set[str]:
+        """Return the column attributes that other inputs have, and the input ``name`` does not."""
+        own = self.inputs[name].columns
+        return {attribute for other in self.inputs.values() for attribute in other.columns if attribute not in own}
+
+
+class MergedPlanner:
+    """Plan merged entities.
+
+    :param plans: the tables of entities; those of inputs are merged into one.
+    """
+
+    def __init__(self, metadata: MetaData, plans: dict[str, TablePlan], faults: Faults) -> None:
+        self._metadata = metadata
+        self._catalog = Catalog.of(metadata)
+        self._plans = plans
+        self._faults = faults
+        self._owners: dict[str, str] = {}
+
+    def plan_all(self, definitions: Mapping[str, Entity]) -> list[MergedPlan]:
+        """Return the plans of the merged entities without faults; they are added to the plans of entities."""
+        found: list[MergedPlan] = []
+        for name, definition in definitions.items():
+            with self._faults.caught(name, record=name):
+                found.append(self._plan(definition))
+        return found
+
+    def _plan(self, definition: Entity) -> MergedPlan:
+        inputs = {plan.definition.name: plan for plan in self._inputs(definition)}
+        merged = TablePlan(definition, table_name(definition))
+        merged.columns[RECORD_TYPE] = kind = Column(RECORD_TYPE, String, nullable=False)
+        merged.items.append(index(self._metadata, merged.name, kind))
+        merged.attributes.add(RECORD_TYPE)
+        listed: dict[str, dict[str, Property]] = {}
+        for name, plan in inputs.items():
+            for prop in properties_of(plan.definition):
+                if prop.name in plan.columns:
+                    listed.setdefault(prop.name, {})[name] = prop
+        for attribute, given in listed.items():
+            with self._faults.caught(f"{definition.name}.{attribute}", record=definition.name, property=attribute):
+                column = _merged_column(definition.name, given, is_common=len(given) == len(inputs))
+                merged.add_column(attribute, column, self._faults)
+                for name in given:
+                    inputs[name].columns[attribute] = column
+        self._check_common(definition, listed, inputs)
+        for plan in inputs.values():
+            plan.columns = {RECORD_TYPE: merged.columns[RECORD_TYPE], **plan.columns}
+            plan.attributes.add(RECORD_TYPE)
+            plan.share(merged)
+        self._plans[definition.name] = merged
+        return MergedPlan(merged, inputs)
+
+    def _inputs(self, definition: Entity) -> Iterator[TablePlan]:
+        for ref in dict.fromkeys(map(_name_of, definition.input_entities)):
+            if ref in self._catalog.classes or ref in self._catalog.filtered:
+                raise DefinitionFault(f"its input {ref!r} has a table of its own already; compile both in one call")
+            plan = self._plans.get(ref)
+            if plan is None or not isinstance(plan.definition, Entity):
+                raise DefinitionFault(
+                    f"its input {ref!r} is not an entity of the same call; inputs are entities with properties of "
+                    "their own, not filtered or merged ones, relations or mapped classes"
+                )
+            if (other := self._owners.setdefault(ref, definition.name)) != definition.name:
+                raise DefinitionFault(f"its input {ref!r} is an input of {other!r} too; an entity has one table")
+            if plan.definition.table_name is not None or plan.definition.table_args:
+                raise DefinitionFault(
+                    f"{ref!r} has the table of {definition.name!r}; give table_name= and table_args= there"
+                )
+            if RECORD_TYPE in plan.attributes:
+                raise DefinitionFault(
+                    f"{ref}.{RECORD_TYPE}: merged entities have this attribute by themselves; rename it"
+                )
+            yield plan
+
+    def _check_common(
+        self, definition: Entity, listed: Mapping[str, Mapping[str, Property]], inputs: Mapping[str, TablePlan]
+    ) -> None:
+        for common in definition.common_properties:
+            given = listed.get(common.name, {})
+            lacking = [name for name in inputs if name not in given]
+            other = [name for name, prop in given.items() if not _is_alike(prop, common)]
+            for name in lacking or other:
+                what = "lacks it" if lacking else "declares it with another type"
+                self._faults.add(
+                    f"{definition.name}.{common.name} is a common property, but {name} {what}",
+                    record=definition.name,
+                    property=common.name,
+                )
+
+
+def _name_of(ref: RecordRef) -> str:
+    if isinstance(ref, type):
+        raise DefinitionFault(f"its input {ref.__name__!r} is a mapped class, which has a table of its own")
+    return ref_name(ref)
+
+
+def _is_alike(one: Property, other: Property) -> bool:
+    def shape(prop: Property) -> tuple[Any, ...]:
+        type_ = prop.type if isinstance(prop.type, (str, type)) else repr(prop.type)
+        return type_, prop.collection, prop.column_name
+
+    return shape(one) == shape(other)
+
+
+def _merged_column(record: str, given: Mapping[str, Property], *, is_common: bool) -> Column[Any]:
+    """Return the column of a property of one or several inputs.
+
+    :raises DefinitionFault: if the inputs declare it differently.
+    """
+    (first_name, first), *others = given.items()
+    for name, prop in others:
+        if not _is_alike(prop, first):
+            raise DefinitionFault(f"{first_name} and {name} declare it with different types; rename one of them")
+        if is_computation(prop.computation) or is_computation(first.computation):
+            raise DefinitionFault(f"{first_name} and {name} compute it, each from its own rows; rename one of them")
+    is_computed = is_computation(first.computation)
+    if not is_common and not first.nullable and not is_computed:
+        raise DefinitionFault(
+            f"{first_name} requires it, but rows of other inputs of {record} have no value; leave nullable=False out, "
+            "or declare it for all inputs"
+        )
+    defaults = {name: prop.default for name, prop in given.items()}
+    nullable = any(prop.nullable for prop in given.values())
+    default: Any = first.default
+    if any(value is not None for value in defaults.values()):
+        default = _default_by_type(defaults)
+    if first.computation is not None and is_computed:
+        own = first.computation.restricted(lambda row: row.record_type == first_name)
+        first = replace(first, computed=None, computation=own)
+    column = property_column(replace(first, default=default, nullable=nullable))
+    if is_computed:
+        column.info[INPUT_KEY] = first_name
+    return column
+
+
+def _default_by_type(defaults: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """Return a default function that depends on the kind of the inserted row."""
+
+    def default(context: Any) -> Any:
+        given: dict[str, Any] = {} if context is None else context.get_current_parameters()
+        value = defaults.get(str(given.get(RECORD_TYPE)))
+        return value() if callable(value) else deepcopy(value)
+
+    return default
+
+
+def map_merged(merged: MergedPlan, home: registry, catalog: Catalog, table: Any) -> None:
+    """Map the class of a merged entity, and those of its inputs as subclasses that share its table."""
+    merged_class = map_class(
+        home,
+        merged.name,
+        table,
+        merged.plan.columns,
+        None,
+        polymorphic_on=table.c[RECORD_TYPE],
+        polymorphic_abstract=True,
+    )
+    catalog.classes[merged.name] = merged_class
+    catalog.definitions[merged.name] = merged.plan.definition
+    catalog.merged[merged.name] = tuple(merged.inputs)
+    for name, plan in merged.inputs.items():
+        absent = merged.absent(name)
+        catalog.classes[name] = map_class(
+            home,
+            name,
+            None,
+            {},
+            plan.definition.computation,
+            base=merged_class,
+            absent=absent,
+            inherits=merged_class,
+            polymorphic_identity=name,
+            exclude_properties=absent,
+        )
+        catalog.definitions[name] = plan.definition
