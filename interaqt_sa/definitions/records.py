@@ -178,8 +178,8 @@ class Relation:
         filtered itself. A filtered relation needs a name and two property names, which read the members at the ends;
         source, target, type and properties are those of its base.
     :param match_expression: the condition of a filtered relation, over its properties, ``source.…`` and ``target.…``.
-    :param input_relations: reserved for unions: the united relations. A reserved argument that is given is a fault of
-        the definition.
+    :param input_relations: makes it a merged relation: the ``"n:n"`` relations between the same records whose pairs it
+        contains, compiled in the same call; see ``input_entities`` of :class:`Entity`.
     :raises TypeError: if a name is not a string. All other checks are made when the relation is compiled.
 
     ::
@@ -234,6 +234,16 @@ class Relation:
         target_property: str,
         constraints: Iterable[Constraint] = (),
     ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        *,
+        name: str,
+        input_relations: Iterable[RecordRef],
+        source_property: str,
+        target_property: str,
+        constraints: Iterable[Constraint] = (),
+    ) -> None: ...
     def __init__(
         self,
         *,
@@ -257,11 +267,11 @@ class Relation:
         if base_relation is None and not inputs:
             given = {"source": source, "target": target, "type": type}
             if missing := [argument for argument, value in given.items() if value is None]:
-                raise TypeError(f"Relation() needs {', '.join(missing)}, or base_relation= of a filtered relation")
+                raise TypeError(f"Relation() needs {', '.join(missing)}, or base_relation= or input_relations=")
         if name is None and source is not None:
             name = f"{_name_part(source)}_{source_property}_{target_property}_{_name_part(target)}"
         if name is None:
-            raise TypeError("a filtered relation needs name=")
+            raise TypeError("a filtered or merged relation needs name=")
         _assign(
             self,
             name=require_string("Relation", name),

@@ -20,8 +20,8 @@ from .compile.definition_checks import base_of
 from .compile.dictionaries import build_dictionary, dictionary_table_name
 from .compile.filtered import FilteredPlan, FilteredPlanner, add_filtered
 from .compile.foreign_key_cycles import break_cycles
-from .compile.mapping import add_foreign_key, add_link, home_registry, map_class
-from .compile.merged import MergedPlan, MergedPlanner, map_merged
+from .compile.mapping import add_foreign_key, add_input_link, add_link, home_registry, map_class
+from .compile.merged import MergedPlan, MergedPlanner, map_merged, with_ends
 from .compile.new_definitions import Declarations
 from .compile.relations import ForeignKeyPlan, LinkPlan, RelationPlanner, plan_links
 from .compile.symmetric_relations import add_symmetric_link
@@ -98,11 +98,13 @@ class Compilation:
         """Plan the tables of definitions, and collect their faults."""
         declared, faults = self._declared, self.faults
         declared.collect(entities, relations, dictionaries, event_sources)
+        declared.relations |= with_ends(declared.merged_relations, declared.relations, faults)
         for entity in declared.entities.values():
             self._plans[entity.name] = plan_table(entity, faults)
         merged = MergedPlanner(self.metadata, self._plans, faults)
         self._merged = merged.plan_all(declared.merged)
         self._plans |= plan_links(declared.relations, declared.endpoints, faults)
+        self._merged += merged.plan_relations({n: r for n, r in declared.merged_relations.items() if n in self._plans})
         bases = {name: base_of(definition) for name, definition in declared.filtered.items()}
         planner = RelationPlanner(self.metadata, self._plans, declared.relations, faults, bases)
         self._held = planner.plan_all()
@@ -173,8 +175,12 @@ class Compilation:
                 catalog.definitions[name] = plan.definition
         for held in self._held:
             catalog.definitions[held.relation.name] = held.relation
+            if held.relation.name in self._declared.merged_relations:
+                catalog.merged_relations[held.relation.name] = self._declared.merged_relations[held.relation.name]
             if isinstance(held, LinkPlan) and held.is_symmetric:
                 add_symmetric_link(held, home)
+            elif isinstance(held, LinkPlan) and held.plan.merged is not None:
+                add_input_link(held, held.plan.merged.definition.name)
             elif isinstance(held, LinkPlan):
                 add_link(held)
             else:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, inspect, select
 from sqlalchemy.orm import Mapper, RelationshipProperty, Session
 
-from .attributes import is_relation, key_attributes, link_of
+from .attributes import is_relation, key_attributes, link_of, near_end
 from .paths import foreign_key_pairs
 from .references import is_reference, key_of, without_link
 from .required_sources import end_moved_link, refuse_lost_links, refuse_orphans
@@ -80,7 +80,7 @@ class _Ender:
         parts: Sequence[Mapping[str, Any]],
         instance: Any,
     ) -> None:
-        near = mapper.relationships[f"{relationship.key}_links"].back_populates or ""
+        near = near_end(mapper.relationships[f"{relationship.key}_links"])
         far = "target" if near == "source" else "source"
         target = relationship.mapper
         if target.relationships[link.relationships[far].back_populates or ""].uselist:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column
+from sqlalchemy import Column, inspect
 from sqlalchemy.orm import Mapper, RelationshipProperty, Session, object_mapper
 
 from ..definitions.argument_types import Where
@@ -13,7 +13,7 @@ from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.merged_records import inputs_of
 from ..schema.record_lookup import record_name
-from .attributes import LINK, column_names, key_attributes, link_of, metadata_of, unknown_attribute
+from .attributes import LINK, column_names, key_attributes, link_of, metadata_of, near_end, unknown_attribute
 from .circular_references import break_loops, is_loop, relate_back
 from .exclusive import end_old_relations, let_go
 from .input_checks import checked_data, refuse_ends
@@ -219,8 +219,10 @@ class _Writer:
         values: Iterable[Mapping[str, Any]],
     ) -> None:
         links = mapper.relationships[f"{relationship.key}_links"]
-        near = links.back_populates or ""
+        near = near_end(links)
         far = "target" if near == "source" else "source"
+        if links.viewonly and inspect(instance).persistent:
+            self._session.expire(instance, [links.key])  # links of other calls are not added to it
         loaded: Any = getattr(instance, links.key)
         old = {getattr(row, f"{far}_id"): row for row in (loaded if links.uselist else [loaded]) if row is not None}
         fresh = self._keep_links(relationship, link, values, old)

@@ -113,6 +113,40 @@ def contacts(*, more: bool = False) -> MetaData:
     return metadata
 
 
+def deals(*, more: bool = False) -> MetaData:
+    """Declare buyings and sellings in one table; with `more` their number."""
+    metadata = MetaData()
+    counts = [iq.Property("buy_count", int, computation=iq.Count("buys"))] if more else []
+    ends: Any = {"source": "Person", "target": "Thing", "type": "n:n"}
+    iq.compile_schema(
+        metadata,
+        entities=[iq.Entity("Person", counts), iq.Entity("Thing", [])],
+        relations=[
+            iq.Relation(name="Buying", source_property="buys", target_property="buyers", **ends),
+            iq.Relation(name="Selling", source_property="sells", target_property="sellers", **ends),
+            iq.Relation(
+                name="Deal",
+                input_relations=["Buying", "Selling"],
+                source_property="deals",
+                target_property="dealers",
+            ),
+        ],
+    )
+    return metadata
+
+
+def test_merged_relations_are_migrated(environment: Environment) -> None:
+    environment.migrate(deals())
+    environment.run(
+        "INSERT INTO person (id) VALUES (1)",
+        "INSERT INTO thing (id) VALUES (1), (2)",
+        "INSERT INTO deal (id, record_type, source_id, target_id) VALUES (1, 'Buying', 1, 1), (2, 'Selling', 1, 1)",
+        "INSERT INTO deal (id, record_type, source_id, target_id) VALUES (3, 'Buying', 1, 2)",
+    )
+    environment.migrate(deals(more=True))
+    assert environment.rows("SELECT id, buy_count FROM person") == [(1, 2)]
+
+
 def test_merged_entities_are_migrated(environment: Environment) -> None:
     environment.migrate(contacts())
     environment.run(

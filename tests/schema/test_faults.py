@@ -92,7 +92,7 @@ def unique(*properties: str, **kw: Any) -> Entity:
             {"entities": [A, B], "relations": [rel(base_relation="R")]},
             "a filtered record has the table",
         ),
-        ({"entities": [A, B], "relations": [rel(input_relations=["R"])]}, "input_relations= is not available yet"),
+        ({"entities": [A, B], "relations": [rel(input_relations=["R"])]}, "a merged record has the properties"),
         ({"entities": [A], "relations": [rel(target="A", other="b", type="n:1")]}, "symmetric, which only"),
         # names
         ({"entities": [A, Entity("A")]}, "Entity 'A' is given twice"),

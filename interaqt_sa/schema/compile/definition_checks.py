@@ -16,7 +16,7 @@ from ..faults import Faults
 
 _LATER = {
     Entity: ("identity", "retention"),
-    Relation: ("input_relations",),
+    Relation: (),
 }
 #: Arguments of a filtered record that its base determines.
 _OF_BASE = {
@@ -40,8 +40,11 @@ def check_record(definition: Entity | Relation, faults: Faults) -> None:
     if is_filtered(definition):
         _check_filtered(definition, faults)
         return
-    if isinstance(definition, Entity):
+    if inputs_of_definition(definition) or isinstance(definition, Entity):
         _check_merged(definition, faults)
+    if isinstance(definition, Relation) and definition.input_relations:
+        _check_properties_of_ends(definition, faults)
+        return
     if definition.match_expression is not None:
         faults.add(
             f"{name}: match_expression= restricts the rows of another record; give it as {_base_argument(definition)}=",
@@ -108,23 +111,28 @@ def _check_filtered(definition: Entity | Relation, faults: Faults) -> None:
                 record=name,
             )
     if isinstance(definition, Relation):
-        for attribute in (definition.source_property, definition.target_property):
-            with faults.caught(f"Relation {name!r}", record=name, property=attribute):
-                check_mapped_name("Relation property", attribute)
+        _check_properties_of_ends(definition, faults)
 
 
-def _check_merged(definition: Entity, faults: Faults) -> None:
-    """Collect the faults of a merged entity, except those of its inputs."""
+def inputs_of_definition(definition: Entity | Relation) -> tuple[RecordRef, ...]:
+    """Return the inputs of a merged entity or relation; empty for other records."""
+    return definition.input_entities if isinstance(definition, Entity) else definition.input_relations
+
+
+def _check_merged(definition: Entity | Relation, faults: Faults) -> None:
+    """Collect the faults of a merged record, except those of its inputs."""
     name = definition.name
-    if definition.common_properties and not definition.input_entities:
-        faults.add(f"{name}: common_properties= belongs to merged entities; give input_entities=", record=name)
-    for option in ("properties", "computation") if definition.input_entities else ():
-        if _is_given(getattr(definition, option)):
+    options = ("properties", "computation") if isinstance(definition, Entity) else _OF_BASE[Relation]
+    for option in options if inputs_of_definition(definition) else ():
+        if _is_given(given := getattr(definition, option)) and given is not False:
             faults.add(
-                f"{name}: a merged entity has the properties and rows of its inputs; declare {option}= there",
+                f"{name}: a merged record has the properties, ends and rows of its inputs; declare {option}= there",
                 record=name,
             )
-    _check_members(name, "common_properties", definition.common_properties, (Property,), faults)
+    if isinstance(definition, Entity):
+        if definition.common_properties and not definition.input_entities:
+            faults.add(f"{name}: common_properties= belongs to merged entities; give input_entities=", record=name)
+        _check_members(name, "common_properties", definition.common_properties, (Property,), faults)
 
 
 def _gives_rows(computation: object) -> bool:
@@ -180,11 +188,15 @@ def has_known_type(relation: Relation) -> bool:
     return relation.type in get_args(Cardinality)
 
 
+def _check_properties_of_ends(relation: Relation, faults: Faults) -> None:
+    for attribute in (relation.source_property, relation.target_property):
+        with faults.caught(f"Relation {relation.name!r}", record=relation.name, property=attribute):
+            check_mapped_name("Relation property", attribute)
+
+
 def _check_relation(relation: Relation, faults: Faults) -> None:
     name = relation.name
-    for attribute in (relation.source_property, relation.target_property):
-        with faults.caught(f"Relation {name!r}", record=name, property=attribute):
-            check_mapped_name("Relation property", attribute)
+    _check_properties_of_ends(relation, faults)
     if not has_known_type(relation):
         faults.add(f"Relation {name!r}: type {relation.type!r} is not one of '1:1', '1:n', 'n:1', 'n:n'", record=name)
     elif relation.is_target_reliance and relation.type not in ("1:1", "1:n"):

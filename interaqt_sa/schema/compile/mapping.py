@@ -10,8 +10,9 @@ from sqlalchemy import Column, MetaData, Table
 from sqlalchemy.orm import Mapper, backref, class_mapper, registry, relationship
 
 from ...definitions.computation import Computation
+from ..merged_records import RECORD_TYPE
 from ..metadata_state import Catalog
-from ..relationship_info import RELATION_KEY
+from ..relationship_info import NEAR_KEY, RELATION_KEY
 from .relations import ForeignKeyPlan, LinkPlan, index, unique
 
 
@@ -169,6 +170,41 @@ def add_link(held: LinkPlan) -> None:
                 info={RELATION_KEY: relation.name},
             ),
         )
+
+
+def add_input_link(held: LinkPlan, merged: str) -> None:
+    """Relate the ends of an input of a merged relation through the rows of the input.
+
+    All its relationships are view-only: the merged relation has those that delete the links of a deleted end.
+    """
+    relation, catalog = held.relation, Catalog.of(held.source.metadata)
+    link = catalog.classes[relation.name]
+    table: Any = _mapper(catalog.classes[merged]).local_table
+    of_input = table.c[RECORD_TYPE] == relation.name
+    ends = (
+        ("source", held.source, relation.source_property, "target", held.target),
+        ("target", held.target, relation.target_property, "source", held.source),
+    )
+    for side, end, attribute, far_side, far in ends:
+        near_column, far_column = table.c[f"{side}_id"], table.c[f"{far_side}_id"]
+        options: dict[str, Any] = {
+            "uselist": True,
+            "viewonly": True,
+            "info": {RELATION_KEY: relation.name, NEAR_KEY: side},
+        }
+        to_links = relationship(
+            link, primaryjoin=near_column == end.key, foreign_keys=[near_column], remote_side=[near_column], **options
+        )
+        to_far = relationship(
+            far.mapped_class,
+            secondary=table,
+            primaryjoin=(end.key == near_column) & of_input,
+            secondaryjoin=far.key == far_column,
+            foreign_keys=[near_column, far_column],
+            **options,
+        )
+        _mapper(end.mapped_class).add_property(f"{attribute}_links", to_links)
+        _mapper(end.mapped_class).add_property(attribute, to_far)
 
 
 def _mapper(cls: type[Any]) -> Mapper[Any]:

@@ -11,7 +11,7 @@ from sqlalchemy import Column, MetaData, String
 from sqlalchemy.orm import registry
 
 from ...definitions.argument_types import RecordRef
-from ...definitions.records import Entity, Property, ref_name
+from ...definitions.records import Entity, Property, Relation, ref_name
 from ...errors import DefinitionFault
 from ..computed import INPUT_KEY
 from ..faults import Faults
@@ -65,9 +65,23 @@ class MergedPlanner:
                 found.append(self._plan(definition))
         return found
 
+    def plan_relations(self, relations: Mapping[str, Relation]) -> list[MergedPlan]:
+        """Return the plans of merged relations, whose tables are planned already."""
+        found: list[MergedPlan] = []
+        for name, relation in relations.items():
+            with self._faults.caught(name, record=name):
+                inputs = {input_name: self._plans[input_name] for input_name in map(ref_name, relation.input_relations)}
+                found.append(self._merge(self._plans[name], inputs))
+        return found
+
     def _plan(self, definition: Entity) -> MergedPlan:
         inputs = {plan.definition.name: plan for plan in self._inputs(definition)}
-        merged = TablePlan(definition, table_name(definition))
+        found = self._merge(TablePlan(definition, table_name(definition)), inputs)
+        self._plans[definition.name] = found.plan
+        return found
+
+    def _merge(self, merged: TablePlan, inputs: dict[str, TablePlan]) -> MergedPlan:
+        definition = merged.definition
         merged.columns[RECORD_TYPE] = kind = Column(RECORD_TYPE, String, nullable=False)
         merged.items.append(index(self._metadata, merged.name, kind))
         merged.attributes.add(RECORD_TYPE)
@@ -82,12 +96,12 @@ class MergedPlanner:
                 merged.add_column(attribute, column, self._faults)
                 for name in given:
                     inputs[name].columns[attribute] = column
-        self._check_common(definition, listed, inputs)
+        if isinstance(definition, Entity):
+            self._check_common(definition, listed, inputs)
         for plan in inputs.values():
             plan.columns = {RECORD_TYPE: merged.columns[RECORD_TYPE], **plan.columns}
             plan.attributes.add(RECORD_TYPE)
             plan.share(merged)
-        self._plans[definition.name] = merged
         return MergedPlan(merged, inputs)
 
     def _inputs(self, definition: Entity) -> Iterator[TablePlan]:
@@ -126,6 +140,44 @@ class MergedPlanner:
                     record=definition.name,
                     property=common.name,
                 )
+
+
+def with_ends(merged: Mapping[str, Relation], relations: Mapping[str, Relation], faults: Faults) -> dict[str, Relation]:
+    """Return merged relations with the ends and the type of their inputs."""
+    found: dict[str, Relation] = {}
+    owners: dict[str, str] = {}
+    for name, relation in merged.items():
+        with faults.caught(f"Relation {name!r}", record=name):
+            found[name] = _with_ends(relation, relations, owners)
+    return found
+
+
+def _with_ends(merged: Relation, relations: Mapping[str, Relation], owners: dict[str, str]) -> Relation:
+    names = list(dict.fromkeys(map(ref_name, merged.input_relations)))
+    for name in names:
+        if name not in relations:
+            raise DefinitionFault(
+                f"its input {name!r} is not a relation of the same call; inputs are relations with ends of their own, "
+                "not filtered or merged ones"
+            )
+        if (other := owners.setdefault(name, merged.name)) != merged.name:
+            raise DefinitionFault(f"its input {name!r} is an input of {other!r} too; a relation has one table")
+    inputs = [relations[name] for name in names]
+    ends = {(ref_name(relation.source), ref_name(relation.target)) for relation in inputs}
+    if len(ends) > 1:
+        raise DefinitionFault(f"its inputs have different ends: {', '.join(f'{a} to {b}' for a, b in sorted(ends))}")
+    for relation in inputs:
+        if relation.type != "n:n" or relation.source_property == relation.target_property:
+            raise DefinitionFault(f"its input {relation.name!r} is {relation.type!r} or symmetric; inputs are 'n:n'")
+    return Relation(
+        name=merged.name,
+        source=inputs[0].source,
+        source_property=merged.source_property,
+        target=inputs[0].target,
+        target_property=merged.target_property,
+        type="n:n",
+        constraints=merged.constraints,
+    )
 
 
 def _name_of(ref: RecordRef) -> str:

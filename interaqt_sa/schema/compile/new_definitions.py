@@ -30,7 +30,7 @@ class Declarations:
 
     :ivar entities: entities by name; likewise ``relations`` and ``dictionaries``.
     :ivar filtered: filtered entities and relations by name.
-    :ivar merged: merged entities by name.
+    :ivar merged: merged entities by name; likewise ``merged_relations``.
     :ivar endpoints: names of the records that relations refer to, or filtered records are based on.
     :ivar disputed: names of definitions that are given twice, conflict, or are passed to the wrong parameter.
     :ivar unplanned: the relations among them.
@@ -43,6 +43,7 @@ class Declarations:
         self.relations: dict[str, Relation] = {}
         self.filtered: dict[str, Entity | Relation] = {}
         self.merged: dict[str, Entity] = {}
+        self.merged_relations: dict[str, Relation] = {}
         self.dictionaries: dict[str, Dictionary] = {}
         self.disputed: set[str] = set()
         self.unplanned: list[Relation] = []
@@ -53,6 +54,9 @@ class Declarations:
         for definition in self.filtered.values():
             with suppress(DefinitionFault):  # collected when the filtered record is planned
                 found.add(ref_name(base_of(definition)))
+        for name, relation in self.merged_relations.items():
+            with suppress(DefinitionFault):
+                found |= {name, *map(ref_name, relation.input_relations)}
         return found
 
     def collect(
@@ -69,7 +73,8 @@ class Declarations:
         # event sources share entities: equal ones are added once
         listed += [entity for n, entity in enumerate(of_events) if entity not in listed and entity not in of_events[:n]]
         declared = {record_name(mapper) for mapper in self._catalog.all_mappers()} - self._catalog.classes.keys()
-        compiled = self._catalog.definitions | {n: known.definition for n, known in self._catalog.filtered.items()}
+        compiled = self._catalog.definitions | self._catalog.merged_relations
+        compiled |= {name: known.definition for name, known in self._catalog.filtered.items()}
         records: dict[str, Entity | Relation] = {}
         given: list[Entity | Relation] = [*self._only(Entity, listed), *self._only(Relation, relations)]
         for definition in given:
@@ -85,7 +90,9 @@ class Declarations:
         own = {name: value for name, value in stored.items() if isinstance(value, Entity)}
         self.merged = {name: value for name, value in own.items() if value.input_entities}
         self.entities = {name: value for name, value in own.items() if name not in self.merged}
-        self.relations = {name: value for name, value in stored.items() if isinstance(value, Relation)}
+        relations_given = {name: value for name, value in stored.items() if isinstance(value, Relation)}
+        self.merged_relations = {name: value for name, value in relations_given.items() if value.input_relations}
+        self.relations = {n: value for n, value in relations_given.items() if n not in self.merged_relations}
         for dictionary in self._only(Dictionary, dictionaries):
             if self._is_new(dictionary, self._catalog.dictionaries, self.dictionaries):
                 check_dictionary(dictionary, self._faults)

@@ -13,6 +13,7 @@ from ...definitions.argument_types import RecordRef
 from ...definitions.records import Relation
 from ...errors import DefinitionFault
 from ..faults import Faults
+from ..merged_records import RECORD_TYPE
 from ..naming import fit_identifier, snake_case
 from .definition_checks import LINK_ATTRIBUTES, has_known_type
 from .endpoints import Endpoint, Endpoints
@@ -114,7 +115,8 @@ class RelationPlanner:
     def plan_all(self) -> list[ForeignKeyPlan | LinkPlan]:
         """Return the plans of all relations without faults."""
         planned: list[ForeignKeyPlan | LinkPlan] = []
-        for relation in self._relations.values():
+        # merged relations first: their inputs share the columns
+        for relation in sorted(self._relations.values(), key=self._shares_table):
             held = self._plan(relation)
             if held is not None:
                 planned.append(held)
@@ -126,6 +128,10 @@ class RelationPlanner:
             if relation.name in self._plans:
                 self._plans[relation.name].faulty |= LINK_ATTRIBUTES
         return planned
+
+    def _shares_table(self, relation: Relation) -> bool:
+        plan = self._plans.get(relation.name)
+        return plan is not None and plan.merged is not None
 
     def _plan(self, relation: Relation) -> ForeignKeyPlan | LinkPlan | None:
         ends: list[Endpoint] = []
@@ -214,6 +220,11 @@ class RelationPlanner:
         return found[0] if found else None
 
     def _link(self, relation: Relation, plan: TablePlan, source: Endpoint, target: Endpoint) -> LinkPlan:
+        if plan.merged is not None:
+            plan.references |= plan.merged.references
+            plan.columns |= {f"{side}_id": column for side, column in plan.merged.references.items()}
+            self._claim_ends(relation, source, target)
+            return LinkPlan(relation, plan, source, target)
         keys = {
             side: foreign_key_column(self._metadata, plan.name, f"{side}_id", end, nullable=False)
             for side, end in (("source", source), ("target", target))
@@ -228,7 +239,11 @@ class RelationPlanner:
                 )
         plan.columns = {f"{side}_id": column for side, column in keys.items()} | plan.columns
         plan.references |= keys
-        plan.items += _pair_items(self._metadata, relation, plan.name, keys["source"], keys["target"])
+        if (kind := plan.columns.get(RECORD_TYPE)) is not None:
+            plan.items.append(unique(self._metadata, plan.name, kind, keys["source"], keys["target"]))
+            plan.items += (index(self._metadata, plan.name, key) for key in keys.values())
+        else:
+            plan.items += _pair_items(self._metadata, relation, plan.name, keys["source"], keys["target"])
         if source is target and is_symmetric(relation):
             # one row for two records: the smaller key is the source, so that the pair is unique in both directions
             name = fit_identifier(f"ck_{plan.name}_ordered")
@@ -236,10 +251,13 @@ class RelationPlanner:
             for suffix in ("", "_links", "_source_links", "_target_links"):
                 self._claim(relation, source, f"{relation.source_property}{suffix}")
             return LinkPlan(relation, plan, source, target, is_symmetric=True)
+        self._claim_ends(relation, source, target)
+        return LinkPlan(relation, plan, source, target)
+
+    def _claim_ends(self, relation: Relation, source: Endpoint, target: Endpoint) -> None:
         for end, name in ((source, relation.source_property), (target, relation.target_property)):
             self._claim(relation, end, name)
             self._claim(relation, end, f"{name}_links")
-        return LinkPlan(relation, plan, source, target)
 
     def _claim(self, relation: Relation, end: Endpoint, attribute: str) -> None:
         if end.is_taken(attribute):
