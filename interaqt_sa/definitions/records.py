@@ -94,7 +94,7 @@ class Entity:
         over columns of the row and of its x:1 neighbours.
     :param input_entities: makes it a merged entity: the entities whose rows it contains, compiled in the same call.
         They have one table and one sequence of ids; a property of the same name is one column. The attribute
-        ``record_type`` is the name of the input.
+        ``record_type`` is the name of the input. Inputs may be filtered or merged themselves.
     :param common_properties: properties that each input of a merged entity has to declare, with the same type.
     :param identity: reserved: properties that identify a row.
     :param retention: reserved: how long rows are kept. A reserved argument that is given is a fault of the definition.

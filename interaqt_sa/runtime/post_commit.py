@@ -14,7 +14,7 @@ from ..definitions.events import MutationEvent
 from ..errors import SideEffectError
 from ..schema.filtered_lookup import filtered_record
 from ..schema.foreign_key_relations import held_relation
-from ..schema.merged_records import RECORD_TYPE
+from ..schema.merged_records import RECORD_TYPE, names_of_row
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name, resolve_record
 from .context import Context
@@ -67,7 +67,8 @@ class Aftermath:
         found = list(self._side_effects.get(event.record_name, ()))
         if event.type == "update" and event.record_name in Catalog.of(self._metadata).merged:
             # updates have the name of the merged entity only
-            found += self._side_effects.get(event.record[RECORD_TYPE], ())
+            names = names_of_row(self._metadata, event.record[RECORD_TYPE])
+            found += (effect for name in names[1:] for effect in self._side_effects.get(name, ()))
         return found
 
     def _outcome(

@@ -19,6 +19,7 @@ from .compile.constraints import plan_constraints
 from .compile.definition_checks import base_of
 from .compile.dictionaries import build_dictionary, dictionary_table_name
 from .compile.filtered import FilteredPlan, FilteredPlanner, add_filtered
+from .compile.filtered_inputs import divide
 from .compile.foreign_key_cycles import break_cycles
 from .compile.mapping import add_foreign_key, add_input_link, add_link, home_registry, map_class
 from .compile.merged import MergedPlan, MergedPlanner, map_merged, with_ends
@@ -98,6 +99,7 @@ class Compilation:
         """Plan the tables of definitions, and collect their faults."""
         declared, faults = self._declared, self.faults
         declared.collect(entities, relations, dictionaries, event_sources)
+        divide(declared, faults)
         declared.relations |= with_ends(declared.merged_relations, declared.relations, faults)
         for entity in declared.entities.values():
             self._plans[entity.name] = plan_table(entity, faults)
@@ -175,8 +177,6 @@ class Compilation:
                 catalog.definitions[name] = plan.definition
         for held in self._held:
             catalog.definitions[held.relation.name] = held.relation
-            if held.relation.name in self._declared.merged_relations:
-                catalog.merged_relations[held.relation.name] = self._declared.merged_relations[held.relation.name]
             if isinstance(held, LinkPlan) and held.is_symmetric:
                 add_symmetric_link(held, home)
             elif isinstance(held, LinkPlan) and held.plan.merged is not None:
@@ -185,6 +185,7 @@ class Compilation:
                 add_link(held)
             else:
                 add_foreign_key(held, self.metadata)
+        catalog.as_given |= self._declared.as_given
         for filtered in self._filtered:
             add_filtered(filtered, catalog)
         for name, value in self._values.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import MetaData
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import Mapper, class_mapper
 
 from .metadata_state import Catalog
 from .record_lookup import record_name
@@ -17,6 +17,12 @@ RECORD_TYPE = "record_type"
 def inputs_of(metadata: MetaData, mapper: Mapper[Any]) -> tuple[str, ...]:
     """Return the inputs of a merged entity; empty for other records."""
     return Catalog.of(metadata).merged.get(record_name(mapper), ())
+
+
+def names_of_row(metadata: MetaData, record_type: str) -> tuple[str, ...]:
+    """Return the names of the merged entities and of the input that a row of the input ``record_type`` belongs to."""
+    mapper = class_mapper(Catalog.of(metadata).classes[record_type])
+    return (*map(record_name, merged_above(metadata, mapper)), record_type)
 
 
 def merged_above(metadata: MetaData, mapper: Mapper[Any]) -> tuple[Mapper[Any], ...]:

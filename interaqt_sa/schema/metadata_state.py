@@ -29,7 +29,7 @@ class Catalog:
     :ivar either_way: for each symmetric relation the class of its links in both directions.
     :ivar filtered: the filtered records, by name, each after those that it is based on.
     :ivar merged: names of merged entities, with those of their inputs.
-    :ivar merged_relations: merged relations as they were given; ``definitions`` has them with the ends of their inputs.
+    :ivar as_given: merged records as they were given, if ``definitions`` has another form of them.
     :ivar dictionary_classes: the mapped classes of dictionaries, by name.
     :ivar home: the registry of those classes: the application's, else a private one.
     :ivar values_class: the mapped class of the values that ``storage.set()`` writes; set when definitions are compiled.
@@ -50,7 +50,7 @@ class Catalog:
         self.classes: dict[str, type[Any]] = {}
         self.filtered: dict[str, FilteredRecord] = {}
         self.merged: dict[str, tuple[str, ...]] = {}
-        self.merged_relations: dict[str, Relation] = {}
+        self.as_given: dict[str, Entity | Relation] = {}
         self.dictionary_classes: dict[str, type[Any]] = {}
         self.either_way: dict[str, type[Any]] = {}
         self.home: registry | None = None

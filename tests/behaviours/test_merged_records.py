@@ -261,13 +261,15 @@ _N = iq.Property("n", int)
             "A requires it, but rows of other inputs of M have no value",
         ),
         ([_entity("A", iq.Property("record_type", str)), _entity("M", input_entities=["A"])], "rename it"),
+        ([_entity("M", input_entities=["L"]), _entity("L", input_entities=["M"])], "it is an input of itself"),
         (
             [
-                _entity("A", _N),
-                _entity("F", base_entity="A", match_expression={"n": 1}),
+                _entity("A"),
+                _entity("M_base"),
+                _entity("F", base_entity="A", match_expression={"id": 1}),
                 _entity("M", input_entities=["F"]),
             ],
-            "not filtered or merged ones",
+            "needs the name 'M_base'",
         ),
         ([_entity("A", table_name="a"), _entity("M", input_entities=["A"])], "give table_name= and table_args= there"),
     ],
@@ -280,6 +282,68 @@ def test_invalid_merged_entities_are_refused(entities: list[iq.Entity], expected
         iq.compile_schema(Base, entities=entities)
     assert any(expected in str(fault) for fault in caught.value.exceptions), caught.value.exceptions
     assert not Base.metadata.tables
+
+
+@behaviour("S-A54")
+def test_inputs_may_be_merged_and_filtered(engine: Engine) -> None:
+    entities = [
+        iq.Entity("Cat", [iq.Property("name", str), iq.Property("lives", int, default=9)]),
+        iq.Entity("Dog", [iq.Property("name", str), iq.Property("size", int)]),
+        iq.Entity("Rock", [iq.Property("weight", int)]),
+        iq.Entity("Pet", input_entities=["Cat", "Dog"], common_properties=[iq.Property("name", str)]),
+        iq.Entity("BigDog", base_entity="Dog", match_expression={"size": (">", 5)}),
+        iq.Entity("NamedPet", base_entity="Pet", match_expression=iq.MatchExp.atom("name", ("!=", None))),
+        iq.Entity("Heavy", input_entities=["BigDog", "Rock", "NamedPet"]),
+    ]
+    owners = iq.Relation(source="Pet", source_property="owner", target="Owner", target_property="pets", type="n:1")
+    entities.append(iq.Entity("Owner", [iq.Property("pet_count", int, computation=iq.Count("pets"))]))
+    system = iq.System(engine)
+    count = iq.Dictionary("heavy", int, computation=iq.Count("Heavy"))
+    controller = iq.Controller(system, entities=entities, relations=[owners], dictionaries=[count])
+    controller.setup(install=True)
+    storage = system.storage
+    heard: list[str] = []
+    names = {entity.name for entity in entities} | {"Heavy_base"}
+    storage.listen(
+        lambda _, events: heard.extend(f"{e.type} {e.record_name}" for e in events if e.record_name in names)
+    )
+
+    def told(write: Any) -> list[str]:
+        heard.clear()
+        write()
+        return [event for event in heard if "Owner" not in event]
+
+    created = ["create Heavy_base", "create Pet", "create Cat"]
+    assert told(lambda: storage.create("Cat", {"owner": {}})) == created
+    grown = ["create Heavy_base", "create Pet", "create Dog", "create BigDog", "create Heavy"]
+    assert told(lambda: storage.create("Dog", {"size": 9, "owner": {"id": 1}})) == grown
+    assert told(lambda: storage.create("Rock", {"weight": 1})) == ["create Heavy_base", "create Rock", "create Heavy"]
+    found = storage.find("Heavy", attribute_query=["record_type", "size", "weight"], order_by={"id": "ASC"})
+    assert found == [
+        {"id": 2, "record_type": "Dog", "size": 9, "weight": None},
+        {"id": 3, "record_type": "Rock", "size": None, "weight": 1},
+    ]
+    named = told(lambda: storage.update("Pet", {"record_type": "Cat"}, {"name": "Tom"}))
+    assert named == ["update Heavy_base", "create NamedPet", "create Heavy"]
+    assert storage.find_one("Cat", attribute_query=["*"]) == {
+        "id": 1,
+        "record_type": "Cat",
+        "name": "Tom",
+        "lives": 9,
+        "owner_id": 1,
+    }
+    assert storage.dictionary.get("heavy") == 3
+    assert storage.find("Owner", attribute_query=["pet_count"]) == [{"id": 1, "pet_count": 2}]
+    shrunk = told(lambda: storage.update("BigDog", {"id": 2}, {"size": 1}))
+    assert shrunk == ["update Heavy_base", "delete BigDog", "delete Heavy"]
+    with pytest.raises(iq.FrameworkError, match="Rock has no attribute 'owner"):
+        storage.create("Rock", {"owner": {"id": 1}})
+    with pytest.raises(iq.FrameworkError, match="is not created by itself; create"):
+        storage.create("Heavy", {"name": "x"})
+    deleted = told(lambda: storage.delete("Heavy", {"id": 1}))
+    assert deleted == ["delete Heavy", "delete NamedPet", "delete Cat", "delete Pet", "delete Heavy_base"]
+    assert system.check().ok
+    assert iq.compile_schema(system.metadata, entities=entities, relations=[owners]).metadata is system.metadata
 
 
 @behaviour("S-A52")

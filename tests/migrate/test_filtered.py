@@ -84,6 +84,9 @@ def test_repair_restores_memberships(environment: Environment) -> None:
     engine = create_engine(environment.engine.url)
     system = iq.System(engine, base=metadata)
     assert len(system.check("Person").differences) == 3
+    assert {difference.property for difference in system.check("Adult").differences} == {"_adult__member"}
+    system.repair("CoreAdult")
+    assert len(system.check("Person").differences) == 2
     system.repair()
     assert system.check().ok
     assert environment.rows(_MEMBERS) == [(1, 1, 1), (2, 1, 0), (3, 0, 0)]

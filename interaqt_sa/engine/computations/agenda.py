@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -70,17 +70,20 @@ class Agenda:
     def _next(self) -> tuple[Host, dict[Edge, PendingDelta]]:
         """Remove and return the pending deltas that come next.
 
-        Memberships come last, because they depend on all other values of their rows.
+        Memberships come last, because they depend on all other values of their rows, and those that other memberships
+        read come before these.
         """
         pending, own = self._propagation.pending, self._own_row_edges
-        waiting = {host for host in pending if host in own and pending[host].keys() <= own[host]}
+        later = {host: frozenset[Edge]().union(*own.get(host, ())) for host in pending}
+        waiting = {host for host in pending if pending[host].keys() <= later[host]}
         host = min(pending.keys() - waiting or waiting, key=_rank)
         deltas = pending.pop(host)
-        if host in waiting or host not in own:
-            return host, deltas
-        if later := {edge: delta for edge, delta in deltas.items() if edge in own[host]}:
-            pending[host] = later
-        return host, {edge: delta for edge, delta in deltas.items() if edge not in own[host]}
+        now = deltas.keys() - later[host]
+        if host in waiting:
+            now = next((level & deltas.keys() for level in own.get(host, ()) if level & deltas.keys()), now)
+        if rest := {edge: delta for edge, delta in deltas.items() if edge not in now}:
+            pending[host] = rest
+        return host, {edge: delta for edge, delta in deltas.items() if edge in now}
 
     def _apply(self, host: Host, deltas: dict[Edge, PendingDelta]) -> None:
         propagation = self._propagation
@@ -127,14 +130,27 @@ def _rank(host: Host) -> int:
     return host.source.rank
 
 
-def _own_row_edges(statements: Statements) -> Mapping[Host, AbstractSet[Edge]]:
-    """Return the hosts whose rows contribute to themselves, with these edges."""
+def _own_row_edges(statements: Statements) -> Mapping[Host, Sequence[AbstractSet[Edge]]]:
+    """Return the hosts whose rows contribute to themselves, with these edges, grouped in the order of their values."""
 
-    def find() -> dict[Host, set[Edge]]:
-        found = {host: {edge for edge in host.edges if edge.is_own_row} for host in statements.plan.hosts.values()}
-        return {host: edges for host, edges in found.items() if edges}
+    def find() -> dict[Host, list[set[Edge]]]:
+        return {
+            host: list(_levels({edge for edge in host.edges if edge.is_own_row}))
+            for host in statements.plan.hosts.values()
+            if any(edge.is_own_row for edge in host.edges)
+        }
 
     return statements.cached("own row", find)
+
+
+def _levels(edges: AbstractSet[Edge]) -> Iterator[set[Edge]]:
+    """Yield edges in groups, each of which reads only values of the groups before it."""
+    left = set(edges)
+    while left:
+        written = {edge: {column for part in edge.parts for column in part.value.running} for edge in left}
+        level = {edge for edge in left if all(edge is o or edge.inputs.isdisjoint(written[o]) for o in left)} or left
+        yield set(level)
+        left -= level
 
 
 def run_agenda(propagation: Propagation) -> None:

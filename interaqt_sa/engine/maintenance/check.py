@@ -16,6 +16,7 @@ from ...definitions.short_repr import shorten
 from ...dialects import Lock
 from ...dialects.execution_options import ENGINE_OPTIONS
 from ...errors import DefinitionFault
+from ...schema.filtered_lookup import filtered_record
 from ...schema.record_lookup import resolve_record
 from ..computations.agenda import run_agenda
 from ..computations.event_delivery import start_propagation
@@ -90,6 +91,8 @@ def select_values(plan: Plan, record: RecordRef | None, name: str | None) -> lis
 
     :raises DefinitionFault: if there is no such record, or it has no such computed value.
     """
+    if (filtered := filtered_record(plan.metadata, record)) is not None and name is None:
+        record, name = filtered.base, filtered.attribute
     values = list(plan.computed.values())
     derived = name is None and bool(record is not None and select_derivations(plan, record))
     if record is not None:
@@ -108,6 +111,8 @@ def select_derivations(plan: Plan, record: RecordRef | None) -> list[Derivation]
     found = [derivation for derivation in plan.derivations if derivation.origin is not None]
     if record is None:
         return found
+    if filtered_record(plan.metadata, record) is not None:
+        return []
     mapper = resolve_record(plan.metadata, record)
     return [derivation for derivation in found if derivation.mapper.isa(mapper)]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Column, MetaData, String
@@ -28,20 +29,42 @@ class MergedPlan:
     """A merged entity to be compiled.
 
     :ivar plan: its table.
-    :ivar inputs: the plans of its inputs, which share this table.
+    :ivar inputs: the plans of the entities whose rows it contains, which share this table.
+    :ivar groups: likewise the plans of its inputs that are merged themselves, each before its inputs.
+    :ivar parents: for each of both the merged record whose input it is.
     """
 
     plan: TablePlan
     inputs: dict[str, TablePlan]
+    groups: dict[str, TablePlan] = field(default_factory=dict[str, TablePlan])
+    parents: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def name(self) -> str:
         return self.plan.definition.name
 
+    @property
+    def below(self) -> dict[str, TablePlan]:
+        """All records that share the table, each after the one whose input it is."""
+        return self.groups | self.inputs
+
+    def leaves(self, name: str) -> list[str]:
+        """Return the entities below one of :attr:`groups`."""
+        return [leaf for leaf in self.inputs if name in self._above(leaf)]
+
     def absent(self, name: str) -> set[str]:
-        """Return the column attributes that other inputs have, and the input ``name`` does not."""
-        own = self.inputs[name].columns
-        return {attribute for other in self.inputs.values() for attribute in other.columns if attribute not in own}
+        """Return the column attributes that other records of the table have, and ``name`` does not."""
+        own = set(self.below[name].columns)
+        for group in self._above(name):
+            of_leaves = {attribute for leaf in self.leaves(group) for attribute in self.inputs[leaf].columns}
+            own |= self.groups[group].columns.keys() - of_leaves
+        return {attribute for other in self.below.values() for attribute in other.columns} - own
+
+    def _above(self, name: str) -> list[str]:
+        found: list[str] = []
+        while (name := self.parents.get(name, self.name)) in self.groups:
+            found.append(name)
+        return found
 
 
 class MergedPlanner:
@@ -60,9 +83,14 @@ class MergedPlanner:
     def plan_all(self, definitions: Mapping[str, Entity]) -> list[MergedPlan]:
         """Return the plans of the merged entities without faults; they are added to the plans of entities."""
         found: list[MergedPlan] = []
-        for name, definition in definitions.items():
+        nested: set[str] = set()
+        for definition in definitions.values():
+            with suppress(DefinitionFault):  # collected below
+                nested |= definitions.keys() & set(_input_names(definition))
+        for name in definitions:
             with self._faults.caught(name, record=name):
-                found.append(self._plan(definition))
+                if name not in nested or _is_circular(name, definitions):
+                    found.append(self._plan(definitions, name))
         return found
 
     def plan_relations(self, relations: Mapping[str, Relation]) -> list[MergedPlan]:
@@ -74,10 +102,23 @@ class MergedPlanner:
                 found.append(self._merge(self._plans[name], inputs))
         return found
 
-    def _plan(self, definition: Entity) -> MergedPlan:
-        inputs = {plan.definition.name: plan for plan in self._inputs(definition)}
-        found = self._merge(TablePlan(definition, table_name(definition)), inputs)
-        self._plans[definition.name] = found.plan
+    def _plan(self, definitions: Mapping[str, Entity], name: str) -> MergedPlan:
+        parents: dict[str, str] = {}
+        inputs = dict(self._leaves(definitions, name, parents))
+        merged = TablePlan(definitions[name], table_name(definitions[name]))
+        found = self._merge(merged, inputs)
+        found.parents = parents
+        for group in (group for group in parents if group in definitions):
+            columns = {
+                a: c for leaf in inputs if group in _way_up(leaf, parents) for a, c in inputs[leaf].columns.items()
+            }
+            plan = TablePlan(
+                definitions[group], merged.name, columns={RECORD_TYPE: merged.columns[RECORD_TYPE], **columns}
+            )
+            plan.attributes |= columns.keys() | {RECORD_TYPE}
+            plan.share(merged)
+            found.groups[group] = self._plans[group] = plan
+        self._plans[name] = merged
         return found
 
     def _merge(self, merged: TablePlan, inputs: dict[str, TablePlan]) -> MergedPlan:
@@ -104,18 +145,28 @@ class MergedPlanner:
             plan.share(merged)
         return MergedPlan(merged, inputs)
 
-    def _inputs(self, definition: Entity) -> Iterator[TablePlan]:
-        for ref in dict.fromkeys(map(_name_of, definition.input_entities)):
+    def _leaves(
+        self, definitions: Mapping[str, Entity], name: str, parents: dict[str, str]
+    ) -> Iterator[tuple[str, TablePlan]]:
+        """Yield the entities below a merged one, and add the record above each record to ``parents``."""
+        definition = definitions[name]
+        for ref in _input_names(definition):
+            if ref == name or ref in _way_up(name, parents):
+                raise DefinitionFault(f"it is an input of itself, by way of {name!r}")
+            if (other := self._owners.setdefault(ref, name)) != name:
+                raise DefinitionFault(f"its input {ref!r} is an input of {other!r} too; an entity has one table")
+            parents[ref] = name
+            if ref in definitions:
+                yield from self._leaves(definitions, ref, parents)
+                continue
             if ref in self._catalog.classes or ref in self._catalog.filtered:
                 raise DefinitionFault(f"its input {ref!r} has a table of its own already; compile both in one call")
             plan = self._plans.get(ref)
             if plan is None or not isinstance(plan.definition, Entity):
                 raise DefinitionFault(
                     f"its input {ref!r} is not an entity of the same call; inputs are entities with properties of "
-                    "their own, not filtered or merged ones, relations or mapped classes"
+                    "their own, not relations or mapped classes"
                 )
-            if (other := self._owners.setdefault(ref, definition.name)) != definition.name:
-                raise DefinitionFault(f"its input {ref!r} is an input of {other!r} too; an entity has one table")
             if plan.definition.table_name is not None or plan.definition.table_args:
                 raise DefinitionFault(
                     f"{ref!r} has the table of {definition.name!r}; give table_name= and table_args= there"
@@ -124,7 +175,7 @@ class MergedPlanner:
                 raise DefinitionFault(
                     f"{ref}.{RECORD_TYPE}: merged entities have this attribute by themselves; rename it"
                 )
-            yield plan
+            yield ref, plan
 
     def _check_common(
         self, definition: Entity, listed: Mapping[str, Mapping[str, Property]], inputs: Mapping[str, TablePlan]
@@ -178,6 +229,31 @@ def _with_ends(merged: Relation, relations: Mapping[str, Relation], owners: dict
         type="n:n",
         constraints=merged.constraints,
     )
+
+
+def _input_names(definition: Entity) -> list[str]:
+    return list(dict.fromkeys(map(_name_of, definition.input_entities)))
+
+
+def _way_up(name: str, parents: Mapping[str, str]) -> list[str]:
+    """Return the merged records above ``name``."""
+    found: list[str] = []
+    while (above := parents.get(name)) is not None and above not in found:
+        found.append(above)
+        name = above
+    return found
+
+
+def _is_circular(name: str, definitions: Mapping[str, Entity]) -> bool:
+    waiting, seen = [name], set[str]()
+    while waiting:
+        for ref in _input_names(definitions[waiting.pop()]):
+            if ref == name:
+                return True
+            if ref in definitions and ref not in seen:
+                seen.add(ref)
+                waiting.append(ref)
+    return False
 
 
 def _name_of(ref: RecordRef) -> str:
@@ -249,19 +325,23 @@ def map_merged(merged: MergedPlan, home: registry, catalog: Catalog, table: Any)
     )
     catalog.classes[merged.name] = merged_class
     catalog.definitions[merged.name] = merged.plan.definition
-    catalog.merged[merged.name] = tuple(merged.inputs)
-    for name, plan in merged.inputs.items():
+    below = merged.below
+    for above in (merged.name, *merged.groups):
+        catalog.merged[above] = tuple(name for name in below if merged.parents.get(name, merged.name) == above)
+    for name, plan in below.items():
         absent = merged.absent(name)
+        parent = catalog.classes[merged.parents.get(name, merged.name)]
+        kind = {"polymorphic_abstract": True} if name in merged.groups else {"polymorphic_identity": name}
         catalog.classes[name] = map_class(
             home,
             name,
             None,
             {},
             plan.definition.computation,
-            base=merged_class,
+            base=parent,
             absent=absent,
-            inherits=merged_class,
-            polymorphic_identity=name,
+            inherits=parent,
             exclude_properties=absent,
+            **kind,
         )
         catalog.definitions[name] = plan.definition

@@ -31,6 +31,7 @@ class Declarations:
     :ivar entities: entities by name; likewise ``relations`` and ``dictionaries``.
     :ivar filtered: filtered entities and relations by name.
     :ivar merged: merged entities by name; likewise ``merged_relations``.
+    :ivar as_given: merged records that are compiled in another form.
     :ivar endpoints: names of the records that relations refer to, or filtered records are based on.
     :ivar disputed: names of definitions that are given twice, conflict, or are passed to the wrong parameter.
     :ivar unplanned: the relations among them.
@@ -44,6 +45,7 @@ class Declarations:
         self.filtered: dict[str, Entity | Relation] = {}
         self.merged: dict[str, Entity] = {}
         self.merged_relations: dict[str, Relation] = {}
+        self.as_given: dict[str, Entity | Relation] = {}
         self.dictionaries: dict[str, Dictionary] = {}
         self.disputed: set[str] = set()
         self.unplanned: list[Relation] = []
@@ -73,8 +75,9 @@ class Declarations:
         # event sources share entities: equal ones are added once
         listed += [entity for n, entity in enumerate(of_events) if entity not in listed and entity not in of_events[:n]]
         declared = {record_name(mapper) for mapper in self._catalog.all_mappers()} - self._catalog.classes.keys()
-        compiled = self._catalog.definitions | self._catalog.merged_relations
+        compiled = dict[str, Any](self._catalog.definitions)
         compiled |= {name: known.definition for name, known in self._catalog.filtered.items()}
+        compiled |= self._catalog.as_given
         records: dict[str, Entity | Relation] = {}
         given: list[Entity | Relation] = [*self._only(Entity, listed), *self._only(Relation, relations)]
         for definition in given:
@@ -93,6 +96,7 @@ class Declarations:
         relations_given = {name: value for name, value in stored.items() if isinstance(value, Relation)}
         self.merged_relations = {name: value for name, value in relations_given.items() if value.input_relations}
         self.relations = {n: value for n, value in relations_given.items() if n not in self.merged_relations}
+        self.as_given = {**self.merged_relations}
         for dictionary in self._only(Dictionary, dictionaries):
             if self._is_new(dictionary, self._catalog.dictionaries, self.dictionaries):
                 check_dictionary(dictionary, self._faults)
