@@ -19,7 +19,7 @@ from .relationship_info import FILTERED_KEY, RELATION_KEY
 def filtered_record(metadata: MetaData, ref: RecordRef) -> FilteredRecord | None:
     """Return the filtered record that ``ref`` refers to; ``None`` if it is not one."""
     known = Catalog.of(metadata).filtered
-    if not known or isinstance(ref, type):
+    if not known or ref is None or isinstance(ref, type):
         return None
     if not isinstance(ref, str) and not hasattr(ref, "match_expression"):
         return next((found for found in known.values() if vars(found).get("mapped_class") is ref), None)

@@ -84,6 +84,7 @@ def test_repair_restores_memberships(environment: Environment) -> None:
     engine = create_engine(environment.engine.url)
     system = iq.System(engine, base=metadata)
     assert len(system.check("Person").differences) == 3
+    assert system.check().checked == 7  # two memberships of three rows, and their number
     assert {difference.property for difference in system.check("Adult").differences} == {"_adult__member"}
     system.repair("CoreAdult")
     assert len(system.check("Person").differences) == 2
