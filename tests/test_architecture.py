@@ -14,6 +14,7 @@ KINDS = [
     "Count",
     "Every",
     "Max",
+    "Membership",
     "Min",
     "SameRow",
     "StateMachine",
@@ -23,9 +24,11 @@ KINDS = [
 ]
 #: declarations, how each kind is kept, and the line of export
 _MAY_NAME = ("definitions/", "engine/computations/", "__init__.py")
-#: computed() and Property(computed=…) make a SameRow of a function; nodes of a plan hold what reacts to events
+#: computed() and Property(computed=…) make a SameRow of a function, filtered records a Membership; nodes of a plan hold
+#: what reacts to events
 _EXCEPTIONS = {
     "schema/computed.py": {"SameRow"},
+    "schema/compile/filtered.py": {"Membership"},
     "engine/plan/event_nodes.py": {"StateMachine", "Transform"},
     "engine/database/same_row_functions.py": {"SameRow"},
 }

@@ -13,6 +13,7 @@ from sqlalchemy import MetaData, Table
 from ..definitions.records import Relation
 from ..errors import DefinitionFault
 from ..schema.compile.tables import table_name
+from ..schema.filtered_lookup import base_record
 from ..schema.metadata_state import Catalog
 from ..schema.naming import fit_identifier, snake_case
 from ..schema.record_lookup import resolve_record
@@ -71,7 +72,7 @@ def _ends(metadata: MetaData, relation: Relation) -> tuple[Table, Table] | None:
     tables: list[Any] = []
     for end in (relation.source, relation.target):
         try:
-            table: Any = resolve_record(metadata, end).local_table
+            table: Any = resolve_record(metadata, base_record(metadata, end)).local_table
         except DefinitionFault:
             return None
         if not isinstance(table, Table) or len(table.primary_key.columns) != 1:

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import Column, MetaData
 from sqlalchemy.orm import Mapper, RelationshipDirection, class_mapper
 
+from ..definitions.argument_types import RecordRef
 from ..definitions.computation import computation_of
 from ..definitions.records import Relation, ref_name
 from .compile.relations import is_symmetric
+from .filtered_lookup import base_record
 from .filtered_record import is_membership
 from .metadata_state import Catalog
 from .record_lookup import record_name, relationships_of, stored_attributes
@@ -36,14 +38,20 @@ def mermaid_diagram(metadata: MetaData, mappers: Iterable[Mapper[object]]) -> st
     for name, relation in sorted(relations.items()):
         if name not in catalog.classes or name in links:
             near, far = _ENDS[relation.type]
-            lines.append(_line(ref_name(relation.source), near, far, ref_name(relation.target), _label(relation)))
+            ends = _end(metadata, relation.source), _end(metadata, relation.target)
+            lines.append(_line(ends[0], near, far, ends[1], _label(relation)))
         else:
             for side, properties in (("source", relation.source_property), ("target", relation.target_property)):
-                end = ref_name(relation.source if side == "source" else relation.target)
+                end = _end(metadata, relation.source if side == "source" else relation.target)
                 many = relation.type.endswith("n") if side == "source" else relation.type.startswith("n")
                 lines.append(_line(end, "||", "o{" if many else "o|", name, properties))
     lines += _declared_lines(listed, relations.keys() | catalog.classes.keys())
     return "\n".join(lines) + "\n"
+
+
+def _end(metadata: MetaData, ref: RecordRef) -> str:
+    """Return the name of the record that has the rows of an end."""
+    return ref_name(base_record(metadata, ref))
 
 
 def _has_more(relation: Relation, relations: dict[str, Relation]) -> bool:

@@ -11,7 +11,6 @@ from sqlalchemy import Column, select
 from sqlalchemy.orm import aliased
 
 from ..definitions.computation import computation_of
-from ..definitions.membership import Membership
 from ..definitions.records import Entity, Relation
 from .naming import fit_identifier, snake_case
 
@@ -56,4 +55,4 @@ def membership_name(name: str) -> str:
 
 def is_membership(column: object) -> bool:
     """Whether ``column`` holds the membership of rows in a filtered record."""
-    return isinstance(column, Column) and isinstance(computation_of(column), Membership)
+    return isinstance(column, Column) and getattr(computation_of(column), "of_own_row", False)

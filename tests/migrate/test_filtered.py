@@ -159,3 +159,42 @@ def test_merged_entities_are_migrated(environment: Environment) -> None:
     )
     environment.migrate(contacts(more=True))
     assert environment.rows("SELECT id, order_count, rank FROM contact ORDER BY id") == [(1, 2, None), (2, 0, None)]
+
+
+def memberships(*, filtered: bool = False) -> MetaData:
+    """Declare the team of each person; if it has a filtered relation, it gets a table."""
+    metadata = MetaData()
+    relations = [
+        iq.Relation(
+            name="Belonging",
+            source="Person",
+            source_property="team",
+            target="Team",
+            target_property="people",
+            type="n:1",
+        )
+    ]
+    if filtered:
+        relations.append(
+            iq.Relation(
+                name="Youth",
+                base_relation="Belonging",
+                match_expression={"source.age": ("<", 30)},
+                source_property="youth_team",
+                target_property="youth",
+            )
+        )
+    entities = [iq.Entity("Person", [iq.Property("age", int)]), iq.Entity("Team", [])]
+    iq.compile_schema(metadata, entities=entities, relations=relations)
+    return metadata
+
+
+def test_the_base_of_a_filtered_relation_is_moved_to_a_table(environment: Environment) -> None:
+    environment.migrate(memberships())
+    environment.run(
+        "INSERT INTO team (id) VALUES (1)",
+        "INSERT INTO person (id, age, team_id) VALUES (1, 20, 1), (2, 50, 1), (3, 20, NULL)",
+    )
+    environment.migrate(memberships(filtered=True))
+    rows = environment.rows("SELECT source_id, target_id, _youth__member FROM belonging ORDER BY source_id")
+    assert rows == [(1, 1, 1), (2, 1, 0)]
