@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, String, Uuid, and_, inspect, or_, select
+from sqlalchemy import ColumnElement, Integer, String, Uuid, and_, inspect, or_, select
 from sqlalchemy.orm import Mapper
 
 from ..definitions.argument_types import RecordRef
@@ -20,6 +20,7 @@ from ..dialects.column_types import to_milliseconds
 from ..errors import DefinitionFault, InteractionGuardError
 from ..runtime.context import Context
 from ..runtime.dispatch_arguments import is_array, is_mapping
+from ..schema.filtered_lookup import filtered_record
 from ..schema.key_coercion import NoKeyError, key_value
 from ..schema.record_lookup import record_name
 from ..schema.value_checks import may_be_stored
@@ -125,13 +126,21 @@ def _check_item(item: PayloadItem, ctx: Context, value: Any) -> None:
     if item.base is None:
         return
     if item.is_ref:
-        mapper = inspect(ctx.controller.system.schema.mapped_class(item.base))
-        _check_refs(item, ctx, mapper, values)
+        schema = ctx.controller.system.schema
+        members = filtered_record(schema.metadata, item.base)
+        cls = schema.mapped_class(item.base if members is None else members.base)
+        _check_refs(item, ctx, inspect(cls), values, () if members is None else (members.membership > 0,))
     elif not all(map(is_mapping, values)):
         raise _rejection(ctx, f"{item.name} check concept failed", "PAYLOAD_NOT_RECORD", item.name)
 
 
-def _check_refs(item: PayloadItem, ctx: Context, mapper: Mapper[Any], values: Iterable[Any]) -> None:
+def _check_refs(
+    item: PayloadItem,
+    ctx: Context,
+    mapper: Mapper[Any],
+    values: Iterable[Any],
+    criteria: Iterable[ColumnElement[bool]],
+) -> None:
     names = _key_names(mapper)
     wanted: set[tuple[Any, ...]] = set()
     for entry in values:
@@ -146,12 +155,13 @@ def _check_refs(item: PayloadItem, ctx: Context, mapper: Mapper[Any], values: It
     key_columns = [mapper.column_attrs[name].columns[0] for name in names]
     if not all(may_be_stored(c, part, dialect) for key in wanted for c, part in zip(key_columns, key, strict=True)):
         raise _not_found(item, ctx, mapper)
-    columns = [mapper.attrs[name].class_attribute for name in names]
+    # of the class itself, not of the one that it inherits them from, so that rows of other classes do not count
+    columns = [getattr(mapper.class_, name) for name in names]
     if len(columns) == 1:
         criterion = columns[0].in_([key[0] for key in wanted])
     else:
         criterion = or_(*(and_(*(c == part for c, part in zip(columns, key, strict=True))) for key in wanted))
-    found = ctx.sync_session.execute(select(*columns).where(criterion)).all()
+    found = ctx.sync_session.execute(select(*columns).where(criterion, *criteria)).all()
     if len(found) < len(wanted):
         raise _not_found(item, ctx, mapper)
 

@@ -411,3 +411,31 @@ def test_values_over_merged_entities_equal_a_naive_comparison(system: iq.System,
         assert storage.dictionary.get("customers") == expected["Customer"]
         assert storage.dictionary.get("romans") == expected["Roman"]
     assert system.check().ok
+
+
+@behaviour("S-A44", "S-A52")
+def test_payloads_refer_to_members_and_inputs(engine: Engine) -> None:
+    def interaction(base: str) -> iq.Interaction:
+        item = iq.PayloadItem("who", base=base, is_ref=True)
+        return iq.Interaction(f"call{base}", action=iq.Action("call"), payload=iq.Payload(items=[item]))
+
+    given = {name: interaction(name) for name in ("Customer", "Contact", "Roman")}
+    controller = iq.Controller(
+        iq.System(engine), entities=_ENTITIES, relations=_RELATIONS, event_sources=list(given.values())
+    )
+    controller.setup(install=True)
+    storage = controller.system.storage
+    storage.create("Customer", {"name": "a"})
+    storage.create("Supplier", {"name": "b"})
+    expected = {
+        ("Customer", 1): True,
+        ("Customer", 2): False,
+        ("Contact", 2): True,
+        ("Roman", 1): True,
+        ("Roman", 2): False,
+    }
+    found = {
+        (name, id): controller.dispatch(given[name], {"user": {"id": 1}, "payload": {"who": {"id": id}}}).ok
+        for name, id in expected
+    }
+    assert found == expected
