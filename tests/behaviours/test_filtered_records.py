@@ -258,6 +258,7 @@ _PAIR = iq.Relation(
             "leave properties= out",
         ),
         (iq.Entity("V", base_entity="Other", match_expression={"n": 1}), "there is no record 'Other'"),
+        (iq.Entity("view", base_entity=_BASE, match_expression={"n": 1}), "marks its members in '_view__member'"),
         (iq.Entity("V", base_entity="V", match_expression={"n": 1}), "based on itself: V -> V"),
         (
             iq.Entity(
@@ -409,3 +410,41 @@ def test_records_without_filtered_ones_need_no_further_statement() -> None:
             counts.append(len(statements))
         engine.dispose()
     assert counts == [1, 1, 1, 2]
+
+
+@behaviour("S-A47", "S-A48", "S-A51")
+def test_filtered_records_are_compiled_by_later_calls() -> None:
+    person, team = iq.Entity("Person", [iq.Property("name", str), iq.Property("age", int)]), iq.Entity("Team")
+    link: Any = {"source_property": "teams", "target_property": "members", "properties": [iq.Property("role", str)]}
+    membership = iq.Relation(name="Membership", source=person, target=team, type="n:n", **link)
+    adult = iq.Entity("Adult", base_entity=person, match_expression={"age": (">=", 18)})
+    old = iq.Entity("Old", base_entity="Adult", match_expression={"age": (">=", 60)})
+    lead = iq.Relation(
+        name="Lead",
+        base_relation=membership,
+        match_expression={"role": "lead", "source.age": (">", 1)},
+        source_property="led",
+        target_property="leads",
+    )
+    engine = create_engine("sqlite://")
+    system = iq.System(engine)
+    schema = iq.compile_schema(system.metadata, entities=[person, team], relations=[membership])
+    iq.compile_schema(schema, entities=[adult])
+    for _ in range(2):
+        iq.compile_schema(schema, entities=[old, adult], relations=[lead])
+    unique = [iq.UniqueConstraint("u", ["name"])]
+    refused = [
+        (iq.Entity("Adult", base_entity=person, match_expression={"age": 3}), "compiled on this MetaData already"),
+        (iq.Entity("U", base_entity=person, match_expression={"age": 3}, constraints=unique), "is mapped already"),
+        (iq.Entity("U", input_entities=[person]), "has a table of its own already"),
+    ]
+    for definition, expected in refused:
+        with pytest.raises(iq.DefinitionError) as caught:
+            iq.compile_schema(schema, entities=[definition])
+        assert expected in str(caught.value.exceptions[0])
+    iq.Controller(system).setup(install=True)
+    storage = system.storage
+    storage.create("Person", {"age": 70, "teams": [{"&": {"role": "lead"}}]})
+    assert [storage.count(name) for name in ("Adult", "Old", "Lead")] == [1, 1, 1]
+    assert storage.find("Team", attribute_query=["leads.age"]) == [{"id": 1, "leads": [{"id": 1, "age": 70}]}]
+    engine.dispose()

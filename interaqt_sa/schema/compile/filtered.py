@@ -158,6 +158,11 @@ class FilteredPlanner:
         name = membership_name(plan.name)
         table: Any = None if isinstance(plan.root, str) else plan.root.local_table
         columns = self._plans[plan.root].columns.values() if isinstance(plan.root, str) else table.columns
+        others = (other for other in self._planned.values() if other.root == plan.root)
+        if any(membership_name(other.name) == name for other in others):
+            raise DefinitionFault(
+                f"another filtered record of {plan.root_name} marks its members in {name!r}; rename it"
+            )
         if any(column.name == name for column in columns):
             raise DefinitionFault(
                 f"its members are marked in a column {name!r}, but {plan.root_name} has a column of that name; rename "
