@@ -157,7 +157,7 @@ class Recompute:
         for n, key in enumerate(dict.fromkeys(e.host_key for e in added)):
             sums = self._sums(key, [e for e in added if e.host_key == key], n, python)
             on = [c == sums.c[f"k{i}"] for i, c in enumerate(key)]
-            joined = joined.outerjoin(sums, on[0] if len(on) == 1 else on[0] & tuple_(*on[1:]))
+            joined = joined.outerjoin(sums, and_(*on))
             for edge in added:
                 if edge.host_key == key:
                     for part in edge.parts:
