@@ -28,7 +28,7 @@ _MAY_NAME = ("definitions/", "engine/computations/", "__init__.py")
 #: what reacts to events
 _EXCEPTIONS = {
     "schema/computed.py": {"SameRow"},
-    "schema/compile/filtered.py": {"Membership"},
+    "schema/compile/filtered_records.py": {"Membership"},
     "engine/plan/event_nodes.py": {"StateMachine", "Transform"},
     "engine/database/same_row_functions.py": {"SameRow"},
 }

@@ -77,9 +77,10 @@ def compare_values(
             operation.info = {key: value for key, value in operation.info.items() if not str(key).startswith(INFO_KEY)}
     move_links(context, upgrade_ops)
     # defaults before computed values, which may read them
+    filled = _filled(context)
     for metadata in metadatas(context.metadata):
         for name, column in list(added_defaults(metadata, upgrade_ops)):
-            if name in _filled(context):  # for an earlier declaration, since which rows without a value were written
+            if name in filled:  # for an earlier declaration, since which rows without a value were written
                 upgrade_ops.ops.append(RetireBackfill([name], {name: DEFAULT}))
             later = partial(_without_models_default, metadata, name)
             upgrade_ops.ops.append(Backfill({name: DEFAULT}, columns=[column], without_models=[later]))

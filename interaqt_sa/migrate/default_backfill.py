@@ -48,15 +48,12 @@ def added_defaults(metadata: MetaData, upgrade_ops: UpgradeOps) -> Iterator[tupl
         table, record = tables[container.schema, container.table_name]
         for operation in container.ops:
             match operation:
-                case AddColumnOp(column=Column(name=name)):
-                    pass
-                case AlterColumnOp(column_name=name, modify_nullable=False):
-                    pass
+                case AddColumnOp(column=Column(name=name)) | AlterColumnOp(column_name=name, modify_nullable=False):
+                    column = table.columns[name]
+                    if isinstance(column.default, ColumnDefault):
+                        yield f"{record}.{column.name}", column
                 case _:
-                    continue
-            column = table.columns[name]
-            if isinstance(column.default, ColumnDefault):
-                yield f"{record}.{column.name}", column
+                    pass
 
 
 def defaulted_column(metadata: MetaData, name: str) -> Column[Any] | None:

@@ -10,6 +10,7 @@ from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
 from sqlalchemy import Column, DefaultClause, Sequence
 
 from ..definitions.computation import computation_of
+from ..dialects.undecorated_types import is_alike
 from ..schema.computed import state_of
 from .column_default_sequences import sequence_of
 
@@ -103,7 +104,7 @@ def _differs(context: AutogenContext, conn_column: Column[Any], metadata_column:
         return True  # a generated value differs from a stored one
     if declared is not None and found is not None and _bare(_rendered(context, declared)) == _bare(_text(found)):
         return False  # no query is needed
-    if conn_column.type._type_affinity is not metadata_column.type._type_affinity:
+    if not is_alike(conn_column.type, metadata_column.type):
         return True  # PostgreSQL cannot compare an integer with a Boolean
     impl: Any = context.migration_context.impl
     return bool(impl.compare_server_default(conn_column, metadata_column, _rendered(context, declared), _text(found)))

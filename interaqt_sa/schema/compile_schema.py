@@ -12,17 +12,17 @@ from sqlalchemy.orm import DeclarativeBase, registry
 from ..definitions.dictionary import Dictionary
 from ..definitions.records import Entity, Relation
 from ..errors import DefinitionError
-from .checks.filtered_checks import check_filtered
+from .checks.filtered_conditions import check_filtered
 from .checks.record_outlines import Outlines
 from .checks.unmapped_computations import check_computations
 from .compile.constraints import plan_constraints
 from .compile.definition_checks import base_of
 from .compile.dictionaries import build_dictionary, dictionary_table_name
-from .compile.filtered import FilteredPlan, FilteredPlanner, add_filtered
-from .compile.filtered_inputs import divide
+from .compile.filtered_inputs_of_merged import divide
+from .compile.filtered_records import FilteredPlan, FilteredPlanner, add_filtered
 from .compile.foreign_key_cycles import break_cycles
 from .compile.mapping import add_foreign_key, add_input_link, add_link, home_registry, map_class
-from .compile.merged import MergedPlan, MergedPlanner, map_merged, with_ends
+from .compile.merged_records import MergedPlan, MergedPlanner, map_merged, with_ends
 from .compile.new_definitions import Declarations
 from .compile.relations import ForeignKeyPlan, LinkPlan, RelationPlanner, plan_links
 from .compile.symmetric_relations import add_symmetric_link

@@ -98,9 +98,8 @@ def _held(metadata: MetaData, relation: Relation) -> HeldRelation:
     end, attribute = (
         (relation.source, relation.source_property) if side == "source" else (relation.target, relation.target_property)
     )
-    host = class_mapper(
-        resolve_record(metadata, base_record(metadata, end)).class_
-    )  # configured, because its relationships are read
+    # configured, because its relationships are read
+    host = class_mapper(resolve_record(metadata, base_record(metadata, end)).class_)
     pairs = host.relationships[attribute].local_remote_pairs or ()
     (column,) = (host.get_property_by_column(local).key for local, _ in pairs)
     (key,) = (host.get_property_by_column(column).key for column in host.primary_key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import interaqt_sa as iq
+from tests.behaviours.people import MEMBERSHIP
 
 _NEW, _BUYER = iq.StateNode("new"), iq.StateNode("buyer")
 STATUS = iq.StateMachine(
@@ -52,15 +53,7 @@ RELATIONS = [
         source="Person", source_property="department", target="Department", target_property="people", type="n:1"
     ),
     iq.Relation(source="Person", source_property="orders", target="Order", target_property="person", type="1:n"),
-    iq.Relation(
-        name="Membership",
-        source="Person",
-        source_property="teams",
-        target="Team",
-        target_property="members",
-        type="n:n",
-        properties=[iq.Property("role", str), iq.Property("since", int, default=2000)],
-    ),
+    MEMBERSHIP,
     iq.Relation(
         name="Lead",
         base_relation="Membership",

@@ -25,6 +25,15 @@ ENTITIES = [
     iq.Entity("Charge", [iq.Property("level", int)]),
     iq.Entity("Department", [iq.Property("name", str)]),
 ]
+MEMBERSHIP = iq.Relation(
+    name="Membership",
+    source="Person",
+    source_property="teams",
+    target="Team",
+    target_property="members",
+    type="n:n",
+    properties=[iq.Property("role", str), iq.Property("since", int, default=2000)],
+)
 RELATIONS = [
     iq.Relation(source="Person", source_property="boss", target="Person", target_property="staff", type="n:1"),
     iq.Relation(source="Person", source_property="desk", target="Desk", target_property="owner", type="1:1"),
@@ -46,15 +55,7 @@ RELATIONS = [
         type="1:1",
         properties=[iq.Property("viewed", int, default=0)],
     ),
-    iq.Relation(
-        name="Membership",
-        source="Person",
-        source_property="teams",
-        target="Team",
-        target_property="members",
-        type="n:n",
-        properties=[iq.Property("role", str), iq.Property("since", int, default=2000)],
-    ),
+    MEMBERSHIP,
     iq.Relation(
         source="Person",
         source_property="wallet",

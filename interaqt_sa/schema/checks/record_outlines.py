@@ -16,7 +16,7 @@ from ...definitions.records import Relation, ref_name
 from ...dialects.column_types import id_type
 from ...errors import DefinitionFault
 from ..compile.definition_checks import has_known_type, may_have_more, properties_of
-from ..compile.filtered import FilteredPlan
+from ..compile.filtered_records import FilteredPlan
 from ..compile.new_definitions import ends_of
 from ..compile.relations import holding_side
 from ..compile.tables import TablePlan

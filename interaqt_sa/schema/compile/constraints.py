@@ -23,7 +23,7 @@ from ..predicates.index_predicates import writable
 from ..predicates.match import compile_where
 from ..predicates.predicate_values import check_operands, parts_of
 from .definition_checks import check_constraint, constraints_of, is_text
-from .filtered import FilteredPlan
+from .filtered_records import FilteredPlan
 from .relations import unique
 from .tables import TablePlan
 

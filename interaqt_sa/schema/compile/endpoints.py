@@ -14,6 +14,7 @@ from ...definitions.argument_types import RecordRef
 from ...definitions.records import ref_name
 from ...dialects.column_types import id_type
 from ...errors import DefinitionFault
+from ..faults import Faults
 from ..filtered_lookup import base_record
 from ..metadata_state import Catalog
 from ..record_lookup import mapper_of, record_name, resolve_record
@@ -86,6 +87,20 @@ class Endpoint:
             return attribute in self.plan.attributes
         assert self.mapper is not None
         return attribute in self.claimed or hasattr(self.mapper.class_, attribute)
+
+    def claim_for(self, relation: str, attribute: str, faults: Faults) -> None:
+        """Reserve ``attribute`` for a relation, and collect a fault if it is taken.
+
+        :param relation: the relation, for the message.
+        """
+        if self.is_taken(attribute):
+            faults.add(
+                f"{self.name}.{attribute}: {relation} needs this name, but it is taken; "
+                "rename the relation's property or the other attribute",
+                record=self.name,
+                property=attribute,
+            )
+        self.claim(attribute)
 
     def has_relationship(self, attribute: str) -> bool:
         """Whether the mapped class declares ``attribute`` as a relationship of its own."""

@@ -260,14 +260,7 @@ class RelationPlanner:
             self._claim(relation, end, f"{name}_links")
 
     def _claim(self, relation: Relation, end: Endpoint, attribute: str) -> None:
-        if end.is_taken(attribute):
-            self._faults.add(
-                f"{end.name}.{attribute}: relation {relation.name!r} needs this name, but it is taken; "
-                "rename the relation's property or the other attribute",
-                record=end.name,
-                property=attribute,
-            )
-        end.claim(attribute)
+        end.claim_for(f"relation {relation.name!r}", attribute, self._faults)
 
 
 def plan_links(relations: dict[str, Relation], endpoints: set[str], faults: Faults) -> dict[str, TablePlan]:

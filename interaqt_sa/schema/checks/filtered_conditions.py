@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..compile.filtered import FilteredPlan
+from ..compile.filtered_records import FilteredPlan
 from ..faults import Faults
 from .computation_checks import check_condition
 from .record_outlines import Outlines

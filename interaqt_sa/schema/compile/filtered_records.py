@@ -143,14 +143,7 @@ class FilteredPlanner:
         ends = self._endpoint(relation.source), self._endpoint(relation.target)
         for end, attribute in zip(ends, (definition.source_property, definition.target_property), strict=True):
             for name in (attribute, f"{attribute}_links"):
-                if end.is_taken(name):
-                    self._faults.add(
-                        f"{end.name}.{name}: filtered relation {definition.name!r} needs this name, but it is taken; "
-                        "rename the relation's property or the other attribute",
-                        record=end.name,
-                        property=name,
-                    )
-                end.claim(name)
+                end.claim_for(f"filtered relation {definition.name!r}", name, self._faults)
         many = relation.type in ("1:n", "n:n"), relation.type in ("n:1", "n:n")
         return End(ends[0], many[0]), End(ends[1], many[1])
 
