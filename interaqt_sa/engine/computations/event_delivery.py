@@ -56,7 +56,7 @@ class Mutations:
 
     def wanted(self, mapper: Mapper[Any]) -> bool:
         """Whether events of ``mapper`` or of a subclass are wanted by a listener or reaction."""
-        return self._state.wants_events or self._plan.may_react(mapper)
+        return self._state.wants_events or self.has_reactions(mapper)
 
     def has_reactions(self, mapper: Mapper[Any]) -> bool:
         """Whether events of ``mapper`` or of a subclass may trigger reactions, and so must contain whole rows."""
@@ -162,12 +162,10 @@ class Mutations:
 
         They are told of new rows before the input, and of deleted ones after it.
         """
-        names: list[tuple[str, str | None]] = [
-            (name, name) for name in map(record_name, self._plan.merged_above(mapper))
-        ]
-        names.append((record_name(mapper), None))
-        for name, relation in names if kind == "create" else reversed(names):
-            self._add(mapper, MutationEvent(kind, name, row), relation)
+        above = [record_name(merged) for merged in self._plan.merged_above(mapper)]
+        own = record_name(mapper)
+        for name in (*above, own) if kind == "create" else (own, *reversed(above)):
+            self._add(mapper, MutationEvent(kind, name, row), None if name == own else name)
 
     def _add_link(
         self, mapper: Mapper[Any], kind: MutationType, relation: HeldRelation, link: Mapping[str, Any] | None

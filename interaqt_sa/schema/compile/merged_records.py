@@ -61,10 +61,7 @@ class MergedPlan:
         return {attribute for other in self.below.values() for attribute in other.columns} - own
 
     def _above(self, name: str) -> list[str]:
-        found: list[str] = []
-        while (name := self.parents.get(name, self.name)) in self.groups:
-            found.append(name)
-        return found
+        return [above for above in _way_up(name, self.parents) if above in self.groups]
 
 
 class MergedPlanner:
