@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Numeric, Sequence
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Float, Numeric, Sequence
 from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -85,7 +85,8 @@ class without_nan(FunctionElement[Any]):  # noqa: N801
 def _without_nan_postgresql(element: without_nan, compiler: SQLCompiler, **kw: Any) -> str:
     (value,) = element.clauses
     sql = str(compiler.process(value, **kw))
-    return f"NULLIF({sql}, 'NaN')" if isinstance(stored_type(element.type), Numeric) else sql
+    # since SQLAlchemy 2.1 Float is no subclass of Numeric
+    return f"NULLIF({sql}, 'NaN')" if isinstance(stored_type(element.type), (Numeric, Float)) else sql
 
 
 @compiles(exact, _SQLITE)

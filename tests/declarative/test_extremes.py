@@ -236,6 +236,17 @@ def test_enums_are_compared_as_the_database_orders_them(market: Kept) -> None:
         assert session.get_one(Product, 1).largest is of_database
 
 
+@pytest.mark.parametrize("first", [math.nan, 2.5])
+def test_nan_does_not_count(market: Kept, first: float) -> None:
+    with market.begin() as session:
+        session.add(Offer(product_id=1, weight=first))
+        session.flush()
+        session.add_all(Offer(product_id=1, weight=weight) for weight in (1.5, math.nan, 2.5))
+    assert market.stored(Product.id, Product.heaviest)[0] == (1, 2.5)
+    market.run(update(Offer).where(Offer.weight == 2.5).values(weight=math.nan))
+    assert market.stored(Product.id, Product.heaviest)[0] == (1, 1.5)
+
+
 def test_trees(keep: Keep) -> None:
     kept = keep(Base)
     with kept.begin() as session:

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import Double, ForeignKey, Numeric, delete, insert, select, update
+from sqlalchemy import BigInteger, Double, ForeignKey, Numeric, delete, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 import interaqt_sa as iq
@@ -158,3 +158,35 @@ def test_what_it_takes(options: Any) -> None:
         iq.WeightedSummation("lines", **options)
     with pytest.raises(iq.ComputationProtocolError, match="either a callback, or the names"):
         iq.WeightedSummation("lines", len, weight="a", attribute_query=[])
+
+
+class Wide(DeclarativeBase):
+    pass
+
+
+class Shelf(Wide):
+    __tablename__ = "shelf"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    boxes: Mapped[list[Box]] = relationship()
+    worth: Mapped[int] = iq.computed(iq.WeightedSummation("boxes", weight="pieces", value="cents"), BigInteger)
+    exact: Mapped[Decimal] = iq.computed(iq.WeightedSummation("boxes", weight="pieces", value="cents"), Numeric)
+
+
+class Box(Wide):
+    __tablename__ = "box"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shelf_id: Mapped[int] = mapped_column(ForeignKey("shelf.id"))
+    pieces: Mapped[int]
+    cents: Mapped[int]
+
+
+def test_a_product_may_be_larger_than_its_factors_type(keep: Keep) -> None:
+    kept = keep(Wide)
+    with kept.begin() as session:
+        boxes = [Box(pieces=2_000_000, cents=1_000_000), Box(pieces=3, cents=2_000_000_000)]
+        session.add(Shelf(id=1, boxes=boxes))
+    assert kept.stored(Shelf.id, Shelf.worth, Shelf.exact) == [(1, 2_006_000_000_000, 2_006_000_000_000)]
+    kept.run(update(Box).values(pieces=1_000_000))
+    assert kept.stored(Shelf.id, Shelf.worth) == [(1, 2_001_000_000_000_000)]

@@ -278,6 +278,20 @@ def test_returning(teams: Kept, by: str) -> None:
     assert found == expected
 
 
+@pytest.mark.parametrize("target", ["id", "the_code"])
+def test_returned_rows_in_the_order_of_the_parameters(teams: Kept, target: str) -> None:
+    rows = [row(2, points=50), row(9), row(4), row(1, points=7), row(8)]
+
+    def work(session: Session) -> Any:
+        insert = insert_for(session)(Member)
+        statement = insert.on_conflict_do_update(index_elements=[target], set_={"points": insert.excluded.points})
+        asked = statement.returning(Member.id, Member.points, sort_by_parameter_order=True)
+        return [tuple(found) for found in session.execute(asked, rows)]
+
+    expected, found = compare(teams, work)
+    assert found == expected == [(2, 50), (9, 9), (4, 4), (1, 7), (8, 8)]
+
+
 def test_a_list_that_select_loads(teams: Kept) -> None:
     with teams.begin() as session:
         held = session.get_one(Member, 1)

@@ -41,7 +41,8 @@ class Upsert:
     row too many, which is locked in vain: rows that the statement inserts after all are recognised by their keys.
     """
 
-    # These parts of an INSERT have no public accessors: _values, _multi_values, _post_values_clause, _returning.
+    # These parts of an INSERT have no public accessors: _values, _multi_values, _post_values_clause, _returning,
+    # _sort_by_parameter_order.
 
     def __init__(self, bulk: Bulk) -> None:
         self._bulk = bulk
@@ -93,7 +94,10 @@ class Upsert:
 
         A later row with the same key updates the row that an earlier one has written.
         """
-        if len(self._targets) != 1:
+        is_ordered = self._bulk.statement._sort_by_parameter_order
+        if is_ordered:  # row by row, as by SQLAlchemy itself: which row has which number is known only then
+            self._take_turns(keys.values())
+        if is_ordered or len(self._targets) != 1:
             yield from ([n] for n in keys)
             return
         (target,) = self._targets

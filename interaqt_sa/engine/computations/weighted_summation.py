@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import BigInteger, ColumnElement, Integer, cast
 
 from ...definitions.weighted_summation import WeightedSummation
 from ...dialects.running_sum_type import ALL_DIGITS
+from ...dialects.undecorated_types import stored_type
 from ..plan.accumulator import Accumulator, Contribution, Resolve, Test, accumulates
 from ..sql.exact_numbers import as_number
 
@@ -20,7 +21,12 @@ class WeightedSummationAccumulator(Accumulator):
     """The computed column is the running sum, or is computed from a NUMERIC running sum."""
 
     def sql(self, resolve: Resolve, test: Test) -> Sequence[ColumnElement[Any]]:
-        return [as_number(resolve(self.computation.weight)) * as_number(resolve(self.computation.value))]
+        weight, value = resolve(self.computation.weight), resolve(self.computation.value)
+        number = as_number(weight)
+        if all(isinstance(stored_type(factor.type), Integer) for factor in (weight, value)):
+            # PostgreSQL computes the product of integers in their own type, which may be narrower than the column
+            number = cast(number, BigInteger)
+        return [number * as_number(value)]
 
     def python(self, answer: Any) -> Contribution:
         if answer is None:
