@@ -55,7 +55,7 @@ class MatchExp:
             MatchExp.atom("age", (">", MatchExp.ref("boss.age")))
         """
         if not _is(path, str) or not all(path.split(".")):
-            raise DefinitionFault(f"{path!r} is not an attribute or a dotted path")
+            raise DefinitionFault(f"{shorten(path)} is not an attribute or a dotted path")
         return Reference(path)
 
     @classmethod
@@ -68,8 +68,8 @@ class MatchExp:
         """
         if not _is(conditions, Mapping):
             raise DefinitionFault(
-                f"{conditions!r} is not a predicate; give a MatchExp, a mapping of conditions, a SQL boolean or a "
-                "function of the mapped class that returns one"
+                f"{shorten(conditions)} is not a predicate; give a MatchExp, a mapping of conditions, a SQL boolean "
+                "or a function of the mapped class that returns one"
             )
         if not conditions:
             raise DefinitionFault("a match without conditions would match everything; leave it out to mean that")
@@ -175,13 +175,13 @@ def _is(value: Any, kind: type[Any]) -> bool:
 def _atom(key: Any, value: Any) -> Atom:
     """Return the comparison with operator and operand normalized."""
     if not isinstance(key, str) or not all(key.split(".")):
-        raise DefinitionFault(f"{key!r} is not an attribute or a dotted path")
+        raise DefinitionFault(f"{shorten(key)} is not an attribute or a dotted path")
     if not _is(value, tuple) or not value or not isinstance(value[0], str):
-        raise DefinitionFault(f"{key}: write a comparison as (operator, operand), not {value!r}", property=key)
+        raise DefinitionFault(f"{key}: write a comparison as (operator, operand), not {shorten(value)}", property=key)
     operator = value[0].lower()
     if operator not in OPERATORS:
         known = ", ".join(sorted(OPERATORS))
-        raise DefinitionFault(f"{key}: unknown operator {value[0]!r}; there are {known}", property=key)
+        raise DefinitionFault(f"{key}: unknown operator {shorten(value[0])}; there are {known}", property=key)
     if len(value) != 2 and not (len(value) == 1 and operator in _UNARY):
         raise DefinitionFault(f"{key}: {operator!r} takes one operand, write ({operator!r}, operand)", property=key)
     return Atom(key, operator, _checked_operand(key, operator, value[1] if len(value) == 2 else None))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Sequence
+from difflib import get_close_matches
 
+_LONGEST_NAME = 100
 _REPR = reprlib.Repr()
 _REPR.maxlevel = 3
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
@@ -15,6 +18,11 @@ def shorten(value: object) -> str:
         return _REPR.repr(value)
     except Exception:  # noqa: BLE001  such as that of an integer with more digits than Python shows
         return f"<{type(value).__name__}>"
+
+
+def similar(name: object, known: Sequence[str]) -> list[str]:
+    """Return the names in ``known`` that resemble ``name``, which need not be a string."""
+    return get_close_matches(name[:_LONGEST_NAME], known) if isinstance(name, str) else []
 
 
 def with_article(name: str) -> str:

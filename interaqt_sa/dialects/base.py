@@ -85,6 +85,11 @@ class DatabaseDialect(ABC):
 
     @classmethod
     @abstractmethod
+    def pattern_fault(cls, pattern: str) -> str | None:
+        """Return why ``pattern`` cannot be an operand of LIKE; ``None`` if it can."""
+
+    @classmethod
+    @abstractmethod
     def integer_bits(cls, type_: TypeEngine[Any]) -> int:
         """Return the number of bits of an integer type, without the sign bit."""
 

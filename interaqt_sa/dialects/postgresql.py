@@ -134,6 +134,11 @@ class PostgreSQLDialect(DatabaseDialect):
         return next(bits for kind, bits in _BITS if isinstance(type_, kind))
 
     @classmethod
+    def pattern_fault(cls, pattern: str) -> str | None:
+        escapes = len(pattern) - len(pattern.rstrip("\\"))
+        return "a pattern must not end with a single backslash, its escape character" if escapes % 2 else None
+
+    @classmethod
     def commits_by_itself(cls, connection: Connection) -> bool:
         try:
             return connection.dialect.detect_autocommit_setting(connection.connection.dbapi_connection)  # type: ignore[arg-type]

@@ -54,6 +54,8 @@ from .undecorated_types import stored_type
 _DEFINED = "interaqt_sa.functions"
 #: decimal places to which SQLAlchemy converts a float to a Decimal
 _DEFAULT_PLACES = 10
+#: SQLite's own limit, SQLITE_MAX_LIKE_PATTERN_LENGTH
+_LONGEST_PATTERN = 50_000
 _HAS_TRIGGERS = text(
     "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = lower(:name) "
     "UNION ALL SELECT 1 FROM sqlite_temp_master WHERE type = 'trigger' AND lower(tbl_name) = lower(:name))"
@@ -83,6 +85,12 @@ class SQLiteDialect(DatabaseDialect):
     @classmethod
     def integer_bits(cls, type_: TypeEngine[Any]) -> int:  # noqa: ARG003
         return 63
+
+    @classmethod
+    def pattern_fault(cls, pattern: str) -> str | None:
+        # a lone surrogate, which is refused by its own check, has no UTF-8
+        is_long = len(pattern.encode(errors="replace")) > _LONGEST_PATTERN
+        return f"a pattern must not be longer than {_LONGEST_PATTERN} bytes" if is_long else None
 
     def has_triggers(self, connection: Connection, table: Table) -> bool:
         return bool(connection.scalar(_HAS_TRIGGERS, {"name": table.name}, execution_options=ENGINE_OPTIONS))

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Mapper
 
 from ..definitions.argument_types import RecordRef
 from ..definitions.records import PropertyType
+from ..definitions.short_repr import shorten
 from ..definitions.validation import check_name
 from ..dialects.column_types import to_milliseconds
 from ..errors import DefinitionFault, InteractionGuardError
@@ -27,6 +28,7 @@ from ..schema.value_checks import may_be_stored
 
 CHECK = "payload"
 _SCALARS = (str, int, float, Decimal, UUID, date, bytes)
+_LONGEST_NAME = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ def check_payload(payload: Payload, ctx: Context, given: Any) -> None:
     known = {item.name for item in payload.items}
     for name in given:
         if name not in known:
-            raise _rejection(ctx, f"{name} not defined", "PAYLOAD_NOT_DEFINED", name)
+            shown = _shown(name)
+            raise _rejection(ctx, f"{shown} not defined", "PAYLOAD_NOT_DEFINED", shown)
     for item in payload.items:
         if item.name in given:
             _check_item(item, ctx, given[item.name])
@@ -197,6 +200,11 @@ def _rejection(
     return InteractionGuardError(
         f"{ctx.event_source.name}: {found}{missing}", check=CHECK, type=found, code=code, item=item, record=record
     )
+
+
+def _shown(name: Any) -> str:
+    """Return the name of an item that a client has sent, which may be long, or a number."""
+    return name if isinstance(name, str) and len(name) <= _LONGEST_NAME else shorten(name)
 
 
 def _known_types() -> str:

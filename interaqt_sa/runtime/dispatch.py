@@ -110,11 +110,14 @@ class Dispatcher:
 
     def dispatch(self, source: EventSource | str, args: Any, session: Any = None) -> DispatchResult:
         """Dispatch an event; see :meth:`.Controller.dispatch`."""
-        prepared = self._prepared.get(source)
+        try:
+            prepared = self._prepared.get(source)
+        except TypeError:  # not hashable
+            prepared = None
         if prepared is None:
             known = ", ".join(self.names) or "none"
             raise LookupError(
-                f"{source!r} is not an event source of this controller, which has {known}; "
+                f"{shorten(source)} is not an event source of this controller, which has {known}; "
                 "give it to the controller in event_sources=[…]"
             )
         outer = running_context()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from difflib import get_close_matches
 from typing import Any, cast
 
 from sqlalchemy import Column, MetaData, inspect
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 from sqlalchemy.orm.exc import UnmappedClassError
 
 from ..definitions.argument_types import RecordRef
+from ..definitions.short_repr import shorten, similar
 from ..errors import DefinitionFault
 from .metadata_state import Catalog
 
@@ -69,7 +69,7 @@ def resolve_record(metadata: MetaData, ref: RecordRef, *, besides: Collection[st
         return resolve_record(metadata, entity, besides=besides)
     if isinstance(name := getattr(ref, "name", None), str):
         return _by_name(metadata, name, besides)
-    raise DefinitionFault(f"{ref!r} is not a record; give its name, its definition or its mapped class")
+    raise DefinitionFault(f"{shorten(ref)} is not a record; give its name, its definition or its mapped class")
 
 
 def _by_class(metadata: MetaData, cls: type[Any]) -> Mapper[Any]:
@@ -103,9 +103,9 @@ def _by_name(metadata: MetaData, name: str, besides: Collection[str]) -> Mapper[
     if name in catalog.definitions:
         raise no_rows(name)
     known = sorted({*catalog.classes, *map(record_name, mappers), *besides})
-    near = get_close_matches(name, known) or known[:10]
+    near = similar(name, known) or known[:10]
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "nothing is declared on this MetaData"
-    raise DefinitionFault(f"there is no record {name!r}; {hint}", record=name)
+    raise DefinitionFault(f"there is no record {shorten(name)}; {hint}", record=name)
 
 
 def no_rows(name: str) -> DefinitionFault:

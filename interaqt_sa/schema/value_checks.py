@@ -47,6 +47,8 @@ from .key_coercion import NoKeyError, key_value
 MAX_DEPTH = 460
 #: Python's default limit for the conversion of integers from and to text.
 _MAX_DIGITS = 4300
+#: more than any integer type has
+_INTEGER_DIGITS = 20
 _LARGEST_REAL = 3.5e38
 #: Replaces integers that are outside the range of all integer columns.
 _NO_INTEGER = 2**64
@@ -102,6 +104,8 @@ def checked_operand(column: Any, operator: str, operand: Any, dialect: Dialect, 
         type_ = JSON() if items is None else items
     elif operator == "like":
         type_ = String()
+        if isinstance(operand, str) and (fault := dialect_class(dialect).pattern_fault(operand)) is not None:
+            raise _invalid(record, name, f"{record}.{name} cannot be compared with {shorten(operand)}: {fault}")
     elif isinstance(type_, String) and not isinstance(type_, Enum):
         type_ = String()  # a text that is too long for the column is unequal to all its values
     elif isinstance(type_, Integer | Uuid) and isinstance(operand, str):
@@ -110,15 +114,16 @@ def checked_operand(column: Any, operator: str, operand: Any, dialect: Dialect, 
         try:
             operand = key_value(column, operand)
         except NoKeyError as error:
-            raise InvalidValueError(
-                f"{record}.{name} cannot be compared with {shorten(operand)}: {error}",
-                record=record,
-                property=name,
-                code="INVALID_VALUE",
+            raise _invalid(
+                record, name, f"{record}.{name} cannot be compared with {shorten(operand)}: {error}"
             ) from error
     if isinstance(type_, Integer) and type(operand) is int and operator in ("=", "!="):
         return operand if -(2**31) <= operand < 2**31 or fits_integer(type_, operand, dialect) else _NO_INTEGER
     return checked_value(Column(name, type_), operand, dialect, record=record, name=name)
+
+
+def _invalid(record: str, name: str, message: str) -> InvalidValueError:
+    return InvalidValueError(message, record=record, property=name, code="INVALID_VALUE")
 
 
 def may_be_stored(column: Any, value: Any, dialect: Dialect) -> bool:
@@ -201,7 +206,7 @@ def _check_text(value: str, dialect: Dialect) -> None:
 def _integer(type_: Any, value: Any, dialect: Dialect) -> Any:
     if isinstance(value, bool):
         raise _Refusal("give an int, not a bool")
-    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+    if isinstance(value, float | Decimal) and _is_integral(Decimal(value)):
         value = int(value)
     if not isinstance(value, int):
         raise _Refusal("give an int")
@@ -209,6 +214,11 @@ def _integer(type_: Any, value: Any, dialect: Dialect) -> Any:
     if not -(2**bits) <= value < 2**bits:
         raise _Refusal(f"it has more than {bits + 1} bits")
     return value
+
+
+def _is_integral(value: Decimal) -> bool:
+    # the length first, because int() would write out all digits of 1e999999999
+    return value.is_finite() and value.adjusted() < _INTEGER_DIGITS and value == int(value)
 
 
 def _number(type_: Any, value: Any, dialect: Dialect) -> Any:

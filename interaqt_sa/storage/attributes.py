@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +12,7 @@ from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from ..definitions.argument_types import AttributeQuery, Where
 from ..definitions.records import Relation
-from ..definitions.short_repr import shorten
+from ..definitions.short_repr import shorten, similar
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.filtered_lookup import among_members, members_at_end
 from ..schema.filtered_record import is_membership
@@ -138,9 +137,9 @@ def metadata_of(mapper: Mapper[Any]) -> MetaData:
 def unknown_attribute(mapper: Mapper[Any], name: str, known: Iterable[str], kind: str = "attribute") -> DefinitionFault:
     """Return the error for an attribute that a record does not have."""
     record, names = record_name(mapper), sorted(known)
-    near = get_close_matches(name, names) or names
+    near = similar(name, names) or names
     return DefinitionFault(
-        f"{record} has no {kind} {name!r}; there is {', '.join(near) or 'none'}", record=record, property=name
+        f"{record} has no {kind} {shorten(name)}; there is {', '.join(near) or 'none'}", record=record, property=name
     )
 
 
@@ -190,7 +189,7 @@ def _pair(mapper: Mapper[Any], item: Any) -> tuple[str, Mapping[str, Any]]:
     if not _is_pair(item):
         raise DefinitionFault(
             f"{record_name(mapper)}: ask for an attribute by name, or for a neighbour by "
-            f"(name, {{'attribute_query': […]}}), not by {item!r}"
+            f"(name, {{'attribute_query': […]}}), not by {shorten(item)}"
         )
     name: str = item[0]
     options: Mapping[str, Any] = item[1]

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement
 
 from ..definitions.argument_types import AttributeQuery, Where
 from ..definitions.match import And, Atom, MatchExp, Not, Or, Reference
+from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault
 from ..schema.foreign_key_relations import HeldRelation
 from .attributes import key_attributes
@@ -87,7 +88,7 @@ def _path(held: HeldRelation, key: str, *, is_end: bool = False) -> str:
     if end not in _ENDS or (not dot and not (is_end and end == held.far_side)):
         raise DefinitionFault(
             f"relation {held.name!r} has no values of its own; match and order by source.… and target.…, "
-            f"not by {key!r}",
+            f"not by {shorten(key)}",
             record=held.name,
         )
     if end == held.side:
@@ -114,7 +115,9 @@ def query_on_host(held: HeldRelation, query: AttributeQuery | None) -> list[Any]
     """
     asked: dict[str, list[Any]] = {"source": [], "target": []}
     if query is not None and (_is(query, str, Mapping) or not _is(query, Iterable)):
-        raise DefinitionFault(f"relation {held.name!r}: attribute_query is a list, not {query!r}", record=held.name)
+        raise DefinitionFault(
+            f"relation {held.name!r}: attribute_query is a list, not {shorten(query)}", record=held.name
+        )
     for item in query or ():
         if item == "*":
             continue
@@ -165,7 +168,7 @@ def _is_asked(held: HeldRelation, query: AttributeQuery | None) -> bool:
 
 def _not_an_end(held: HeldRelation, item: Any) -> DefinitionFault:
     return DefinitionFault(
-        f"relation {held.name!r} has no values of its own; ask for source and target, not for {item!r}",
+        f"relation {held.name!r} has no values of its own; ask for source and target, not for {shorten(item)}",
         record=held.name,
     )
 

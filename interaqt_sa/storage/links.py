@@ -38,7 +38,7 @@ def relation_definition(metadata: MetaData, ref: RecordRef) -> Relation:
     relation = catalog.definitions.get(name) if found is None else found.definition
     if not isinstance(relation, Relation):
         known = ", ".join(sorted(n for n, value in catalog.definitions.items() if isinstance(value, Relation)))
-        raise DefinitionFault(f"there is no relation {name!r}; there are {known or 'none'}", record=name)
+        raise DefinitionFault(f"there is no relation {shorten(name)}; there are {known or 'none'}", record=name)
     return relation
 
 
@@ -88,7 +88,7 @@ def add(
         session, found.host, MatchExp.atom(found.key, ("=", host_id)), {found.attribute: {other_key: other_id}}
     )
     if not changed:
-        raise DefinitionFault(f"there is no record with the key {host_id!r}", record=found.name)
+        raise DefinitionFault(f"there is no record with the key {shorten(host_id)}", record=found.name)
     return {"source": {"id": source_id}, "target": {"id": target_id}}
 
 

@@ -161,7 +161,7 @@ class _Writer:
             if not isinstance(part, Mapping) and (part is not None or relationship.uselist):
                 raise DefinitionFault(
                     f"{record_name(mapper)}.{relationship.key}: give a neighbour as a mapping, by its key to refer to "
-                    f"one or without to make one, not {part!r}",
+                    f"one or without to make one, not {shorten(part)}",
                     record=record_name(mapper),
                     property=relationship.key,
                 )
@@ -291,8 +291,8 @@ class _Writer:
         if None not in key and self._session.get(target.class_, key) is not None:
             reference = dict(zip(key_attributes(target), key, strict=True))
             raise DefinitionFault(
-                f"there is a {record_name(target)} with the key {reference!r} already; to refer to it give its key "
-                "alone, to make another one choose another key",
+                f"there is a {record_name(target)} with the key {shorten(reference)} already; to refer to it give its "
+                "key alone, to make another one choose another key",
                 record=record_name(target),
             )
         return self.make(target, value)
@@ -303,7 +303,8 @@ class _Writer:
         found = self._session.get(target.class_, key) if None not in key else None
         if found is None:
             raise DefinitionFault(
-                f"there is no {record_name(target)} with the key {dict(value)!r}; to make one, leave its key out",
+                f"there is no {record_name(target)} with the key {shorten(dict(value))}; to make one, leave its key "
+                "out",
                 record=record_name(target),
             )
         return found

@@ -45,6 +45,7 @@ Friends = iq.Relation(
 Parent = iq.Relation(source=Thing, source_property="parts", target=Thing, target_property="whole_thing", type="1:n")
 note = iq.EventSource("note", "Thing", map_event_data=lambda _, args: args["data"])
 free = iq.Interaction("free")
+strict = iq.Interaction("strict", payload=iq.Payload([iq.PayloadItem("note", "string")]))
 find = iq.Interaction("find", resolve=lambda ctx, args: ctx.storage.find("Thing", args["payload"]))
 
 
@@ -53,7 +54,7 @@ def definitions() -> dict[str, Any]:
         "entities": [Thing],
         "relations": [Friends, Parent],
         "dictionaries": [iq.Dictionary("setting", "number")],
-        "event_sources": [note, free, find],
+        "event_sources": [note, free, strict, find],
     }
 
 
@@ -75,6 +76,7 @@ def deep(levels: int) -> Any:
 WRONG: list[tuple[str, Any]] = [
     *(("text", value) for value in (5, 1.5, True, [], {}, b"x", "\ud800", "a\udfff")),
     *(("whole", value) for value in ("5", "x", 1.5, True, [], {}, 2**63, -(2**70), 10**5000, math.nan, math.inf)),
+    *(("whole", Decimal(value)) for value in ("sNaN", "NaN", "1.5", "1e999999999")),
     *(("number", value) for value in ("1.5", "x", True, [], {}, 10**400, 10**5000)),
     *(("exact", value) for value in ("1.5", True, [], {}, 10**5000, Decimal("sNaN"))),
     *(("flag", value) for value in ("yes", 2, 1.5, [], {}, "")),
@@ -214,6 +216,45 @@ def test_wrong_names_keys_and_relation_data(controller: iq.Controller) -> None:
     ):
         with pytest.raises(iq.DefinitionFault):
             call()
+
+
+def test_errors_show_only_the_beginning_of_what_is_given(controller: iq.Controller) -> None:
+    storage: Any = controller.system.storage
+    for value in (10**5000, deep(5000), [[deep(5000)]], "x" * 10_000_000, {5: 1}, {"x" * 10_000: 1}, Decimal("sNaN")):
+        for call in (
+            lambda value: storage.create("Thing", {"whole_thing": value}),
+            lambda value: storage.create("Thing", {"friends": [value]}),
+            lambda value: storage.find("Thing", {"friends": value}),
+            lambda value: storage.find("Thing", value),
+            lambda value: storage.find("Thing", {"text": (value,)}),
+            lambda value: storage.find("Thing", iq.MatchExp.atom(value, ("=", 1))),
+            lambda value: storage.find("Thing", attribute_query=[value]),
+            storage.find,
+            lambda value: storage.update("Thing", value, {"whole": 1}),
+            storage.dictionary.get,
+            lambda value: storage.add_relation("Friend", {"id": value}, 1),
+            lambda value: storage.find("Thing", {"at": value}),
+        ):
+            with pytest.raises(iq.DefinitionFault) as caught:
+                call(value)
+            assert len(str(caught.value)) < 1000
+        with pytest.raises(LookupError) as unknown:
+            controller.dispatch(value, {})
+        assert len(str(unknown.value)) < 1000
+    for name in ("x" * 10_000_000, 10**5000):
+        result = controller.dispatch("strict", {"payload": {name: 1}})
+        assert isinstance(result.error, iq.InteractionGuardError)
+        assert len(str(result.error)) < 1000
+
+
+def test_patterns_that_the_database_cannot_compare(controller: iq.Controller) -> None:
+    storage = controller.system.storage
+    storage.create("Thing", {"text": "a\\b"})
+    is_postgresql = controller.system.session_factory.kw["bind"].dialect.name == "postgresql"
+    wrong = "a\\" if is_postgresql else "%" * 50_001
+    refused(controller, lambda: storage.find("Thing", {"text": ("like", wrong)}))
+    refused(controller, lambda: storage.find("Thing", {"friends.text": ("like", wrong)}))
+    assert storage.find("Thing", {"text": ("like", "a\\\\b" if is_postgresql else "a\\b")})
 
 
 def nested_data(levels: int) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +12,7 @@ from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, Relati
 
 from ...definitions.argument_types import RecordRef
 from ...definitions.records import Relation, ref_name
+from ...definitions.short_repr import similar
 from ...dialects.column_types import id_type
 from ...errors import DefinitionFault
 from ..compile.definition_checks import has_known_type, may_have_more, properties_of
@@ -86,7 +86,7 @@ class Outline:
         elif (other := describe(self.mapped_class, name)) is not None:
             raise DefinitionFault(f"{name!r} {other}")
         else:
-            near = get_close_matches(name, self.ways) or list(self.ways)
+            near = similar(name, list(self.ways)) or list(self.ways)
             hint = f"did you mean {', '.join(map(repr, near))}?" if near else "it has none"
             hint += " (it is a column)" if name in self.columns else ""
         raise DefinitionFault(f"{name!r} is not a relationship of {self.name}; {hint}")
@@ -102,7 +102,7 @@ class Outline:
                 raise NotYetKnown(path)
             if (other := describe(record.mapped_class, path)) is not None:
                 raise DefinitionFault(f"{path!r} {other}")
-            near = get_close_matches(last, record.columns) or list(record.columns)
+            near = similar(last, list(record.columns)) or list(record.columns)
             raise DefinitionFault(f"{path!r}: {record.name} has no column attribute {last!r}; it has {', '.join(near)}")
         found = record.columns[last]
         if found is None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapper, class_mapper
 
 from ...definitions.computation import INFO_KEY, info_of
 from ...definitions.dictionary import Dictionary
+from ...definitions.short_repr import shorten
 from ...dialects.execution_options import ENGINE_OPTIONS
 from ...errors import DefinitionFault
 from ..metadata_state import Catalog
@@ -67,5 +68,5 @@ def dictionary_mapper(metadata: MetaData, ref: str | Dictionary) -> Mapper[Any]:
     catalog = Catalog.of(metadata)
     if not isinstance(name, str) or name not in catalog.dictionaries:
         known = ", ".join(sorted(catalog.dictionaries)) or "none"
-        raise DefinitionFault(f"there is no dictionary {name!r}; declared are: {known}")
+        raise DefinitionFault(f"there is no dictionary {shorten(name)}; declared are: {known}")
     return class_mapper(catalog.dictionary_classes[name], configure=False)

@@ -33,6 +33,7 @@ from sqlalchemy.types import NullType, TypeDecorator
 
 from ...definitions.argument_types import Where
 from ...definitions.match import And, Atom, MatchExp, Not, Or, Reference
+from ...definitions.short_repr import shorten
 from ...dialects.functions import json_contains
 from ...errors import DefinitionFault
 from ..key_coercion import NoKeyError, key_value
@@ -111,7 +112,7 @@ def _apply_equality(column: ColumnElement[Any], op: str, operand: Any) -> Column
     if op in ("=", "!=") and isinstance(operand, _SEVERAL) and isinstance(column.type, _SCALAR):
         wanted = "in" if op == "=" else "not in"
         raise DefinitionFault(
-            f"{column} is {column.type!r} and never equals {operand!r}; write ({wanted!r}, {operand!r})"
+            f"{column} is {column.type!r} and never equals {shorten(operand)}; write ({wanted!r}, {shorten(operand)})"
         )
     values: list[Any] = []
     for value in given:

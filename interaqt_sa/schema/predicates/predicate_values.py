@@ -13,6 +13,7 @@ from sqlalchemy.types import TypeEngine
 
 from ...definitions.argument_types import Where
 from ...definitions.match import And, Atom, MatchExp, Not, Or
+from ...definitions.short_repr import shorten
 from ...dialects.column_types import AwareDateTime
 from ...errors import DefinitionFault
 from .match import Resolve, refuse_references
@@ -66,9 +67,11 @@ def _check_operand(atom: Atom, column_type: TypeEngine[Any]) -> None:
         fitting = None  # the Enum validates its values itself
     for value in atom.operand if atom.operator in _SEVERAL else (atom.operand,):
         if value is not None and fitting is not None and not isinstance(value, fitting):
-            several = f", and one of several ('in', {value!r})" if isinstance(value, (list, set, frozenset)) else ""
+            several = (
+                f", and one of several ('in', {shorten(value)})" if isinstance(value, (list, set, frozenset)) else ""
+            )
             raise DefinitionFault(
-                f"{atom.key!r} is {column_type!r} and never {value!r}; give a value of its type. "
+                f"{atom.key!r} is {column_type!r} and never {shorten(value)}; give a value of its type. "
                 f'Operators are tuples: ("is null",), (">", 3){several}',
                 property=atom.key,
             )
