@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
 from ..database.flush_row_values import UNKNOWN, stored_form
-from ..database.same_row_functions import read_attributes
+from ..database.polymorphic_rows import read_attributes
 from ..database.session_connection import is_kept_with
 
 if TYPE_CHECKING:

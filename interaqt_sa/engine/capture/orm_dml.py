@@ -22,8 +22,7 @@ from ..computations.initial_states import initial_value
 from ..database.host_key_locks import lock_rekeyed
 from ..database.loaded_objects import Memory
 from ..database.pending_deltas import Touched
-from ..database.polymorphic_rows import read_by_class
-from ..database.same_row_functions import read_attributes
+from ..database.polymorphic_rows import read_attributes, read_by_class
 from ..locking.lock_graph import has_hosts_below
 from ..locking.lock_pass import LockPass
 from ..plan import Key, Source

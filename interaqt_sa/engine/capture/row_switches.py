@@ -14,7 +14,7 @@ from sqlalchemy.orm.attributes import instance_dict, instance_state
 
 from ..computations.engine_row_writes import update_rows
 from ..computations.initial_states import initial_value
-from ..database.same_row_functions import read_attributes
+from ..database.polymorphic_rows import read_attributes
 from ..plan import Watch
 from ..propagation.propagation import Propagation
 

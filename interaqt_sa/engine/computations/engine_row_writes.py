@@ -14,7 +14,7 @@ from ...dialects import Lock
 from ...dialects.base import named
 from ...errors import ComputationError
 from ..database.pending_deltas import Touched
-from ..database.same_row_functions import read_attributes
+from ..database.polymorphic_rows import read_attributes
 from ..database.update_by_key import store_values
 from ..plan import Key, Source
 from ..propagation.explicit_ids import move_sequence

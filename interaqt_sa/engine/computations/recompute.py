@@ -31,8 +31,9 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from ...dialects import Lock
 from ...dialects.base import named
 from ..database.pending_deltas import Touched
+from ..database.polymorphic_rows import read_instances
 from ..database.python_contributions import evaluate_members
-from ..database.same_row_functions import fresh_same_row, read_attributes
+from ..database.same_row_functions import fresh_same_row
 from ..database.value_round_trip import as_stored, same_value
 from ..plan import ComputedValue, Edge, Host, Key, Source
 from ..plan.column_replacement import labelled
@@ -285,7 +286,7 @@ def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Seq
 def read_same_row(propagation: Propagation, value: ComputedValue, keys: Sequence[Key]) -> Iterator[Fresh]:
     """Yield rows with a same-row value as stored and as its function returns it."""
     source = propagation.db.statements.plan.sources[value.table]
-    rows = read_attributes(propagation.db, source, value.mapper, keys)
+    rows = read_instances(propagation.db, source, value.mapper, keys)
     expected = {key: (fresh_same_row(value, source, row),) for key, row in rows.items()}
     # a column may round: different values are compared in their stored form
     differing = [key for key, row in rows.items() if not same_value(row[value.attribute], expected[key][0])]

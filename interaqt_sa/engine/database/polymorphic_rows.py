@@ -1,4 +1,4 @@
-"""Resolve the polymorphic class of stored rows."""
+"""Read stored rows, and resolve their polymorphic class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from sqlalchemy.orm import Mapper
 
 from ..plan import Key, Source
 from .database import Database
-from .same_row_functions import read_attributes
 
 
 def classes_of(db: Database, source: Source, mapper: Mapper[Any], keys: Iterable[Key]) -> dict[Key, Mapper[Any]]:
@@ -35,8 +34,27 @@ def read_by_class(
 
 def read_instances(db: Database, source: Source, mapper: Mapper[Any], keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
     """Return the stored column attributes of the rows that are instances of ``mapper``'s class or a subclass."""
-    found = read_attributes(db, source, mapper, keys)
-    if not mapper.single or mapper.polymorphic_on is None or not found:
-        return found
-    classes = classes_of(db, source, mapper, found)
-    return {key: row for key, row in found.items() if classes[key].isa(mapper)}
+    discriminator = mapper.polymorphic_on
+    if not mapper.single or discriminator is None:
+        return read_attributes(db, source, mapper, keys)
+    stored, width = db.statements.stored(mapper), len(source.key)
+    statement = db.statements.read_rows(source, [*stored.values(), discriminator], mapper)
+    return {
+        tuple(row[:width]): dict(zip(stored, row[width:-1], strict=True))
+        for row in db.execute(source, statement, db.dialect.pack("ids", source.key_shape, list(keys)))
+        if mapper.polymorphic_map.get(row[-1], mapper.base_mapper).isa(mapper)
+    }
+
+
+def read_attributes(
+    db: Database, source: Source, mapper: Mapper[Any], keys: Iterable[Key]
+) -> dict[Key, dict[str, Any]]:
+    """Return the stored column attributes of rows."""
+    stored = db.statements.stored(mapper)
+    statement = db.statements.cached(
+        ("read whole", source, mapper), lambda: db.statements.read_rows(source, [*stored.values()], mapper)
+    )
+    parameters = db.dialect.pack("ids", source.key_shape, list(keys))
+    width = len(source.key)
+    rows = db.execute(source, statement, parameters)
+    return {tuple(row[:width]): dict(zip(stored, row[width:], strict=True)) for row in rows}

@@ -14,6 +14,7 @@ from ...errors import ComputationError
 from ..plan import ComputedValue, Key, Source, Watch
 from .database import Database
 from .flush_row_values import UNKNOWN, FunctionRow, UnknownValueError, changed_row, new_row, stored_form, stored_row
+from .polymorphic_rows import read_attributes, read_instances
 from .python_contributions import call
 from .triggers import has_triggers
 from .update_by_key import store_values
@@ -149,7 +150,7 @@ def refresh_same_row(db: Database, source: Source, keys: Sequence[Key]) -> Mappi
         by_mapper.setdefault(value.mapper, []).append(value)
     for mapper, values in by_mapper.items():
         ordered = _in_order(values)
-        rows = read_attributes(db, source, mapper, keys)
+        rows = read_instances(db, source, mapper, keys)
         views = {key: stored_row(mapper, row, (v.attribute for v in ordered)) for key, row in rows.items()}
         for value in ordered:
             _compute(db, source, value, list(views.values()), is_read=value is not ordered[-1])
@@ -204,20 +205,6 @@ def fresh_same_row(value: ComputedValue, source: Source, row: Mapping[str, Any])
     later = ordered[ordered.index(value) :]
     view = stored_row(value.mapper, row, (other.attribute for other in later))
     return call(value.computation.function, view, value.record, value.attribute)
-
-
-def read_attributes(
-    db: Database, source: Source, mapper: Mapper[Any], keys: Iterable[Key]
-) -> dict[Key, dict[str, Any]]:
-    """Return the stored column attributes of rows."""
-    stored = db.statements.stored(mapper)
-    statement = db.statements.cached(
-        ("read whole", source, mapper), lambda: db.statements.read_rows(source, [*stored.values()], mapper)
-    )
-    parameters = db.dialect.pack("ids", source.key_shape, list(keys))
-    width = len(source.key)
-    rows = db.execute(source, statement, parameters)
-    return {tuple(row[:width]): dict(zip(stored, row[width:], strict=True)) for row in rows}
 
 
 def _in_order(values: Iterable[ComputedValue]) -> list[ComputedValue]:
