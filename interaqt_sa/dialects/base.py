@@ -30,7 +30,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy import Sequence as SQLSequence
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .undecorated_types import stored_type
 
@@ -182,7 +182,11 @@ class DatabaseDialect(ABC):
 
     def transport_type(self, type_: TypeEngine[Any]) -> TypeEngine[Any]:
         """Return a type that carries values of ``type_`` to Python and back unchanged, without its Python code."""
-        return stored_type(type_)
+        if isinstance(type_, TypeDecorator):
+            # the type below may depend on the dialect: that of Interval, or what load_dialect_impl() returns
+            decorated: TypeDecorator[Any] = type_
+            return stored_type(decorated.dialect_impl(self.sqlalchemy_dialect))
+        return type_
 
     # Deltas are numbers of number_type(); a running column may store them in another type.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from random import Random
@@ -16,12 +16,15 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    Dialect,
     Engine,
     ForeignKey,
     Index,
+    Integer,
     Numeric,
     String,
     Table,
+    TypeDecorator,
     Uuid,
     delete,
     event,
@@ -43,6 +46,22 @@ class Size(Enum):
     small = "S"
     medium = "M"
     large = "L"
+
+
+class Digits(TypeDecorator[str]):
+    """A text that PostgreSQL stores as an integer."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(Integer() if dialect.name == "postgresql" else String())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return int(value) if value is not None and dialect.name == "postgresql" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else str(value)
 
 
 class Base(DeclarativeBase):
@@ -245,6 +264,38 @@ def test_nan_does_not_count(market: Kept, first: float) -> None:
     assert market.stored(Product.id, Product.heaviest)[0] == (1, 2.5)
     market.run(update(Offer).where(Offer.weight == 2.5).values(weight=math.nan))
     assert market.stored(Product.id, Product.heaviest)[0] == (1, 1.5)
+
+
+def test_types_that_depend_on_the_database(keep: Keep) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Room(Base):
+        __tablename__ = "room"
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+        calls: Mapped[list[Call]] = relationship()
+        longest: Mapped[timedelta | None] = iq.computed(iq.Max("calls", "took"))
+        highest: Mapped[str | None] = iq.computed(iq.Max("calls", "level"), Digits)
+
+    class Call(Base):
+        __tablename__ = "call"
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+        room_id: Mapped[int] = mapped_column(ForeignKey("room.id"))
+        took: Mapped[timedelta | None]
+        level: Mapped[str | None] = mapped_column(Digits)
+
+    kept = keep(Base)
+    with kept.begin() as session:
+        session.add(
+            Room(id=1, calls=[Call(took=timedelta(hours=30), level="7"), Call(took=timedelta(days=1), level="5")])
+        )
+    assert kept.stored(Room.id, Room.longest, Room.highest) == [(1, timedelta(hours=30), "7")]
+    kept.run(insert(Call), [{"room_id": 1, "took": timedelta(days=2), "level": "8"}, {"room_id": 1}])
+    assert kept.stored(Room.id, Room.longest, Room.highest) == [(1, timedelta(days=2), "8")]
+    kept.run(delete(Call).where(Call.took > timedelta(hours=25)))
+    assert kept.stored(Room.id, Room.longest, Room.highest) == [(1, timedelta(days=1), "5")]
 
 
 def test_trees(keep: Keep) -> None:
