@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Column, ForeignKey, Table, delete, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from interaqt_sa import Count, Every, Summation, computed
+from interaqt_sa import Count, Every, Summation, Transform, Trigger, computed
 from tests.declarative.kept import Keep, Kept
 
 
@@ -183,3 +183,76 @@ def test_bulk_statements_on_the_association(club: Kept) -> None:
     club.run(delete(Membership).where(Membership.group_id == 2))
     assert club.stored(*GROUPS) == [(1, 2, 2, 5, 62, 62), (2, 0, 0, 0, 0, 0)]
     assert club.stored(Person.id, Person.hours) == [(1, 5), (2, 0)]
+
+
+class Linked(DeclarativeBase):
+    pass
+
+
+class Reader(Linked):
+    __tablename__ = "reader"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    books: Mapped[list[Book]] = relationship(secondary="loan", back_populates="readers")
+    loans: Mapped[list[Loan]] = relationship(viewonly=True)
+    days: Mapped[int] = computed(Summation("loans", "whole"))
+
+
+class Book(Linked):
+    __tablename__ = "book"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    readers: Mapped[list[Reader]] = relationship(secondary="loan", back_populates="books")
+
+
+class Loan(Linked):
+    """The link table as a class, whose rows the relationships write without objects."""
+
+    __tablename__ = "loan"
+
+    reader_id: Mapped[int] = mapped_column(ForeignKey("reader.id"), primary_key=True)
+    book_id: Mapped[int] = mapped_column(ForeignKey("book.id"), primary_key=True)
+    weeks: Mapped[int] = mapped_column(default=2, server_default="2")
+    whole: Mapped[int] = computed(lambda loan: loan.weeks * 7)
+
+
+class Card(Linked):
+    __tablename__ = "card"
+    __computation__ = Transform(Loan, lambda loan: {"text": f"{loan.reader_id}-{loan.book_id}: {loan.whole}"})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+
+
+class Note(Linked):
+    __tablename__ = "note"
+    __computation__ = Transform(
+        event_deps={kind: Trigger(Loan, kind) for kind in ("create", "update", "delete")},
+        callback=lambda event: {
+            "text": f"{event.type} {(event.record or event.old_record).book_id} "
+            f"{(event.record or event.old_record).whole}"
+        },
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+
+
+def test_rows_of_an_association_class_that_relationships_write(keep: Keep) -> None:
+    kept = keep(Linked)
+    with kept.begin() as session:
+        reader = Reader(id=1, books=[Book(id=1), Book(id=2)])
+        session.add(reader)
+        session.flush()
+        assert reader.days == 28
+    assert kept.stored(Loan.book_id, Loan.whole) == [(1, 14), (2, 14)]
+    assert sorted(text for (text,) in kept.stored(Card.text)) == ["1-1: 14", "1-2: 14"]
+    with kept.begin() as session:
+        reader = session.get_one(Reader, 1)
+        reader.books.remove(session.get_one(Book, 1))
+        session.get_one(Book, 2).readers.append(Reader(id=2))
+    assert kept.stored(Reader.id, Reader.days) == [(1, 14), (2, 14)]
+    assert kept.stored(Card.text) == [("1-2: 14",), ("2-2: 14",)]
+    told = [text for _, text in kept.stored(Note.id, Note.text)]
+    assert sorted(told[:2]) == ["create 1 14", "create 2 14"]
+    assert sorted(told[2:]) == ["create 2 14", "delete 1 14"]

@@ -366,6 +366,7 @@ class Flush:
             for key, row in zip(keys, rows, strict=False):
                 hosts = {edge: tuple(row.get(str(getattr(c, "key", c))) for c in edge.key) for edge in source.edges}
                 self.propagation.contributes(source, key, hosts, fresh=True)
+            self._complete(source, keys)  # the class of an association object may have values and events
 
     # -- after -------------------------------------------------------------------------------------------------
 
@@ -446,13 +447,17 @@ class Flush:
         for source, keys in self._inserted.items():
             for edge in source.edges:
                 self.propagation.new_rows(edge, keys, None)
-            if source.same_row:
-                refresh_same_row(self.propagation.db, source, list(keys))
-            mutations = self.propagation.mutations
-            if source.mapper is not None and mutations is not None and self.hears(source):
-                fresh = [key for key in keys if not self.written.is_remembered(source, key)]
-                for mapper, rows in read_by_class(self.propagation.db, source, source.mapper, fresh).items():
-                    mutations.created(mapper, rows.values())
+            self._complete(source, list(keys))
+
+    def _complete(self, source: Source, keys: Sequence[Key]) -> None:
+        """Compute the values of rows that were inserted without objects, and tell of these rows."""
+        if source.same_row:
+            refresh_same_row(self.propagation.db, source, keys)
+        mutations = self.propagation.mutations
+        if source.mapper is not None and mutations is not None and self.hears(source):
+            fresh = [key for key in keys if not self.written.is_remembered(source, key)]
+            for mapper, rows in read_by_class(self.propagation.db, source, source.mapper, fresh).items():
+                mutations.created(mapper, rows.values())
 
 
 def _has_other_key(changed: tuple[Any, Watch]) -> bool:
