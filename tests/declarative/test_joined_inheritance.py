@@ -176,3 +176,53 @@ def test_loaded_hosts_are_fresh_in_both_tables(city: Kept) -> None:
         session.add(Tour(place=museum, fee=8, guests=2, minutes=20))
         session.flush()
         assert (museum.visit_count, museum.tour_count, museum.takings, museum.mean_minutes) == (4, 2, 20, 20.0)
+
+
+class Loaded(DeclarativeBase):
+    pass
+
+
+class Owner(Loaded):
+    __tablename__ = "owner"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    pets: Mapped[list[Pet]] = relationship()
+    pet_count: Mapped[int] = computed(Count("pets"))
+    weight: Mapped[int] = computed(Summation("pets", "weight"))
+
+
+class Pet(Loaded):
+    """Its statements name the join of its table with those of all subclasses."""
+
+    __tablename__ = "pet"
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "pet", "with_polymorphic": "*"}
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("owner.id"))
+    weight: Mapped[int] = mapped_column(default=1)
+    label: Mapped[str] = computed(lambda pet: f"{pet.kind} of {pet.weight}")
+
+
+class Cat(Pet):
+    __tablename__ = "cat"
+    __mapper_args__ = {"polymorphic_identity": "cat"}
+
+    id: Mapped[int] = mapped_column(ForeignKey("pet.id", ondelete="CASCADE"), primary_key=True)
+    lives: Mapped[int] = mapped_column(default=9)
+
+
+def test_bulk_statements_on_a_class_that_loads_its_subclasses(keep: Keep) -> None:
+    kept = keep(Loaded)
+    with kept.begin() as session:
+        session.add(Owner(id=1, pets=[Pet(id=1), Cat(id=2, weight=3)]))
+    owners = (Owner.id, Owner.pet_count, Owner.weight)
+    kept.run(update(Pet).values(weight=Pet.weight + 1))
+    assert kept.stored(*owners) == [(1, 2, 6)]
+    kept.run(update(Pet), [{"id": 2, "weight": 10}])
+    kept.run(insert(Pet), [{"id": 3, "kind": "pet", "owner_id": 1, "weight": 5}])
+    assert kept.stored(*owners) == [(1, 3, 17)]
+    labels = [label for _, label in kept.stored(Pet.__table__.c.id, Pet.__table__.c.label)]
+    assert labels == ["pet of 2", "cat of 10", "pet of 5"]
+    kept.run(delete(Pet).where(Pet.weight > 4))
+    assert kept.stored(*owners) == [(1, 1, 2)]

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     ColumnClause,
     ColumnElement,
+    Join,
     Label,
     Table,
     Tuple,
@@ -27,6 +28,7 @@ from sqlalchemy.sql.lambdas import LambdaElement
 
 from ...dialects.base import named
 from ...errors import UnmanagedWriteError
+from .table_identity import own_table
 
 #: elements that may wrap the target of an assignment in ``SET``
 _AROUND = (Grouping, Label, Cast, TypeCoerce)
@@ -89,6 +91,9 @@ class DMLStatement:
         self, statement: Insert | Update | Delete, table: Table, given: Any, execution: ORMExecuteState | None = None
     ) -> None:
         self._execution = execution
+        if isinstance(statement.table, Join):
+            statement = statement._generate()
+            statement.table = own_table(statement.table)
         self.statement: Any = statement
         self.table = table
         # joins and locks compare it with the FROM of the statement's own criteria

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Alias, Dialect, Table, TableClause
+from sqlalchemy import Alias, Dialect, Join, Table, TableClause
 
 from ...dialects import dialect_for
 
@@ -35,6 +35,17 @@ class TableNames:
         return self._fold(schema or self._default), self._fold(name)
 
 
+def own_table(target: Any) -> Any:
+    """Return the table that a DML statement on a class with ``with_polymorphic`` writes; another target itself.
+
+    Such a statement holds the join of the tables of all subclasses.
+    """
+    if not isinstance(target, Join) or (mapper := target._annotations.get("parentmapper")) is None:
+        return target
+    table: Any = mapper.local_table
+    return table._annotate(target._annotations)._set_propagate_attrs(target._propagate_attrs)
+
+
 #: returns the names of the database with the given table, ``None`` if it is not the database of the plan
 FindNames = Callable[[TableClause], "TableNames | None"]
 
@@ -49,6 +60,7 @@ def find_table(target: Any, plan: Plan, names: FindNames) -> Table | None:
         return target
     while isinstance(target, Alias):
         target = target.element
+    target = own_table(target)
     if isinstance(target, Table) and target.metadata is plan.metadata:
         # a statement on a mapped class holds an annotated copy
         return plan.metadata.tables.get(target.key)
