@@ -28,6 +28,7 @@ from .definitions.match import MatchExp as MatchExp
 from .definitions.records import Entity as Entity
 from .definitions.records import Property as Property
 from .definitions.records import Relation as Relation
+from .definitions.retention import Retention as Retention
 from .definitions.same_row import SameRow as SameRow
 from .definitions.state_machine import StateMachine as StateMachine
 from .definitions.state_machine import StateNode as StateNode
@@ -140,6 +141,7 @@ __all__ = [
     "RecordMutationSideEffect",
     "Relation",
     "RequireSerializableRetry",
+    "Retention",
     "SameRow",
     "SchedulerError",
     "Schema",

@@ -21,7 +21,7 @@ ERRORS = [
 
 #: by the parts of the package: what users may rely on
 PROMISED = {
-    "definitions": "Dictionary Entity NonNullConstraint Property Relation UniqueConstraint",
+    "definitions": "Dictionary Entity NonNullConstraint Property Relation Retention UniqueConstraint",
     "computations": "Any Average Computation Count Every Max Min Summation WeightedSummation",
     "reactions": "StateMachine StateNode StateTransfer Transform Trigger",
     "columns": "SameRow computed computed_names",

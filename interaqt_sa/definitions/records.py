@@ -12,6 +12,7 @@ from ..errors import DefinitionFault
 from .argument_types import RecordRef, Where
 from .computation import Computation
 from .constraints import NonNullConstraint, UniqueConstraint
+from .retention import Retention
 from .same_row import SameRow
 from .validation import require_string
 
@@ -96,8 +97,10 @@ class Entity:
         They have one table and one sequence of ids; a property of the same name is one column. The attribute
         ``record_type`` is the name of the input. Inputs may be filtered or merged themselves.
     :param common_properties: properties that each input of a merged entity has to declare, with the same type.
-    :param identity: reserved: properties that identify a row.
-    :param retention: reserved: how long rows are kept. A reserved argument that is given is a fault of the definition.
+    :param identity: names of the properties that identify a row, its natural key: they are NOT NULL and unique
+        together, and ``storage.create()`` of a record that exists returns the existing one. ``storage.update()`` does
+        not change them. They are scalars without default or computation.
+    :param retention: how long rows are kept, for ``storage.prune()``.
     :raises TypeError: if the name is not a string. All other checks are made when the entity is compiled.
 
     ::
@@ -115,8 +118,8 @@ class Entity:
     input_entities: tuple[RecordRef, ...]
     common_properties: tuple[Property, ...]
     constraints: tuple[Constraint, ...]
-    identity: Any
-    retention: Any
+    identity: tuple[str, ...] | None
+    retention: Retention | None
     table_name: str | None
     table_args: tuple[Any, ...]
 
@@ -131,8 +134,8 @@ class Entity:
         input_entities: Iterable[RecordRef] = (),
         common_properties: Iterable[Property] = (),
         constraints: Iterable[Constraint] = (),
-        identity: Any = None,
-        retention: Any = None,
+        identity: Iterable[str] | None = None,
+        retention: Retention | None = None,
         table_name: str | None = None,
         table_args: Iterable[Any] = (),
     ) -> None:
@@ -146,7 +149,7 @@ class Entity:
             input_entities=tuple(input_entities),
             common_properties=tuple(common_properties),
             constraints=tuple(constraints),
-            identity=identity,
+            identity=identity if identity is None or isinstance(identity, str) else tuple(identity),
             retention=retention,
             table_name=table_name,
             table_args=tuple(table_args),

@@ -175,6 +175,8 @@ class Compilation:
             if name not in catalog.classes:
                 catalog.classes[name] = map_class(home, name, tables[name], plan.columns, plan.definition.computation)
                 catalog.definitions[name] = plan.definition
+            if isinstance(plan.definition, Entity) and plan.definition.identity:
+                catalog.natural_keys[name] = plan.definition.identity
         for held in self._held:
             catalog.definitions[held.relation.name] = held.relation
             if isinstance(held, LinkPlan) and held.is_symmetric:

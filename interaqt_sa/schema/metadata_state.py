@@ -26,6 +26,7 @@ class Catalog:
     :ivar registries: the known registries, whose mappers may be older.
     :ivar definitions: the entities and relations compiled so far, by name; likewise ``dictionaries``.
     :ivar classes: the mapped classes of compiled records, by name of the definition.
+    :ivar natural_keys: the names of the properties that identify a record, by its name.
     :ivar either_way: for each symmetric relation the class of its links in both directions.
     :ivar filtered: the filtered records, by name, each after those that it is based on.
     :ivar merged: names of merged entities, with those of their inputs.
@@ -52,6 +53,7 @@ class Catalog:
         self.merged: dict[str, tuple[str, ...]] = {}
         self.as_given: dict[str, Entity | Relation] = {}
         self.dictionary_classes: dict[str, type[Any]] = {}
+        self.natural_keys: dict[str, tuple[str, ...]] = {}
         self.either_way: dict[str, type[Any]] = {}
         self.home: registry | None = None
         self.values_class: type[Any] | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.util import await_only, greenlet_spawn
@@ -16,6 +18,7 @@ from ..session.retry import run_with_transaction_retry
 from ..session.write_listeners import WriteListener
 from .async_atomic import AsyncAtomicStorage
 from .pagination import Page, check_batch
+from .pruning import prune_steps
 from .read import Record
 from .storage import OrderBy, Storage
 from .transaction_attempts import Beginning, Isolation, translated_errors
@@ -126,6 +129,18 @@ class AsyncStorage:
     async def delete(self, record: RecordRef, match: Where) -> list[Record]:
         """Delete the records that match ``match``; see :meth:`.Storage.delete`."""
         return await self.write(lambda storage: storage.delete(record, match))
+
+    async def prune(
+        self, record: RecordRef | None = None, *, now: datetime | None = None, batch: int = 1000
+    ) -> dict[str, int]:
+        """Delete the records that need not be kept any more, in batches; see :meth:`.Storage.prune`."""
+        mapper = None if record is None else self._storage.mapper(record)
+        found: dict[str, int] = {}
+        for name, step in prune_steps(self.schema.metadata, mapper, now, batch):
+            found[name] = 0
+            while (count := await self.write(partial(Storage.write, work=step))) > 0:
+                found[name] += count
+        return found
 
     async def add_relation(
         self, relation: RecordRef, source_id: Any, target_id: Any, data: Mapping[str, Any] | None = None

@@ -22,6 +22,7 @@ from ..schema.record_lookup import record_name
 from ..schema.schema_inspection import Schema
 from ..schema.value_checks import checked_value
 from .attributes import unknown_attribute
+from .natural_keys import refuse_natural_key
 from .read import Record, dialect_of
 from .row_locks import key_of_id, lock_record, lock_rows, locked_by_key, where_key
 
@@ -224,6 +225,7 @@ def _writable(mapper: Mapper[Any], attribute: Any) -> Any:
             record=record,
             property=attribute,
         )
+    refuse_natural_key(mapper, {attribute: None})
     return found
 
 

@@ -14,9 +14,21 @@ from ..schema.record_lookup import record_name
 from .attributes import LINK, key_attributes
 
 
+class Inserted(dict[str, Any]):
+    """Data of a record whose row has been inserted already, by its natural key.
+
+    :ivar instance: the record.
+    """
+
+    def __init__(self, data: Mapping[str, Any], instance: Any) -> None:
+        super().__init__(data)
+        self.instance = instance
+
+
 def without_link(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data of the neighbour itself, without that of the link to it."""
-    return {name: part for name, part in value.items() if name != LINK}
+    found = {name: part for name, part in value.items() if name != LINK}
+    return Inserted(found, value.instance) if isinstance(value, Inserted) else found
 
 
 def is_reference(target: Mapper[Any], value: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from sqlalchemy.orm import Mapper, Session, class_mapper
@@ -25,6 +26,7 @@ from .attributes import Modifier, parse
 from .foreign_key_links import link_of_row, on_host, order_on_host, query_on_host, with_ends
 from .links import resolve_relation
 from .pagination import Page, check_batch
+from .pruning import prune_steps
 from .read import Record, count, find, find_page
 from .recursion import by_key, is_recursive, path_between, unrolled
 from .symmetric_links import either_way
@@ -249,6 +251,28 @@ class Storage:
             return self.remove_relation(record, match)
         mapper, match = self.mapper(record), either_way(self.schema.metadata, record, match)
         return self.write(lambda session: write.delete(session, mapper, match))
+
+    def prune(
+        self, record: RecordRef | None = None, *, now: datetime | None = None, batch: int = 1000
+    ) -> dict[str, int]:
+        """Delete the records that need not be kept any more, by ``retention=`` of their entities.
+
+        They are deleted in batches, each in a transaction of its own, unless the storage is bound to a transaction.
+
+        :param record: the entity; ``None``: all entities with a retention.
+        :param now: the point in time at which ages are computed, with a time zone; default: now.
+        :param batch: number of records per transaction.
+        :return: the number of deleted records, by the names of the entities.
+        :raises DefinitionFault: if the entity does not exist, or has no retention.
+        :raises ConstraintViolationError: if other records refer to one of them; the batches before it are deleted.
+        """
+        mapper = None if record is None else self.mapper(record)
+        found: dict[str, int] = {}
+        for name, step in prune_steps(self.schema.metadata, mapper, now, batch):
+            found[name] = 0
+            while (count := self.write(step)) > 0:
+                found[name] += count
+        return found
 
     def add_relation(
         self, relation: RecordRef, source_id: Any, target_id: Any, data: Mapping[str, Any] | None = None

@@ -17,9 +17,10 @@ from .attributes import LINK, column_names, key_attributes, link_of, metadata_of
 from .circular_references import break_loops, is_loop, relate_back
 from .exclusive import end_old_relations, let_go
 from .input_checks import checked_data, refuse_ends
+from .natural_keys import Existing, find_or_insert, refuse_natural_key, resolve_neighbours
 from .paths import foreign_key_pairs
 from .read import Record, dialect_of, matching
-from .references import column_key, has_key, is_reference, key_of, without_link
+from .references import Inserted, column_key, has_key, is_reference, key_of, without_link
 from .required_sources import end_moved_link, refuse_lost_links, refuse_orphan_by_column, refuse_orphans
 from .sequence_sync import move_sequence_past
 from .symmetric_links import links_by_other, symmetric_link
@@ -29,10 +30,12 @@ from .undivided_calls import flush_last
 def create(session: Session, mapper: Mapper[Any], data: Mapping[str, Any]) -> Record:
     """Insert a record, and the new neighbours that are nested in ``data``.
 
-    :return: the data with the keys of all inserted records.
+    :return: the data with the keys of all inserted records; the stored values of a record that existed already.
     """
     _require_mapping(mapper, data)
-    data = checked_data(mapper, data, dialect_of(session, mapper))
+    data = find_or_insert(session, mapper, checked_data(mapper, data, dialect_of(session, mapper)))
+    if isinstance(data, Existing):
+        return dict(data)
     end_old_relations(session, mapper, data)
     writer = _Writer(session)
     instance = writer.make(mapper, data)
@@ -51,16 +54,19 @@ def update(session: Session, mapper: Mapper[Any], match: Where, data: Mapping[st
                 property=name,
             )
     refuse_ends(mapper, data)
+    refuse_natural_key(mapper, data)
     data = checked_data(mapper, data, dialect_of(session, mapper))
-    # a writer for each record, because new neighbours in the data are created for each
-    written = [(instance, _Writer(session)) for instance in _fresh(session, mapper, match)]
-    for instance, writer in written:
+    written: list[tuple[Any, Mapper[Any], _Writer, Mapping[str, Any]]] = []
+    for instance in _fresh(session, mapper, match):
         # rows of a merged entity have the attributes of their inputs
         own = object_mapper(instance) if mapper.polymorphic_abstract else mapper
-        end_old_relations(session, own, data, instance)
-        writer.assign(own, instance, data)
+        # new neighbours in the data are created for each record
+        writer, values = _Writer(session), resolve_neighbours(session, own, data)
+        end_old_relations(session, own, values, instance)
+        writer.assign(own, instance, values)
+        written.append((instance, own, writer, values))
     flush_last(session)
-    return [writer.answer(mapper, instance, data) for instance, writer in written]
+    return [writer.answer(own, instance, values) for instance, own, writer, values in written]
 
 
 def delete(session: Session, mapper: Mapper[Any], match: Where) -> list[Record]:
@@ -113,16 +119,25 @@ class _Writer:
 
     def make(self, mapper: Mapper[Any], data: Mapping[str, Any]) -> Any:
         """Return a new instance with ``data``, added to the session; as in loading, its constructor is not called."""
+        if isinstance(data, Inserted):
+            self._made[id(data)] = data.instance
+            neighbours = {name: value for name, value in data.items() if name in mapper.relationships}
+            self.assign(mapper, data.instance, neighbours)
+            self._move_sequence(mapper, data, data.instance)
+            return data.instance
         instance = self._new_instance(mapper)
         self._made[id(data)] = instance
         # added after its values are set: relationships to instances of the session would flush it incomplete
         with self._session.no_autoflush:
             self.assign(mapper, instance, data)
             self._session.add(instance)
+        self._move_sequence(mapper, data, instance)
+        return instance
+
+    def _move_sequence(self, mapper: Mapper[Any], data: Mapping[str, Any], instance: Any) -> None:
         for name in key_attributes(mapper):
             if name in data:
                 move_sequence_past(self._session, mapper, getattr(instance, name))
-        return instance
 
     @staticmethod
     def _new_instance(mapper: Mapper[Any]) -> Any:
@@ -287,7 +302,7 @@ class _Writer:
         if is_reference(target, value):
             return self._existing(target, value)
         # data of new records rarely contains a key, so this query is rarely needed
-        key = key_of(target, value) if has_key(target, value) else (None,)
+        key = key_of(target, value) if has_key(target, value) and not isinstance(value, Inserted) else (None,)
         if None not in key and self._session.get(target.class_, key) is not None:
             reference = dict(zip(key_attributes(target), key, strict=True))
             raise DefinitionFault(

@@ -263,6 +263,15 @@ _N = iq.Property("n", int)
         ([_entity("A", iq.Property("record_type", str)), _entity("M", input_entities=["A"])], "rename it"),
         ([_entity("M", input_entities=["L"]), _entity("L", input_entities=["M"])], "it is an input of itself"),
         (
+            [_entity("A", iq.Property("n", int), identity=["n"]), _entity("M", input_entities=["A"])],
+            "'A' has identity=, but rows of other inputs of 'M' have no values there",
+        ),
+        ([_entity("A"), _entity("M", input_entities=["A"], identity=["n"])], "declare identity= there"),
+        (
+            [_entity("A"), _entity("M", input_entities=["A"], retention=iq.Retention(max_rows=1))],
+            "declare retention= there",
+        ),
+        (
             [
                 _entity("A"),
                 _entity("M_base"),

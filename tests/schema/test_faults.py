@@ -86,8 +86,6 @@ def unique(*properties: str, **kw: Any) -> Entity:
             {"entities": [Entity("E", common_properties=[Property("n", int)])]},
             "E: common_properties= belongs to merged",
         ),
-        ({"entities": [Entity("E", identity=["n"])]}, "E: identity= is not available yet"),
-        ({"entities": [Entity("E", retention=3)]}, "E: retention= is not available yet"),
         (
             {"entities": [A, B], "relations": [rel(base_relation="R")]},
             "a filtered record has the table",

@@ -15,9 +15,10 @@ from ...definitions.records import Relation, ref_name
 from ...definitions.short_repr import similar
 from ...dialects.column_types import id_type
 from ...errors import DefinitionFault
-from ..compile.definition_checks import has_known_type, may_have_more, properties_of
+from ..compile.definition_checks import has_known_type, may_have_more
 from ..compile.filtered_records import FilteredPlan
 from ..compile.new_definitions import ends_of
+from ..compile.record_parts import properties_of
 from ..compile.relations import holding_side
 from ..compile.tables import TablePlan
 from ..faults import NotYetKnown

@@ -22,8 +22,9 @@ from ..naming import fit_identifier
 from ..predicates.index_predicates import writable
 from ..predicates.match import compile_where
 from ..predicates.predicate_values import check_operands, parts_of
-from .definition_checks import check_constraint, constraints_of, is_text
+from .definition_checks import check_constraint, is_text
 from .filtered_records import FilteredPlan
+from .record_parts import constraints_of
 from .relations import unique
 from .tables import TablePlan
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeGuard, cast, get_args
+from typing import Any, TypeGuard, get_args
 
 from ...definitions.argument_types import RecordRef
 from ...definitions.computation import Computation
@@ -13,16 +13,26 @@ from ...definitions.records import Cardinality, Constraint, Entity, Property, Re
 from ...definitions.validation import check_mapped_name, check_name
 from ...errors import DefinitionFault
 from ..faults import Faults
+from .natural_keys import check_natural_key
+from .record_parts import properties_of, untyped
+from .retention import check_retention
 
-_LATER = {
-    Entity: ("identity", "retention"),
-    Relation: (),
-}
 #: Arguments of a filtered record that its base determines.
 _OF_BASE = {
-    Entity: ("properties", "computation", "table_name", "table_args", "input_entities", "common_properties"),
+    Entity: (
+        "properties",
+        "computation",
+        "table_name",
+        "table_args",
+        "input_entities",
+        "common_properties",
+        "identity",
+        "retention",
+    ),
     Relation: ("source", "target", "type", "properties", "computation", "is_target_reliance"),
 }
+#: Arguments of a merged entity that its inputs determine.
+_OF_INPUTS = ("properties", "computation", "identity", "retention")
 #: Attributes of a relation with rows of its own, besides its properties and id.
 LINK_ATTRIBUTES = frozenset(("source", "target", "source_id", "target_id"))
 #: Attributes that every record has without declaring them.
@@ -34,9 +44,6 @@ def check_record(definition: Entity | Relation, faults: Faults) -> None:
     name, kind = definition.name, type(definition)
     with faults.caught(name, record=name):
         check_mapped_name(kind.__name__, name)
-    for option in _LATER[kind]:
-        if _is_given(getattr(definition, option)):
-            faults.add(f"{name}: {option}= is not available yet; leave it out", record=name)
     if is_filtered(definition):
         _check_filtered(definition, faults)
         return
@@ -71,6 +78,11 @@ def check_record(definition: Entity | Relation, faults: Faults) -> None:
     _check_members(name, "constraints", definition.constraints, (UniqueConstraint, NonNullConstraint), faults)
     if isinstance(definition, Relation):
         _check_relation(definition, faults)
+    else:
+        if definition.identity is not None:
+            check_natural_key(definition, faults)
+        if definition.retention is not None:
+            check_retention(definition, faults)
 
 
 def base_of(definition: Entity | Relation) -> RecordRef | None:
@@ -103,7 +115,7 @@ def _check_filtered(definition: Entity | Relation, faults: Faults) -> None:
                 "declare it on the base",
                 record=name,
             )
-    for constraint in _anything(definition.constraints):
+    for constraint in untyped(definition.constraints):
         if not isinstance(constraint, UniqueConstraint):
             faults.add(
                 f"{name}: constraints= holds {constraint!r}; members can have unique constraints only, declare others "
@@ -122,7 +134,7 @@ def inputs_of_definition(definition: Entity | Relation) -> tuple[RecordRef, ...]
 def _check_merged(definition: Entity | Relation, faults: Faults) -> None:
     """Collect the faults of a merged record, except those of its inputs."""
     name = definition.name
-    options = ("properties", "computation") if isinstance(definition, Entity) else _OF_BASE[Relation]
+    options = _OF_INPUTS if isinstance(definition, Entity) else _OF_BASE[Relation]
     for option in options if inputs_of_definition(definition) else ():
         if _is_given(given := getattr(definition, option)) and given is not False:
             faults.add(
@@ -141,29 +153,11 @@ def _gives_rows(computation: object) -> bool:
 
 def may_have_more(definition: Entity | Relation) -> bool:
     """Whether the record would have further attributes if its definition had no faults."""
-    if len(properties_of(definition)) < len(definition.properties):
-        return True
-    return any(_is_given(getattr(definition, option)) for option in _LATER[type(definition)])
+    return len(properties_of(definition)) < len(definition.properties)
 
 
 def _is_given(value: Any) -> bool:
     return value is not None and not (isinstance(value, tuple) and not value)
-
-
-def properties_of(definition: Entity | Relation) -> list[Property]:
-    """Return the valid properties; :func:`check_record` collects the faults of others."""
-    return [prop for prop in _anything(definition.properties) if isinstance(prop, Property)]
-
-
-def constraints_of(definition: Entity | Relation) -> list[Constraint]:
-    """Return the valid constraints; :func:`check_record` collects the faults of others."""
-    given = _anything(definition.constraints)
-    return [constraint for constraint in given if isinstance(constraint, (UniqueConstraint, NonNullConstraint))]
-
-
-def _anything(given: Any) -> Iterable[Any]:
-    """Return an argument as values of any type, which the annotation of its parameter rules out."""
-    return cast("Iterable[Any]", given)
 
 
 def _check_members(record: str, where: str, given: Iterable[Any], kinds: tuple[type[Any], ...], faults: Faults) -> None:

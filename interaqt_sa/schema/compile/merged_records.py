@@ -18,8 +18,9 @@ from ..computed import INPUT_KEY
 from ..faults import Faults
 from ..merged_records import RECORD_TYPE
 from ..metadata_state import Catalog
-from .definition_checks import is_computation, properties_of
+from .definition_checks import is_computation
 from .mapping import map_class
+from .record_parts import properties_of
 from .relations import index
 from .tables import TablePlan, property_column, table_name
 
@@ -167,6 +168,11 @@ class MergedPlanner:
             if plan.definition.table_name is not None or plan.definition.table_args:
                 raise DefinitionFault(
                     f"{ref!r} has the table of {definition.name!r}; give table_name= and table_args= there"
+                )
+            if plan.definition.identity is not None:
+                raise DefinitionFault(
+                    f"{ref!r} has identity=, but rows of other inputs of {definition.name!r} have no values there; "
+                    "give a UniqueConstraint instead, and refer to existing records by id"
                 )
             if RECORD_TYPE in plan.attributes:
                 raise DefinitionFault(

@@ -18,7 +18,8 @@ from ..faults import Faults
 from ..naming import fit_identifier, snake_case
 from ..sequences import id_column
 from ..types import property_type
-from .definition_checks import OWN_ATTRIBUTES, check_property, is_computation, properties_of
+from .definition_checks import OWN_ATTRIBUTES, check_property, is_computation
+from .record_parts import properties_of
 
 
 @dataclass(slots=True)
@@ -133,6 +134,7 @@ def table_name(definition: Entity | Relation) -> str:
 def plan_table(definition: Entity | Relation, faults: Faults) -> TablePlan:
     """Return the planned table of ``definition`` with the columns of its properties."""
     plan = TablePlan(definition, table_name(definition))
+    identity = definition.identity or () if isinstance(definition, Entity) else ()
     for prop in properties_of(definition):
         if prop.name in plan.columns or prop.name in OWN_ATTRIBUTES[type(definition)]:
             continue  # already collected as a fault
@@ -140,6 +142,7 @@ def plan_table(definition: Entity | Relation, faults: Faults) -> TablePlan:
         check_property(definition.name, prop, faults)
         with faults.caught(f"{definition.name}.{prop.name}", record=definition.name, property=prop.name):
             column = property_column(prop)
+            column.nullable = column.nullable and prop.name not in identity
             if len(faults.found) == known:
                 plan.add_column(prop.name, column, faults)
         if len(faults.found) > known:

@@ -1,0 +1,16 @@
+"""The group of all commands."""
+
+from __future__ import annotations
+
+import click
+
+from .prune import prune
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="interaqt-sa")
+def main() -> None:
+    """Look after the derived data of an application."""
+
+
+main.add_command(prune)
