@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Column, ForeignKey, Table, delete, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from interaqt_sa import Count, Every, Summation, Transform, Trigger, computed
+from interaqt_sa import Count, Every, StateMachine, StateNode, Summation, Transform, Trigger, computed
 from tests.declarative.kept import Keep, Kept
 
 
@@ -214,6 +214,14 @@ class Loan(Linked):
     book_id: Mapped[int] = mapped_column(ForeignKey("book.id"), primary_key=True)
     weeks: Mapped[int] = mapped_column(default=2, server_default="2")
     whole: Mapped[int] = computed(lambda loan: loan.weeks * 7)
+    state: Mapped[str] = computed(
+        StateMachine(
+            states=[_OPEN := StateNode("open", compute_value=lambda _, event: f"{event.record['weeks']} weeks")],
+            initial_state=_OPEN,
+            transfers=[],
+        )
+    )
+    label: Mapped[str] = computed(lambda loan: f"for {loan.state}")
 
 
 class Card(Linked):
@@ -245,7 +253,8 @@ def test_rows_of_an_association_class_that_relationships_write(keep: Keep) -> No
         session.add(reader)
         session.flush()
         assert reader.days == 28
-    assert kept.stored(Loan.book_id, Loan.whole) == [(1, 14), (2, 14)]
+    stored = kept.stored(Loan.book_id, Loan.whole, Loan.state, Loan.label)
+    assert stored == [(1, 14, "2 weeks", "for 2 weeks"), (2, 14, "2 weeks", "for 2 weeks")]
     assert sorted(text for (text,) in kept.stored(Card.text)) == ["1-1: 14", "1-2: 14"]
     with kept.begin() as session:
         reader = session.get_one(Reader, 1)

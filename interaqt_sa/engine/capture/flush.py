@@ -13,6 +13,7 @@ from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 from ...dialects import Lock
 from ..computations.agenda import run_agenda
 from ..computations.event_delivery import Mutations
+from ..computations.engine_row_writes import start_machines
 from ..computations.initial_states import initial_value
 from ..database.host_key_locks import lock_rekeyed
 from ..database.link_rows import find_links
@@ -451,6 +452,7 @@ class Flush:
 
     def _complete(self, source: Source, keys: Sequence[Key]) -> None:
         """Compute the values of rows that were inserted without objects, and tell of these rows."""
+        start_machines(self.propagation, source, keys)
         if source.same_row:
             refresh_same_row(self.propagation.db, source, keys)
         mutations = self.propagation.mutations

@@ -16,9 +16,8 @@ from ...errors import UnmanagedWriteError
 from ...session.all_or_nothing import WriteUnit
 from ...session.cursor_execution import shared_options
 from ..computations.agenda import run_agenda
-from ..computations.engine_row_writes import update_rows
+from ..computations.engine_row_writes import start_machines
 from ..computations.event_delivery import start_propagation
-from ..computations.initial_states import initial_value
 from ..database.host_key_locks import lock_rekeyed
 from ..database.loaded_objects import Memory
 from ..database.pending_deltas import Touched
@@ -149,7 +148,7 @@ class Bulk:
         :param replaced: keys of replaced rows; a new row with such a key is published as an update.
         """
         keys = count_inserted(self.propagation, self.source, self.tables, columns, returned)
-        self._start_machines(keys)
+        start_machines(self.propagation, self.source, keys)
         mapper, mutations = self._heard(), self.propagation.mutations
         if replaced:
             gone = set(replaced)
@@ -159,14 +158,6 @@ class Bulk:
         if mapper is not None and keys and mutations is not None:
             for own, rows in self._read_by_class(mapper, keys).items():
                 mutations.created(own, rows.values())
-
-    def _start_machines(self, keys: Sequence[Key]) -> None:
-        """Assign the initial states that state machines compute for new rows."""
-        for machine in self.plan.machines:
-            if machine.source is self.source and machine.declaration.initial_state.compute_value is not None and keys:
-                rows = self._read(machine.value.mapper, keys)
-                fresh = {key: {machine.value.column: initial_value(machine, row)} for key, row in rows.items()}
-                update_rows(self.propagation, self.source, machine.value.mapper, fresh)
 
     # -- rows that SQLite replaces -----------------------------------------------------------------------------
 

@@ -136,17 +136,21 @@ def update_rows(
     mapper: Mapper[Any],
     rows: Mapping[Key, Row],
     locked: Mapping[Key, Row] | None = None,
+    *,
+    completes: bool = False,
 ) -> None:
     """Update columns of rows by key; deleted rows are ignored.
 
     :param locked: the result of :func:`lock_and_read` for these rows, if it was called.
+    :param completes: whether the rows have just been inserted and are not told yet.
     """
     by_columns: dict[frozenset[Column[Any]], dict[Key, Row]] = {}
     for key, row in rows.items():
         if row:
             by_columns.setdefault(frozenset(row), {})[key] = row
     for columns, alike in by_columns.items():
-        _update_alike(propagation, source, mapper, sorted(columns, key=lambda c: c.name), alike, locked)
+        ordered = sorted(columns, key=lambda c: c.name)
+        _update_alike(propagation, source, mapper, ordered, alike, locked, completes=completes)
 
 
 def _update_alike(
@@ -156,13 +160,15 @@ def _update_alike(
     columns: Sequence[Column[Any]],
     rows: Mapping[Key, Row],
     locked: Mapping[Key, Row] | None,
+    *,
+    completes: bool,
 ) -> None:
     mutations = propagation.mutations
     written = set(columns)
     lock = source.lock_to_change(written)
     touched: dict[Key, Lock | None] = dict.fromkeys(rows, lock if locked is None else None)
-    bracket = WriteBracket(propagation)
-    heard = mutations is not None and mutations.wanted(mapper)
+    bracket = WriteBracket(propagation, completes=completes)
+    heard = mutations is not None and mutations.wanted(mapper) and not completes
     is_known = heard and not propagation.db.statements.plan.is_narrowed(mapper)
     attributes = propagation.db.statements.stored(mapper)
     read = locked if locked is not None and is_known else {}
@@ -193,6 +199,16 @@ def _update_alike(
                 fresh = {name: now[c] for name, c in attributes.items() if c in now}
                 bracket.written.foretell(source, mapper, k, {**before, **fresh})
     bracket.close(Changed(source, found))
+
+
+def start_machines(propagation: Propagation, source: Source, keys: Sequence[Key]) -> None:
+    """Assign the initial states that state machines compute for new rows, which others than the engine inserted."""
+    for machine in propagation.db.statements.plan.machines:
+        if machine.source is source and machine.declaration.initial_state.compute_value is not None and keys:
+            mapper = machine.value.mapper
+            rows = read_attributes(propagation.db, source, mapper, keys)
+            fresh = {key: {machine.value.column: initial_value(machine, row)} for key, row in rows.items()}
+            update_rows(propagation, source, mapper, fresh, completes=True)
 
 
 def delete_rows(propagation: Propagation, source: Source, mapper: Mapper[Any], keys: Iterable[Key]) -> None:

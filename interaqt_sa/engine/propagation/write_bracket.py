@@ -121,6 +121,8 @@ class _Images:
 class WriteBracket:
     """One write, from the locks before it to the deltas that it leaves pending.
 
+    :param completes: whether it completes rows that have just been inserted and are not told yet, so that there is
+        nothing to tell.
     :ivar written: the old images of its rows, and the rows that change with them.
 
     ::
@@ -131,13 +133,11 @@ class WriteBracket:
         bracket.close(Changed(source, keys))
     """
 
-    def __init__(self, propagation: Propagation) -> None:
+    def __init__(self, propagation: Propagation, *, completes: bool = False) -> None:
         self.written = WrittenRows(propagation)
-        self._observers: tuple[WriteObserver, ...] = (
-            _Contributions(propagation),
-            _RowFunctions(propagation),
-            _Images(self.written),
-        )
+        self._observers: tuple[WriteObserver, ...] = (_Contributions(propagation), _RowFunctions(propagation))
+        if not completes:
+            self._observers += (_Images(self.written),)
 
     def open(self, write: Write) -> None:
         """Lock rows and read their old images; may be called again for rows that are found later."""
