@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, MetaData, Table, func, literal, select, text, tuple_
 
-from .backfill_passes import Work, ensure_dictionary_row, is_dictionary, works
+from .backfill_passes import Work, default_works, ensure_dictionary_row, is_at_hand, is_dictionary, works
 from .backfill_state import DONE, RUNNING, WAITING, advance, has_state, metadatas, read_state, state_of, write_state
 from .backfill_transactions import Transactions, in_revision, inline
 from .backfill_without_models import fill_without_models
@@ -111,7 +111,12 @@ def fill(
         if not mine:
             continue
         if missing := next(missing_columns(connection, list(one.plan.sources)), None):
-            log.info("Back-fill of %s waits: the models are ahead of this revision (%s)", ", ".join(mine), missing)
+            # a default needs its own table only, and the next operation may require it; what is computed from it waits
+            early = {name: kind for name, kind in mine.items() if is_at_hand(connection, one, name, kind)}
+            todo += default_works(one, early)
+            mine = {name: kind for name, kind in mine.items() if name not in early} | one.read_defaults(early)
+            if mine:
+                log.info("Back-fill of %s waits: the models are ahead of this revision (%s)", ", ".join(mine), missing)
             waiting |= mine
         else:
             todo += works(one, mine, connection)

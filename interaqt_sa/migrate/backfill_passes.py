@@ -14,7 +14,7 @@ from ..dialects import dialect_for
 from ..dialects.execution_options import ENGINE_OPTIONS
 from ..engine.engine import Statements, backfill_derivation, backfill_values
 from ..schema.compile.dictionaries import DICTIONARY_KEY, ROW_ID
-from .declared import Declared
+from .declared import Declared, missing_columns
 from .default_backfill import DEFAULT, fill_column, fill_default
 from .key_codec import Key
 from .value_dependencies import Pass, passes, reads_any
@@ -45,10 +45,24 @@ def works(declared: Declared, names: Mapping[str, str], connection: Connection) 
 
     :param names: with the fingerprints in the revision; the current declarations are used.
     """
-    return [*_defaults(declared, names), *_values(declared, names, connection)]
+    return [
+        *default_works(declared, names),
+        *_values(declared, names.keys() | declared.read_defaults(names), connection),
+    ]
 
 
-def _defaults(declared: Declared, names: Mapping[str, str]) -> Iterator[Work]:
+def is_at_hand(connection: Connection, declared: Declared, name: str, fingerprint: str) -> bool:
+    """Whether a default can be written although the models have columns that only a later revision adds."""
+    column = declared.default(name) if fingerprint == DEFAULT else None
+    if column is None:
+        return False
+    missing = set(missing_columns(connection, [column.table]))
+    needed = [column, *column.table.primary_key.columns, *(c for c in column.table.columns if c.onupdate is not None)]
+    return missing.isdisjoint(f"{column.table.fullname}.{one.name}" for one in needed)
+
+
+def default_works(declared: Declared, names: Mapping[str, str]) -> Iterator[Work]:
+    """Yield the passes that write the defaults of properties into rows without a value."""
     for name, fingerprint in names.items():
         column = declared.default(name) if fingerprint == DEFAULT else None
         if column is not None:

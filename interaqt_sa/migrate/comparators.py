@@ -16,7 +16,7 @@ from ..definitions.computation import INFO_KEY
 from ..engine.engine import plan_of
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name
-from .altered_columns import altered_columns, reading
+from .altered_columns import altered_columns
 from .backfill_state import DONE, STATE_TABLE, Row, metadatas, read_state, state_table
 from .column_default_sequences import sequence_of
 from .declared import Declared, missing_columns
@@ -27,7 +27,7 @@ from .legacy_id_counters import LEGACY_TABLE, is_behind
 from .moved_links import move_links
 from .operations import Backfill, CreateSequence, LockLegacyIds, MoveLegacyIds, RetireBackfill, WithoutModels
 from .sqlite_alterations import warn_of_alterations
-from .value_dependencies import derivations, reads_any, with_dependents
+from .value_dependencies import derivations, reading, reads_any, with_dependents
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -178,7 +178,7 @@ def _backfills(context: AutogenContext, upgrade_ops: UpgradeOps) -> Iterator[Bac
             column = one.column_of(name)
             return is_done and f"{column.table}.{column.name}" not in missing
 
-        # a function may compute another value from the same column with another type
+        # a value is another one if the column that it is computed from is converted, or gets its default
         converted = reading(one.plan, altered_columns(one.metadata, upgrade_ops))
         again = {name: one.fingerprints[name] for name in sorted(converted) if is_filled(name)}
         if again:

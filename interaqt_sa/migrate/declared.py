@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column, Connection, MetaData, Table, inspect
@@ -12,7 +12,7 @@ from ..engine.engine import ComputedValue, Derivation, plan_of
 from ..schema.compile.dictionaries import DICTIONARY_KEY
 from .default_backfill import DEFAULT, defaulted_column
 from .fingerprints import rows_fingerprint, value_fingerprint
-from .value_dependencies import derivations
+from .value_dependencies import derivations, reading
 
 
 class Declared:
@@ -61,6 +61,13 @@ class Declared:
     def default(self, name: str) -> Column[Any] | None:
         """Return the column of a property whose default is written into existing rows."""
         return defaulted_column(self.metadata, name)
+
+    def read_defaults(self, names: Mapping[str, str]) -> dict[str, str]:
+        """Return the values and derived rows that are computed from columns whose defaults are among ``names``."""
+        columns = {
+            column for name, said in names.items() if said == DEFAULT and (column := self.default(name)) is not None
+        }
+        return {name: self.fingerprints[name] for name in sorted(reading(self.plan, columns))}
 
     def kind(self, name: str, fingerprint: str) -> str | None:
         """Return the fingerprint of the current declaration of ``name``; ``None`` if there is none.

@@ -76,6 +76,16 @@ def reads_any(derivation: Derivation, values: Iterable[ComputedValue]) -> bool:
     return any(value.column in read for value in values)
 
 
+def reading(plan: Plan, columns: set[Column[Any]]) -> set[str]:
+    """Return the names of the values and derived rows that are computed from one of ``columns``."""
+    names = {name for name, read in read_columns(plan).items() if not read.isdisjoint(columns)}
+    for name, derivation in derivations(plan).items():
+        origin: Any = derivation.origin
+        if any(column in columns for key in derivation.attributes for column in origin.column_attrs[key].columns):
+            names.add(name)
+    return names
+
+
 def _affected(plan: Plan, inputs: Inputs, names: Collection[str]) -> set[str]:
     affected = {name for name in names if name in plan.computed}
     while True:
