@@ -20,6 +20,7 @@ from .declared import Declared, missing_columns
 if TYPE_CHECKING:
     from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
 log = logging.getLogger("alembic.interaqt_sa")
 
@@ -51,7 +52,7 @@ def finish_upgrade(environment: EnvironmentContext, *, is_external: bool) -> Non
         return
     transactions = partial(inline if is_external else _afterwards, connection)
     run_waiting(connection, targets, Pace.of(environment), transactions)
-    if set(context.get_current_heads()) == set(environment.script.get_heads()):
+    if _last_revisions(environment.script) <= set(context.get_current_heads()):
         unfilled = list(_unfilled(context))
         if unfilled:
             raise UnfilledValuesError(unfilled)
@@ -70,6 +71,19 @@ def _afterwards(connection: Connection) -> Generator[Transactions]:
 def _is_upgrade(environment: EnvironmentContext) -> bool:
     # the name of the function by which alembic.command selects revisions
     return getattr(environment.context_opts.get("fn"), "__name__", None) == "upgrade"
+
+
+def _last_revisions(script: ScriptDirectory) -> set[str]:
+    """Return the heads that the version table has after ``alembic upgrade heads``.
+
+    A head on which a revision of another branch depends has no row: it is implied by that revision.
+    """
+    implied: set[str] = set()
+    for revision in script.walk_revisions():
+        given = revision.dependencies or ()
+        names = (given,) if isinstance(given, str) else given
+        implied.update(found.revision for name in names for found in script.get_revisions(name) if found is not None)
+    return set(script.get_heads()) - implied
 
 
 def _unfilled(context: MigrationContext) -> Iterator[str]:
