@@ -23,6 +23,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from ..definitions.computation import Computation
 from ..definitions.match import And, Atom, MatchExp, Not, Or
 from ..engine.engine import ComputedValue, Derivation
+from ..schema.class_criterion import class_criterion, discriminator_of
 from ..schema.computed import declared_rows
 from ..schema.filtered_lookup import filtered_record
 from ..schema.record_lookup import record_name, resolve_record
@@ -103,11 +104,12 @@ def _relationship(relationship: RelationshipProperty[Any]) -> list[Any]:
 
 def _rows_of(mapper: Mapper[Any]) -> list[Any]:
     """Return a description of the table and the criterion of the rows of a class."""
-    discriminator = mapper.polymorphic_on
+    discriminator = discriminator_of(mapper)
     described: list[Any] = [_table_name(mapper.local_table)]
-    if mapper.single and isinstance(discriminator, Column):
-        identities = {m.polymorphic_identity for m in mapper.self_and_descendants}
-        described += [discriminator.name, _value(identities)]
+    if class_criterion(mapper) is not None:
+        identities = {m.polymorphic_identity for m in mapper.self_and_descendants if not m.polymorphic_abstract}
+        told = discriminator.name if isinstance(discriminator, Column) else _sql(discriminator)
+        described += [told, _value(identities)]
     return described
 
 

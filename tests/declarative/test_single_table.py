@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, Integer, case, delete, insert, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import ForeignKey, Integer, case, delete, insert, select, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship, sessionmaker
 
-from interaqt_sa import Count, Summation, computed
+from interaqt_sa import Count, DefinitionError, Every, Max, Summation, System, computed
 from tests.declarative.kept import Keep, Kept
 
 
@@ -227,3 +227,108 @@ def test_a_function_of_a_subclass_that_an_expression_tells(keep: Keep) -> None:
     assert kept.stored(Animal.id, wing) == [(1, None), (2, 4)]
     kept.run(update(Animal.__table__).values(legs=2, span=6))
     assert kept.stored(Animal.id, wing) == [(1, 3), (2, 3)]
+
+
+class Zoo(DeclarativeBase):
+    pass
+
+
+class Pen(Zoo):
+    __tablename__ = "pen"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    residents: Mapped[list[Resident]] = relationship()
+    birds: Mapped[list[Parrot]] = relationship(viewonly=True)
+    guests: Mapped[list[Parrot]] = relationship(secondary="stay", viewonly=True)
+    bird_count: Mapped[int] = computed(Count("birds"))
+    span: Mapped[int | None] = computed(Summation("birds", "span"))
+    widest: Mapped[int | None] = computed(Max("birds", "span"))
+    all_fly: Mapped[bool] = computed(Every("birds", callback=lambda b: (b.span or 0) > 5, attribute_query=["span"]))
+    guest_count: Mapped[int] = computed(Count("guests"))
+    large_guests: Mapped[int] = computed(Count("guests", where={"span": (">", 5)}))
+    resident_count: Mapped[int] = computed(Count("residents"))
+
+
+class Resident(Zoo):
+    __tablename__ = "resident"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    pen_id: Mapped[int | None] = mapped_column(ForeignKey("pen.id"))
+    legs: Mapped[int] = mapped_column()
+    kind = column_property(case((legs == 2, "bird"), else_="animal"))
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "animal"}
+
+
+class Parrot(Resident):
+    span: Mapped[int | None]
+    __mapper_args__ = {"polymorphic_identity": "bird"}
+
+
+class Stay(Zoo):
+    __tablename__ = "stay"
+
+    pen_id: Mapped[int] = mapped_column(ForeignKey("pen.id"), primary_key=True)
+    resident_id: Mapped[int] = mapped_column(ForeignKey("resident.id", ondelete="CASCADE"), primary_key=True)
+
+
+def test_members_of_a_subclass_that_an_expression_tells(keep: Keep) -> None:
+    kept = keep(Zoo)
+    table = Resident.__table__
+    birds = (Pen.id, Pen.bird_count, Pen.span, Pen.widest, Pen.all_fly)
+    guests = (Pen.id, Pen.guest_count, Pen.large_guests, Pen.resident_count)
+    with kept.begin() as session:
+        session.add_all([Pen(id=1), Pen(id=2)])
+        session.flush()
+        session.add_all([Resident(id=1, pen_id=1, legs=4), Parrot(id=2, pen_id=1, legs=2, span=8)])
+        session.flush()
+        session.add_all([Stay(pen_id=2, resident_id=1), Stay(pen_id=2, resident_id=2)])
+    assert kept.stored(*birds) == [(1, 1, 8, 8, True), (2, 0, 0, None, True)]
+    assert kept.stored(*guests) == [(1, 0, 0, 2), (2, 1, 1, 0)]
+    with kept.begin() as session:
+        session.get_one(Resident, 1).legs = 2  # becomes a bird
+    kept.run(update(table).where(table.c.id == 1).values(span=3))
+    assert kept.stored(*birds)[0] == (1, 2, 11, 8, False)
+    assert kept.stored(*guests)[1] == (2, 2, 1, 0)
+    kept.run(update(table).where(table.c.id == 2).values(legs=4))  # is none any more
+    kept.run(update(Parrot).values(span=7))
+    assert kept.stored(*birds)[0] == (1, 1, 7, 7, True)
+    assert kept.stored(*guests)[1] == (2, 1, 1, 0)
+    with kept.engine.begin() as connection:
+        connection.execute(update(Pen).values(bird_count=9, span=9, guest_count=9))
+    kept.system.repair()
+    assert kept.stored(*birds)[0] == (1, 1, 7, 7, True)
+    assert kept.run(delete(Parrot)) == 1
+    assert kept.stored(*birds)[0] == (1, 0, 0, None, True)
+
+
+def test_members_that_a_subquery_tells_are_refused() -> None:
+    class Books(DeclarativeBase):
+        pass
+
+    class Shelf(Books):
+        __tablename__ = "shelf"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        novels: Mapped[list[Novel]] = relationship(viewonly=True)
+        novel_count: Mapped[int] = computed(Count("novels"))
+
+    class Genre(Books):
+        __tablename__ = "genre"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+
+    class Book(Books):
+        __tablename__ = "book"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        shelf_id: Mapped[int] = mapped_column(ForeignKey("shelf.id"))
+        genre_id: Mapped[int] = mapped_column(ForeignKey("genre.id"))
+        kind = column_property(select(Genre.name).where(Genre.id == genre_id).scalar_subquery())
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "book"}
+
+    class Novel(Book):
+        __mapper_args__ = {"polymorphic_identity": "novel"}
+
+    with pytest.raises(DefinitionError) as caught:
+        System(sessionmaker(), base=Books).verify()
+    (fault,) = caught.value.exceptions
+    assert (fault.record, fault.property) == ("Shelf", "novel_count")
+    assert "values over Novel require that polymorphic_on" in str(fault)

@@ -155,6 +155,15 @@ class DMLStatement:
         found.table = self.target
         return found
 
+    def adapted(self, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        """Return a condition on the table as one on the object that stands for it; see :meth:`expression`."""
+
+        def replace(element: Any, **_: Any) -> Any:
+            return self.expression(element) if isinstance(element, Column) else None
+
+        adapted: ColumnElement[bool] = visitors.replacement_traverse(condition, {}, replace)
+        return adapted
+
     def expressions(self, wanted: Iterable[Column[Any]]) -> list[ColumnElement[Any]]:
         """Return several columns; see :meth:`expression`."""
         return [self.expression(one) for one in wanted]

@@ -11,6 +11,7 @@ from sqlalchemy.orm.attributes import instance_dict, instance_state
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
+from ...schema.class_criterion import discriminator_columns
 from ..database.flush_row_values import UNKNOWN, stored_form
 from ..database.polymorphic_rows import read_attributes
 from ..database.session_connection import is_kept_with
@@ -105,10 +106,8 @@ class FlushEvents:
 
 
 def _changes_class(mapper: Mapper[Any], changed: Mapping[str, Any]) -> bool:
-    discriminator = mapper.polymorphic_on
-    if not isinstance(discriminator, Column) or discriminator not in mapper.columns.values():
-        return False
-    return mapper.get_property_by_column(discriminator).key in changed
+    mapped = (column for column in discriminator_columns(mapper) if mapper.columns.contains_column(column))
+    return any(mapper.get_property_by_column(column).key in changed for column in mapped)
 
 
 def _loaded(mapper: Mapper[Any], values: Mapping[str, Any]) -> Row:

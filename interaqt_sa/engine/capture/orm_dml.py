@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapper
 from ...dialects import Lock
 from ...dialects.execution_options import STATEMENT_OPTION
 from ...errors import UnmanagedWriteError
+from ...schema.class_criterion import class_criterion
 from ...session.all_or_nothing import WriteUnit
 from ...session.cursor_execution import shared_options
 from ..computations.agenda import run_agenda
@@ -418,10 +419,8 @@ class Bulk:
 
     def _inheritance(self) -> Sequence[ColumnElement[bool]]:
         mapper = self.dml.mapper
-        if mapper is None or not mapper.single or not isinstance(mapper.polymorphic_on, Column):
-            return ()
-        identities = [m.polymorphic_identity for m in mapper.self_and_descendants]
-        return (self.dml.expression(mapper.polymorphic_on).in_(identities),)
+        criterion = None if mapper is None else class_criterion(mapper)
+        return () if criterion is None else (self.dml.adapted(criterion),)
 
     def _run_restricted(self, keys: Sequence[Key], besides: Sequence[Column[Any]] = ()) -> Result[Any]:
         """Run the statement for the locked rows only, because other rows may match by now."""

@@ -13,6 +13,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from ...errors import DefinitionFault
 from ...schema.checks.record_outlines import no_foreign_key
+from ...schema.class_criterion import class_criterion
 from ...schema.filtered_record import is_membership
 from ...schema.predicates.expression_columns import check_columns, columns_of
 from ...schema.relationship_info import RELATION_KEY
@@ -150,10 +151,16 @@ class EdgeBuilder:
 
     def _add_inheritance(self, member: Mapper[Any]) -> None:
         """Restrict members to their class, which with single-table inheritance shares its table with others."""
-        discriminator = member.polymorphic_on
-        if member.single and isinstance(discriminator, Column):
-            identities = [m.polymorphic_identity for m in member.self_and_descendants]
-            self.add_criterion(discriminator.in_(identities))
+        criterion = class_criterion(member)
+        if criterion is None:
+            return
+        try:
+            self.add_criterion(criterion)
+        except DefinitionFault as fault:
+            raise DefinitionFault(
+                f"values over {member.class_.__name__} require that polymorphic_on, which tells its rows from others "
+                f"of their table, is a column or an expression over columns of the row: {fault}"
+            ) from None
 
     def _add_residue(
         self,
