@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import inspect
+from sqlalchemy import Column, inspect
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_dict, set_committed_value
 
@@ -153,7 +153,7 @@ def refresh_same_row(db: Database, source: Source, keys: Sequence[Key]) -> Mappi
         rows = read_instances(db, source, mapper, keys)
         views = {key: stored_row(mapper, row, (v.attribute for v in ordered)) for key, row in rows.items()}
         for value in ordered:
-            _compute(db, source, value, list(views.values()), is_read=value is not ordered[-1])
+            _compute(db, source, value, views, is_read=value is not ordered[-1])
         changes = [
             (*key, *(view[value.attribute] for value in ordered))
             for key, view in views.items()
@@ -166,16 +166,28 @@ def refresh_same_row(db: Database, source: Source, keys: Sequence[Key]) -> Mappi
 
 
 def _compute(
-    db: Database, source: Source, value: ComputedValue, views: Sequence[FunctionRow], *, is_read: bool
+    db: Database, source: Source, value: ComputedValue, views: Mapping[Key, FunctionRow], *, is_read: bool
 ) -> None:
     """Compute one value of each row into its view.
 
     :param is_read: whether functions of other values may read it, in its stored form.
+    :raises ComputationError: with the key of a row whose value cannot be computed or stored.
     """
     assert isinstance(value.computation, SameRow)
     rounded: list[tuple[FunctionRow, Any]] = []
-    for view in views:
-        answer = call(value.computation.function, view, value.record, value.attribute)
+    for key, view in views.items():
+        try:
+            answer = call(value.computation.function, view, value.record, value.attribute)
+        except ComputationError as error:
+            error.add_note(f"It was called for {_row(source, key)}")
+            raise
+        if answer is None and _refuses_none(value.column):
+            raise ComputationError(
+                f"{value.name}: the function returned None for {_row(source, key)}, but the column is NOT NULL. "
+                "Return a value, or declare the column as nullable",
+                record=value.record,
+                property=value.attribute,
+            )
         stored = stored_form(answer, value.column)
         view[value.attribute] = answer if stored is UNKNOWN else stored
         if is_read and stored is UNKNOWN:
@@ -183,6 +195,18 @@ def _compute(
     found = as_stored(db, source, [value.column], [(answer,) for _, answer in rounded])
     for (view, _), (stored,) in zip(rounded, found, strict=True):
         view[value.attribute] = stored
+
+
+def _refuses_none(column: Column[Any]) -> bool:
+    """Whether None cannot be stored; types of the application, and JSON, may convert it."""
+    kind = column.type
+    is_converted = kind.should_evaluate_none or not type(kind).__module__.startswith("sqlalchemy.")
+    return not column.nullable and not is_converted
+
+
+def _row(source: Source, key: Key) -> str:
+    named = ", ".join(f"{column.name}={part!r}" for column, part in zip(source.key, key, strict=True))
+    return f"the row of {source.table.name} with {named}"
 
 
 def _write(
