@@ -18,7 +18,7 @@ from .backfill import Pace, run_waiting
 from .backfill_state import RUNNING, STATE_TABLE, metadatas, state_table
 from .backfill_transactions import in_revision
 from .directives import arrange
-from .object_filter import FILTER_OPTION, ObjectFilter
+from .object_filter import FILTER_OPTION, ObjectFilter, tables_of_package
 from .renderers import render_item
 from .server_defaults import users_comparison
 
@@ -74,18 +74,26 @@ def _targets(given: Any) -> list[MetaData]:
 
 
 def _schemas(targets: Sequence[MetaData], users_own: dict[str, Any]) -> dict[str, Any]:
-    """Include the schemas of the models, and only these, unless the environment configures schemas itself."""
+    """Include the schemas of the models, and only these, unless the environment configures schemas itself.
+
+    A filter of names of the environment is not asked about the tables of this package, which would be created again.
+    """
     schemas = {table.schema for metadata in targets for table in metadata.tables.values()} - {None}
-    if "include_schemas" in users_own or not schemas:
-        return {}
+    is_left_to_user = "include_schemas" in users_own or not schemas
     include_name = users_own.pop("include_name", None)
+    own = tables_of_package(targets)
+    if is_left_to_user and include_name is None:
+        return {}
 
     def include(name: str | None, type_: str, parent_names: Any) -> bool:
-        if type_ == "schema" and name is not None and name not in schemas:
+        if not is_left_to_user and type_ == "schema" and name is not None and name not in schemas:
             return False
+        table = name if type_ == "table" else parent_names.get("table_name")
+        if table in own:
+            return True
         return include_name is None or bool(include_name(name, type_, parent_names))
 
-    return {"include_schemas": True, "include_name": include}
+    return {"include_name": include} if is_left_to_user else {"include_schemas": True, "include_name": include}
 
 
 def _chain(users_own: Callable[..., None] | None) -> Callable[..., None]:

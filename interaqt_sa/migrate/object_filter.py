@@ -11,7 +11,9 @@ from alembic.util import DispatchPriority, PriorityDispatchResult
 from sqlalchemy import Column, Connection, MetaData, Table, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
+from ..schema.compile.system_tables import is_system_table
 from ..schema.metadata_state import Catalog
+from .backfill_state import STATE_TABLE
 from .default_backfill import defined_tables
 from .legacy_id_counters import LEGACY_TABLE
 from .legacy_table_operation import ROW_ID
@@ -43,6 +45,8 @@ def setup(plugin: Plugin) -> None:
 class ObjectFilter:
     """``include_object`` of :func:`.configure`: the application's own filter, then this one.
 
+    The application's filter is not asked about the tables of this package, which it may not know.
+
     Partitions of partitioned tables and a legacy table ``_IDS_`` are never dropped. Columns and tables with data of
     definitions are dropped only on approval, because a renamed property looks like a removed one.
 
@@ -57,7 +61,8 @@ class ObjectFilter:
         self.partitions: set[tuple[str | None, str]] = set()
 
     def __call__(self, item: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
-        if self._users_own is not None and not self._users_own(item, name, type_, reflected, compare_to):
+        users_own = None if self._is_of_package(item) else self._users_own
+        if users_own is not None and not users_own(item, name, type_, reflected, compare_to):
             return False
         if not reflected or compare_to is not None:
             return True
@@ -68,6 +73,11 @@ class ObjectFilter:
                 return not self.keeps(item)
             case _:
                 return True
+
+    def _is_of_package(self, item: Any) -> bool:
+        """Whether ``item`` is a table of this package, or a part of one."""
+        table: Any = getattr(item, "table", item)
+        return isinstance(table, Table) and table.name in tables_of_package(self._targets)
 
     def _may_drop_table(self, table: Table) -> bool:
         if table.name == LEGACY_TABLE or (table.schema, table.name) in self.partitions:
@@ -91,6 +101,12 @@ class ObjectFilter:
             self._warned.add(what)
             log.warning("Kept: %s is not declared any more; drop it with -x allow-drop", what)
         return True
+
+
+def tables_of_package(targets: Sequence[MetaData]) -> set[str]:
+    """Return the names of the tables that this package adds to the MetaData of an application."""
+    tables = (table for metadata in targets for table in metadata.tables.values())
+    return {STATE_TABLE, *(table.name for table in tables if is_system_table(table))}
 
 
 def find_partitions(

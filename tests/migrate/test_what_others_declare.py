@@ -206,3 +206,30 @@ def test_the_environment_takes_an_engine(any_environment: Environment, engine: A
     any_environment.upgrade("head", connection=engine)
     any_environment.check()
     assert isinstance(engine, Engine) == ("aio" not in any_environment.url and "asyncpg" not in any_environment.url)
+
+
+def filter_object(item: Any, name: str | None, type_: str, *_: Any) -> bool:
+    return filter_name(name, type_, {})
+
+
+def filter_name(name: str | None, type_: str, parent_names: Any) -> bool:
+    return type_ != "table" or name == "box"
+
+
+@pytest.mark.parametrize(
+    "users_own", [{"include_object": filter_object}, {"include_name": filter_name}], ids=["object", "name"]
+)
+def test_a_filter_of_the_application_does_not_leave_out_the_back_fills(
+    environment: Environment, users_own: dict[str, Any]
+) -> None:
+    schema = iq.compile_schema(MetaData(), entities=[iq.Entity("Box", [iq.Property("name", str)])])
+
+    def added() -> set[str]:
+        with environment.connect() as connection:
+            context = MigrationContext.configure(connection, opts=configure(schema, **users_own))
+            differences: list[Any] = compare_metadata(context, schema.metadata)
+            return {entry[1].name for entry in differences if entry[0] == "add_table"}
+
+    assert "interaqt_backfill" in added()
+    environment.migrate(schema)
+    assert added() == set()
