@@ -63,6 +63,7 @@ class DatabaseDialect(ABC):
     :ivar checks_lengths: whether the database refuses a text that is too long for its column.
     :ivar stores_nul: whether texts may hold NUL characters.
     :ivar stores_decimals: whether NUMERIC columns keep decimals and NaN, instead of floats.
+    :ivar refuses_overflow: whether an integer beyond its type is an error, instead of becoming a float.
     :ivar sorts_null_last: whether NULL comes after all values in an ascending order.
     :ivar has_partial_indexes: whether indexes may have predicates.
     """
@@ -77,6 +78,7 @@ class DatabaseDialect(ABC):
     checks_lengths: bool
     stores_nul: bool
     stores_decimals: bool
+    refuses_overflow: bool
     sorts_null_last: bool
     has_partial_indexes: bool = True
 

@@ -121,6 +121,7 @@ class PostgreSQLDialect(DatabaseDialect):
     checks_lengths = True
     stores_nul = False
     stores_decimals = True
+    refuses_overflow = True
     chains_updates = True
     returns_joined = True
     rounds_values = True

@@ -72,6 +72,7 @@ class SQLiteDialect(DatabaseDialect):
     checks_lengths = False
     stores_nul = True
     stores_decimals = False
+    refuses_overflow = False
     chains_updates = False
     returns_joined = False
     rounds_values = False

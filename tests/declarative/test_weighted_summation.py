@@ -152,6 +152,43 @@ def test_callbacks_that_return_something_else(keep: Keep, answer: Any) -> None:
         session.add(Host(id=1, members=[Member(id=1)]))
 
 
+def test_callbacks_of_integers(keep: Keep) -> None:
+    class Own(DeclarativeBase):
+        pass
+
+    class Host(Own):
+        __tablename__ = "host"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        members: Mapped[list[Member]] = relationship()
+        total: Mapped[int] = iq.computed(
+            iq.WeightedSummation(
+                "members",
+                lambda member: {"weight": member.half, "value": member.size},
+                attribute_query=["half", "size"],
+            )
+        )
+
+    class Member(Own):
+        __tablename__ = "member"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        host_id: Mapped[int] = mapped_column(ForeignKey("host.id"))
+        half: Mapped[float]
+        size: Mapped[int]
+
+    kept = keep(Own)
+    with kept.begin() as session:
+        session.add(Host(id=1, members=[Member(id=1, half=0.5, size=6)]))
+    kept.run(
+        insert(Member), [{"id": 2, "host_id": 1, "half": 2, "size": 4}, {"id": 3, "host_id": 1, "half": 1, "size": 1}]
+    )
+    assert kept.stored(Host.total) == [(12,)]
+    with pytest.raises(
+        iq.ComputationError, match=r"Host\.total.*it contributes 1\.5, but host\.total has no decimal places"
+    ):
+        kept.run(update(Member).where(Member.id == 3).values(half=1.5))
+    assert kept.stored(Host.total) == [(12,)]
+
+
 @pytest.mark.parametrize("options", [{}, {"weight": "a"}, {"weight": "a", "value": 3}, {"weight": "", "value": "b"}])
 def test_what_it_takes(options: Any) -> None:
     with pytest.raises(iq.ComputationProtocolError, match="either a callback, or the names"):

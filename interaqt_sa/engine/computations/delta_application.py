@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapper
 from ...dialects import Lock
 from ...dialects.base import named
 from ...dialects.running_sum_type import subtract_exactly
-from ...errors import ComputationError
+from ...errors import ComputationError, InvalidValueError
 from ..database.host_key_locks import lock_members
 from ..database.pending_deltas import PendingDelta, Row, folded
 from ..locking.lock_pass import LockPass
@@ -263,6 +263,8 @@ class HostUpdates:
     def _go_on(self, level: Returned, row: Row, is_last: bool) -> None:
         """Set the values of one row on loaded objects, and record deltas of the next level, unless applied already."""
         propagation, key = self._propagation, row[level.key]
+        if not self._dialect.refuses_overflow:
+            _refuse_overflow(level, row)
         if level.names:
             fresh = dict(zip(level.names, row[level.values], strict=True))
             propagation.db.memory.refresh_attributes(level.host.values[0].mapper, key, fresh)
@@ -322,6 +324,22 @@ class HostUpdates:
                 f"dictionary {name!r} has no row; create its table with MetaData.create_all() or "
                 "controller.setup(install=True), or run the pending migrations",
                 record=name,
+            )
+
+
+def _refuse_overflow(level: Returned, row: Row) -> None:
+    """Refuse integers that the database has stored as floats, rounded.
+
+    :raises InvalidValueError: for the first one.
+    """
+    for attribute, place in level.integers.items():
+        if type(row[place]) is float:
+            record = level.host.values[0].record
+            raise InvalidValueError(
+                f"{record}.{attribute} of {record} {row[level.key]} would be {row[place]:.6g}, which is no 64-bit integer; "
+                "use Numeric for sums as large as this",
+                record=record,
+                property=attribute,
             )
 
 

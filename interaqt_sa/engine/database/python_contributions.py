@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import Column, Integer
+
 from ...definitions.events import RecordView
 from ...definitions.validation import refuse_awaitable
+from ...dialects.undecorated_types import stored_type
 from ...errors import ComputationError, FrameworkError
 from ..plan import Edge, Part
 
@@ -40,11 +43,24 @@ def _evaluate(part: Part, counts: Any, values: Sequence[Any]) -> Sequence[Any]:
     assert value.accumulator is not None
     answer = call(part.callback, view, value.record, value.attribute)
     try:
-        return value.accumulator.python(answer)
+        found = value.accumulator.python(answer)
+        return [_stored(number, column) for number, column in zip(found, value.running, strict=True)]
     except ValueError as error:
         raise ComputationError(
             f"{value.name}: its callback {part.callback!r}: {error}", record=value.record, property=value.attribute
         ) from error
+
+
+def _stored(number: Any, column: Column[Any]) -> Any:
+    """Return a contribution in the type of its running column.
+
+    :raises ValueError: if the column is an integer, and the number has decimal places.
+    """
+    if isinstance(number, int) or number is None or not isinstance(stored_type(column.type), Integer):
+        return number
+    if number != (whole := int(number)):
+        raise ValueError(f"it contributes {number}, but {column.table.name}.{column.name} has no decimal places")
+    return whole
 
 
 def record_view(paths: Mapping[str, Any]) -> RecordView:

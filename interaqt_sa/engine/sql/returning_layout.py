@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from sqlalchemy import Integer
+
 if TYPE_CHECKING:
     from ..plan import Edge, Host
 
@@ -27,6 +29,7 @@ class Returned:
     :param has_old: whether values before the change and the rest of the row are returned.
     :param rest: the names of the attributes in the rest of the row.
     :ivar width: the number of columns.
+    :ivar integers: the positions of computed integers, by their attributes.
     """
 
     def __init__(self, host: Host, parents: Sequence[Edge], has_old: bool, rest: Sequence[str]) -> None:
@@ -35,6 +38,11 @@ class Returned:
         self.rest_names = tuple(rest)
         self.key = slice(len(host.key))
         self.values = _next(self.key, len(host.values))
+        self.integers = {
+            value.attribute: place
+            for place, value in enumerate(host.values, self.values.start)
+            if isinstance(value.column.type, Integer)
+        }
         self.old = _next(self.values, len(host.values) if has_old else 0)
         self.rest = _next(self.old, len(rest) if has_old else 0)
         self.contributions: list[Contribution] = []
