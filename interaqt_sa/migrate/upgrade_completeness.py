@@ -82,7 +82,7 @@ def _last_revisions(script: ScriptDirectory) -> set[str]:
     for revision in script.walk_revisions():
         given = revision.dependencies or ()
         names = (given,) if isinstance(given, str) else given
-        implied.update(found.revision for name in names for found in script.get_revisions(name) if found is not None)
+        implied.update(found.revision for name in names for found in script.get_revisions(name))
     return set(script.get_heads()) - implied
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 
 from ...dialects import Lock
 from ..computations.agenda import run_agenda
-from ..computations.event_delivery import Mutations
 from ..computations.engine_row_writes import start_machines
+from ..computations.event_delivery import Mutations
 from ..computations.initial_states import initial_value
 from ..database.host_key_locks import lock_rekeyed
 from ..database.link_rows import find_links
