@@ -21,8 +21,9 @@ def adopt_true_values(connection: Connection, targets: Sequence[MetaData]) -> No
     state = state_table(targets[0])
     state.create(connection, checkfirst=True)
     rows = read_state(connection, state)
-    filled = {(name, row.fingerprint) for name, row in rows.items() if row.phase == DONE}
     for one in Declared.all(targets):
+        filled = {n for n, row in rows.items() if row.phase == DONE and n in one.fingerprints}
+        filled = {n for n in filled if one.is_current(n, rows[n].fingerprint)}
         for name, report in _reports(connection, one, filled):
             if report.ok:
                 write_state(connection, state, {name: one.fingerprints[name]}, DONE)
@@ -30,11 +31,9 @@ def adopt_true_values(connection: Connection, targets: Sequence[MetaData]) -> No
                 log.warning("%s differs from its declaration: autogenerate will write its back-fill. %r", name, report)
 
 
-def _reports(
-    connection: Connection, declared: Declared, filled: Collection[tuple[str, str]]
-) -> Iterator[tuple[str, CheckReport]]:
+def _reports(connection: Connection, declared: Declared, filled: Collection[str]) -> Iterator[tuple[str, CheckReport]]:
     plan = declared.plan
-    open_ = [name for name, fingerprint in declared.fingerprints.items() if (name, fingerprint) not in filled]
+    open_ = [name for name in declared.fingerprints if name not in filled]
     if not open_ or next(missing_columns(connection, list(plan.sources)), None) is not None:
         return
     statements = Statements(plan, dialect_for(connection.dialect))

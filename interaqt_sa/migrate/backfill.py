@@ -244,6 +244,6 @@ def run_waiting(
     waiting = {name: row.fingerprint for name, row in read_state(connection, state).items() if row.phase == WAITING}
     declared = Declared.all(targets) if waiting else []
     if of_current_declarations:
-        waiting = {n: said for n, said in waiting.items() if any(said == one.kind(n, said) for one in declared)}
+        waiting = {n: said for n, said in waiting.items() if any(one.is_current(n, said) for one in declared)}
     if waiting:
         fill(connection, state, declared, waiting, pace, transactions)

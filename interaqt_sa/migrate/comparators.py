@@ -173,7 +173,7 @@ def _backfills(context: AutogenContext, upgrade_ops: UpgradeOps) -> Iterator[Bac
 
         def is_filled(name: str, one: Declared = one, missing: set[str] = missing) -> bool:
             row = filled.get(name)
-            is_done = row is not None and row.phase == DONE and row.fingerprint == one.fingerprints[name]
+            is_done = row is not None and row.phase == DONE and one.is_current(name, row.fingerprint)
             # a column may have been dropped, and declared again
             column = one.column_of(name)
             return is_done and f"{column.table}.{column.name}" not in missing

@@ -10,6 +10,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, inspect
 from ..definitions.computation import info_of
 from ..engine.engine import ComputedValue, Derivation, plan_of
 from ..schema.compile.dictionaries import DICTIONARY_KEY
+from .backfill_state import Row
 from .default_backfill import DEFAULT, defaulted_column
 from .fingerprints import rows_fingerprint, value_fingerprint
 from .value_dependencies import derivations, reading
@@ -26,9 +27,24 @@ class Declared:
         self.plan = plan_of(metadata)
         self.values: dict[str, ComputedValue] = dict(self.plan.computed)
         self.derivations: dict[str, Derivation] = derivations(self.plan)
-        self.fingerprints = {
+        self._fingerprints = {
             **{name: value_fingerprint(value) for name, value in self.values.items()},
             **{name: rows_fingerprint(derivation) for name, derivation in self.derivations.items()},
+        }
+        self.fingerprints = {name: each.current for name, each in self._fingerprints.items()}
+
+    def is_current(self, name: str, recorded: str) -> bool:
+        """Whether ``recorded`` is the fingerprint of the current declaration of ``name``, in the current format or the
+        former one.
+        """
+        return self.kind(name, recorded) == DEFAULT or recorded in self._fingerprints.get(name, ())
+
+    def renewed(self, rows: Mapping[str, Row]) -> dict[str, str]:
+        """Return the fingerprints of the values that were recorded in the former format."""
+        return {
+            name: each.current
+            for name, each in self._fingerprints.items()
+            if (row := rows.get(name)) is not None and row.fingerprint == each.former
         }
 
     @classmethod

@@ -14,9 +14,10 @@ from collections.abc import Set as AbstractSet
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum as PythonEnum
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ARRAY, JSON, Column, ColumnElement, Enum, Float, MetaData, Numeric, Table
+from sqlalchemy import ARRAY, CHAR, JSON, REAL, Column, ColumnElement, Enum, Float, MetaData, Numeric, Table
+from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -29,13 +30,33 @@ from ..schema.filtered_lookup import filtered_record
 from ..schema.record_lookup import record_name, resolve_record
 
 #: Prefix of each fingerprint. It is increased when the engine stores other values for the same declaration; values with
-#: another format are filled again.
-FORMAT = 2
+#: another format are filled again, except those of the former format, which contains less: see :class:`_Since`.
+FORMAT = 3
+_FORMER = 2
 
 
-def value_fingerprint(value: ComputedValue) -> str:
+class Fingerprint(NamedTuple):
+    """The fingerprint of a declaration.
+
+    :ivar former: the fingerprint of the same declaration in the former format. A value that was filled with it is
+        filled, and its record is renewed by the next upgrade.
+    """
+
+    current: str
+    former: str
+
+
+class _Since(NamedTuple):
+    """A part of a declaration that the former format describes otherwise; by default not at all."""
+
+    now: Any
+    former: Any = ...
+
+
+def value_fingerprint(value: ComputedValue) -> Fingerprint:
     """Return the fingerprint of a computed column."""
     described: dict[str, Any] = {
+        "column": _Since([_table_name(value.table), value.column.name]),
         "computation": type(value.computation).__name__,
         "type": _stored_type(value.column.type),
         "running": [[column.name, _stored_type(column.type)] for column in value.running if column is not value.column],
@@ -47,13 +68,15 @@ def value_fingerprint(value: ComputedValue) -> str:
     return _hashed(described)
 
 
-def rows_fingerprint(derivation: Derivation) -> str:
+def rows_fingerprint(derivation: Derivation) -> Fingerprint:
     """Return the fingerprint of the rows that a Transform derives from those of another record."""
     transform = declared_rows(derivation.mapper.class_)
     assert derivation.origin is not None
     assert transform is not None
     # only declared attributes: if there are none it reads all, and a new attribute does not change any row
     described = {
+        "table": _Since(_table_name(derivation.mapper.local_table)),
+        "origin": _Since(_rows_of(derivation.origin)),
         "computation": "Transform",
         "record": record_name(derivation.origin) if derivation.members is None else derivation.members.name,
         "attributes": _value(transform.attribute_query),
@@ -99,7 +122,9 @@ def _aggregate(mapper: Mapper[Any], computation: Computation[Any]) -> dict[str, 
 
 def _relationship(relationship: RelationshipProperty[Any]) -> list[Any]:
     joins = [relationship.primaryjoin, relationship.secondaryjoin]
-    return [_rows_of(relationship.mapper), *(_sql(join) for join in joins if join is not None)]
+    # of a table with itself, the parent and the children have the same join
+    direction = _Since([relationship.direction.name, sorted(map(str, relationship.remote_side))])
+    return [_rows_of(relationship.mapper), *(_sql(join) for join in joins if join is not None), direction]
 
 
 def _rows_of(mapper: Mapper[Any]) -> list[Any]:
@@ -208,7 +233,8 @@ def converts(before: TypeEngine[Any], after: TypeEngine[Any]) -> bool:
 
     :param before: as reflected, so that decorators of the application are not compared.
     """
-    return _stored_type(_undecorated(before)) != _stored_type(_undecorated(after))
+    stored = [_in_format(FORMAT, _stored_type(_undecorated(each))) for each in (before, after)]
+    return bool(stored[0] != stored[1])
 
 
 def _undecorated(type_: TypeEngine[Any]) -> TypeEngine[Any]:
@@ -233,7 +259,8 @@ def _type_parts(type_: TypeEngine[Any]) -> Iterator[Any]:
             yield from _type_parts(cast("Any", kind).item_type)
         case Float():  # includes DOUBLE
             yield "float"
-            yield kind.precision is not None and kind.precision <= 24
+            is_short = kind.precision is not None and kind.precision <= 24
+            yield _Since(is_short or isinstance(kind, REAL), is_short)
         case Numeric():
             yield "numeric"
             yield kind.scale
@@ -242,6 +269,18 @@ def _type_parts(type_: TypeEngine[Any]) -> Iterator[Any]:
         case _:
             yield _family(kind)
             yield bool(getattr(kind, "timezone", False))
+            yield from (_Since(part) for part in _kept_form(type_))
+
+
+def _kept_form(type_: Any) -> Iterator[Any]:
+    """Yield what makes a type store or compare values otherwise than others of its family."""
+    if isinstance(type_, CHAR):
+        yield ["padded", type_.length]
+    if isinstance(type_, CITEXT):
+        yield "citext"
+    for name in ("collation", "precision"):
+        if (given := getattr(type_, name, None)) is not None:
+            yield [name, given]
 
 
 def _family(type_: TypeEngine[Any]) -> str:
@@ -256,6 +295,24 @@ def _name_of(function: Any) -> str:
     return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 
-def _hashed(described: Mapping[str, Any]) -> str:
+def _hashed(described: Mapping[str, Any]) -> Fingerprint:
+    current, former = (_hash(number, _in_format(number, described)) for number in (FORMAT, _FORMER))
+    return Fingerprint(current, former)
+
+
+def _hash(number: int, described: Any) -> str:
     text = json.dumps(described, sort_keys=True, ensure_ascii=False)
-    return f"{FORMAT}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return f"{number}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _in_format(number: int, described: Any) -> Any:
+    """Return a description as the format ``number`` has it."""
+    if isinstance(described, _Since):
+        return _in_format(number, described.now) if number == FORMAT else described.former
+    given: Any = described
+    if isinstance(described, Mapping):
+        parts = {name: _in_format(number, part) for name, part in given.items()}
+        return {name: part for name, part in parts.items() if part is not ...}
+    if isinstance(described, (list, tuple)):
+        return [part for part in (_in_format(number, item) for item in given) if part is not ...]
+    return given

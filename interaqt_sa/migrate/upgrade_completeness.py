@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, MetaData
 
 from .backfill import Pace, run_waiting
-from .backfill_state import DONE, has_state, metadatas, read_state, state_table
+from .backfill_state import DONE, has_state, metadatas, read_state, renew, state_of, state_table
 from .backfill_transactions import Transactions, apart, inline
 from .contract_check import verify
 from .declared import Declared, missing_columns
@@ -56,8 +56,23 @@ def finish_upgrade(environment: EnvironmentContext, *, is_external: bool) -> Non
         unfilled = list(_unfilled(context))
         if unfilled:
             raise UnfilledValuesError(unfilled)
+        _renew(connection, targets, transactions)
         if "verify" in environment.get_x_argument(as_dictionary=True):
             verify(context, connection, ())
+
+
+def _renew(
+    connection: Connection,
+    targets: Sequence[MetaData],
+    transactions: Callable[[], AbstractContextManager[Transactions]],
+) -> None:
+    """Record fingerprints of the former format in the current one, which tells more changes."""
+    state = state_of(targets)
+    rows = read_state(connection, state) if has_state(connection, state) else {}
+    renewed = {name: said for one in Declared.all(targets) for name, said in one.renewed(rows).items()}
+    if renewed:
+        with transactions() as found:
+            found.run(lambda own: renew(own, state, renewed))
 
 
 @contextmanager
@@ -95,10 +110,10 @@ def _unfilled(context: MigrationContext) -> Iterator[str]:
     included = context.opts.get("include_object")
     for one in Declared.all(targets):
         open_: list[str] = []
-        for name, fingerprint in one.fingerprints.items():
+        for name in one.fingerprints:
             table = one.table_of(name)
             row = found.get(name)
-            if row is not None and row.phase == DONE and row.fingerprint == fingerprint:
+            if row is not None and row.phase == DONE and one.is_current(name, row.fingerprint):
                 continue
             if included is None or included(table, table.name, "table", False, None):
                 open_.append(name)
@@ -109,7 +124,7 @@ def _unfilled(context: MigrationContext) -> Iterator[str]:
                 yield f"{name}: its column does not exist"
             elif row is None:
                 yield f"{name}: no revision fills it"
-            elif row.fingerprint != one.fingerprints[name]:
+            elif not one.is_current(name, row.fingerprint):
                 yield f"{name}: filled by another declaration"
             else:
                 yield f"{name}: its back-fill is {row.phase}"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, Integer, Numeric, Text
+from sqlalchemy import CHAR, REAL, Double, ForeignKey, Integer, Numeric, String, Text
+from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeEngine
 
 import interaqt_sa as iq
 from tests.migrate.environment import Environment
@@ -69,3 +71,46 @@ def test_values_are_those_of_the_new_type(environment: Environment, before: Any,
     system = iq.System(environment.engine, base=second, configure_sqlite=False)
     assert any("interaqt_backfill" in source for source in sources)
     assert system.check().ok, system.check().differences
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(Double(), REAL()), (String(20), CHAR(3)), (String(), CITEXT())], ids=str
+)
+def test_values_read_what_the_new_type_stores(
+    postgres_environment: Environment, before: TypeEngine[Any], after: TypeEngine[Any]
+) -> None:
+    environment = postgres_environment
+    is_text = isinstance(before, String)
+    environment.run("CREATE EXTENSION IF NOT EXISTS citext")
+
+    def pairs(type_: Any) -> Any:
+        class Base(DeclarativeBase):
+            pass
+
+        class Member(Base):
+            __tablename__ = "member"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            pair_id: Mapped[int] = mapped_column(ForeignKey("pair.id"), index=True)
+            n: Mapped[Any] = mapped_column(type_)
+
+        class Pair(Base):
+            __tablename__ = "pair"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            members: Mapped[list[Member]] = relationship()
+            alike: Mapped[int] = iq.computed(iq.Count("members", where={"n": "x" if is_text else (">", 0.1)}))
+
+        Base.kept = [Member, Pair]  # type: ignore[attr-defined]
+        return Base
+
+    first = pairs(before)
+    environment.migrate(first)
+    values = "('x'), ('X'), ('x ')" if is_text else "(0.1), (0.10000000000000003), (0.5)"
+    environment.run(
+        "INSERT INTO pair (id, alike) VALUES (1, 0)",
+        f"INSERT INTO member (pair_id, n) SELECT 1, v FROM (VALUES {values}) AS given (v)",
+    )
+    iq.System(environment.engine, base=first, configure_sqlite=False).repair()
+    second = pairs(after)
+    environment.migrate(second)
+    report = iq.System(environment.engine, base=second, configure_sqlite=False).check()
+    assert report.ok, report.differences

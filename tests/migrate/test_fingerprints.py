@@ -14,9 +14,12 @@ from typing import Any
 import alembic  # noqa: F401  loads the plugin, whose modules cannot be imported before it
 import pytest
 from sqlalchemy import (
+    CHAR,
     JSON,
+    REAL,
     BigInteger,
     Boolean,
+    DateTime,
     Double,
     Float,
     ForeignKey,
@@ -26,13 +29,17 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
 )
+from sqlalchemy.dialects.postgresql import CITEXT, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 import interaqt_sa as iq
 from interaqt_sa.migrate.declared import Declared
+from interaqt_sa.migrate.fingerprints import Fingerprint, value_fingerprint
 
 #: computed once; CI compares with it on every version of Python and SQLAlchemy that is supported
 PINNED = Path(__file__).with_name("fingerprints.json")
+#: in the former format, which databases of earlier versions have recorded
+FORMER = Path(__file__).with_name("former_fingerprints.json")
 
 
 class Colour(enum.Enum):
@@ -179,6 +186,14 @@ class Money(TypeDecorator[Decimal]):
         (Integer(), BigInteger(), True),
         (Float(), Double(), True),
         (Float(), Float(20), False),
+        (Float(20), REAL(), True),
+        (Double(), REAL(), False),
+        (String(), CHAR(5), False),
+        (CHAR(5), CHAR(6), False),
+        (String(), String(collation="C"), False),
+        (String(), CITEXT(), False),
+        (DateTime(), TIMESTAMP(), True),
+        (TIMESTAMP(), TIMESTAMP(precision=0), False),
         (Numeric(10, 2), Numeric(12, 2), True),
         (Numeric(10, 2), Numeric(10, 3), False),
         (String(10), Text(), True),
@@ -192,6 +207,40 @@ def test_types_count_by_what_they_store(before: Any, after: Any, same: bool) -> 
     assert (one == other) == same
 
 
+def test_where_it_is_stored_counts() -> None:
+    def moved(column_name: str = "value", table: str = "box", schema: str | None = None) -> str:
+        class Base(DeclarativeBase):
+            pass
+
+        class Box(Base):
+            __tablename__ = table
+            __table_args__ = {"schema": schema}
+            id: Mapped[int] = mapped_column(primary_key=True)
+            value: Mapped[int] = iq.computed(iq.SameRow(always), Integer, name=column_name)
+
+        return Declared(Base.metadata).fingerprints["Box.value"]
+
+    found = {moved(), moved("old"), moved(table="crate"), moved(schema="north")}
+    assert len(found) == 4
+
+
+def test_the_direction_in_a_tree_counts() -> None:
+    def tree(remote: str) -> str:
+        class Base(DeclarativeBase):
+            pass
+
+        class Node(Base):
+            __tablename__ = "node"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            parent_id: Mapped[int | None] = mapped_column(ForeignKey("node.id"))
+            near: Mapped[list[Any]] = relationship("Node", remote_side=f"Node.{remote}", viewonly=True)
+            count: Mapped[int] = iq.computed(iq.Count("near"))
+
+        return Declared(Base.metadata).fingerprints["Node.count"]
+
+    assert tree("id") == tree("id") != tree("parent_id")
+
+
 def test_values_beside_it_do_not_count() -> None:
     alone = fingerprint(column(iq.Count("items")))
     beside = base_with(
@@ -202,14 +251,15 @@ def test_values_beside_it_do_not_count() -> None:
     assert Declared(beside.metadata).fingerprints["Box.value"] == alone
 
 
-def all_fingerprints() -> dict[str, str]:
+def all_fingerprints() -> dict[str, Fingerprint]:
     columns = {
         f"c{place}_{n}": column(computation, type_of(name))
         for place, name in enumerate(CASES)
         for n, computation in enumerate(CASES[name])
         if name != "empty NULL"
     }
-    return dict(sorted(Declared(base_with(**columns).metadata).fingerprints.items()))
+    declared = Declared(base_with(**columns).metadata)
+    return {name: value_fingerprint(value) for name, value in sorted(declared.values.items())}
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
@@ -221,4 +271,6 @@ def test_they_are_the_same_in_every_process(seed: str) -> None:
     program = "import json; from tests.migrate.test_fingerprints import *; print(json.dumps(all_fingerprints()))"
     settings = {**os.environ, "PYTHONHASHSEED": seed}
     made = subprocess.run([sys.executable, "-c", program], env=settings, check=True, capture_output=True, text=True)
-    assert json.loads(made.stdout) == json.loads(PINNED.read_text())
+    found = json.loads(made.stdout)
+    assert {name: current for name, (current, _) in found.items()} == json.loads(PINNED.read_text())
+    assert {name: former for name, (_, former) in found.items()} == json.loads(FORMER.read_text())
