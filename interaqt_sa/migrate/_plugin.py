@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
 def setup(plugin: Plugin) -> None:
     """Register operations, their implementations and renderers; add the comparators to ``plugin``."""
-    for name in ("operations", "implementations", "renderers", "concurrent_indexes", "legacy_table_move"):
+    for name in (
+        "operations",
+        "implementations",
+        "renderers",
+        "written_operations",
+        "concurrent_indexes",
+        "legacy_table_move",
+    ):
         import_module(f".{name}", __package__)
     from alembic.runtime.plugins import Plugin
 

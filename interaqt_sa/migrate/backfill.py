@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from .declared import Declared, missing_columns
 from .key_codec import Key, KeyCodec
 from .operations import DEFAULT_BATCH
 from .progress_log import Progress
+from .written_columns import written_by
 
 if TYPE_CHECKING:
     from alembic.runtime.environment import EnvironmentContext
@@ -88,8 +89,10 @@ def run_backfill(context: MigrationContext, connection: Connection, operation: B
     declared = Declared.all(targets)
     pace = Pace.of(context.environment_context, operation.batch)
     transactions = partial(inline, connection) if operation.inline else partial(in_revision, context, connection)
-    fill_without_models(connection, operation, declared, transactions)
-    fill(connection, state_of(targets), declared, operation.values, pace, transactions)
+    written = written_by(context)
+    with written.paused():
+        fill_without_models(connection, operation, declared, transactions)
+        written.filled(fill(connection, state_of(targets), declared, operation.values, pace, transactions))
 
 
 def fill(
@@ -99,10 +102,11 @@ def fill(
     names: Mapping[str, str],
     pace: Pace,
     transactions: Callable[[], AbstractContextManager[Transactions]],
-) -> None:
+) -> Collection[str]:
     """Fill ``names`` by their current declarations, and the values that are computed from them.
 
     :param transactions: called if there is something to do.
+    :return: the names of the values that were computed for all rows, from the first row on.
     """
     todo: list[Work] = []
     waiting: dict[str, str] = {}
@@ -121,22 +125,25 @@ def fill(
         else:
             todo += works(one, mine, connection)
     if not todo and not waiting:
-        return
+        return ()
     with transactions() as found:
         found.run(lambda own: write_state(own, state, waiting, WAITING))
-        if todo:
-            _run(found, state, todo, pace)
+        return _run(found, state, todo, pace) if todo else ()
 
 
-def _run(transactions: Transactions, state: Table, todo: Sequence[Work], pace: Pace) -> None:
+def _run(transactions: Transactions, state: Table, todo: Sequence[Work], pace: Pace) -> Collection[str]:
+    names = {name for work in todo for name in work.fingerprints}
+    is_resumed = False
     fingerprints = {name: fingerprint for work in todo for name, fingerprint in work.fingerprints.items()}
 
     def begin(connection: Connection) -> set[str]:
         """Record the names to be filled; return those that an interrupted run has filled already."""
+        nonlocal is_resumed
         found = read_state(connection, state, fingerprints)
         same = all(name in found and found[name].fingerprint == said for name, said in fingerprints.items())
         phases = {row.phase for row in found.values()}
-        if same and RUNNING in phases and phases <= {RUNNING, DONE}:
+        is_resumed = same and RUNNING in phases and phases <= {RUNNING, DONE}
+        if is_resumed:
             return {name for name, row in found.items() if row.phase == DONE}
         write_state(connection, state, fingerprints, RUNNING)
         return set()
@@ -149,11 +156,12 @@ def _run(transactions: Transactions, state: Table, todo: Sequence[Work], pace: P
         todo = [work for work in todo if work not in empty]
         fingerprints = {name: fingerprint for work in todo for name, fingerprint in work.fingerprints.items()}
     if not todo:
-        return
+        return names
     done = transactions.run(begin)
     for work in todo:
         if not done.issuperset(work.fingerprints):
             backfill(transactions, state, work, pace)
+    return () if is_resumed else names
 
 
 def _is_empty(connection: Connection, table: Table) -> bool:

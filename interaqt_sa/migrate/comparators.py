@@ -16,7 +16,7 @@ from ..definitions.computation import INFO_KEY
 from ..engine.engine import plan_of
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name
-from .altered_columns import altered_columns
+from .altered_columns import added_to_derived_rows, altered_columns
 from .backfill_state import DONE, STATE_TABLE, Row, metadatas, read_state, state_table
 from .column_default_sequences import sequence_of
 from .declared import Declared, missing_columns
@@ -179,7 +179,8 @@ def _backfills(context: AutogenContext, upgrade_ops: UpgradeOps) -> Iterator[Bac
             return is_done and f"{column.table}.{column.name}" not in missing
 
         # a value is another one if the column that it is computed from is converted, or gets its default
-        converted = reading(one.plan, altered_columns(one.metadata, upgrade_ops))
+        added = added_to_derived_rows(one, upgrade_ops)
+        converted = reading(one.plan, altered_columns(one.metadata, upgrade_ops)).union(added)
         again = {name: one.fingerprints[name] for name in sorted(converted) if is_filled(name)}
         if again:
             yield RetireBackfill(list(again), again)
@@ -200,7 +201,7 @@ def _backfills(context: AutogenContext, upgrade_ops: UpgradeOps) -> Iterator[Bac
         for name in names:
             row = filled.get(name)
             previous = {} if row is None else {name: row.fingerprint}
-            columns = [one.values[name].column] if name in one.values else []
+            columns = [one.values[name].column] if name in one.values else added.get(name, [])
             # a dictionary has its row from the beginning
             rows_of = None if one.is_dictionary(name) else one.table_of(name)
             fingerprint = one.fingerprints[name]

@@ -21,6 +21,7 @@ from .directives import arrange
 from .object_filter import FILTER_OPTION, ObjectFilter, tables_of_package
 from .renderers import render_item
 from .server_defaults import users_comparison
+from .written_columns import WRITTEN_OPTION, WrittenColumns, reopen_written, written_by
 
 PLUGIN = "interaqt_sa.migrate"
 
@@ -56,6 +57,7 @@ def configure(target_metadata: Any, *, allow_drop: bool = False, **users_own: An
         "include_object": objects,
         # also as an option for comparators, because an env.py may wrap the function above in one of its own
         FILTER_OPTION: objects,
+        WRITTEN_OPTION: WrittenColumns(),
         "compare_server_default": users_comparison(users_own.get("compare_server_default", False)),
         "render_item": _rendering(users_own.get("render_item")),
         "process_revision_directives": _chain(users_own.get("process_revision_directives")),
@@ -124,10 +126,10 @@ def _callbacks(given: Callable[..., None] | Iterable[Callable[..., None]] | None
 
 
 def _follow_up(ctx: MigrationContext, step: Any, **_: Any) -> None:
-    """Run back-fills that waited for this revision; after a downgrade restart unfinished ones.
+    """Run back-fills that waited for this revision, and those of values whose inputs it has written.
 
-    After a stamp, correct values are recorded as filled. A downgrade may have dropped the columns of unfinished
-    back-fills, and an upgrade creates them again.
+    After a stamp, correct values are recorded as filled. After a downgrade unfinished back-fills start again, because
+    it may have dropped their columns, and an upgrade creates them again.
     """
     targets = metadatas(ctx.opts.get("target_metadata"))
     if ctx.as_sql or not targets:
@@ -141,10 +143,12 @@ def _follow_up(ctx: MigrationContext, step: Any, **_: Any) -> None:
         return
     if not step.is_upgrade:
         connection.execute(update(state).where(state.c.phase == RUNNING).values(cursor=None))
-    run_waiting(
-        connection,
-        targets,
-        Pace.of(ctx.environment_context),
-        lambda: in_revision(ctx, connection),
-        of_current_declarations=not step.is_upgrade,
-    )
+    reopen_written(ctx, connection)
+    with written_by(ctx).paused():
+        run_waiting(
+            connection,
+            targets,
+            Pace.of(ctx.environment_context),
+            lambda: in_revision(ctx, connection),
+            of_current_declarations=not step.is_upgrade,
+        )

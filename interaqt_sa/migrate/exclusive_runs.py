@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from .upgrade_completeness import finish_upgrade
+from .written_columns import noting_writes
 
 if TYPE_CHECKING:
     from alembic.runtime.environment import EnvironmentContext
@@ -66,7 +67,8 @@ def migration_lock(connection: Connection) -> Generator[None]:
     else:
         lock = nullcontext()
     with lock:
-        yield
+        with noting_writes(connection, _context_of(connection)):
+            yield
         _finish(connection, is_external=is_external)
 
 
