@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
+from alembic.util import CommandError
 from sqlalchemy import Connection, func, inspect, select, table, text
+from sqlalchemy.exc import ProgrammingError
 
 from .backfill_transactions import Transactions
 from .declared import Declared, missing_columns
@@ -40,7 +42,17 @@ def fill_without_models(
     with transactions() as found:
         for name, statement in statements:
             log.info("Back-fill of %s with the SQL of the revision, without the models", name)
-            found.run(partial(_execute, statement))
+            try:
+                found.run(partial(_execute, statement))
+            except ProgrammingError as error:
+                absent = [column for one in ahead for column in missing_columns(connection, list(one.plan.sources))]
+                if not absent:
+                    raise
+                raise CommandError(
+                    f"{name} cannot be filled: the database has no {absent[0]}. If a later revision adds it, move the "
+                    "back-fill behind that; if Alembic is not to migrate it (include_object), create it first: "
+                    f"{error.orig}"
+                ) from error
 
 
 def _execute(statement: str, connection: Connection) -> None:

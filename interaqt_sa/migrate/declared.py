@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column, Connection, MetaData, Table, inspect
+from sqlalchemy.engine.reflection import ObjectKind
 
 from ..definitions.computation import info_of
 from ..engine.engine import ComputedValue, Derivation, plan_of
@@ -100,8 +101,8 @@ def missing_columns(connection: Connection, tables: Collection[Table]) -> Iterat
     inspector = inspect(connection)
     for schema in {table.schema for table in tables}:
         mine = {table.name: table for table in tables if table.schema == schema}
-        # one query of the catalogue for all tables
-        found = inspector.get_multi_columns(schema=schema, filter_names=list(mine))
+        # one query of the catalogue for all tables, and for views with members
+        found = inspector.get_multi_columns(schema=schema, filter_names=list(mine), kind=ObjectKind.ANY)
         for name, table in mine.items():
             existing = {column["name"] for column in found.get((schema, name), ())}
             for column in table.columns:

@@ -12,7 +12,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData
 
 from .backfill import Pace, run_waiting
-from .backfill_state import DONE, has_state, metadatas, read_state, renew, state_of, state_table
+from .backfill_state import DONE, WAITING, has_state, metadatas, read_state, renew, state_of, state_table
 from .backfill_transactions import Transactions, apart, inline
 from .contract_check import verify
 from .declared import Declared, missing_columns
@@ -126,5 +126,10 @@ def _unfilled(context: MigrationContext) -> Iterator[str]:
                 yield f"{name}: no revision fills it"
             elif not one.is_current(name, row.fingerprint):
                 yield f"{name}: filled by another declaration"
+            elif row.phase == WAITING and (absent := next(missing_columns(connection, list(one.plan.sources)), None)):
+                yield (
+                    f"{name}: its back-fill waits for {absent}, which the database does not have. If no revision is to "
+                    "add it, remove it from the models, or create it outside of Alembic"
+                )
             else:
                 yield f"{name}: its back-fill is {row.phase}"

@@ -219,7 +219,7 @@ def reopen_written(context: MigrationContext, connection: Connection) -> None:
             names = written.take(one)
             rows = read_state(connection, state, names) if names else {}
             # others have a back-fill in a later revision
-            done = [n for n, row in rows.items() if row.phase == DONE and row.fingerprint == one.fingerprints[n]]
+            done = [n for n, row in rows.items() if row.phase == DONE and one.is_current(n, row.fingerprint)]
             if done:
                 advance(connection, state, done, WAITING, None)
     written.clear()
