@@ -242,7 +242,11 @@ class Statements:
         member = and_(*edge.criteria) if edge.criteria else literal_column("1") == literal_column("1")
         for part in edge.parts:
             if part.callback is None:
-                columns += [_when(member, number) for number in part.sql]
+                # as in contributions(): a converting type or the scale of a product must not change the number
+                columns += [
+                    self.dialect.change(edge.vector[position], _when(member, number))
+                    for position, number in zip(part.positions, part.sql, strict=True)
+                ]
             else:
                 counts = and_(member, part.counts) if part.counts is not None else member
                 columns += [counts, *part.attributes.values()]
