@@ -27,7 +27,7 @@ class Cents(TypeDecorator[Decimal]):
         return None if value is None else Decimal(value) / 100
 
 
-def _models(called: Any) -> tuple[type[DeclarativeBase], type[Any], type[Any]]:
+def _models(arguments: Any) -> tuple[type[DeclarativeBase], type[Any], type[Any]]:
     class Base(DeclarativeBase):
         pass
 
@@ -45,7 +45,7 @@ def _models(called: Any) -> tuple[type[DeclarativeBase], type[Any], type[Any]]:
         size: Mapped[float] = iq.computed(iq.Summation("members", "size"), Double)
         big: Mapped[int] = iq.computed(iq.Summation("members", "big"), BigInteger)
         count: Mapped[int] = iq.computed(iq.Count("members"))
-        called: Mapped[Decimal] = iq.computed(*called)
+        called: Mapped[Decimal] = iq.computed(*arguments)
 
     class Member(Base):
         __tablename__ = "member"
