@@ -22,11 +22,11 @@ def adopt_true_values(connection: Connection, targets: Sequence[MetaData]) -> No
     state.create(connection, checkfirst=True)
     rows = read_state(connection, state)
     for one in Declared.all(targets):
-        filled = {n for n, row in rows.items() if row.phase == DONE and n in one.fingerprints}
-        filled = {n for n in filled if one.is_current(n, rows[n].fingerprint)}
+        found = {name: row for name in one.fingerprints if (row := one.row(rows, name)) is not None}
+        filled = {n for n, row in found.items() if row.phase == DONE and one.is_current(n, row.fingerprint)}
         for name, report in _reports(connection, one, filled):
             if report.ok:
-                write_state(connection, state, {name: one.fingerprints[name]}, DONE)
+                write_state(connection, state, {one.places[name]: one.fingerprints[name]}, DONE)
             else:
                 log.warning("%s differs from its declaration: autogenerate will write its back-fill. %r", name, report)
 

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, MetaData, Table, func, literal, select, text, tuple_
 
 from .backfill_passes import Work, default_works, ensure_dictionary_row, is_at_hand, is_dictionary, works
-from .backfill_state import DONE, RUNNING, WAITING, advance, has_state, metadatas, read_state, state_of, write_state
+from .backfill_state import (
+    DONE,
+    RUNNING,
+    WAITING,
+    advance,
+    forget,
+    has_state,
+    metadatas,
+    read_state,
+    state_of,
+    write_state,
+)
 from .backfill_transactions import Transactions, in_revision, inline
 from .backfill_without_models import fill_without_models
 from .declared import Declared, missing_columns
@@ -106,12 +117,13 @@ def fill(
     """Fill ``names`` by their current declarations, and the values that are computed from them.
 
     :param transactions: called if there is something to do.
-    :return: the names of the values that were computed for all rows, from the first row on.
+    :return: the places of the values that were computed for all rows, from the first row on.
     """
     todo: list[Work] = []
     waiting: dict[str, str] = {}
     for one in declared:
-        mine = {name: kind for name, said in names.items() if (kind := one.kind(name, said)) is not None}
+        known = {name: said for given, said in names.items() for name in one.names_of(given)}
+        mine = {name: kind for name, said in known.items() if (kind := one.kind(name, said)) is not None}
         if not mine:
             continue
         if missing := next(missing_columns(connection, list(one.plan.sources)), None):
@@ -121,14 +133,18 @@ def fill(
             mine = {name: kind for name, kind in mine.items() if name not in early} | one.read_defaults(early)
             if mine:
                 log.info("Back-fill of %s waits: the models are ahead of this revision (%s)", ", ".join(mine), missing)
-            waiting |= mine
+            waiting |= {one.place_of(name): kind for name, kind in mine.items()}
         else:
             todo += works(one, mine, connection)
     if not todo and not waiting:
         return ()
     with transactions() as found:
         found.run(lambda own: write_state(own, state, waiting, WAITING))
-        return _run(found, state, todo, pace) if todo else ()
+        filled = _run(found, state, todo, pace) if todo else ()
+        # records of earlier versions, under the names of classes
+        recorded = {*waiting, *(place for work in todo for place in work.fingerprints)}
+        found.run(lambda own: forget(own, state, names.keys() - recorded))
+        return filled
 
 
 def _run(transactions: Transactions, state: Table, todo: Sequence[Work], pace: Pace) -> Collection[str]:
@@ -252,6 +268,10 @@ def run_waiting(
     waiting = {name: row.fingerprint for name, row in read_state(connection, state).items() if row.phase == WAITING}
     declared = Declared.all(targets) if waiting else []
     if of_current_declarations:
-        waiting = {n: said for n, said in waiting.items() if any(one.is_current(n, said) for one in declared)}
+        waiting = {
+            given: said
+            for given, said in waiting.items()
+            if any(one.is_current(name, said) for one in declared for name in one.names_of(given))
+        }
     if waiting:
         fill(connection, state, declared, waiting, pace, transactions)

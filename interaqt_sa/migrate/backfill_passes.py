@@ -26,18 +26,20 @@ Step = Callable[[Connection, Key | None, int], Key | None]
 class Work:
     """One pass over the rows of a table.
 
-    :ivar fingerprints: fingerprints of the filled values, by name.
+    :ivar fingerprints: fingerprints of the filled values, by the place under which they are recorded.
     :ivar step: fills the next rows after a key and returns the last key, ``None`` if no rows were left.
+    :ivar names: the names of the filled values, for messages.
     """
 
     fingerprints: Mapping[str, str]
     table: Table
     step: Step
+    names: Collection[str] = ()
 
     @property
     def title(self) -> str:
         """The names of the filled values, for messages."""
-        return ", ".join(self.fingerprints)
+        return ", ".join(self.names or self.fingerprints)
 
 
 def works(declared: Declared, names: Mapping[str, str], connection: Connection) -> list[Work]:
@@ -66,22 +68,25 @@ def default_works(declared: Declared, names: Mapping[str, str]) -> Iterator[Work
     for name, fingerprint in names.items():
         column = declared.default(name) if fingerprint == DEFAULT else None
         if column is not None:
-            yield Work({name: DEFAULT}, column.table, partial(fill_default, column))
+            yield Work({declared.place_of(name): DEFAULT}, column.table, partial(fill_default, column), [name])
 
 
 def _values(declared: Declared, names: Collection[str], connection: Connection) -> Iterator[Work]:
-    plan, fingerprints = declared.plan, declared.fingerprints
+    plan, fingerprints, places = declared.plan, declared.fingerprints, declared.places
     statements = Statements(plan, dialect_for(connection.dialect))
     values = [name for name in names if name in declared.values]
     found = passes(plan, values)
     for group in found:
-        yield Work({v.name: fingerprints[v.name] for v in group.values}, group.table, _step(statements, group))
+        filling = [value.name for value in group.values]
+        recorded = {places[name]: fingerprints[name] for name in filling}
+        yield Work(recorded, group.table, _step(statements, group), filling)
     # rows are derived after the values that they depend on
     filled = [value for group in found for value in group.values]
     for name, derivation in declared.derivations.items():
         if name in names or reads_any(derivation, filled):
             table = declared.table_of(name)
-            yield Work({name: fingerprints[name]}, table, partial(backfill_derivation, derivation))
+            step = partial(backfill_derivation, derivation)
+            yield Work({places[name]: fingerprints[name]}, table, step, [name])
 
 
 def _step(statements: Statements, group: Pass) -> Step:

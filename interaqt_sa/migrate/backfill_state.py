@@ -74,12 +74,6 @@ def write_state(connection: Connection, state: Table, fingerprints: Mapping[str,
     connection.execute(insert(state), rows)
 
 
-def renew(connection: Connection, state: Table, fingerprints: Mapping[str, str]) -> None:
-    """Replace recorded fingerprints by those of the same declarations in the current format."""
-    for name, said in fingerprints.items():
-        connection.execute(update(state).where(state.c.name == name).values(fingerprint=said))
-
-
 def advance(connection: Connection, state: Table, names: Iterable[str], phase: str, cursor: str | None) -> None:
     """Record the progress of a pass over ``names``."""
     connection.execute(update(state).where(state.c.name.in_(list(names))).values(phase=phase, cursor=cursor))

@@ -32,7 +32,7 @@ def fill_without_models(
     statements: list[tuple[str, str]] = []
     ahead = [one for one in declared if operation.sql and _misses_columns(connection, one)]
     for name, said in operation.values.items():
-        mine = [one for one in declared if one.kind(name, said) is not None]
+        mine = [one for one in declared if one.declares(name, said)]
         if has_sql and operation.sql.get(name) and all(one in ahead for one in mine):
             statements += [(name, statement) for statement in operation.sql[name]]
         elif not mine:

@@ -13,7 +13,6 @@ from sqlalchemy import Column, MetaData, Sequence, Table
 from sqlalchemy.schema import SchemaItem
 
 from ..definitions.computation import INFO_KEY
-from ..engine.engine import plan_of
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name
 from .altered_columns import added_to_derived_rows, altered_columns
@@ -27,7 +26,7 @@ from .legacy_id_counters import LEGACY_TABLE, is_behind
 from .moved_links import move_links
 from .operations import Backfill, CreateSequence, LockLegacyIds, MoveLegacyIds, RetireBackfill, WithoutModels
 from .sqlite_alterations import warn_of_alterations
-from .value_dependencies import derivations, reading, reads_any, with_dependents
+from .value_dependencies import reading, reads_any, with_dependents
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -80,7 +79,9 @@ def compare_values(
     filled = _filled(context)
     for metadata in metadatas(context.metadata):
         for name, column in list(added_defaults(metadata, upgrade_ops)):
-            if name in filled:  # for an earlier declaration, since which rows without a value were written
+            if (
+                name in filled or f"{column.table}.{column.name}" in filled
+            ):  # for an earlier declaration, since which rows without a value were written
                 upgrade_ops.ops.append(RetireBackfill([name], {name: DEFAULT}))
             later = partial(_without_models_default, metadata, name)
             upgrade_ops.ops.append(Backfill({name: DEFAULT}, columns=[column], without_models=[later]))
@@ -172,7 +173,7 @@ def _backfills(context: AutogenContext, upgrade_ops: UpgradeOps) -> Iterator[Bac
         missing = set(missing_columns(context.connection, {one.table_of(name) for name in one.fingerprints}))
 
         def is_filled(name: str, one: Declared = one, missing: set[str] = missing) -> bool:
-            row = filled.get(name)
+            row = one.row(filled, name)
             is_done = row is not None and row.phase == DONE and one.is_current(name, row.fingerprint)
             # a column may have been dropped, and declared again
             column = one.column_of(name)
@@ -199,7 +200,7 @@ def _backfills(context: AutogenContext, upgrade_ops: UpgradeOps) -> Iterator[Bac
             if is_pending(name, table) or (_wanted(context, table) and reads_any(derivation, values)):
                 names.append(name)
         for name in names:
-            row = filled.get(name)
+            row = one.row(filled, name)
             previous = {} if row is None else {name: row.fingerprint}
             columns = [one.values[name].column] if name in one.values else added.get(name, [])
             # a dictionary has its row from the beginning
@@ -233,16 +234,16 @@ def _retirements(context: AutogenContext) -> Iterator[RetireBackfill]:
     """
     records: set[str] = set()
     declared: set[str] = set()
-    for metadata in metadatas(context.metadata):
-        plan = plan_of(metadata)
-        declared.update(plan.computed, derivations(plan))
-        records.update(record_name(mapper) for mapper in Catalog.of(metadata).all_mappers())
+    for one in Declared.all(metadatas(context.metadata)):
+        declared.update(one.fingerprints, one.places.values())
+        records.update(record_name(mapper) for mapper in Catalog.of(one.metadata).all_mappers())
+        records.update(table.fullname for table in one.metadata.tables.values())
     retired = {
         name: row.fingerprint
         for name, row in sorted(_filled(context).items())
         if name not in declared and row.fingerprint != DEFAULT
     }
-    unknown = [name for name in retired if name.partition(".")[0] not in records]
+    unknown = [name for name in retired if records.isdisjoint((name.partition(".")[0], name.rpartition(".")[0]))]
     if unknown and _is_shared(context):
         retired = {name: said for name, said in retired.items() if name not in unknown}
         log.warning(

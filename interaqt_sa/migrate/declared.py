@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from sqlalchemy.engine.reflection import ObjectKind
 from ..definitions.computation import info_of
 from ..engine.engine import ComputedValue, Derivation, plan_of
 from ..schema.compile.dictionaries import DICTIONARY_KEY
-from .backfill_state import Row
+from ..schema.record_lookup import record_name
+from .backfill_state import DONE, Row
 from .default_backfill import DEFAULT, defaulted_column
 from .fingerprints import rows_fingerprint, value_fingerprint
 from .value_dependencies import derivations, reading
@@ -21,6 +23,8 @@ class Declared:
     """The computed values and derived rows of one MetaData.
 
     :ivar fingerprints: their fingerprints by name: ``"Record.property"``, or ``"Record"`` for derived rows.
+    :ivar places: the names under which they are recorded: ``"table.column"``, with the schema of the table. Classes of
+        several MetaData may have the same name.
     """
 
     def __init__(self, metadata: MetaData) -> None:
@@ -33,6 +37,65 @@ class Declared:
             **{name: rows_fingerprint(derivation) for name, derivation in self.derivations.items()},
         }
         self.fingerprints = {name: each.current for name, each in self._fingerprints.items()}
+        self.places = {name: _place(self.column_of(name)) for name in self._fingerprints}
+        self._names = {place: name for name, place in self.places.items()}
+        self._bare: dict[str, list[str]] = {}
+        for name in self.places:
+            self._bare.setdefault(self._bare_name(name), []).append(name)
+        self._shared: Collection[str] = ()
+
+    @classmethod
+    def all(cls, targets: Sequence[MetaData]) -> list[Declared]:
+        """Return the declarations of each MetaData."""
+        found = [Declared(metadata) for metadata in targets]
+        counts = Counter(name for one in found for name in one.fingerprints)
+        for one in found:
+            one._shared = {name for name in one.fingerprints if counts[name] > 1}
+        return found
+
+    @property
+    def class_names(self) -> set[str]:
+        """The names under which earlier versions have recorded values."""
+        return {*self._bare, *self.places}
+
+    def _bare_name(self, name: str) -> str:
+        if name in self.derivations:
+            return record_name(self.derivations[name].mapper)
+        value = self.values[name]
+        return f"{record_name(value.mapper)}.{value.attribute}"
+
+    def place_of(self, name: str) -> str:
+        """Return the name under which a value, or the default of a property, is recorded."""
+        if name in self.places:
+            return self.places[name]
+        column = self.default(name)
+        return name if column is None else _place(column)
+
+    def names_of(self, given: str) -> list[str]:
+        """Return the names of what is recorded under a place, or has a name in a revision.
+
+        A revision may be older than a second class with the same name, since which both names are qualified.
+        """
+        if given in self.fingerprints:
+            return [given]
+        return [self._names[given]] if given in self._names else self._bare.get(given, [given])
+
+    def declares(self, given: str, fingerprint: str) -> bool:
+        """Whether a name in a revision is declared; see :meth:`kind`."""
+        return any(self.kind(name, fingerprint) is not None for name in self.names_of(given))
+
+    def row(self, rows: Mapping[str, Row], name: str) -> Row | None:
+        """Return the record of ``name``."""
+        recorded = self.recorded_as(rows, name)
+        return None if recorded is None else rows[recorded]
+
+    def recorded_as(self, rows: Mapping[str, Row], name: str) -> str | None:
+        """Return the name under which ``name`` is recorded in ``rows``."""
+        place = self.place_of(name)
+        if place in rows:
+            return place
+        # of earlier versions: it is not known of which MetaData a shared name was recorded
+        return name if name in rows and name not in self._shared else None
 
     def is_current(self, name: str, recorded: str) -> bool:
         """Whether ``recorded`` is the fingerprint of the current declaration of ``name``, in the current format or the
@@ -41,17 +104,15 @@ class Declared:
         return self.kind(name, recorded) == DEFAULT or recorded in self._fingerprints.get(name, ())
 
     def renewed(self, rows: Mapping[str, Row]) -> dict[str, str]:
-        """Return the fingerprints of the values that were recorded in the former format."""
+        """Return places and fingerprints of the filled values that an earlier version has recorded otherwise."""
         return {
-            name: each.current
-            for name, each in self._fingerprints.items()
-            if (row := rows.get(name)) is not None and row.fingerprint == each.former
+            place: self.fingerprints[name]
+            for name, place in self.places.items()
+            if (row := self.row(rows, name)) is not None
+            and row.phase == DONE
+            and self.is_current(name, row.fingerprint)
+            and (place not in rows or row.fingerprint != self.fingerprints[name])
         }
-
-    @classmethod
-    def all(cls, targets: Sequence[MetaData]) -> list[Declared]:
-        """Return the declarations of each MetaData."""
-        return [cls(metadata) for metadata in targets]
 
     def table_of(self, name: str) -> Table:
         """Return the table whose rows a back-fill of ``name`` processes."""
@@ -94,6 +155,10 @@ class Declared:
         if fingerprint == DEFAULT:
             return DEFAULT if self.default(name) is not None else None
         return self.fingerprints.get(name)
+
+
+def _place(column: Column[Any]) -> str:
+    return f"{column.table}.{column.name}"
 
 
 def missing_columns(connection: Connection, tables: Collection[Table]) -> Iterator[str]:

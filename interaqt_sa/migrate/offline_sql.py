@@ -24,13 +24,20 @@ if TYPE_CHECKING:
 def retirement(context: MigrationContext, names: Sequence[str]) -> Delete:
     """Return the statement that deletes the records of ``names``."""
     state = _state(context)
-    return delete(state).where(state.c.name.in_(names))
+    declared = _declared(context)
+    recorded = {*names, *(one.place_of(name) for one in declared for given in names for name in one.names_of(given))}
+    return delete(state).where(state.c.name.in_(sorted(recorded)))
 
 
 def waiting(context: MigrationContext, name: str, fingerprint: str) -> Insert:
     """Return the statement that records that a back-fill waits for the models of another version."""
-    row = {"name": name, "fingerprint": fingerprint, "phase": WAITING}
+    places = {one.place_of(n) for one in _declared(context) for n in one.names_of(name)} - {name}
+    row = {"name": places.pop() if len(places) == 1 else name, "fingerprint": fingerprint, "phase": WAITING}
     return insert(_state(context)).values(row)
+
+
+def _declared(context: MigrationContext) -> list[Declared]:
+    return Declared.all(metadatas(context.opts.get("target_metadata")))
 
 
 def _state(context: MigrationContext) -> Table:
@@ -42,9 +49,9 @@ def script_backfill(context: MigrationContext, operation: Backfill) -> Iterator[
 
     Otherwise the head would be stamped without its values, which would never be filled.
     """
-    declared = Declared.all(metadatas(context.opts.get("target_metadata")))
+    declared = _declared(context)
     for name, said in operation.values.items():
-        if any(one.kind(name, said) for one in declared):
+        if any(one.declares(name, said) for one in declared):
             continue
         if operation.sql.get(name) and context.dialect.name == "postgresql":
             yield f"-- {name}: the models do not declare it any more\n"
@@ -53,7 +60,8 @@ def script_backfill(context: MigrationContext, operation: Backfill) -> Iterator[
             yield f"-- {name} is skipped: the models do not declare it any more\n"
     yield f"{str(CreateTable(_state(context), if_not_exists=True).compile(dialect=context.dialect)).strip()};\n"
     for one in declared:
-        mine = {name: kind for name, said in operation.values.items() if (kind := one.kind(name, said)) is not None}
+        known = {name: said for given, said in operation.values.items() for name in one.names_of(given)}
+        mine = {name: kind for name, said in known.items() if (kind := one.kind(name, said)) is not None}
         if mine:
             yield from _script(context, one, mine)
 
@@ -62,7 +70,7 @@ def _script(context: MigrationContext, one: Declared, names: Mapping[str, str]) 
     for name, kind in names.items():
         column = one.default(name) if kind == DEFAULT else None
         if column is not None:
-            yield from _script_default(context, name, column)
+            yield from _script_default(context, one, name, column)
     found = passes(one.plan, [name for name in names if name in one.values])
     for group in found:
         filling = set_based(context.dialect, one, group)
@@ -73,12 +81,12 @@ def _script(context: MigrationContext, one: Declared, names: Mapping[str, str]) 
                     yield from _stop(context, value.name, table)
         else:
             yield from (_literal(statement, context) for statement in filling)
-        yield from _note(context, {value.name: one.fingerprints[value.name] for value in group.values})
+        yield from _note(context, one, {value.name: one.fingerprints[value.name] for value in group.values})
     filled = [value for group in found for value in group.values]
     for name, derivation in one.derivations.items():
         if name in names or reads_any(derivation, filled):
             yield from _stop(context, name, one.table_of(name))
-            yield from _note(context, {name: one.fingerprints[name]})
+            yield from _note(context, one, {name: one.fingerprints[name]})
 
 
 def _read_by(one: Declared, value: ComputedValue) -> Sequence[Table]:
@@ -89,13 +97,13 @@ def _read_by(one: Declared, value: ComputedValue) -> Sequence[Table]:
     return list(dict.fromkeys(edge.member.table for edge in edges)) or [value.table]
 
 
-def _script_default(context: MigrationContext, name: str, column: Column[Any]) -> Iterator[str]:
+def _script_default(context: MigrationContext, one: Declared, name: str, column: Column[Any]) -> Iterator[str]:
     filling = default_update(column, context.dialect)
     if filling is None:
         yield from _stop(context, name, column.table)
     else:
         yield from (_literal(statement, context) for statement in filling)
-    yield from _note(context, {name: DEFAULT})
+    yield from _note(context, one, {name: DEFAULT})
 
 
 def _stop(context: MigrationContext, name: str, filled: Table) -> Iterator[str]:
@@ -124,10 +132,10 @@ def stop_script(context: MigrationContext, why: str, table: str, *, schema: str 
     yield "DROP TABLE interaqt_stop;\n"
 
 
-def _note(context: MigrationContext, fingerprints: Mapping[str, str]) -> Iterator[str]:
+def _note(context: MigrationContext, one: Declared, fingerprints: Mapping[str, str]) -> Iterator[str]:
     yield _literal(retirement(context, list(fingerprints)), context)
     for name, fingerprint in fingerprints.items():
-        row = {"name": name, "fingerprint": fingerprint, "phase": DONE}
+        row = {"name": one.place_of(name), "fingerprint": fingerprint, "phase": DONE}
         yield _literal(insert(_state(context)).values(row), context)
 
 

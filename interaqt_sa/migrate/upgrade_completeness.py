@@ -12,7 +12,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData
 
 from .backfill import Pace, run_waiting
-from .backfill_state import DONE, WAITING, has_state, metadatas, read_state, renew, state_of, state_table
+from .backfill_state import DONE, WAITING, forget, has_state, metadatas, read_state, state_of, state_table, write_state
 from .backfill_transactions import Transactions, apart, inline
 from .contract_check import verify
 from .declared import Declared, missing_columns
@@ -66,13 +66,21 @@ def _renew(
     targets: Sequence[MetaData],
     transactions: Callable[[], AbstractContextManager[Transactions]],
 ) -> None:
-    """Record fingerprints of the former format in the current one, which tells more changes."""
+    """Record in the current form what earlier versions have filled: by place, and in the current format."""
     state = state_of(targets)
     rows = read_state(connection, state) if has_state(connection, state) else {}
-    renewed = {name: said for one in Declared.all(targets) for name, said in one.renewed(rows).items()}
-    if renewed:
+    declared = Declared.all(targets)
+    renewed = {place: said for one in declared for place, said in one.renewed(rows).items()}
+    places = {place for one in declared for place in one.places.values()}
+    former = {name for one in declared for name in one.class_names} & rows.keys() - places
+
+    def write(own: Connection) -> None:
+        write_state(own, state, renewed, DONE)
+        forget(own, state, former)
+
+    if renewed or former:
         with transactions() as found:
-            found.run(lambda own: renew(own, state, renewed))
+            found.run(write)
 
 
 @contextmanager
@@ -112,14 +120,14 @@ def _unfilled(context: MigrationContext) -> Iterator[str]:
         open_: list[str] = []
         for name in one.fingerprints:
             table = one.table_of(name)
-            row = found.get(name)
+            row = one.row(found, name)
             if row is not None and row.phase == DONE and one.is_current(name, row.fingerprint):
                 continue
             if included is None or included(table, table.name, "table", False, None):
                 open_.append(name)
         missing = set(missing_columns(connection, {one.table_of(name) for name in open_})) if open_ else set[str]()
         for name in open_:
-            row, column = found.get(name), one.column_of(name)
+            row, column = one.row(found, name), one.column_of(name)
             if f"{column.table}.{column.name}" in missing:
                 yield f"{name}: its column does not exist"
             elif row is None:

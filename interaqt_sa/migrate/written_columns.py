@@ -80,9 +80,9 @@ class WrittenColumns:
         """Note that a column was dropped: if it is added again, it has other values."""
         self._dropped.add((_folded(table), _folded(name)))
 
-    def filled(self, names: Iterable[str]) -> None:
+    def filled(self, places: Iterable[str]) -> None:
         """Note that values were computed for all rows."""
-        found = set(names)
+        found = set(places)
         for write in self._writes:
             write.filled |= found
 
@@ -117,7 +117,12 @@ class WrittenColumns:
 
     def take(self, declared: Declared) -> set[str]:
         """Return the values and derived rows that depend on what was written after they were filled."""
-        return {name for write in self._writes for name in _affected(declared, write) if name not in write.filled}
+        return {
+            name
+            for write in self._writes
+            for name in _affected(declared, write)
+            if declared.place_of(name) not in write.filled
+        }
 
     def clear(self) -> None:
         """Forget the writes of a revision."""
@@ -217,9 +222,14 @@ def reopen_written(context: MigrationContext, connection: Connection) -> None:
     with written.paused():
         for one in Declared.all(targets):
             names = written.take(one)
-            rows = read_state(connection, state, names) if names else {}
+            rows = read_state(connection, state) if names else {}
+            recorded = {place: name for name in names if (place := one.recorded_as(rows, name)) is not None}
             # others have a back-fill in a later revision
-            done = [n for n, row in rows.items() if row.phase == DONE and one.is_current(n, row.fingerprint)]
+            done = [
+                place
+                for place, name in recorded.items()
+                if rows[place].phase == DONE and one.is_current(name, rows[place].fingerprint)
+            ]
             if done:
                 advance(connection, state, done, WAITING, None)
     written.clear()

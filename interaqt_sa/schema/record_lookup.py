@@ -20,6 +20,17 @@ def record_name(mapper: Mapper[Any]) -> str:
     return str(mapper.class_.__name__)
 
 
+def distinct_name(mapper: Mapper[Any], metadata: MetaData) -> str:
+    """Return the record name of ``mapper``, qualified by its module if other classes of ``metadata`` have the same."""
+    name = record_name(mapper)
+    others = [m for m in Catalog.of(metadata).all_mappers() if m is not mapper and record_name(m) == name]
+    if not others:
+        return name
+    full = _full_name(mapper)
+    # classes that a function has made may also share their module
+    return full if all(_full_name(m) != full for m in others) else f"{full}[{mapper.local_table}]"
+
+
 def mapper_of(cls: type[Any]) -> Mapper[Any] | None:
     """Return the mapper of ``cls``, ``None`` if it is not mapped or its mapping is deferred."""
     try:

@@ -148,7 +148,7 @@ def test_a_back_fill_goes_on_where_it_was_interrupted(
         crash_at(patch, 3)
         with pytest.raises(Crash):
             environment.upgrade()
-    assert environment.rows(FINGERPRINTS) == [("Order.item_count", "running", "[4]")]
+    assert environment.rows(FINGERPRINTS) == [("order.item_count", "running", "[4]")]
     assert environment.rows('SELECT sum(item_count) FROM "order"') == [(4,)]
     with pytest.raises(Exception, match="not up to date"):
         environment.check()
@@ -157,7 +157,7 @@ def test_a_back_fill_goes_on_where_it_was_interrupted(
         seen = crash_at(patch, 0)
         environment.upgrade()
     assert seen == [6, 8, 9, 0]
-    assert environment.rows(FINGERPRINTS) == [("Order.item_count", "done", None)]
+    assert environment.rows(FINGERPRINTS) == [("order.item_count", "done", None)]
     assert environment.rows('SELECT sum(item_count) FROM "order"') == [(9,)]
     environment.check()
 

@@ -67,7 +67,7 @@ def test_dropped_values_may_be_null_until_they_are_dropped(environment: Environm
     environment.use(carts("count"))
     expand, fill, contract = map(upgrade_part, environment.revision())
     assert "add_column" in expand
-    assert "interaqt_retire_backfill('Cart.label')" in expand
+    assert "interaqt_retire_backfill('cart.label')" in expand
     assert "drop_" not in expand + fill
     assert "drop_table('note')" in contract
     assert contract.index("'uq_label'") < contract.index("'label')")
@@ -125,8 +125,8 @@ def test_a_changed_declaration_comes_back(environment: Environment, stop: int) -
     environment.run("UPDATE cart SET total = 7")  # as both versions left it
     environment.downgrade(f"-{stop}")
     environment.use(carts("label"))
-    assert environment.rows("SELECT name, phase FROM interaqt_backfill WHERE name = 'Cart.total'") == [
-        ("Cart.total", "waiting")
+    assert environment.rows("SELECT name, phase FROM interaqt_backfill WHERE name = 'cart.total'") == [
+        ("cart.total", "waiting")
     ]
     environment.upgrade(before)
     assert environment.rows("SELECT id, total FROM cart ORDER BY id") == [(1, 5), (2, 0)]

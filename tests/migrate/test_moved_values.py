@@ -98,11 +98,13 @@ def test_records_in_the_former_format_are_renewed(sqlite_environment: Environmen
     declared = Declared(base.metadata)
     recorded = {name: declared._fingerprints[name].former if is_same else "2:other" for name in declared.values}
     for name, fingerprint in recorded.items():
-        environment.run(f"UPDATE interaqt_backfill SET fingerprint = '{fingerprint}' WHERE name = '{name}'")
+        environment.run(
+            f"UPDATE interaqt_backfill SET fingerprint = '{fingerprint}' WHERE name = '{declared.places[name]}'"
+        )
     if is_same:
         environment.check()
         environment.upgrade()
     else:
         environment.migrate(boxes())
     rows = dict(environment.rows("SELECT name, fingerprint FROM interaqt_backfill"))
-    assert rows == declared.fingerprints
+    assert rows == {declared.places[name]: said for name, said in declared.fingerprints.items()}

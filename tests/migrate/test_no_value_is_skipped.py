@@ -226,6 +226,6 @@ def test_what_a_revision_creates_is_noted_in_that_revision(environment: Environm
     (source,) = environment.migrate(boxes(iq.Summation("items", "n"), mean=True))
     assert "inline=True" in source
     assert sorted(environment.rows("SELECT name, phase FROM interaqt_backfill")) == [
-        ("Box.mean_", "done"),
-        ("Box.value_", "done"),
+        ("box.mean", "done"),
+        ("box.value", "done"),
     ]

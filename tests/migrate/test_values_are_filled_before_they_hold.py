@@ -77,7 +77,7 @@ def test_a_value_that_was_not_declared_meanwhile_is_filled_again(environment: En
     environment.migrate(boxes("computed"))
     environment.run(*ROWS)
     (source,) = environment.migrate(boxes("nullable by hand"))[:1]
-    assert "op.interaqt_retire_backfill('Box.n')" in source
+    assert "op.interaqt_retire_backfill('box.n')" in source
     environment.run("UPDATE box SET n = 50")
     environment.migrate(boxes("computed"))
     assert environment.rows(READ) == FILLED
@@ -124,7 +124,7 @@ def test_a_script_stops_where_there_are_rows_to_fill(environment: Environment, h
     if environment.is_postgresql:
         assert environment.rows(READ) == (FILLED if has_rows else [])
         environment.check()
-    assert environment.rows("SELECT name, phase FROM interaqt_backfill") == [("Box.n", "done")]
+    assert environment.rows("SELECT name, phase FROM interaqt_backfill") == [("box.n", "done")]
 
 
 def backfill_only(environment: Environment) -> None:

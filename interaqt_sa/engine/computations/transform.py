@@ -16,7 +16,7 @@ from ...dialects import Lock
 from ...errors import ComputationError, DefinitionFault
 from ...schema.computed import INPUT_KEY, state_of
 from ...schema.filtered_lookup import filtered_record
-from ...schema.record_lookup import resolve_record
+from ...schema.record_lookup import distinct_name, resolve_record
 from ..database.python_contributions import call
 from ..plan import Derivation, Key, Plan, Reaction
 from ..plan.edge_builder import stored_attributes
@@ -35,7 +35,7 @@ def _add(transform: Transform, plan: Plan, sources: Sources, mapper: Mapper[Any]
     :raises DefinitionFault: if the engine cannot follow the rows of a record that it names.
     """
     target = sources.mapper(mapper)
-    derivation = Derivation(mapper.class_.__name__, transform, target, mapper)
+    derivation = Derivation(distinct_name(mapper, plan.metadata), transform, target, mapper)
     plan.derivations.append(derivation)
     if transform.record is not None:
         members = filtered_record(plan.metadata, transform.record)

@@ -23,7 +23,7 @@ from ...schema.filtered_record import FilteredRecord
 from ...schema.mapper_readiness import can_be_configured
 from ...schema.metadata_state import Catalog
 from ...schema.predicates.match import compile_where
-from ...schema.record_lookup import record_name, resolve_record
+from ...schema.record_lookup import distinct_name, resolve_record
 from .accumulator import accumulator_for
 from .edge_builder import EdgeBuilder, flatten_attributes
 from .kind_checks import numbers_of
@@ -100,10 +100,12 @@ class _PlanBuilder:
         table, outline = mapper.local_table, self._outlines.of(mapper)
         if not isinstance(table, Table):
             return
+        name: str | None = None
         for attribute, column, computation in computed_attributes(mapper):
             if column in self.plan.columns:
                 continue
-            value = ComputedValue(record_name(mapper), attribute, mapper, column, computation)
+            name = name or distinct_name(mapper, self.metadata)
+            value = ComputedValue(name, attribute, mapper, column, computation)
             self.plan.columns[column] = value
             host = info_of(table).get(DICTIONARY_KEY) or outline
             if self.checks.check_value(computation, column, table.fullname, table.columns, host, attribute):
