@@ -18,6 +18,7 @@ from ..schema.record_lookup import record_name
 from .altered_columns import added_to_derived_rows, altered_columns
 from .backfill_state import DONE, STATE_TABLE, Row, metadatas, read_state, state_table
 from .column_default_sequences import sequence_of
+from .converted_values import clear_unconverted
 from .declared import Declared, missing_columns
 from .default_backfill import DEFAULT, added_defaults
 from .directives import hold_after_values
@@ -87,6 +88,7 @@ def compare_values(
             upgrade_ops.ops.append(Backfill({name: DEFAULT}, columns=[column], without_models=[later]))
     upgrade_ops.ops.extend(_retirements(context))
     upgrade_ops.ops.extend(list(_backfills(context, upgrade_ops)))
+    clear_unconverted(context, upgrade_ops)
     hold_after_values(upgrade_ops)
     warn_of_alterations(context, upgrade_ops)
     return PriorityDispatchResult.CONTINUE
@@ -202,7 +204,8 @@ def _backfills(context: AutogenContext, upgrade_ops: UpgradeOps) -> Iterator[Bac
         for name in names:
             row = one.row(filled, name)
             previous = {} if row is None else {name: row.fingerprint}
-            columns = [one.values[name].column] if name in one.values else added.get(name, [])
+            value = one.values.get(name)
+            columns = added.get(name, []) if value is None else [value.column, *value.running]
             # a dictionary has its row from the beginning
             rows_of = None if one.is_dictionary(name) else one.table_of(name)
             fingerprint = one.fingerprints[name]

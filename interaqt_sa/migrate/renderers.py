@@ -14,6 +14,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from ..dialects.running_sum_type import RunningSum
 from . import operations as op
 from .constraint_operations import SetNotNull, ValidateConstraint
+from .converted_values import USING, ConvertValue
 from .enum_operations import AddEnumLabel, CreateEnum, DropEnum
 from .legacy_table_operation import AdoptTable, ReturnTable
 from .native_enums import is_array, native_enum, render_enum
@@ -66,6 +67,14 @@ def _type_source(context: AutogenContext, type_: TypeEngine[Any]) -> str:
     operation = AlterColumnOp("t", "c", modify_type=type_)
     source: Any = renderers.dispatch(operation)(context, operation)
     return str(source).partition("type_=")[2].removesuffix(")")
+
+
+@renderers.dispatch_for(ConvertValue)
+def _convert_value(context: AutogenContext, operation: ConvertValue) -> str:
+    # Alembic does not render options of a dialect
+    plain: Any = renderers.dispatch(AlterColumnOp)
+    source: str = plain(context, operation)
+    return f"{source.removesuffix(')')},\n{' ' * 11}{USING}={operation.kw[USING]!r})"
 
 
 @renderers.dispatch_for(op.Note)
