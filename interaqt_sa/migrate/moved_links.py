@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
     from sqlalchemy.engine.reflection import Inspector
 
+#: ``-x`` option with the names of relations whose links need not be moved
+APPROVE = "approve"
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -59,7 +62,10 @@ def move_links(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
             ends = _ends(metadata, relation)
             new = None if ends is None else _new_storage(metadata, relation, ends, upgrade_ops)
             old = None if ends is None or new is None else _old_storage(context.inspector, relation, ends, new)
-            if new is None or old is None or ends is None:
+            if new is None or ends is None:
+                continue
+            if old is None:
+                _refuse_lost_links(context, relation, ends, new)
                 continue
             checks += _checks(old, new, relation)
             moves.append(_move(context, relation, old, new))
@@ -139,6 +145,26 @@ def _old_storage(inspector: Inspector, relation: Relation, ends: tuple[Table, Ta
         if columns >= {form.source, form.target} and wanted <= referred:
             return form
     return None
+
+
+def _refuse_lost_links(context: AutogenContext, relation: Relation, ends: tuple[Table, Table], new: Storage) -> None:
+    """Refuse a new link table next to a foreign key between its ends that no property declares any more.
+
+    It may hold the links of the relation, whose property has another name now.
+    """
+    environment = context.migration_context.environment_context
+    given = {} if environment is None else environment.get_x_argument(as_dictionary=True)
+    if not new.is_link or relation.name in str(given.get(APPROVE, "")).split(","):
+        return
+    for table, other in ((ends[1], ends[0]), ends):
+        for key in context.inspector.get_foreign_keys(table.name, schema=table.schema):
+            column, *more = key["constrained_columns"]
+            if not more and key["referred_table"] == other.name and column not in table.columns:
+                raise CommandError(
+                    f"relation {relation.name!r} gets a table for its links, and {table.name}.{column}, a key of "
+                    f"{other.name}, is not declared any more. If it holds the links of this relation, change the type "
+                    f"and the name of its property in two revisions; otherwise give -x {APPROVE}={relation.name}"
+                )
 
 
 def _checks(old: Storage, new: Storage, relation: Relation) -> Iterator[CheckUnique]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from alembic.util import CommandError
 from sqlalchemy import MetaData, create_engine, select
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
@@ -26,7 +27,7 @@ CHANGES = [
 ]
 
 
-def related(kind: str, *, is_self: bool = False) -> iq.Schema:
+def related(kind: str, *, is_self: bool = False, target_property: str = "alpha") -> iq.Schema:
     type_, _, more = kind.partition(" ")
     alpha = (
         iq.Entity("Alpha", [iq.Property("name", str), iq.Property("n", int, computation=iq.Count("order"))])
@@ -39,7 +40,7 @@ def related(kind: str, *, is_self: bool = False) -> iq.Schema:
         source=alpha,
         source_property="order",  # a word that has to be quoted
         target=beta,
-        target_property="alpha",
+        target_property=target_property,
         type=type_,  # type: ignore[arg-type]
         properties=[iq.Property("since", int)] if more else [],
     )
@@ -116,3 +117,20 @@ def test_the_old_place_is_dropped_after_the_links_are_moved(environment: Environ
     environment.upgrade()
     assert links(environment, second) == {("a1", "b1")}
     environment.check()
+
+
+def test_links_of_a_renamed_end_are_not_left_behind(environment: Environment) -> None:
+    environment.migrate(related("1:n").metadata)
+    environment.use(related("n:n", target_property="owners").metadata)
+    with pytest.raises(CommandError, match=r"'AB' gets a table for its links, and beta\.alpha_id.* -x approve=AB"):
+        environment.revision()
+    # in two steps
+    environment.migrate(related("n:n").metadata)
+    environment.migrate(related("n:n", target_property="owners").metadata)
+
+
+def test_links_that_are_approved_to_stay(sqlite_environment: Environment) -> None:
+    environment = sqlite_environment
+    environment.migrate(related("1:n").metadata)
+    environment.use(related("n:n", target_property="owners").metadata)
+    assert environment.revision("approve=AB")
