@@ -41,6 +41,7 @@ from ..definitions.short_repr import shorten
 from ..dialects import dialect_class
 from ..dialects.native_type_checks import other_check
 from ..errors import InvalidValueError
+from .enum_values import enum_refusal
 from .key_coercion import NoKeyError, key_value
 
 #: Levels of nesting of JSON that all steps of a write support.
@@ -284,11 +285,8 @@ def _uuid(type_: Any, value: Any, dialect: Dialect) -> Any:
 
 
 def _enum(type_: Any, value: Any, dialect: Dialect) -> Any:
-    process = type_.dialect_impl(dialect).bind_processor(dialect)
-    stored = _attempt(lambda: process(value)) if process is not None else value
-    if not isinstance(stored, str):
-        raise _Refusal(f"give one of {shorten(type_.enums)}")
-    _check_text(stored, dialect)
+    if (refusal := enum_refusal(type_, value, dialect)) is not None:
+        raise _Refusal(refusal)
     return value
 
 

@@ -19,7 +19,7 @@ from ..computed import check_state
 from ..faults import Faults, NotYetKnown
 from ..predicates.expression_columns import check_columns
 from ..predicates.match import compile_where
-from ..predicates.predicate_values import check_operands, parts_of
+from ..predicates.predicate_values import check_literals, check_operands, parts_of
 from .column_checks import check_column
 from .record_outlines import Outline, Outlines
 from .self_dependencies import SelfDependencies
@@ -203,10 +203,11 @@ def _check_where(place: _Place, where: Any, member: Outline) -> None:
         with place.caught():
             if isinstance(part, (Mapping, MatchExp)):
                 check_operands(part, member.column)
-                compile_where(part, member.mapped_class, member.column)
+                check_literals(compile_where(part, member.mapped_class, member.column))
             elif member.mapped_class is not None:
                 compiled = compile_where(part, member.mapped_class, member.column)
                 check_columns(compiled, member.stored, member.name)
+                check_literals(compiled)
             elif not member.is_open:
                 _try_where(part, member)
 
@@ -215,6 +216,7 @@ def _try_where(where: Any, member: Outline) -> None:
     try:
         compiled = compile_where(where, _StandIn(member), member.column)
         check_columns(compiled, member.stored, member.name)
+        check_literals(compiled)
     except DefinitionFault as fault:
         # a function of the mapped class may fail with the stand-in
         if isinstance(fault.__cause__, Exception):

@@ -21,7 +21,7 @@ from ..metadata_state import Catalog
 from ..naming import fit_identifier
 from ..predicates.index_predicates import writable
 from ..predicates.match import compile_where
-from ..predicates.predicate_values import check_operands, parts_of
+from ..predicates.predicate_values import check_literals, check_operands, parts_of
 from .definition_checks import check_constraint, is_text
 from .filtered_records import FilteredPlan
 from .record_parts import constraints_of
@@ -177,7 +177,9 @@ class _OwnColumns:
 def _predicate(plan: TablePlan, where: Where) -> ColumnElement[bool]:
     try:
         check_operands(where, lambda path: _column(plan, path))
-        return writable(compile_where(where, _OwnColumns(plan), lambda path: _column(plan, path)))
+        compiled = compile_where(where, _OwnColumns(plan), lambda path: _column(plan, path))
+        check_literals(compiled)
+        return writable(compiled)
     except (AttributeError, TypeError) as error:
         raise DefinitionFault(f"where={where!r} cannot be compiled: {error}") from error
 

@@ -8,7 +8,25 @@ from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Boolean, Date, DateTime, Enum, Float, Integer, Numeric, String, Time, Uuid
+from sqlalchemy import (
+    BinaryExpression,
+    BindParameter,
+    Boolean,
+    Column,
+    ColumnElement,
+    Date,
+    DateTime,
+    Enum,
+    Float,
+    Integer,
+    Numeric,
+    String,
+    Time,
+    Uuid,
+)
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.sql import operators, visitors
+from sqlalchemy.sql.elements import ClauseList, ExpressionClauseList, False_, Grouping, True_
 from sqlalchemy.types import TypeEngine
 
 from ...definitions.argument_types import Where
@@ -16,6 +34,7 @@ from ...definitions.match import And, Atom, MatchExp, Not, Or
 from ...definitions.short_repr import shorten
 from ...dialects.column_types import AwareDateTime
 from ...errors import DefinitionFault
+from ..enum_values import enum_refusal
 from .match import Resolve, refuse_references
 
 #: Types whose values are never text; other TypeDecorators may accept text.
@@ -28,6 +47,15 @@ _FITTING: tuple[tuple[Any, tuple[type[Any], ...]], ...] = (
     (Time, (time,)),
     (String, (str,)),
 )
+#: comparisons with whole values, unlike LIKE
+_COMPARISONS = frozenset(
+    {
+        *(operators.eq, operators.ne, operators.lt, operators.le, operators.gt, operators.ge),
+        *(operators.is_, operators.is_not, operators.is_distinct_from, operators.is_not_distinct_from),
+        *(operators.in_op, operators.not_in_op, operators.between_op, operators.not_between_op),
+    }
+)
+_ANY_DIALECT = DefaultDialect()
 _SEVERAL = ("in", "not in", "between")
 
 
@@ -47,6 +75,18 @@ def check_operands(where: Where, resolve: Resolve) -> None:
             _check_operand(atom, resolve(atom.key).type)
 
 
+def check_literals(condition: ColumnElement[bool]) -> None:
+    """Check that columns of type ``Enum`` have the values that a compiled predicate compares them with.
+
+    :raises DefinitionFault: if one does not: SQLite would compare and never match, PostgreSQL fail at the first write.
+    """
+    for element in visitors.iterate(condition):
+        if isinstance(element, BinaryExpression) and element.operator in _COMPARISONS:
+            for column, other in ((element.left, element.right), (element.right, element.left)):
+                if isinstance(column, Column) and isinstance(column.type, Enum):
+                    _check_labels(column, other)
+
+
 def parts_of(where: Any) -> Iterator[Any]:
     """Yield the single conditions of ``where``, to be checked one by one; their logical connection is lost."""
     if isinstance(where, Mapping) and where:
@@ -64,7 +104,7 @@ def _check_operand(atom: Atom, column_type: TypeEngine[Any]) -> None:
     if isinstance(column_type, Uuid):
         fitting = (UUID,) if column_type.as_uuid else None
     if isinstance(column_type, Enum):
-        fitting = None  # the Enum validates its values itself
+        fitting = None  # check_literals() compares with the values that it has
     for value in atom.operand if atom.operator in _SEVERAL else (atom.operand,):
         if value is not None and fitting is not None and not isinstance(value, fitting):
             several = (
@@ -75,6 +115,38 @@ def _check_operand(atom: Atom, column_type: TypeEngine[Any]) -> None:
                 f'Operators are tuples: ("is null",), (">", 3){several}',
                 property=atom.key,
             )
+
+
+def _check_labels(column: Column[Any], other: Any) -> None:
+    own: Any = column.type
+    types = (own, *own._variant_mapping.values())  # pyright: ignore[reportPrivateUsage]
+    if not all(isinstance(type_, Enum) for type_ in types):
+        return  # on another database the column is no Enum
+    for value in _literals_of(other):
+        refusals = [enum_refusal(type_, value, _ANY_DIALECT) for type_ in types]
+        if value is not None and None not in refusals:
+            raise DefinitionFault(
+                f"where= compares {column} with {shorten(value)}, which is none of its values; {refusals[0]}",
+                property=column.key,
+            )
+
+
+def _literals_of(operand: Any) -> Iterator[Any]:
+    """Yield the Python values on one side of a comparison; other SQL has none."""
+    match operand:
+        case BindParameter(expanding=True, value=[*values]):
+            yield from values
+        case BindParameter(value=value):
+            yield value
+        case True_() | False_():
+            yield isinstance(operand, True_)
+        case Grouping(element=inner):
+            yield from _literals_of(inner)
+        case ClauseList(clauses=parts) | ExpressionClauseList(clauses=parts):
+            for part in parts:
+                yield from _literals_of(part)
+        case _:
+            pass
 
 
 def atoms_of(expression: MatchExp) -> Iterator[Atom]:
