@@ -102,7 +102,8 @@ class RecordMutationSideEffect:
     """A function called after the commit of a dispatch, for each mutation event of a record.
 
     :param name: key of the outcome in ``DispatchResult.side_effects``.
-    :param record: the record whose mutation events are passed: name, definition or mapped class.
+    :param record: the record whose mutation events are passed: name, definition or mapped class; those of its mapped
+        subclasses are passed too.
     :param content: ``content(ctx, event)``, called once for each :class:`.MutationEvent`, in order. An exception is
         stored in the result as a :class:`.SideEffectError`, and affects nothing else.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from sqlalchemy import MetaData
 
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.events import MutationEvent
-from ..errors import SideEffectError
+from ..errors import DefinitionFault, SideEffectError
 from ..schema.filtered_lookup import filtered_record
 from ..schema.foreign_key_relations import held_relation
 from ..schema.merged_records import RECORD_TYPE, names_of_row
@@ -39,10 +40,19 @@ class Aftermath:
         self._open = open_context
         self._metadata = metadata
         self._side_effects: dict[str, list[RecordMutationSideEffect]] = {}
+        self._names: dict[str, list[str]] = {}
+        catalog = Catalog.of(metadata)
         for effect in side_effects:
             named = held_relation(metadata, effect.record) or filtered_record(metadata, effect.record)
-            name = named.name if named is not None else record_name(resolve_record(metadata, effect.record))
-            self._side_effects.setdefault(name, []).append(effect)
+            if named is not None:
+                self._side_effects.setdefault(named.name, []).append(effect)
+                continue
+            mapper = resolve_record(metadata, effect.record)
+            self._side_effects.setdefault(record_name(mapper), []).append(effect)
+            if mapper.inherits is not None and mapper.class_ not in catalog.heard_classes:
+                # events of rows of this class have its name from now on, not that of the class above
+                catalog.heard_classes.add(mapper.class_)
+                catalog.generation += 1
 
     def is_due(self, source: EventSource, effects: Sequence[MutationEvent]) -> bool:
         """Whether there is a ``post_commit`` or a side effect to run."""
@@ -64,12 +74,24 @@ class Aftermath:
                     result.side_effects[effect.name] = outcome
 
     def _effects_of(self, event: MutationEvent) -> list[RecordMutationSideEffect]:
-        found = list(self._side_effects.get(event.record_name, ()))
+        found = [effect for name in self._names_of(event.record_name) for effect in self._side_effects.get(name, ())]
         if event.type == "update" and event.record_name in Catalog.of(self._metadata).merged:
             # updates have the name of the merged entity only
             names = names_of_row(self._metadata, event.record[RECORD_TYPE])
             found += (effect for name in names[1:] for effect in self._side_effects.get(name, ()))
         return found
+
+    def _names_of(self, record: str) -> list[str]:
+        """Return the name of a record, and of the mapped classes that it inherits from."""
+        if record not in self._names:
+            catalog = Catalog.of(self._metadata)
+            names = [record]
+            if record not in catalog.definitions and filtered_record(self._metadata, record) is None:
+                with suppress(DefinitionFault):  # a link or a value, which has no class of its own
+                    mapper = resolve_record(self._metadata, record)
+                    names = [record_name(above) for above in mapper.iterate_to_root()]
+            self._names[record] = names
+        return self._names[record]
 
     def _outcome(
         self, name: str, source: EventSource, result: DispatchResult, work: Callable[[Context], Any]

@@ -36,6 +36,7 @@ class Catalog:
     :ivar values_class: the mapped class of the values that ``storage.set()`` writes; set when definitions are compiled.
     :ivar counters: the table of named counters; set when definitions are compiled.
     :ivar event_sources: names of the event sources of all controllers; one system may have several controllers.
+    :ivar heard_classes: mapped classes whose mutation events side effects of a controller receive.
     :ivar schema: the :class:`.Schema`, once it has been created.
     :ivar plan: the engine's plan, once it has been compiled.
     :ivar queries: the storage's compiled queries, once there are any.
@@ -59,6 +60,7 @@ class Catalog:
         self.values_class: type[Any] | None = None
         self.counters: Table | None = None
         self.event_sources: set[str] = set()
+        self.heard_classes: set[type[Any]] = set()
         self.schema: Any = None
         self.plan: Any = None
         self.queries: Any = None

@@ -203,15 +203,19 @@ class Plan:
         }
 
     def is_narrowed(self, mapper: Mapper[Any]) -> bool:
-        """Whether some subclasses of ``mapper`` have other reactions."""
+        """Whether some subclasses of ``mapper`` have other reactions, or side effects of their own."""
         return self._is_narrowed[mapper]
 
     def _find_whether_narrowed(self, mapper: Mapper[Any]) -> bool:
         if inputs_of(self.metadata, mapper):
             return True  # events have the names of inputs
-        own = self.reactions_to(mapper)
+        own, heard = self.reactions_to(mapper), Catalog.of(self.metadata).heard_classes
         below = mapper.self_and_descendants if mapper.polymorphic_on is not None else ()
-        return any(self.reactions_to(m) != own for m in below if mapper.local_table in m.tables)
+        return any(
+            self.reactions_to(m) != own or (m is not mapper and m.class_ in heard)
+            for m in below
+            if mapper.local_table in m.tables
+        )
 
     def may_react(self, mapper: Mapper[Any]) -> bool:
         """Whether there are reactions to mutation events of ``mapper`` or of a subclass."""
