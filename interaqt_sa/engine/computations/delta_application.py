@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: the number of hosts up to which a subquery in RETURNING may read deltas again, if RETURNING does not support joins
 _FEW_TARGETS = 4
+#: the least number beyond 64 bits; smaller ones may be returned as floats too, and are stored as integers
+_OVERFLOW = 2**63
 
 
 @dataclass
@@ -333,7 +335,7 @@ def _refuse_overflow(level: Returned, row: Row) -> None:
     :raises InvalidValueError: for the first one.
     """
     for attribute, place in level.integers.items():
-        if type(row[place]) is float:
+        if type(row[place]) is float and abs(row[place]) >= _OVERFLOW:
             record = level.host.values[0].record
             key = ", ".join(map(repr, row[level.key]))
             raise InvalidValueError(
