@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, MetaData, and_, or_
@@ -53,24 +52,40 @@ def prune_steps(
             raise DefinitionFault(f"{name} has no retention=, so that its records are kept for ever", record=name)
         found = {name: found[name]}
     return [
-        (name, partial(_prune_batch, class_mapper(catalog.classes[name]), retention, moment, batch))
+        (name, _Batches(class_mapper(catalog.classes[name]), retention, moment, batch))
         for name, retention in found.items()
     ]
 
 
-def _prune_batch(mapper: Mapper[Any], retention: Retention, now: datetime, batch: int, session: Session) -> int:
-    (key,) = key_attributes(mapper)
-    outdated = _outdated(session, mapper, key, retention, now)
-    if outdated is None:
-        return 0
-    keys = [row[key] for row in lock_rows(session, mapper, outdated, batch)]
-    if keys:
-        write.delete(session, mapper, {key: ("in", keys)})
-    return len(keys)
+class _Batches:
+    """Delete the outdated records of one entity, one batch in each call.
+
+    Which records are outdated is determined once, by the first call: the search for the newest ones reads all of them.
+    """
+
+    def __init__(self, mapper: Mapper[Any], retention: Retention, now: datetime, batch: int) -> None:
+        self._mapper = mapper
+        self._retention = retention
+        self._now = now
+        self._batch = batch
+        self._outdated: list[Criterion] | None = None
+
+    def __call__(self, session: Session) -> int:
+        mapper, (key,) = self._mapper, key_attributes(self._mapper)
+        if self._outdated is None:
+            self._outdated = _outdated(session, mapper, key, self._retention, self._now)
+        criteria = self._outdated
+        if not criteria:
+            return 0
+        found = lock_rows(session, mapper, lambda cls: or_(*(criterion(cls) for criterion in criteria)), self._batch)
+        keys = [row[key] for row in found]
+        if keys:
+            write.delete(session, mapper, {key: ("in", keys)})
+        return len(keys)
 
 
-def _outdated(session: Session, mapper: Mapper[Any], key: str, retention: Retention, now: datetime) -> Criterion | None:
-    """Return the criterion of the rows that need not be kept; ``None`` if all are kept."""
+def _outdated(session: Session, mapper: Mapper[Any], key: str, retention: Retention, now: datetime) -> list[Criterion]:
+    """Return the criteria of the rows that need not be kept, of which each row meets one; empty if all are kept."""
     by = retention.by
     criteria: list[Criterion] = []
     if retention.max_age is not None and by is not None:
@@ -81,9 +96,7 @@ def _outdated(session: Session, mapper: Mapper[Any], key: str, retention: Retent
         has_time: Criterion | None = None if by is None else lambda cls: getattr(cls, by).is_not(None)
         order = Modifier(dict.fromkeys(newest, "DESC"), limit=1, offset=retention.max_rows)
         criteria += [_not_after(first, by, key) for first in find(session, parse(mapper, newest), has_time, order)]
-    if not criteria:
-        return None
-    return lambda cls: or_(*(criterion(cls) for criterion in criteria))
+    return criteria
 
 
 def _not_after(first: Mapping[str, Any], by: str | None, key: str) -> Criterion:
