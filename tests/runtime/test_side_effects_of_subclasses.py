@@ -18,7 +18,7 @@ def _models(is_joined: bool) -> Any:
 
     class Product(Base):
         __tablename__ = "product"
-        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "product"}  # noqa: RUF012
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "product"}
 
         id: Mapped[int] = mapped_column(primary_key=True)
         kind: Mapped[str]
@@ -29,7 +29,7 @@ def _models(is_joined: bool) -> Any:
         if is_joined:
             __tablename__ = "book"
             id: Mapped[int] = mapped_column(ForeignKey("product.id"), primary_key=True)
-        __mapper_args__ = {"polymorphic_identity": "book"}  # noqa: RUF012
+        __mapper_args__ = {"polymorphic_identity": "book"}
 
         pages: Mapped[int | None]
 
