@@ -85,7 +85,7 @@ class without_nan(FunctionElement[Any]):  # noqa: N801
 def _without_nan_postgresql(element: without_nan, compiler: SQLCompiler, **kw: Any) -> str:
     (value,) = element.clauses
     sql = str(compiler.process(value, **kw))
-    # since SQLAlchemy 2.1 Float is no subclass of Numeric
+    # since SQLAlchemy 2.1 Float is not a subclass of Numeric
     return f"NULLIF({sql}, 'NaN')" if isinstance(stored_type(element.type), (Numeric, Float)) else sql
 
 

@@ -33,7 +33,7 @@ def prune_steps(
     :param record: the record; ``None``: all records with a retention.
     :param now: the point in time at which ages are computed; ``None``: now.
     :raises DefinitionFault: if nothing is declared for ``record``.
-    :raises InvalidValueError: if ``now`` has no time zone, or ``batch`` is no number of records.
+    :raises InvalidValueError: if ``now`` has no time zone, or ``batch`` is not a number of records.
     """
     check_batch(batch)
     if now is not None and now.tzinfo is None:

@@ -152,13 +152,13 @@ def _add(storage: iq.Storage, instance: Any) -> None:
 @pytest.mark.parametrize(
     ("properties", "identity", "message"),
     [
-        ([iq.Property("a", str)], ["b"], r"'b' is no property; there is a"),
+        ([iq.Property("a", str)], ["b"], r"'b' is not a property; there is a"),
         ([iq.Property("a", str)], [], r"names properties, each once"),
         ([iq.Property("a", str)], ["a", "a"], r"names properties, each once"),
         ([iq.Property("a", str)], "a", r"is a list of names: \['a'\]"),
         ([iq.Property("a", str, default="x")], ["a"], r"has a default or is computed"),
-        ([iq.Property("a", str, collection=True)], ["a"], r"is no scalar"),
-        ([iq.Property("a", dict)], ["a"], r"is no scalar"),
+        ([iq.Property("a", str, collection=True)], ["a"], r"is not a scalar"),
+        ([iq.Property("a", dict)], ["a"], r"is not a scalar"),
     ],
 )
 def test_definitions_that_are_refused(properties: Any, identity: Any, message: str) -> None:

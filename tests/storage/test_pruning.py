@@ -91,8 +91,8 @@ def test_wrong_calls(engine: Engine) -> None:
         (iq.Retention(max_rows=-1), r"max_rows is a number of rows"),
         (iq.Retention(by="at", max_age=timedelta()), r"max_age is a timedelta above 0"),
         (iq.Retention(max_age=timedelta(1)), r"max_age needs by="),
-        (iq.Retention(by="n", max_rows=1), r"by='n' is no property of the type"),
-        (iq.Retention(by="none", max_rows=1), r"by='none' is no property of the type"),
+        (iq.Retention(by="n", max_rows=1), r"by='n' is not a property of the type"),
+        (iq.Retention(by="none", max_rows=1), r"by='none' is not a property of the type"),
     ],
 )
 def test_definitions_that_are_refused(retention: Any, message: str) -> None:

@@ -339,8 +339,8 @@ def _refuse_overflow(level: Returned, row: Row) -> None:
             record = level.host.values[0].record
             key = ", ".join(map(repr, row[level.key]))
             raise InvalidValueError(
-                f"{record}.{attribute} of {record}({key}) would be {row[place]:.6g}, which is no 64-bit integer; use "
-                "Numeric for sums as large as this",
+                f"{record}.{attribute} of {record}({key}) would be {row[place]:.6g}, which is not a 64-bit integer; "
+                "use Numeric for sums as large as this",
                 record=record,
                 property=attribute,
             )

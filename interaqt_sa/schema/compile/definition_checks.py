@@ -13,9 +13,9 @@ from ...definitions.records import Cardinality, Constraint, Entity, Property, Re
 from ...definitions.validation import check_mapped_name, check_name
 from ...errors import DefinitionFault
 from ..faults import Faults
-from .natural_keys import check_natural_key
+from .natural_key_checks import check_natural_key
 from .record_parts import properties_of, untyped
-from .retention import check_retention
+from .retention_checks import check_retention
 
 #: Arguments of a filtered record that its base determines.
 _OF_BASE = {

@@ -121,7 +121,7 @@ def _check_labels(column: Column[Any], other: Any) -> None:
     own: Any = column.type
     types = (own, *own._variant_mapping.values())  # pyright: ignore[reportPrivateUsage]
     if not all(isinstance(type_, Enum) for type_ in types):
-        return  # on another database the column is no Enum
+        return  # on another database the column is not an Enum
     for value in _literals_of(other):
         refusals = [enum_refusal(type_, value, _ANY_DIALECT) for type_ in types]
         if value is not None and None not in refusals:

@@ -38,7 +38,7 @@ def _faults(entity: Entity, given: Any) -> list[str]:
     if age is not None and given.by is None:
         found.append("max_age needs by=, the property with the time of a row")
     if given.by is not None and not _is_time(entity, given.by):
-        found.append(f"by={given.by!r} is no property of the type 'timestamp' or datetime")
+        found.append(f"by={given.by!r} is not a property of the type 'timestamp' or datetime")
     return found
 
 

@@ -28,7 +28,7 @@ def check_natural_key(entity: Entity, faults: Faults) -> None:
         prop = properties.get(name)
         if prop is None:
             known = ", ".join(properties)
-            faults.add(f"{where} is no property; there is {known or 'none'}", record=entity.name, property=str(name))
+            faults.add(f"{where} is not a property; there is {known or 'none'}", record=entity.name, property=str(name))
         elif prop.computed is not None or prop.computation is not None or prop.default is not None:
             faults.add(
                 f"{where} has a default or is computed; the values of a natural key are given by who creates the "
@@ -38,7 +38,7 @@ def check_natural_key(entity: Entity, faults: Faults) -> None:
             )
         elif prop.collection or not _is_scalar(prop):
             faults.add(
-                f"{where} is no scalar; use strings, numbers, dates and the like", record=entity.name, property=name
+                f"{where} is not a scalar; use strings, numbers, dates and the like", record=entity.name, property=name
             )
 
 
