@@ -145,17 +145,26 @@ class EngineEvents:
     def _before_cursor_execute(
         self, connection: Connection, cursor: Any, text: str, parameters: Any, context: Any, executemany: bool
     ) -> tuple[str, Any]:
-        if context is not None and len(connection.dispatch.before_execute) > 1 and replaces_statements(connection):
+        if context is not None:
+            # a batched INSERT is executed in parts, which have one context
+            is_watched = getattr(context, "interaqt_sa_watched", None)
+            if is_watched is None:
+                is_watched = context.interaqt_sa_watched = self._first_of(connection, context, text)
+            if is_watched:
+                context.interaqt_sa_text = text
+        return text, parameters
+
+    def _first_of(self, connection: Connection, context: Any, text: str) -> bool:
+        """Handle the first execution of a statement; return whether others may change its text afterwards."""
+        if len(connection.dispatch.before_execute) > 1 and replaces_statements(connection):
             self._compare(connection, context)
-        if context is not None and may_hold_writes(context, text):
+        if may_hold_writes(context, text):
             attending, others = self._divided(connection)
             for observer in attending:
                 observer.before_inner_writes(connection, context, text, attended=True)
             for observer in others:
                 observer.before_inner_writes(connection, context, text, attended=False)
-        if context is not None and len(connection.dispatch.before_cursor_execute) > 1:
-            context.interaqt_sa_text = text
-        return text, parameters
+        return len(connection.dispatch.before_cursor_execute) > 1
 
     def _compare(self, connection: Connection, context: Any) -> None:
         """Compare a statement with the one that was handled, and with the one that the engine has executed."""

@@ -73,15 +73,16 @@ class FlushEvents:
         found: dict[Mapper[Any], list[Any]] = {}
         for instance in self.new:
             state = instance_state(instance)
-            is_written = state in context.states and not any(context.states[state])
-            if is_written and self._is_ours(state.mapper) and not self._replaces(state.mapper, instance):
+            if state in context.states and not any(context.states[state]):
                 found.setdefault(state.mapper, []).append(instance)
-        return found
+        ours = {mapper: instances for mapper, instances in found.items() if self._is_ours(mapper)}
+        if not self._written.is_empty:
+            for mapper, instances in ours.items():
+                ours[mapper] = [instance for instance in instances if not self._replaces(mapper, instance)]
+        return {mapper: instances for mapper, instances in ours.items() if instances}
 
     def _replaces(self, mapper: Mapper[Any], instance: object) -> bool:
         """Whether an object has replaced a deleted one, so that the unit of work wrote an UPDATE."""
-        if self._written.is_empty:
-            return False
         source = self.source_to_tell(mapper)
         return source is not None and self._written.is_remembered(source, self._key(mapper, instance))
 
