@@ -21,6 +21,8 @@ class CachedText:
     """A cached statement compiled for one driver.
 
     :ivar text: the SQL text, with placeholders of the driver.
+    :ivar converts: the conversions of the driver's values, by the position of their columns; known after the first
+        execution.
     """
 
     def __init__(self, compiled: SQLCompiler, types: Sequence[TypeEngine[Any]]) -> None:
@@ -39,7 +41,7 @@ class CachedText:
             else:
                 self._constants[name] = convert(bind.effective_value) if convert else bind.effective_value
         self._types = [type_.dialect_impl(dialect) for type_ in types]
-        self._columns: list[tuple[int, Convert]] | None = None
+        self.converts: dict[int, Convert] | None = None
 
     @classmethod
     def of(cls, statement: Any, dialect: Dialect) -> CachedText | None:
@@ -68,16 +70,21 @@ class CachedText:
 
     def fetch(self, cursor: Any, dialect: Dialect) -> Sequence[DriverRow]:
         """Return the rows of ``cursor``, with values converted by SQLAlchemy's types."""
-        if self._columns is None:
-            # the driver's types of the columns are known from its first result
-            found = zip(self._types, cursor.description, strict=True)
-            converts = [type_.result_processor(dialect, column[1]) for type_, column in found]
-            self._columns = [(i, convert) for i, convert in enumerate(converts) if convert is not None]
-        rows: list[Any] = cursor.fetchall()
-        if not self._columns:
+        rows = self.fetch_unconverted(cursor, dialect)
+        if not self.converts:
             return rows
         converted = list(map(list, rows))
-        for i, convert in self._columns:
+        for i, convert in self.converts.items():
             for values in converted:
                 values[i] = convert(values[i])
         return converted
+
+    def fetch_unconverted(self, cursor: Any, dialect: Dialect) -> Sequence[DriverRow]:
+        """Return the rows of ``cursor`` with the driver's values, to which :attr:`converts` have to be applied."""
+        if self.converts is None:
+            # the driver's types of the columns are known from its first result
+            found = zip(self._types, cursor.description, strict=True)
+            converts = [type_.result_processor(dialect, column[1]) for type_, column in found]
+            self.converts = {i: convert for i, convert in enumerate(converts) if convert is not None}
+        rows: list[Any] = cursor.fetchall()
+        return rows

@@ -9,10 +9,10 @@ On an observed connection everything is executed by SQLAlchemy, so that logs, tr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Dialect, Executable
 
 from ..dialects.execution_options import STATEMENT_OPTION
 from .compiled_statement import CachedText, DriverRow
@@ -47,6 +47,20 @@ def run_cached(connection: Connection, cached: CachedText, given: Mapping[str, A
 
     :raises StatementError: as :meth:`sqlalchemy.Connection.execute` does.
     """
+    return _run(connection, cached, given, cached.fetch)
+
+
+def run_unconverted(connection: Connection, cached: CachedText, given: Mapping[str, Any]) -> Sequence[DriverRow]:
+    """Run a cached statement as :func:`run_cached`; return its rows with the values of the driver."""
+    return _run(connection, cached, given, cached.fetch_unconverted)
+
+
+def _run(
+    connection: Connection,
+    cached: CachedText,
+    given: Mapping[str, Any],
+    fetch: Callable[[Any, Dialect], Sequence[DriverRow]],
+) -> Sequence[DriverRow]:
     dialect, raw = connection.dialect, connection.connection
     execution: Any = dialect.execution_ctx_cls
     context = cursor = parameters = None
@@ -57,7 +71,7 @@ def run_cached(connection: Connection, cached: CachedText, given: Mapping[str, A
         context.pre_exec()
         cursor = context.cursor
         dialect.do_execute(cursor, cached.text, parameters, context)
-        rows = cached.fetch(cursor, dialect)
+        rows = fetch(cursor, dialect)
         cursor.close()
     except BaseException as error:
         connection._handle_dbapi_exception(  # pyright: ignore[reportPrivateUsage]

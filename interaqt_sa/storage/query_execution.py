@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from itertools import islice
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Mapper, Session
@@ -13,10 +13,8 @@ from sqlalchemy.orm import Mapper, Session
 from ..dialects.base import named
 from ..session import cursor_execution
 from .attributes import LINK
-from .pagination import Record
-from .query_plan import KEYS, Branch, Layout, Level, Query
-
-Row: TypeAlias = Sequence[Any]
+from .query_plan import KEYS, Branch, Level, Query
+from .record_makers import Converts, Layout, Record, Row
 
 #: number of parents per statement if their keys are not one parameter, because databases limit parameters
 _CHUNK = 500
@@ -50,84 +48,62 @@ class QueryExecution:
                 return connection
         return None
 
-    def run(self) -> tuple[list[Record], Sequence[Row]]:
-        """Return the records, with all nested neighbours, and the rows of the root."""
-        rows = self._rows(self._query.root, self._given)
-        records = _made(self._query.layout, rows)
-        self._complete(self._query.layout, records, rows)
-        return records, rows
+    def run(self) -> tuple[list[Record], Row | None]:
+        """Return the records, with all nested neighbours, and the position of the last one in the order."""
+        root, count = self._query.root, self._query.order_values
+        rows, converts = self._rows(root, self._given)
+        records = root.shape.makers(converts).records(rows)
+        self._complete(root.shape.layout, records)
+        return records, _last(rows, converts, count) if count and rows else None
 
-    def _rows(self, level: Level, given: Mapping[str, Any]) -> Sequence[Row]:
+    def _rows(self, level: Level, given: Mapping[str, Any]) -> tuple[Sequence[Row], Converts | None]:
+        """Return the rows of a statement, with the conversions that they still need."""
         if self._connection is not None and level.text is not None:
-            return cursor_execution.run_cached(self._connection, level.text, given)
-        return self._session.execute(level.statement, given).all()
+            rows = cursor_execution.run_unconverted(self._connection, level.text, given)
+            return rows, level.text.converts
+        return self._session.execute(level.statement, given).all(), None
 
-    def _complete(self, layout: Layout, records: Sequence[Record], rows: Sequence[Row]) -> None:
-        """Add the requested neighbours to ``records``."""
+    def _complete(self, layout: Layout, records: Sequence[Record]) -> None:
+        """Add the requested neighbours that separate statements find to ``records``."""
         for name, part in layout.parts.items():
-            if isinstance(part, Layout):
-                self._put_joined(name, part, records, rows)
-            else:
-                self._put_found(name, part, layout, records, rows)
+            if isinstance(part, Branch):
+                self._add_found(name, part, layout.key_names, records)
+            elif isinstance(part, Layout) and part.parts:
+                self._complete(part, [neighbour for record in records if (neighbour := record[name]) is not None])
 
-    def _put_joined(self, name: str, part: Layout, records: Sequence[Record], rows: Sequence[Row]) -> None:
-        names, start, stop, key = part.names, part.start, part.start + len(part.names), part.key[0]
-        found: list[Record] = []
-        with_neighbour: list[Row] = []
-        for record, row in zip(records, rows, strict=True):
-            if row[key] is None:
-                record[name] = None
-                continue
-            neighbour = record[name] = dict(zip(names, row[start:stop], strict=True))
-            if part.parts:
-                found.append(neighbour)
-                with_neighbour.append(row)
-        self._complete(part, found, with_neighbour)
-
-    def _put_found(
-        self, name: str, branch: Branch, layout: Layout, records: Sequence[Record], rows: Sequence[Row]
-    ) -> None:
-        keys = _keys(layout.key, rows)
-        wanted = dict.fromkeys(keys)
-        groups: dict[Any, list[Record]] = {}
-        for found in self._of_parents(branch, wanted):
-            neighbours = _made(branch.layout, found)
-            if branch.link is not None:
-                links = _made(branch.link, found)
-                for neighbour, link in zip(neighbours, links, strict=True):
-                    neighbour[LINK] = link
-                self._complete(branch.link, links, found)
-            self._complete(branch.layout, neighbours, found)
-            for key, neighbour in zip(_keys(branch.parent_key, found), neighbours, strict=True):
-                group = groups.get(key)
-                if group is None:
-                    groups[key] = [neighbour]
-                else:
+    def _add_found(self, name: str, branch: Branch, key: Sequence[str], records: Sequence[Record]) -> None:
+        keys = _keys(key, records)
+        groups: dict[Any, list[Record]]
+        if branch.is_list:
+            groups = {key: record[name] for key, record in zip(keys, records, strict=True)}
+        else:
+            groups = {key: [] for key in keys}
+        shape = branch.level.shape
+        for rows, converts in self._of_parents(branch, groups):
+            makers = shape.makers(converts)
+            neighbours = makers.records(rows)
+            if shape.link is not None and shape.link.parts:
+                self._complete(shape.link, [neighbour[LINK] for neighbour in neighbours])
+            if shape.layout.parts:
+                self._complete(shape.layout, neighbours)
+            for parent, neighbour in zip(makers.parents(rows), neighbours, strict=True):
+                if (group := groups.get(parent)) is not None:
                     group.append(neighbour)
-        repeats = len(wanted) < len(keys)
-        given: set[Any] = set()
-        for key, record in zip(keys, records, strict=True):
-            group = groups.get(key, [])
-            if repeats:
-                # a record that occurs twice in the result gets separate neighbours each time
-                group = [_copied(neighbour) for neighbour in group] if key in given else group
-                given.add(key)
-            if branch.is_list:
-                # two records never share a list, not even an empty one
-                record[name] = group
-            else:
-                record[name] = group[0] if group else None
+        if not branch.is_list:
+            _put_single(name, keys, records, groups)
+        elif len(groups) < len(keys):
+            _put_copies(name, keys, records, groups)
 
-    def _of_parents(self, branch: Branch, keys: Iterable[Any]) -> Iterator[Sequence[Row]]:
+    def _of_parents(self, branch: Branch, keys: Iterable[Any]) -> Iterator[tuple[Sequence[Row], Converts | None]]:
         """Yield the rows of the neighbours of the records with ``keys``."""
-        if branch.shape is None:
-            waiting = iter(keys)
+        if branch.keys is None:
+            waiting = iter(list(keys))
             while chunk := list(islice(waiting, _CHUNK)):
                 yield self._rows(branch.level, {**self._given, named(KEYS): chunk})
             return
-        packed = list(keys) if len(branch.shape) > 1 else [(key,) for key in keys]
+        packed = list(keys) if len(branch.keys) > 1 else [(key,) for key in keys]
         if packed:
-            given = self._query.parameters.operations.pack(KEYS, branch.shape, packed)
+            given = self._query.parameters.operations.pack(KEYS, branch.keys, packed)
             yield self._rows(branch.level, {**self._given, **given})
 
 
@@ -143,19 +119,38 @@ def is_watched(session: Session, connection: Connection) -> bool:
     )
 
 
-def _made(layout: Layout, rows: Iterable[Row]) -> list[Record]:
-    names, start = layout.names, layout.start
-    if not start:
-        return [dict(zip(names, row, strict=False)) for row in rows]
-    stop = start + len(names)
-    return [dict(zip(names, row[start:stop], strict=True)) for row in rows]
+def _last(rows: Sequence[Row], converts: Converts | None, count: int) -> Row:
+    """Return the last ``count`` values of the last row."""
+    row = rows[-1]
+    first = len(row) - count
+    values = {place: row[place] for place in range(first, len(row))}
+    return [converts[place](v) if converts and place in converts else v for place, v in values.items()]
 
 
-def _keys(places: Sequence[int], rows: Iterable[Row]) -> list[Any]:
-    if len(places) == 1:
-        (place,) = places
-        return [row[place] for row in rows]
-    return [tuple(row[place] for place in places) for row in rows]
+def _keys(names: Sequence[str], records: Iterable[Record]) -> list[Any]:
+    if len(names) == 1:
+        (name,) = names
+        return [record[name] for record in records]
+    return [tuple(record[name] for name in names) for record in records]
+
+
+def _put_single(
+    name: str, keys: Iterable[Any], records: Iterable[Record], groups: Mapping[Any, Sequence[Record]]
+) -> None:
+    given: set[Any] = set()
+    for key, record in zip(keys, records, strict=True):
+        if group := groups[key]:
+            record[name] = _copied(group[0]) if key in given else group[0]
+            given.add(key)
+
+
+def _put_copies(
+    name: str, keys: Iterable[Any], records: Iterable[Record], groups: Mapping[Any, Sequence[Record]]
+) -> None:
+    """Give records that occur several times in the result separate neighbours each time."""
+    for key, record in zip(keys, records, strict=True):
+        if record[name] is not (group := groups[key]):
+            record[name] = [_copied(neighbour) for neighbour in group]
 
 
 def _copied(value: Any) -> Any:

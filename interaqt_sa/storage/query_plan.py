@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Dialect, Select, bindparam, func, select, tuple_
@@ -18,6 +18,7 @@ from .attributes import Modifier, Nested, Selection, key_attributes, near_end
 from .pagination import OrderPart
 from .paths import Paths
 from .query_parameters import Parameters, is_sql, list_type
+from .record_makers import Layout, RowShape, Separate
 from .relationship_shapes import is_joinable, keys_of_parent
 
 #: parameter with the keys of the records whose neighbours a statement finds
@@ -33,38 +34,18 @@ class Level:
 
     statement: Select[Any]
     text: CachedText | None
+    shape: RowShape
 
 
 @dataclass(slots=True)
-class Layout:
-    """The positions of the attributes of a record in a row.
-
-    :ivar names: the attributes; the first one is at ``start``.
-    :ivar key: the positions of its key.
-    :ivar parts: the neighbours nested in the record, in the requested order.
-    """
-
-    names: list[str]
-    start: int
-    key: list[int]
-    parts: dict[str, Layout | Branch] = field(default_factory=dict[str, "Layout | Branch"])
-
-
-@dataclass(slots=True)
-class Branch:
+class Branch(Separate):
     """Neighbours that are found by a separate statement, for all records of a level at once.
 
-    :ivar parent_key: positions of the key of the record that the neighbour belongs to.
-    :ivar shape: names and types of that key, if the keys are one parameter; ``None`` if they are several.
-    :ivar link: layout of the link to the neighbour.
+    :ivar keys: names and types of the keys of these records, if they are one parameter; ``None`` if they are several.
     """
 
     level: Level
-    layout: Layout
-    parent_key: list[int]
-    shape: tuple[tuple[str, Any], ...] | None
-    link: Layout | None
-    is_list: bool
+    keys: tuple[tuple[str, Any], ...] | None
 
 
 @dataclass(slots=True)
@@ -76,7 +57,6 @@ class Query:
 
     parameters: Parameters
     root: Level
-    layout: Layout
     order_values: int = 0
 
 
@@ -94,9 +74,10 @@ class QueryBuilder:
         """Return the paths from ``entity``, whose operands are parameters of the query."""
         return Paths(mapper, entity, self._dialect, parameters=self._parameters)
 
-    def level(self, statement: Select[Any]) -> Level:
+    def level(self, statement: Select[Any], shape: RowShape) -> Level:
         """Return ``statement`` with its compiled text."""
-        return Level(statement, CachedText.of(statement, self._dialect) if self._parameters.can_be_kept else None)
+        text = CachedText.of(statement, self._dialect) if self._parameters.can_be_kept else None
+        return Level(statement, text, shape)
 
     def layout(self, selection: Selection, entity: Any, paths: Paths, columns: list[Any], prefix: str = "") -> Layout:
         """Append the columns of ``selection`` to ``columns``; return their layout."""
@@ -129,14 +110,14 @@ class QueryBuilder:
         if link_paths is not None and nested.link is not None:
             statement = link_paths.join(statement)
             paths.begin_at_link(nested.link, link)
-        criterion, shape = self._of_parents(key)
+        criterion, keys = self._of_parents(key)
         order = ordered(paths, nested.modifier) or [
             getattr(child, attribute) for attribute in key_attributes(nested.selection.mapper)
         ]
         statement = matched(statement.where(criterion), nested.selection.mapper, child, paths, nested.match, order)
         statement = _page_per_parent(statement, key, order, nested.modifier)
-        is_list = bool(nested.relationship.uselist)
-        return Branch(self.level(statement), layout, parent_key, shape, link_layout, is_list)
+        level = self.level(statement, RowShape(layout, link_layout, parent_key))
+        return Branch(bool(nested.relationship.uselist), level, keys)
 
     def _way(
         self, mapper: Mapper[Any], name: str, nested: Nested, child: Any

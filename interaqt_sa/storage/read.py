@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import Dialect, Select, func, select
 from sqlalchemy.orm import Mapper, Session
@@ -14,12 +14,12 @@ from .attributes import Modifier, Selection, key_attributes
 from .pagination import Page, decode_cursor, encode_cursor, later_than
 from .paths import Paths
 from .query_cache import QueryCache
-from .query_execution import QueryExecution, Row
+from .query_execution import QueryExecution
 from .query_parameters import OtherStatementNeeded, Parameters, Values, add_value
-from .query_plan import Layout, Query, QueryBuilder, matched, order_parts, ordered, total_order
+from .query_plan import Query, QueryBuilder, matched, order_parts, ordered, total_order
 from .query_shape import parametrized_match, selection_shape
+from .record_makers import Layout, Record, Row, RowShape
 
-Record: TypeAlias = dict[str, Any]
 #: builds the statements of a query
 Build = Callable[[QueryBuilder, Parameters], Query]
 
@@ -39,10 +39,10 @@ def find(session: Session, selection: Selection, match: Where | None, modifier: 
         layout = builder.layout(selection, entity, paths, columns)
         statement = _selected(columns, entity)
         statement = matched(statement, mapper, entity, paths, match, ordered(paths, modifier))
-        return Query(parameters, builder.level(_limited(statement, parameters, limit, offset)), layout)
+        return Query(parameters, builder.level(_limited(statement, parameters, limit, offset), RowShape(layout)))
 
     key = ("find", shape, match, *modifier.order_by.items(), limit, offset)
-    records, _, _ = _run(session, mapper, key, values, build)
+    records, _ = _run(session, mapper, key, values, build)
     return records
 
 
@@ -74,16 +74,16 @@ def find_page(
             given = [paths.operand(part.path, part.column, ">", v) for part, v in zip(parts, behind, strict=True)]
             statement = statement.where(later_than(parts, given))
         statement = matched(statement, mapper, entity, paths, match, [part.ordered for part in parts])
-        level = builder.level(_limited(statement, parameters, limit, offset))
-        return Query(parameters, level, layout, len(parts))
+        level = builder.level(_limited(statement, parameters, limit, offset), RowShape(layout))
+        return Query(parameters, level, len(parts))
 
     if modifier.limit == 0:
         builder = QueryBuilder(dialect_of(session, mapper), Parameters(dialect_of(session, mapper), values))
         build(builder, Parameters(dialect_of(session, mapper), values))  # still raises the errors of an invalid query
         return Page()
     key = ("page", shape, match, *order, limit, offset, *behind)
-    records, rows, query = _run(session, mapper, key, values, build)
-    return Page(records, encode_cursor(order, rows[-1][-query.order_values :]) if rows else None)
+    records, last = _run(session, mapper, key, values, build)
+    return Page(records, None if last is None else encode_cursor(order, last))
 
 
 def count(session: Session, mapper: Mapper[Any], match: Where | None) -> int:
@@ -95,9 +95,9 @@ def count(session: Session, mapper: Mapper[Any], match: Where | None) -> int:
     def build(builder: QueryBuilder, parameters: Parameters) -> Query:
         statement: Select[Any] = select(func.count().label("c0")).select_from(entity)
         statement = matched(statement, mapper, entity, builder.paths(mapper, entity), match, [])
-        return Query(parameters, builder.level(statement), Layout(["count"], 0, []))
+        return Query(parameters, builder.level(statement, RowShape(Layout(["count"], 0, []))))
 
-    ((found,), _, _) = _run(session, mapper, ("count", mapper, match), values, build)
+    ((found,), _) = _run(session, mapper, ("count", mapper, match), values, build)
     return int(found["count"])
 
 
@@ -122,10 +122,11 @@ def dialect_of(session: Session, mapper: Mapper[Any]) -> Dialect:
 
 def _run(
     session: Session, mapper: Mapper[Any], key: Hashable | None, values: Values, build: Build
-) -> tuple[list[Record], Sequence[Row], Query]:
+) -> tuple[list[Record], Row | None]:
     """Run a query, whose statements are built if they are not cached.
 
     :param key: the shape of the query; ``None`` if it must not be cached.
+    :return: the records, and the position of the last one in the order.
     """
     if values.with_sql:
         key = None
@@ -147,8 +148,7 @@ def _run(
         if parameters.can_be_kept:
             cache.put(dialect, key, query)
     session._autoflush()  # pyright: ignore[reportPrivateUsage]  as SQLAlchemy does before a SELECT
-    records, rows = QueryExecution(session, mapper, query, given).run()
-    return records, rows, query
+    return QueryExecution(session, mapper, query, given).run()
 
 
 def _selected(columns: Sequence[Any], entity: Any) -> Select[Any]:

@@ -46,9 +46,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     original = QueryBuilder.level
 
-    def level(self: QueryBuilder, statement: Any) -> Any:
+    def level(self: QueryBuilder, statement: Any, shape: Any) -> Any:
         seen.append(str(statement))
-        return original(self, statement)
+        return original(self, statement, shape)
 
     monkeypatch.setattr(QueryBuilder, "level", level)
     return seen
@@ -58,13 +58,13 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def by_cursor(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the texts of the statements that the driver's cursor runs from now on."""
     seen: list[str] = []
-    original = cursor_execution.run_cached
+    original = cursor_execution.run_unconverted
 
     def run(connection: Any, cached: Any, given: Any) -> Any:
         seen.append(cached.text)
         return original(connection, cached, given)
 
-    monkeypatch.setattr(cursor_execution, "run_cached", run)
+    monkeypatch.setattr(cursor_execution, "run_unconverted", run)
     return seen
 
 

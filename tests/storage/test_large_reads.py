@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -76,6 +77,11 @@ def _fill(storage: Storage, engine: Engine, links: int) -> None:
 
 def _seconds(read: Callable[[], Any]) -> float:
     read()  # the statements are built
+    return min(_once(read) for _ in range(3))
+
+
+def _once(read: Callable[[], Any]) -> float:
+    gc.collect()
     begin = time.process_time(), time.perf_counter()
     read()
     # of the two the one that suffers less from what else the machine does; the database has a process of its own
@@ -90,14 +96,14 @@ def test_links(engine: Engine) -> None:
     def read(persons: int) -> list[dict[str, Any]]:
         return storage.find("Person", {"id": ("<=", persons)}, attribute_query=query)
 
-    few, many = (_seconds(lambda n=n: read(n)) for n in (_PERSONS // 10, _PERSONS))
-    _SAID.append(f"{engine.dialect.name}: 20,000 links in {few:.2f} s, 200,000 links in {many:.2f} s")
+    few, many = (_seconds(lambda n=n: read(n)) for n in (_PERSONS // 4, _PERSONS))
+    _SAID.append(f"{engine.dialect.name}: 50,000 links in {few:.2f} s, 200,000 links in {many:.2f} s")
     with count_statements(engine) as statements:
         found = read(_PERSONS)
     assert len(statements) == 2, statements
     assert sum(len(row["teams"]) for row in found) == 200_000
     assert {row["&"]["role"] for row in found[-1]["teams"]} == set(range(7))
-    assert many < 25 * few
+    assert many < 10 * few
     with count_statements(engine) as statements:
         assert storage.count("Person", {"teams.name": "t5", "teams.&.role": 4}) == _PERSONS // 7 + 1
     assert len(statements) == 1
