@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,12 +197,12 @@ def _checked_operand(key: str, operator: str, operand: Any) -> Any:
         case "exist":
             return MatchExp.of(operand)
         case "in" | "not in":
-            values = tuple(_listed(operand, fault("a list of values")))
-            if any(_is(value, Reference) for value in values):
+            values = tuple(_listed(operand, lambda: fault("a list of values")))
+            if Reference in map(type, values):
                 raise fault("values, and no references to other attributes")
             return values
         case "between":
-            bounds = tuple(_listed(operand, fault("two bounds")))
+            bounds = tuple(_listed(operand, lambda: fault("two bounds")))
             if len(bounds) != 2 or None in bounds:
                 raise fault("two bounds, both given")
             return bounds
@@ -216,8 +216,8 @@ def _checked_operand(key: str, operator: str, operand: Any) -> Any:
     return operand
 
 
-def _listed(operand: Any, fault: DefinitionFault) -> Iterable[Any]:
+def _listed(operand: Any, fault: Callable[[], DefinitionFault]) -> Iterable[Any]:
     if isinstance(operand, (str, bytes)) or _is(operand, Mapping) or not _is(operand, Iterable):
-        raise fault
+        raise fault()
     values: Iterable[Any] = operand
     return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import DeclarativeBase, registry
@@ -64,6 +64,7 @@ class Catalog:
         self.schema: Any = None
         self.plan: Any = None
         self.queries: Any = None
+        self._by_name: tuple[Any, WeakValueDictionary[str, Mapper[Any]]] = (None, WeakValueDictionary())
 
     @classmethod
     def of(cls, metadata: MetaData) -> Catalog:
@@ -77,11 +78,18 @@ class Catalog:
 
     def all_mappers(self) -> list[Mapper[Any]]:
         """Return all mappers of the MetaData, including those created before the package was imported."""
-        found = {mapper for mapper in self.mappers if _is_usable(mapper)}
+        found = {mapper for mapper in self.mappers if is_usable(mapper)}
         for known in self.registries:
             found.update(mapper for mapper in mappers_in(known) if self._holds(mapper))
         found -= {mapper for mapper in found if mapper.class_ in self.either_way.values()}
         return sorted(found, key=lambda m: (m.class_.__module__, m.class_.__qualname__))
+
+    def mappers_by_name(self) -> WeakValueDictionary[str, Mapper[Any]]:
+        """Return the cache of mappers by the names under which they were found; empty after classes were mapped."""
+        state = (self.generation, len(self.registries), len(self.mappers))
+        if self._by_name[0] != state:
+            self._by_name = (state, WeakValueDictionary())
+        return self._by_name[1]
 
     def _holds(self, mapper: Mapper[Any]) -> bool:
         # classes of one registry may have tables in several MetaData
@@ -93,10 +101,10 @@ def mappers_in(known: registry) -> list[Mapper[Any]]:
     """Return the usable mappers of a registry."""
     # not registry.mappers, which raises if the mapping of a class has failed
     managers: Any = known._managers  # pyright: ignore[reportPrivateUsage]
-    return [manager.mapper for manager in list(managers) if manager.is_mapped and _is_usable(manager.mapper)]
+    return [manager.mapper for manager in list(managers) if manager.is_mapped and is_usable(manager.mapper)]
 
 
-def _is_usable(mapper: Mapper[Any]) -> bool:
+def is_usable(mapper: Mapper[Any]) -> bool:
     """Whether a mapper was created without an error and has not been disposed."""
     is_complete = "primary_key" in vars(mapper)  # determined last
     return is_complete and not mapper._dispose_called  # pyright: ignore[reportPrivateUsage]

@@ -12,7 +12,7 @@ from sqlalchemy.orm.exc import UnmappedClassError
 from ..definitions.argument_types import RecordRef
 from ..definitions.short_repr import shorten, similar
 from ..errors import DefinitionFault
-from .metadata_state import Catalog
+from .metadata_state import Catalog, is_usable
 
 
 def record_name(mapper: Mapper[Any]) -> str:
@@ -99,9 +99,13 @@ def _by_name(metadata: MetaData, name: str, besides: Collection[str]) -> Mapper[
     catalog = Catalog.of(metadata)
     if name in catalog.classes:
         return class_mapper(catalog.classes[name], configure=False)
+    cache = catalog.mappers_by_name()
+    if (known_mapper := cache.get(name)) is not None and is_usable(known_mapper):
+        return known_mapper
     mappers = catalog.all_mappers()
     found = [mapper for mapper in mappers if name in (record_name(mapper), _full_name(mapper))]
     if len(found) == 1:
+        cache[name] = found[0]
         return found[0]
     if found:
         names = ", ".join(_full_name(mapper) for mapper in found)

@@ -10,7 +10,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from ..definitions.argument_types import RecordRef, Where
 from .atomic import AtomicStorage
-from .read import Record
+from .record_makers import Record
 
 R = TypeVar("R")
 

@@ -19,7 +19,7 @@ from ..session.write_listeners import WriteListener
 from .async_atomic import AsyncAtomicStorage
 from .pagination import Page, check_batch
 from .pruning import prune_steps
-from .read import Record
+from .record_makers import Record
 from .storage import OrderBy, Storage
 from .transaction_attempts import Beginning, Isolation, translated_errors
 

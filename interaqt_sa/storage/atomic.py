@@ -23,7 +23,8 @@ from ..schema.schema_inspection import Schema
 from ..schema.value_checks import checked_value
 from .attributes import unknown_attribute
 from .natural_keys import refuse_natural_key
-from .read import Record, dialect_of
+from .read import dialect_of
+from .record_makers import Record
 from .row_locks import key_of_id, lock_record, lock_rows, locked_by_key, where_key
 
 R = TypeVar("R")

@@ -14,7 +14,7 @@ from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault
 from ..schema.foreign_key_relations import HeldRelation
 from .attributes import key_attributes
-from .read import Record
+from .record_makers import Record
 
 _ENDS = ("source", "target")
 

@@ -18,7 +18,8 @@ from ..schema.metadata_state import Catalog
 from .attributes import key_attributes, metadata_of
 from .foreign_key_links import on_host
 from .input_checks import refuse_ends
-from .read import Record, matching
+from .read import matching
+from .record_makers import Record
 from .references import column_key, is_reference
 from .required_sources import refuse_orphans
 from .undivided_calls import flush_last

@@ -14,7 +14,8 @@ from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name
 from .attributes import key_attributes, metadata_of, unknown_attribute
 from .paths import foreign_key_pairs
-from .read import Record, dialect_of
+from .read import dialect_of
+from .record_makers import Record
 from .references import Inserted, column_key, is_reference, without_link
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from types import NoneType
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -78,7 +79,8 @@ def parametrized(expression: MatchExp, values: Values) -> MatchExp:
         case Atom(key, "exist", operand):
             return Atom(key, "exist", parametrized(operand, values))
         case Atom(key, "in" | "not in" as operator, operand):
-            others = tuple(value for value in operand if value is not None)
+            # None is found by identity, because operands may have an equality of their own
+            others = tuple(v for v in operand if v is not None) if NoneType in map(type, operand) else operand
             return Atom(key, operator, add_value(others, values, ("list", len(others) < len(operand))))
         case Atom(key, "between", operand):
             return Atom(key, "between", tuple(_operand(bound, values) for bound in operand))
@@ -188,7 +190,7 @@ class Parameters:
         plain: Any = Column(path, column.type)
 
         def convert(given: Sequence[Any]) -> list[Any]:
-            if is_integer and all(type(value) is int and -(2**31) <= value < 2**31 for value in given):
+            if is_integer and given and _are_small_integers(given):
                 return list(given)
             found: list[Any] = []
             for value in given:
@@ -222,6 +224,10 @@ class Parameters:
     def _add(self, number: int, fill: Callable[[Any], dict[str, Any]]) -> None:
         self._numbers.append(number)
         self._fill.append(fill)
+
+
+def _are_small_integers(values: Sequence[Any]) -> bool:
+    return {int}.issuperset(map(type, values)) and min(values) >= -(2**31) and max(values) < 2**31
 
 
 def list_type(type_: TypeEngine[Any], operations: DatabaseDialect) -> TypeEngine[Any] | None:

@@ -15,7 +15,7 @@ from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault
 from ..schema.record_lookup import record_name
 from .attributes import LINK, key_attributes, relationship_of
-from .read import Record
+from .record_makers import Record
 from .references import column_key
 
 #: reads the records of a mapper with the given keys and attributes

@@ -13,7 +13,8 @@ from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.record_lookup import record_name
 from .attributes import Modifier, column_names, key_attributes
-from .read import Record, matching
+from .read import matching
+from .record_makers import Record
 from .references import column_key
 
 #: the maximum number of keys in one statement

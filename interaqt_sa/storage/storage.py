@@ -27,7 +27,8 @@ from .foreign_key_links import link_of_row, on_host, order_on_host, query_on_hos
 from .links import resolve_relation
 from .pagination import Page, check_batch
 from .pruning import prune_steps
-from .read import Record, count, find, find_page
+from .read import count, find, find_page
+from .record_makers import Record
 from .recursion import by_key, is_recursive, path_between, unrolled
 from .symmetric_links import either_way
 from .transaction_attempts import Beginning, Isolation, SessionFactory, plain_factory, translated_errors

@@ -19,7 +19,8 @@ from .exclusive import end_old_relations, let_go
 from .input_checks import checked_data, refuse_ends
 from .natural_keys import Existing, find_or_insert, refuse_natural_key, resolve_neighbours
 from .paths import foreign_key_pairs
-from .read import Record, dialect_of, matching
+from .read import dialect_of, matching
+from .record_makers import Record
 from .references import Inserted, column_key, has_key, is_reference, key_of, without_link
 from .required_sources import end_moved_link, refuse_lost_links, refuse_orphan_by_column, refuse_orphans
 from .sequence_sync import move_sequence_past
