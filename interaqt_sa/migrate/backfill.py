@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, MetaData, Table, func, literal, select, text, tuple_
+from sqlalchemy.exc import IntegrityError
 
 from .backfill_passes import Work, default_works, ensure_dictionary_row, is_at_hand, is_dictionary, works
 from .backfill_state import (
@@ -31,6 +32,7 @@ from .declared import Declared, missing_columns
 from .key_codec import Key, KeyCodec
 from .operations import DEFAULT_BATCH
 from .progress_log import Progress
+from .unique_values import Conflict, can_be_cleared, clear_all, conflict_of, refusal
 from .written_columns import written_by
 
 if TYPE_CHECKING:
@@ -217,6 +219,22 @@ def backfill(transactions: Transactions, state: Table, work: Work, pace: Pace) -
             advance(connection, state, names, RUNNING, codec.dump(found))
         return found
 
+    cleared: set[Conflict] = set()
+
+    def resolve(error: Exception) -> bool:
+        """Clear values that rows have until they are computed, if a unique constraint makes this necessary."""
+        if not isinstance(error, IntegrityError) or not transactions.are_own:
+            return False
+        conflict = transactions.run(lambda connection: conflict_of(connection, error, work.columns))
+        if conflict is None:
+            return False
+        if conflict in cleared or not transactions.run(lambda connection: can_be_cleared(connection, conflict)):
+            raise refusal(work.title, conflict, error, is_cleared=conflict in cleared) from error
+        log.info("%s: NULL until computed, because values change places under %s", work.title, conflict.name)
+        clear_all(transactions.run, conflict, transactions.run(reached) or last, size.rows)
+        cleared.add(conflict)
+        return True
+
     # locks of the caller's transaction are held to its end, whatever a batch takes
     size = BatchSize(pace.batch, least=_FEW if transactions.are_own else pace.batch)
     progress = transactions.run(start)
@@ -225,6 +243,8 @@ def backfill(transactions: Transactions, state: Table, work: Work, pace: Pace) -
         try:
             last = transactions.run(step)
         except Exception as error:
+            if resolve(error):
+                continue
             error.add_note(f"{work.title} is not filled; alembic upgrade continues where this back-fill stopped")
             raise
         if last is None:

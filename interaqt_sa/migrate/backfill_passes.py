@@ -29,12 +29,14 @@ class Work:
     :ivar fingerprints: fingerprints of the filled values, by the place under which they are recorded.
     :ivar step: fills the next rows after a key and returns the last key, ``None`` if no rows were left.
     :ivar names: the names of the filled values, for messages.
+    :ivar columns: the columns of ``table`` that it fills.
     """
 
     fingerprints: Mapping[str, str]
     table: Table
     step: Step
     names: Collection[str] = ()
+    columns: Collection[Column[Any]] = ()
 
     @property
     def title(self) -> str:
@@ -79,7 +81,8 @@ def _values(declared: Declared, names: Collection[str], connection: Connection) 
     for group in found:
         filling = [value.name for value in group.values]
         recorded = {places[name]: fingerprints[name] for name in filling}
-        yield Work(recorded, group.table, _step(statements, group), filling)
+        columns = [column for value in group.values for column in (value.column, *value.running)]
+        yield Work(recorded, group.table, _step(statements, group), filling, columns)
     # rows are derived after the values that they depend on
     filled = [value for group in found for value in group.values]
     for name, derivation in declared.derivations.items():

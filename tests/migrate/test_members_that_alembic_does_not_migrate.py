@@ -6,32 +6,13 @@ from typing import Any
 
 import pytest
 from alembic.util import CommandError
-from sqlalchemy import ForeignKey
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import Integer
 
 import interaqt_sa as iq
+from tests.migrate.boxes import boxes
 from tests.migrate.environment import Environment
 
-
-def boxes(*, is_summed: bool) -> Any:
-    class Base(DeclarativeBase):
-        pass
-
-    class Item(Base):
-        __tablename__ = "item"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        box_id: Mapped[int] = mapped_column(ForeignKey("box.id"), index=True)
-        n: Mapped[int]
-
-    class Box(Base):
-        __tablename__ = "box"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        items: Mapped[list[Item]] = relationship()
-        if is_summed:
-            total: Mapped[int] = iq.computed(iq.Summation("items", "n"))
-
-    Base.kept = [Item, Box]  # type: ignore[attr-defined]  # a registry holds its classes weakly
-    return Base
+SUMMED = iq.Summation("items", "n")
 
 
 def leave_out(monkeypatch: pytest.MonkeyPatch, *left_out: str) -> None:
@@ -58,20 +39,20 @@ ROWS = (
 
 
 def test_members_in_a_view(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment.migrate(boxes(is_summed=False))
+    environment.migrate(boxes())
     environment.run("DROP TABLE item", *ROWS)
     leave_out(monkeypatch, "item", "stored")
-    environment.use(boxes(is_summed=True))
+    environment.use(boxes(total=iq.computed(SUMMED, Integer(), nullable=False)))
     environment.revision()
     environment.upgrade()
     assert environment.rows("SELECT total FROM box ORDER BY id") == [(30,), (0,)]
 
 
 def test_members_in_a_table_that_is_left_out(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment.migrate(boxes(is_summed=False))
+    environment.migrate(boxes())
     environment.run("DROP TABLE item", ROWS[0])
     leave_out(monkeypatch, "item")
-    environment.use(boxes(is_summed=True))
+    environment.use(boxes(total=iq.computed(SUMMED, Integer(), nullable=False)))
     environment.revision()
     with pytest.raises(CommandError, match=r"Box.total.*(waits for|has no) item\.\w+"):
         environment.upgrade()

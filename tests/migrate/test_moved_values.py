@@ -5,37 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, Integer
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 import interaqt_sa as iq
 from interaqt_sa.migrate.declared import Declared
+from tests.migrate.boxes import boxes, is_true
 from tests.migrate.environment import Environment
 
 
-def boxes(sum_: str = "total", count_: str = "number", *, legacy: bool = False) -> Any:
+def counted(sum_: str = "total", count_: str = "number", *, legacy: bool = False) -> Any:
     """Return a base whose boxes have a sum and a count, in the columns of these names."""
-
-    class Base(DeclarativeBase):
-        pass
-
-    class Item(Base):
-        __tablename__ = "item"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        box_id: Mapped[int] = mapped_column(ForeignKey("box.id"), index=True)
-        n: Mapped[int]
-
-    class Box(Base):
-        __tablename__ = "box"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        items: Mapped[list[Item]] = relationship()
-        sum: Mapped[int] = iq.computed(iq.Summation("items", "n"), name=sum_)
-        count: Mapped[int] = iq.computed(iq.Count("items"), name=count_)
-        if legacy:
-            old: Mapped[int | None] = mapped_column("legacy")
-
-    Base.kept = [Item, Box]  # type: ignore[attr-defined]
-    return Base
+    values: dict[str, Any] = {
+        "sum": iq.computed(iq.Summation("items", "n"), Integer(), name=sum_, nullable=False),
+        "count": iq.computed(iq.Count("items"), Integer(), name=count_, nullable=False),
+    }
+    return boxes(**values, **({"old": mapped_column("legacy", Integer)} if legacy else {}))
 
 
 def tree(remote: str) -> Any:
@@ -53,10 +38,6 @@ def tree(remote: str) -> Any:
     return Base
 
 
-def is_true(environment: Environment, base: Any) -> bool:
-    return iq.System(environment.engine, base=base, configure_sqlite=False).check().ok
-
-
 ROWS = (
     "INSERT INTO box (id, total, number) VALUES (1, 30, 2), (2, 0, 0)",
     "INSERT INTO item (id, box_id, n) VALUES (1, 1, 10), (2, 1, 20)",
@@ -64,18 +45,18 @@ ROWS = (
 
 
 def test_two_values_that_exchange_their_columns(environment: Environment) -> None:
-    environment.migrate(boxes())
+    environment.migrate(counted())
     environment.run(*ROWS)
-    base = boxes("number", "total")
+    base = counted("number", "total")
     environment.migrate(base)
     assert is_true(environment, base)
     assert environment.rows("SELECT number, total FROM box ORDER BY id") == [(30, 2), (0, 0)]
 
 
 def test_a_value_that_takes_over_a_column(environment: Environment) -> None:
-    environment.migrate(boxes(legacy=True))
+    environment.migrate(counted(legacy=True))
     environment.run(*ROWS, "UPDATE box SET legacy = 99")
-    base = boxes("legacy")
+    base = counted("legacy")
     environment.migrate(base)
     assert is_true(environment, base)
 
@@ -92,7 +73,7 @@ def test_the_other_direction_of_a_tree(environment: Environment) -> None:
 @pytest.mark.parametrize("is_same", [True, False])
 def test_records_in_the_former_format_are_renewed(sqlite_environment: Environment, is_same: bool) -> None:
     environment = sqlite_environment
-    base = boxes()
+    base = counted()
     environment.migrate(base)
     environment.run(*ROWS)
     declared = Declared(base.metadata)
@@ -105,6 +86,6 @@ def test_records_in_the_former_format_are_renewed(sqlite_environment: Environmen
         environment.check()
         environment.upgrade()
     else:
-        environment.migrate(boxes())
+        environment.migrate(counted())
     rows = dict(environment.rows("SELECT name, fingerprint FROM interaqt_backfill"))
     assert rows == {declared.places[name]: said for name, said in declared.fingerprints.items()}

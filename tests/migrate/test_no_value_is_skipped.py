@@ -8,11 +8,12 @@ import sys
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import Float, String
+from sqlalchemy.orm import mapped_column
 
 import interaqt_sa as iq
 from interaqt_sa.migrate.upgrade_completeness import UnfilledValuesError
+from tests.migrate.boxes import boxes, is_true
 from tests.migrate.environment import Environment
 
 ROWS = (
@@ -21,43 +22,22 @@ ROWS = (
 )
 
 
-def boxes(value: Any = None, *, mean: bool = False, state: str = "", label: Any = None) -> Any:
-    """Return a base whose boxes may have a computed `value`, a mean, a state and a label."""
-
-    class Base(DeclarativeBase):
-        pass
-
-    class Item(Base):
-        __tablename__ = "item"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        box_id: Mapped[int] = mapped_column(ForeignKey("box.id"), index=True)
-        n: Mapped[int]
-
-    class Box(Base):
-        __tablename__ = "box"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        name: Mapped[str]
-        items: Mapped[list[Item]] = relationship()
-        if value is not None:
-            value_: Mapped[float] = mapped_column("value", value)
-        if mean:
-            mean_: Mapped[float] = mapped_column("mean", iq.Average("items", "n"))
-        if state == "plain":
-            state_: Mapped[str | None] = mapped_column("state")
-        elif state == "machine":
-            nodes = [iq.StateNode("open"), iq.StateNode("closed")]
-            state_: Mapped[str] = mapped_column(
-                "state", iq.StateMachine(states=nodes, transfers=[], initial_state=nodes[0])
-            )
-        if label is not None:
-            label_: Mapped[str] = iq.computed(label)
-
-    Base.kept = [Item, Box]  # type: ignore[attr-defined]  # a registry holds its classes weakly
-    return Base
-
-
-def is_true(environment: Environment, base: Any) -> bool:
-    return bool(iq.System(environment.engine, base=base, configure_sqlite=False).check())
+def named(value: Any = None, *, mean: bool = False, state: str = "", label: Any = None) -> Any:
+    """Return a base whose boxes have a name, and may have a computed `value`, a mean, a state and a label."""
+    attributes: dict[str, Any] = {"name": mapped_column(String, nullable=False)}
+    if value is not None:
+        attributes["value_"] = iq.computed(value, Float(), name="value", nullable=False)
+    if mean:
+        attributes["mean_"] = iq.computed(iq.Average("items", "n"), Float(), name="mean", nullable=False)
+    if state == "plain":
+        attributes["state_"] = mapped_column("state", String)
+    elif state == "machine":
+        nodes = [iq.StateNode("open"), iq.StateNode("closed")]
+        machine = iq.StateMachine(states=nodes, transfers=[], initial_state=nodes[0])
+        attributes["state_"] = iq.computed(machine, String(), name="state", nullable=False)
+    if label is not None:
+        attributes["label_"] = iq.computed(label, String(), nullable=False)
+    return boxes(**attributes)
 
 
 def values(environment: Environment) -> list[Any]:
@@ -65,11 +45,11 @@ def values(environment: Environment) -> list[Any]:
 
 
 def test_a_revision_of_another_declaration_computes_what_is_declared_now(environment: Environment) -> None:
-    environment.migrate(boxes())
+    environment.migrate(named())
     environment.run(*ROWS)
-    environment.use(boxes(iq.Summation("items", "n")))
+    environment.use(named(iq.Summation("items", "n")))
     environment.revision()
-    base = boxes(iq.Summation("items", "n", where={"n": (">", 10)}))  # changed before the revision has run
+    base = named(iq.Summation("items", "n", where={"n": (">", 10)}))  # changed before the revision has run
     environment.use(base)
 
     environment.upgrade()
@@ -80,9 +60,9 @@ def test_a_revision_of_another_declaration_computes_what_is_declared_now(environ
 
 
 def test_a_value_that_no_revision_fills_is_an_error(environment: Environment) -> None:
-    environment.migrate(boxes())
+    environment.migrate(named())
     environment.run(*ROWS)
-    environment.use(boxes(iq.Average("items", "n")))
+    environment.use(named(iq.Average("items", "n")))
     environment.revision()
     for path in environment.versions.glob("*back_fill*"):
         path.write_text(path.read_text().replace("op.interaqt_backfill(", "(lambda *_, **__: None)("))
@@ -92,22 +72,22 @@ def test_a_value_that_no_revision_fills_is_an_error(environment: Environment) ->
     with pytest.raises(UnfilledValuesError, match=r"Box.value_"):  # and not only the first time
         environment.upgrade()
 
-    base = boxes(iq.Average("items", "n"))
+    base = named(iq.Average("items", "n"))
     environment.migrate(base)
     assert is_true(environment, base)
 
 
 def test_a_column_that_no_revision_adds_is_an_error(environment: Environment) -> None:
-    environment.migrate(boxes())
-    environment.use(boxes(iq.Average("items", "n")))
+    environment.migrate(named())
+    environment.use(named(iq.Average("items", "n")))
     with pytest.raises(UnfilledValuesError, match=r"Box.value_: its column does not exist"):
         environment.upgrade()
-    environment.migrate(boxes(iq.Average("items", "n")))
+    environment.migrate(named(iq.Average("items", "n")))
 
 
 def test_a_process_that_leaves_values_out_fails(sqlite_environment: Environment) -> None:
     environment = sqlite_environment
-    environment.migrate(boxes())
+    environment.migrate(named())
     module = environment.versions.parent / "unfilled_models.py"
     module.write_text(
         "from interaqt_sa import Count, computed\n"
@@ -141,19 +121,19 @@ def test_a_process_that_leaves_values_out_fails(sqlite_environment: Environment)
 def test_a_downgrade_says_what_the_older_version_has_to_fill(
     environment: Environment, caplog: pytest.LogCaptureFixture
 ) -> None:
-    old = boxes(iq.Summation("items", "n"))
+    old = named(iq.Summation("items", "n"))
     environment.migrate(old)
     environment.run(*ROWS)
     iq.System(environment.engine, base=old, configure_sqlite=False).repair()
     (head,) = environment.rows("SELECT version_num FROM alembic_version")[0]
-    environment.migrate(boxes(iq.Average("items", "n")))  # has a running state of its own
+    environment.migrate(named(iq.Average("items", "n")))  # has a running state of its own
     assert values(environment) == [15, 0]
 
     with caplog.at_level(logging.WARNING):
         environment.downgrade(head)
 
     assert "Box.value_: computed by the newer declaration" in caplog.text
-    old = boxes(iq.Summation("items", "n"))
+    old = named(iq.Summation("items", "n"))
     environment.use(old)
     for path in environment.versions.glob("*.py"):  # those of the newer version are not deployed
         if f"revision: str = '{head}'" not in path.read_text() and head in path.read_text():
@@ -167,17 +147,17 @@ def test_a_downgrade_says_what_the_older_version_has_to_fill(
 
 
 def test_a_new_value_is_forgotten_by_a_downgrade(environment: Environment) -> None:
-    environment.migrate(boxes())
+    environment.migrate(named())
     environment.run(*ROWS)
-    made = environment.migrate(boxes(iq.Summation("items", "n")))
+    made = environment.migrate(named(iq.Summation("items", "n")))
     environment.downgrade(f"-{len(made)}")
     assert environment.rows("SELECT name FROM interaqt_backfill") == []
 
 
 def test_rows_without_a_state_enter_the_initial_one(environment: Environment) -> None:
-    environment.migrate(boxes(state="plain"))
+    environment.migrate(named(state="plain"))
     environment.run(*ROWS, "UPDATE box SET state = 'closed' WHERE id = 2")
-    environment.migrate(boxes(state="machine"))
+    environment.migrate(named(state="machine"))
     assert environment.rows("SELECT state FROM box ORDER BY id") == [("open",), ("closed",)]
 
 
@@ -186,9 +166,9 @@ def test_an_interrupted_back_fill_goes_on_with_the_value_that_it_stopped_at(
 ) -> None:
     from interaqt_sa.migrate import backfill_passes as work
 
-    environment.migrate(boxes())
+    environment.migrate(named())
     environment.run(*ROWS)
-    base = boxes(iq.Summation("items", "n"), mean=True, label=lambda box: f"{box.value_}")
+    base = named(iq.Summation("items", "n"), mean=True, label=lambda box: f"{box.value_}")
     environment.use(base)
     environment.revision()
     real, seen = work.backfill_values, list[list[str]]()
@@ -214,7 +194,7 @@ def test_an_interrupted_back_fill_goes_on_with_the_value_that_it_stopped_at(
 def test_the_pace_is_checked(sqlite_environment: Environment) -> None:
     from alembic.util import CommandError
 
-    sqlite_environment.use(boxes(iq.Summation("items", "n")))
+    sqlite_environment.use(named(iq.Summation("items", "n")))
     sqlite_environment.revision()
     for wrong in ("batch=many", "batch=0", "pause=-1"):
         with pytest.raises(CommandError, match="-x batch="):
@@ -223,7 +203,7 @@ def test_the_pace_is_checked(sqlite_environment: Environment) -> None:
 
 
 def test_what_a_revision_creates_is_noted_in_that_revision(environment: Environment) -> None:
-    (source,) = environment.migrate(boxes(iq.Summation("items", "n"), mean=True))
+    (source,) = environment.migrate(named(iq.Summation("items", "n"), mean=True))
     assert "inline=True" in source
     assert sorted(environment.rows("SELECT name, phase FROM interaqt_backfill")) == [
         ("box.mean", "done"),

@@ -5,32 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import JSON, Boolean, ForeignKey, Integer, Numeric, String
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import JSON, Boolean, Integer, Numeric, String
 from sqlalchemy.types import TypeEngine
 
 import interaqt_sa as iq
+from tests.migrate.boxes import boxes, is_true
 from tests.migrate.environment import Environment
 
 
-def boxes(computation: Any, type_: TypeEngine[Any], *, nullable: bool) -> Any:
-    class Base(DeclarativeBase):
-        pass
-
-    class Item(Base):
-        __tablename__ = "item"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        box_id: Mapped[int] = mapped_column(ForeignKey("box.id"), index=True)
-        n: Mapped[int]
-
-    class Box(Base):
-        __tablename__ = "box"
-        id: Mapped[int] = mapped_column(primary_key=True)
-        items: Mapped[list[Item]] = relationship()
-        value: Mapped[Any] = iq.computed(computation, type_, nullable=nullable)
-
-    Base.kept = [Item, Box]  # type: ignore[attr-defined]  # a registry holds its classes weakly
-    return Base
+def with_value(computation: Any, type_: TypeEngine[Any], nullable: bool) -> Any:
+    return boxes(value=iq.computed(computation, type_, nullable=nullable))
 
 
 def word(box: Any) -> str:
@@ -64,7 +48,7 @@ ANY = (iq.Any("items", expression={"n": (">", 5)}), Boolean(), False)
 def test_it_is_filled(environment: Environment, before: Any, after: Any, is_reversible: bool) -> None:
     if isinstance(after[1], JSON) and not environment.is_postgresql:
         pytest.skip("SQLite keeps the text, which is not JSON")
-    first = boxes(before[0], before[1], nullable=before[2])
+    first = with_value(*before)
     environment.migrate(first)
     environment.run(
         f"INSERT INTO box (id{', value' if before[0] is word and not before[2] else ''})"
@@ -73,10 +57,10 @@ def test_it_is_filled(environment: Environment, before: Any, after: Any, is_reve
     )
     iq.System(environment.engine, base=first, configure_sqlite=False).repair()
 
-    second = boxes(after[0], after[1], nullable=after[2])
+    second = with_value(*after)
     made = environment.migrate(second)
 
-    assert iq.System(environment.engine, base=second, configure_sqlite=False).check().ok
+    assert is_true(environment, second)
     (nullable,) = (
         environment.rows("SELECT is_nullable = 'YES' FROM information_schema.columns WHERE column_name = 'value'")[0]
         if environment.is_postgresql
@@ -86,4 +70,4 @@ def test_it_is_filled(environment: Environment, before: Any, after: Any, is_reve
     if is_reversible:
         environment.downgrade(f"-{len(made)}")
         environment.upgrade()
-        assert iq.System(environment.engine, base=second, configure_sqlite=False).check().ok
+        assert is_true(environment, second)
