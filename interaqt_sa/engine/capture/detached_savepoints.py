@@ -14,12 +14,14 @@ from ..database.loaded_objects import forget_attributes
 from ..plan import Plan, watch_of
 
 
-def leave_savepoint(session: Session, plan: Plan) -> None:
+def leave_savepoint(session: Session, plan: Plan | None) -> None:
     """Expire the computed attributes of a session's objects now and after each rollback in its transaction.
 
     The engine has set them on loaded objects, so SQLAlchemy does not restore them on a rollback to the savepoint.
+
+    :param plan: the plan that was compiled last; ``None`` if there is none, so that the engine has set nothing.
     """
-    if not SessionState.of(session).transaction.in_savepoint:
+    if plan is None or not SessionState.of(session).transaction.in_savepoint:
         return
     _forget_computed(session, plan)
     root = session.get_transaction()

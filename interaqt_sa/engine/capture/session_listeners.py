@@ -164,7 +164,7 @@ class SessionListeners:
         for connection, held in list(self._sessions.items()):
             left = [h for h in held if (s := h()) is not None and self._attachments.is_kept_by(type(s), self)]
             for session in (s for h in held if h not in left and (s := h()) is not None):
-                leave_savepoint(session, self.plan)
+                leave_savepoint(session, self._catalog.plan)
             if left:
                 self._sessions[connection] = left
             else:
@@ -264,11 +264,11 @@ class SessionListeners:
 
     def _to_transient(self, session: Session, instance: object) -> None:
         """Remove the computed values of an object whose INSERT was rolled back, so that it can be added again."""
-        watch = watch_of(self.plan, type(instance))
+        plan = self._catalog.plan  # never compiled here: a rollback must not raise the faults of declarations
+        watch = None if plan is None else watch_of(plan, type(instance))
         if watch is not None:
-            values = instance_dict(instance)
             for name in watch.computed:
-                values.pop(name, None)
+                instance_dict(instance).pop(name, None)
 
     def savepoint(self, connection: Connection, name: str | None) -> None:
         """Record that a savepoint begins on ``connection``."""

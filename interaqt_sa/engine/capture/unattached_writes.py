@@ -1,4 +1,4 @@
-"""Warn about writes by sessions and connections that are not attached to a system."""
+"""Refuse, warn about or allow writes by sessions and connections that are not attached to a system."""
 
 from __future__ import annotations
 
