@@ -172,15 +172,6 @@ def test_only_many_can_be_symmetric(engine: Engine, kind: Any) -> None:
 
 
 @behaviour("S-A6")
-def test_values_over_both_ends_are_refused(engine: Engine) -> None:
-    person = iq.Entity("Person", [iq.Property("friendCount", int, computation=iq.Count("friends"))])
-    controller = iq.Controller(iq.System(engine), entities=[person], relations=[_FRIENDS])
-    with pytest.raises(iq.DefinitionError) as caught:
-        controller.setup(install=True)
-    assert "relation 'Friendship' is symmetric, and values over symmetric" in str(caught.value)
-
-
-@behaviour("S-A6")
 @pytest.mark.parametrize(
     ("match", "expected"),
     [

@@ -166,7 +166,7 @@ class Recompute:
                             column = host.vector[position]
                             total = func.coalesce(sums.c[f"d{position}"], _ZERO)
                             states[column] = self._dialect.stored(column, total)
-        for edge in [edge for edge in self._edges if not edge.is_additive]:
+        for edge in [edge for edge in self._edges if not edge.is_additive and edge is edge.ways[0]]:
             selected, totals = self._selected(edge)
             keys = zip(edge.host_key, list(selected.c), strict=False)
             joined = joined.outerjoin(selected, and_(*(own == key for own, key in keys)))
@@ -179,7 +179,8 @@ class Recompute:
 
     def _selected(self, edge: Edge) -> tuple[Subquery, dict[Column[Any], str]]:
         """Return the selected values of each host's members, with the labels of the running columns."""
-        members = self._restricted(self._statements.contributions(edge), edge).subquery()
+        ways = [self._restricted(self._statements.contributions(way), way) for way in edge.ways]
+        members = (union_all(*ways) if len(ways) > 1 else ways[0]).subquery()
         keys = [members.c[f"k{i}"] for i in range(len(edge.key))]
         totals: dict[Column[Any], ColumnElement[Any]] = {}
         for value in (part.value for part in edge.parts if part.value in self._values):

@@ -18,6 +18,7 @@ from sqlalchemy import (
     or_,
     select,
     type_coerce,
+    union_all,
     update,
 )
 
@@ -199,7 +200,8 @@ class SelectionUpdates:
 
     def _selected(self, edge: Edge, value: ComputedValue) -> list[ColumnElement[Any]]:
         """Return the running columns of a value, selected from all members of the host being updated."""
-        members = self._statements.contributions(edge).subquery(named("members"))
+        ways = [self._statements.contributions(way) for way in edge.ways]
+        members = (union_all(*ways) if len(ways) > 1 else ways[0]).subquery(named("members"))
         shown = [type_coerce(members.c[f"d{edge.vector.index(c)}"], c.type) for c in value.running]
         found: list[ColumnElement[Any]] = []
         for total in selection_of(value).total(shown):

@@ -16,7 +16,6 @@ from ...schema.checks.record_outlines import no_foreign_key
 from ...schema.class_criterion import class_criterion
 from ...schema.filtered_record import is_membership
 from ...schema.predicates.expression_columns import check_columns, columns_of
-from ...schema.relationship_info import RELATION_KEY
 from .column_replacement import replace_columns
 from .plan_graph import Edge, Hop, Host
 from .watched_tables import Sources
@@ -73,18 +72,43 @@ class EdgeBuilder:
 
     def _over_secondary(self, relationship: RelationshipProperty[Any]) -> None:
         link = relationship.secondary
-        if not isinstance(link, Table) and (name := relationship.info.get(RELATION_KEY)) is not None:
-            raise DefinitionFault(
-                f"relation {name!r} is symmetric, and values over symmetric relations are not available yet; use a "
-                "relation with two property names, or compute the value when it is read"
-            )
         if not isinstance(link, Table):
             raise DefinitionFault(f"secondary of {relationship} must be a table, not {link!r}")
         to_host = _column_pairs(relationship.synchronize_pairs)
         to_member = _column_pairs(relationship.secondary_synchronize_pairs or ())
-        has_foreign_key = all(remote.references(local) for local, remote in to_host)
+        self._over_links(relationship.mapper, link, to_host, to_member)
+        self._add_residue(relationship.primaryjoin, to_host, relationship)
+        if relationship.secondaryjoin is not None:
+            self._add_residue(relationship.secondaryjoin, to_member, relationship)
+
+    def over_one_way(self, relationship: RelationshipProperty[Any], link: Table, near: str) -> EdgeBuilder:
+        """Build the edge from links of a symmetric relation to the record at one of their ends.
+
+        Each link contributes to both of its records, over one edge for each end; a link of a record to itself only over
+        the edge for ``"source"``.
+
+        :param link: the table of the links.
+        :param near: the end that is the host, ``"source"`` or ``"target"``.
+        """
+        (key,) = relationship.mapper.primary_key
+        assert isinstance(key, Column)
+        source, target = link.c["source_id"], link.c["target_id"]
+        here, there = (source, target) if near == "source" else (target, source)
+        self._over_links(relationship.mapper, link, [(key, here)], [(key, there)])
+        if near == "target":
+            self.edge.criteria.append(source != target)
+        return self
+
+    def _over_links(
+        self,
+        member: Mapper[Any],
+        link: Table,
+        to_host: list[tuple[Column[Any], Column[Any]]],
+        to_member: list[tuple[Column[Any], Column[Any]]],
+    ) -> None:
+        """Start the edge at the rows of ``link``; the pairs are the keys of the records and the columns that refer."""
         links = self._sources.table(link)
-        self.member = relationship.mapper
+        self.member = member
         self._sources.members(self.member)
         self.edge = Edge(
             name=self._name,
@@ -95,16 +119,13 @@ class EdgeBuilder:
             tables=(link,),
             table_join=link,
             member_key=list(links.key),
-            has_foreign_key=has_foreign_key,
+            has_foreign_key=all(remote.references(local) for local, remote in to_host),
         )
         self._read(self.edge.key)
         local = [column for _, column in to_member]
         self._read(local)
         self._member_hop = self._hop(None, self.member, local, [m for m, _ in to_member], required=True)
         self._add_inheritance(self.member)
-        self._add_residue(relationship.primaryjoin, to_host, relationship)
-        if relationship.secondaryjoin is not None:
-            self._add_residue(relationship.secondaryjoin, to_member, relationship)
 
     def _over_one(self, relationship: RelationshipProperty[Any]) -> None:
         pairs = _column_pairs(relationship.local_remote_pairs)

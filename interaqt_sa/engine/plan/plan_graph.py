@@ -149,6 +149,8 @@ class Edge:
     :ivar vector: running columns of the host that it changes; a contribution is a tuple in this order.
     :ivar is_additive: whether contributions are numbers that are summed; otherwise they are compared.
     :ivar is_own_row: whether each row contributes to itself.
+    :ivar ways: the edges over which members contribute to the same values, this one included: two over a symmetric
+        relation.
     """
 
     name: str
@@ -168,6 +170,10 @@ class Edge:
     has_foreign_key: bool = True
     is_deferred: bool = False  # a member may be inserted before its host, because the foreign key is deferrable
     is_own_row: bool = False
+    ways: Sequence[Edge] = ()
+
+    def __post_init__(self) -> None:
+        self.ways = (self,)
 
     @cached_property
     def own(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, MetaData, Table, case, literal_column, null
-from sqlalchemy.orm import Mapper, RelationshipProperty
+from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from ...definitions.aggregates import Aggregate
 from ...definitions.computation import info_of
@@ -24,6 +24,7 @@ from ...schema.mapper_readiness import can_be_configured
 from ...schema.metadata_state import Catalog
 from ...schema.predicates.match import compile_where
 from ...schema.record_lookup import distinct_name, resolve_record
+from ...schema.relationship_info import RELATION_KEY
 from .accumulator import accumulator_for
 from .edge_builder import EdgeBuilder, flatten_attributes
 from .kind_checks import numbers_of
@@ -94,7 +95,7 @@ class _PlanBuilder:
         self.faults = Faults()
         self._outlines = Outlines(metadata)
         self.checks = ComputationChecks(self._outlines, self.faults)
-        self._edges: dict[tuple[Host, Any, bool, Any], EdgeBuilder] = {}
+        self._edges: dict[tuple[Host, Any, bool, Any], tuple[EdgeBuilder, ...]] = {}
 
     def add_mapper(self, mapper: Mapper[Any]) -> None:
         table, outline = mapper.local_table, self._outlines.of(mapper)
@@ -132,14 +133,16 @@ class _PlanBuilder:
         if accumulator is None:
             raise DefinitionFault(f"{type(value.computation).__name__} is not known; register it with accumulates()")
         value.accumulator = accumulator
-        builder = self._edge(value, host)
-        vector = builder.edge.vector
+        builders = self._edges_of(value, host)
+        vector = builders[0].edge.vector
         states = [c for c in value.table.columns if (state_of(c) or (None,))[0] == value.column.name]
         value.running = tuple(states) or (value.column,)
-        part = self._part(value, builder, range(len(vector), len(vector) + len(value.running)))
+        positions = range(len(vector), len(vector) + len(value.running))
+        parts = [self._part(value, builder, positions) for builder in builders]
         vector.extend(value.running)
         host.values.append(value)
-        builder.edge.parts.append(part)
+        for builder, part in zip(builders, parts, strict=True):
+            builder.edge.parts.append(part)
 
     def _host(self, value: ComputedValue) -> Host:
         table = value.table
@@ -153,7 +156,8 @@ class _PlanBuilder:
             source.host = source.host or host
         return self.plan.hosts[table]
 
-    def _edge(self, value: ComputedValue, host: Host) -> EdgeBuilder:
+    def _edges_of(self, value: ComputedValue, host: Host) -> tuple[EdgeBuilder, ...]:
+        """Return the edge over which members contribute to a value: two over a symmetric relation, one for each end."""
         computation = value.computation
         assert isinstance(computation, Aggregate)
         target: Mapper[Any] | RelationshipProperty[Any]
@@ -171,25 +175,42 @@ class _PlanBuilder:
                 raise DefinitionFault(f"{computation.source!r} refers to another MetaData; declare both on one")
         place = (host, target if members is None else members, value.is_additive, computation.neighbours())
         if place not in self._edges:
-            name = f"{value.record}.{computation.source}"
-            builder = EdgeBuilder(self.sources, host, name)
-            if computation.of_own_row:
-                builder.over_itself(value.mapper)
-            elif isinstance(target, Mapper):
-                builder.over_all(target)
-            else:
-                builder.over(target)
+            builders = self._built(value, host, target)
             if isinstance(target, RelationshipProperty):
                 members = members_at_end(self.metadata, target)
-            if members is not None:
-                builder.add_criterion(builder.member.column_attrs[members.attribute].columns[0] > 0)
-            self._edges[place] = builder
-            builder.edge.is_additive = value.is_additive
-            if value.is_additive:
-                builder.edge.vector = host.vector  # one UPDATE applies the deltas of all edges
-            builder.edge.member.edges.append(builder.edge)
-            host.edges.append(builder.edge)
+            for builder in builders:
+                if members is not None:
+                    builder.add_criterion(builder.member.column_attrs[members.attribute].columns[0] > 0)
+                builder.edge.is_additive = value.is_additive
+                if value.is_additive:
+                    builder.edge.vector = host.vector  # one UPDATE applies the deltas of all edges
+                builder.edge.member.edges.append(builder.edge)
+                host.edges.append(builder.edge)
+            self._edges[place] = builders
         return self._edges[place]
+
+    def _built(
+        self, value: ComputedValue, host: Host, target: Mapper[Any] | RelationshipProperty[Any]
+    ) -> tuple[EdgeBuilder, ...]:
+        computation = value.computation
+        assert isinstance(computation, Aggregate)
+        name = f"{value.record}.{computation.source}"
+        builder = EdgeBuilder(self.sources, host, name)
+        if computation.of_own_row:
+            return (builder.over_itself(value.mapper),)
+        if isinstance(target, Mapper):
+            return (builder.over_all(target),)
+        catalog, relation = Catalog.of(self.metadata), target.info.get(RELATION_KEY)
+        if relation not in catalog.either_way:
+            return (builder.over(target),)
+        link = class_mapper(catalog.classes[relation], configure=False).local_table
+        assert isinstance(link, Table)
+        other = EdgeBuilder(self.sources, host, name).over_one_way(target, link, "target")
+        ways = builder.over_one_way(target, link, "source").edge, other.edge
+        for edge in ways:
+            edge.ways = ways
+        other.edge.vector = builder.edge.vector
+        return builder, other
 
     def _part(self, value: ComputedValue, builder: EdgeBuilder, positions: range) -> Part:
         computation = value.computation
