@@ -45,6 +45,7 @@ from .engine.engine import (
     greater,
     is_number,
     lesser,
+    without_nan,
 )
 
 __all__ = [
@@ -67,4 +68,5 @@ __all__ = [
     "is_number",
     "lesser",
     "require_type",
+    "without_nan",
 ]

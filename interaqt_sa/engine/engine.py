@@ -9,6 +9,7 @@ from sqlalchemy import Engine, MetaData
 from sqlalchemy.orm import Mapper, Session
 
 from ..definitions.argument_types import RecordRef
+from ..dialects.functions import without_nan
 from ..session.write_listeners import WriteListeners
 from .capture.core_statement_guard import UnmanagedDML
 from .capture.session_listeners import SessionListeners
@@ -56,6 +57,7 @@ __all__ = [
     "lesser",
     "plan_of",
     "whole_update",
+    "without_nan",
 ]
 
 #: maximum length of a chain of rows derived from derived rows that one call of ``repair`` corrects
