@@ -6,22 +6,9 @@ import re
 from pathlib import Path
 
 import interaqt_sa
+from tests.support.kinds import registered_kinds
 
 PACKAGE = Path(interaqt_sa.__file__).parent
-KINDS = [
-    "Any",
-    "Average",
-    "Count",
-    "Every",
-    "Max",
-    "Membership",
-    "Min",
-    "SameRow",
-    "StateMachine",
-    "Summation",
-    "Transform",
-    "WeightedSummation",
-]
 #: declarations, how each kind is kept, and the line of export
 _MAY_NAME = ("definitions/", "engine/computations/", "__init__.py")
 #: computed() and Property(computed=…) make a SameRow of a function, filtered records a Membership; nodes of a plan hold
@@ -41,7 +28,7 @@ def test_nothing_else_names_a_kind() -> None:
         name = path.relative_to(PACKAGE).as_posix()
         if not name.startswith(_MAY_NAME):
             for line in _IMPORT.findall(path.read_text()):
-                named = {part.split(" as ")[0].strip() for part in line.split(",")} & set(KINDS)
+                named = {part.split(" as ")[0].strip() for part in line.split(",")} & registered_kinds()
                 if named:
                     found.setdefault(name, set()).update(named)
     assert found == _EXCEPTIONS

@@ -125,6 +125,15 @@ def test_parts_that_answer_something_else(engine: Engine, declared: Callable[[],
         compile_models(engine, declared())
 
 
+def test_a_kind_whose_registration_was_not_imported(engine: Engine) -> None:
+    class Elsewhere(Level):
+        pass
+
+    message = r"Team\.value: Elsewhere is not known: register it with accumulates\(\), and import the module that does"
+    with pytest.raises(iq.DefinitionError, match=message):
+        compile_models(engine, Elsewhere("members", "level"))
+
+
 def test_a_value_that_is_null_at_first(engine: Engine) -> None:
     class Started(Level):
         initial_value = iq.Computation.initial_value

@@ -11,10 +11,15 @@ from sqlalchemy import ForeignKey, delete, func, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, configure_mappers, mapped_column, relationship
 
 import interaqt_sa as iq
+from interaqt_sa.definitions.computation import computation_of
 from interaqt_sa.engine.plan import plan_of
 
 #: rows of each table that everybody fights for
 ROWS = 3
+#: what is computed besides counts and sums if all kinds are; :mod:`tests.test_kinds` compares with those that there are
+KINDS = ("WeightedSummation", "Min", "Max", "Average", "Every", "Any")
+#: those whose values no other value reads, with their annotation
+_LAST = {"Average": Mapped[float | None], "Every": Mapped[bool], "Any": Mapped[bool]}
 
 Write: TypeAlias = Callable[[Session, Random], None]
 Attributes: TypeAlias = dict[str, Any]
@@ -60,7 +65,7 @@ class RandomSchema:
 def random_schema(seed: int, *, cascades: bool = False, all_kinds: bool = False) -> RandomSchema:
     """Declare three to five tables; their names are shuffled, since names decide where nothing else does.
 
-    :param all_kinds: whether there are weighted sums and extremes too, besides counts and sums.
+    :param all_kinds: whether there are values of all kinds of aggregates, besides counts and sums.
     """
     chance = Random(seed)
     count = chance.randint(3, 5)
@@ -107,13 +112,15 @@ class _Computed:
         options: dict[str, Any] = {"where": {self._criterion(member): True}} if chance.random() < 0.5 else {}
         kind = "Count" if chance.random() < 0.25 else "Summation"
         if self.all_kinds:
-            kind = chance.choice([kind, kind, "WeightedSummation", "Min", "Max"])
+            kind = chance.choice([kind, kind, *KINDS])
         source = f"k{member}"
         match kind:
             case "Count":
                 made: Any = iq.Count(source, **options)
             case "WeightedSummation":
                 made = iq.WeightedSummation(source, weight=self._path(member), value=self._path(member), **options)
+            case "Every" | "Any":
+                made = getattr(iq, kind)(source, expression={self._criterion(member): True}, **options)
             case _:
                 made = getattr(iq, kind)(source, self._path(member), **options)
         found[name] = iq.computed(made)
@@ -123,13 +130,17 @@ class _Computed:
         to = self.chance.choice([None, None, *self.parents[start]])
         if to is not None and steps < 2:
             return f"p{to}.{self._path(to, steps + 1)}"
-        values = list(self.of.get(start, ()))
+        values = [name for name, made in self.of.get(start, {}).items() if _kind(made) not in _LAST]
         return "v" if not values or self.chance.random() < 0.6 else self.chance.choice(values)
 
     def _criterion(self, start: int) -> str:
         near = [f"p{parent}." for parent in self.parents[start]]
         far = [f"p{parent}.p{further}." for parent in self.parents[start] for further in self.parents[parent]]
         return self.chance.choice(["", *near, *far]) + "on"
+
+
+def _kind(computed: Any) -> str:
+    return type(computation_of(computed.column)).__name__
 
 
 def _declare(
@@ -150,7 +161,7 @@ def _declare(
         **computed,
     }
     annotations: dict[str, Any] = {"id": Mapped[int], "v": Mapped[int], "on": Mapped[bool], "note": Mapped[int]}
-    annotations |= dict.fromkeys(computed, Mapped[int | None])
+    annotations |= {name: _LAST.get(_kind(made), Mapped[int | None]) for name, made in computed.items()}
     for parent in parents[place]:
         annotations[f"f{parent}"] = Mapped[int]
         key = attributes[f"f{parent}"] = mapped_column(ForeignKey(f"{names[parent]}.id", ondelete=ondelete), index=True)

@@ -131,7 +131,10 @@ class _PlanBuilder:
         host = self._host(value)
         accumulator = accumulator_for(value.computation)
         if accumulator is None:
-            raise DefinitionFault(f"{type(value.computation).__name__} is not known; register it with accumulates()")
+            raise DefinitionFault(
+                f"{type(value.computation).__name__} is not known: register it with accumulates(), and import the "
+                "module that does before the declarations are used"
+            )
         value.accumulator = accumulator
         builders = self._edges_of(value, host)
         vector = builders[0].edge.vector
