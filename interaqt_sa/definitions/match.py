@@ -10,7 +10,7 @@ from ..errors import DefinitionFault
 from .short_repr import shorten
 
 COMPARISONS = frozenset({"=", "!=", ">", "<", ">=", "<=", "like"})
-#: All operators of an atom, in lower case.
+#: The operators that all columns have, in lower case.
 OPERATORS = COMPARISONS | {"in", "not in", "between", "not", "is null", "is not null", "contains", "exist"}
 _NULL_SAFE = frozenset({"=", "!="})
 _UNARY = frozenset({"is null", "is not null"})
@@ -23,7 +23,9 @@ class MatchExp:
     ``like``, ``in``, ``not in``, ``between``, ``contains`` (member of a collection), ``is null``, ``is not null``,
     ``not`` (only with ``None``) and ``exist`` (the key is a relationship, the operand a predicate over its members).
     ``None`` is NULL: ``("=", None)`` is ``IS NULL``, and lists may contain it. As in SQL, every other comparison with
-    a NULL value is neither true nor false. A match has no truth value: ``bool()`` raises :class:`TypeError`.
+    a NULL value is neither true nor false. The type of a column may have operators of its own: the methods that its
+    ``comparator_factory`` adds to those of SQLAlchemy, by their names. A match has no truth value: ``bool()`` raises
+    :class:`TypeError`.
 
     ::
 
@@ -39,7 +41,8 @@ class MatchExp:
 
         :param key: an attribute or a dotted path.
         :param value: ``(operator, operand)``; ``("is null",)`` and ``("is not null",)`` need no operand.
-        :raises DefinitionFault: if the key is not a path, the operator is unknown, or the operand is invalid for it.
+        :raises DefinitionFault: if the key is not a path, or the operand is invalid for the operator. A name that is
+            not an operator of all columns may be one of the column's type, and is checked when the match is used.
         """
         return _atom(key, value)
 
@@ -180,8 +183,10 @@ def _atom(key: Any, value: Any) -> Atom:
         raise DefinitionFault(f"{key}: write a comparison as (operator, operand), not {shorten(value)}", property=key)
     operator = value[0].lower()
     if operator not in OPERATORS:
-        known = ", ".join(sorted(OPERATORS))
-        raise DefinitionFault(f"{key}: unknown operator {shorten(value[0])}; there are {known}", property=key)
+        operator = value[0]  # possibly one of the column's type, which is not known here
+        if not operator.isidentifier() or operator.startswith("_"):
+            known = ", ".join(sorted(OPERATORS))
+            raise DefinitionFault(f"{key}: unknown operator {shorten(operator)}; there are {known}", property=key)
     if len(value) != 2 and not (len(value) == 1 and operator in _UNARY):
         raise DefinitionFault(f"{key}: {operator!r} takes one operand, write ({operator!r}, operand)", property=key)
     return Atom(key, operator, _checked_operand(key, operator, value[1] if len(value) == 2 else None))

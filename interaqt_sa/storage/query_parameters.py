@@ -29,7 +29,7 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.visitors import iterate
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
 
-from ..definitions.match import And, Atom, MatchExp, Not, Or, Reference
+from ..definitions.match import OPERATORS, And, Atom, MatchExp, Not, Or, Reference
 from ..dialects import dialect_for
 from ..dialects.base import DatabaseDialect, named
 from ..schema.key_coercion import NoKeyError, key_value
@@ -148,6 +148,9 @@ class Parameters:
         :raises InvalidValueError: if the value cannot be compared with the column.
         """
         value = self._values[parameter.number]
+        if operator not in OPERATORS:  # one of the column's type: what it returns may depend on the value
+            self.can_be_kept = False
+            return value
         name = f"p{parameter.number}"
         if operator in ("in", "not in"):
             has_null = parameter.kind == ("list", True)

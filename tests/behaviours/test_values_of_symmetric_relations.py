@@ -61,7 +61,7 @@ def system_of(engine: Engine, names: Collection[str] = _COMPUTED, **options: Any
     """Return a system with the computed values of these names."""
     (person,) = DEFINITIONS["entities"]
     properties = [prop for prop in person.properties if prop.name not in _COMPUTED or prop.name in names]
-    given = {**DEFINITIONS, "entities": [iq.Entity("Person", properties)]}
+    given: dict[str, Any] = {**DEFINITIONS, "entities": [iq.Entity("Person", properties)]}
     controller = iq.Controller(iq.System(engine, base=MetaData(), **options), **given)
     controller.setup(install=True)
     return controller.system

@@ -32,11 +32,12 @@ from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import NullType, TypeDecorator
 
 from ...definitions.argument_types import Where
-from ...definitions.match import And, Atom, MatchExp, Not, Or, Reference
+from ...definitions.match import OPERATORS, And, Atom, MatchExp, Not, Or, Reference
 from ...definitions.short_repr import shorten
 from ...dialects.functions import json_contains
 from ...errors import DefinitionFault
 from ..key_coercion import NoKeyError, key_value
+from .type_operators import apply_type_operator
 
 #: Returns the column of a path in a match.
 Resolve: TypeAlias = Callable[[str], ColumnElement[Any]]
@@ -155,6 +156,9 @@ def compile_match(
             column = resolve(key)
             if operand_of is None:
                 refuse_references(key, operand)
+            if op not in OPERATORS:
+                given = operand if operand_of is None else operand_of(key, column, op, operand)
+                return apply_type_operator(key, column, op, given)
             return apply_operator(column, op, operand if operand_of is None else operand_of(key, column, op, operand))
         case And(parts):
             return and_(*(compile_match(part, resolve, exist, operand_of) for part in parts))

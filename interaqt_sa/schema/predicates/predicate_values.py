@@ -30,12 +30,13 @@ from sqlalchemy.sql.elements import ClauseList, ExpressionClauseList, False_, Gr
 from sqlalchemy.types import TypeEngine
 
 from ...definitions.argument_types import Where
-from ...definitions.match import And, Atom, MatchExp, Not, Or
+from ...definitions.match import OPERATORS, And, Atom, MatchExp, Not, Or
 from ...definitions.short_repr import shorten
 from ...dialects.column_types import AwareDateTime
 from ...errors import DefinitionFault
 from ..enum_values import enum_refusal
 from .match import Resolve, refuse_references
+from .type_operators import check_operator
 
 #: Types whose values are never text; other TypeDecorators may accept text.
 _NO_TEXT = (AwareDateTime, Boolean, Date, DateTime, Float, Integer, Numeric, Time)
@@ -71,7 +72,9 @@ def check_operands(where: Where, resolve: Resolve) -> None:
         where = MatchExp.from_object(where)
     for atom in atoms_of(where) if isinstance(where, MatchExp) else ():
         refuse_references(atom.key, atom.operand)
-        if atom.operator not in ("exist", "contains"):
+        if atom.operator not in OPERATORS:
+            check_operator(atom.key, resolve(atom.key), atom.operator)
+        elif atom.operator not in ("exist", "contains"):
             _check_operand(atom, resolve(atom.key).type)
 
 
