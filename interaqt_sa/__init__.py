@@ -39,8 +39,12 @@ from .dialects.database_errors import NormalizedDatabaseError as NormalizedDatab
 from .dialects.database_errors import is_require_serializable_retry as is_require_serializable_retry
 from .dialects.database_errors import is_retryable_transaction_error as is_retryable_transaction_error
 from .dialects.database_errors import normalize_database_error as normalize_database_error
+from .engine.engine import CheckProgress as CheckProgress
 from .engine.engine import CheckReport as CheckReport
+from .engine.engine import ComputationGraph as ComputationGraph
 from .engine.engine import Difference as Difference
+from .engine.engine import GraphNode as GraphNode
+from .engine.engine import KeyRange as KeyRange
 from .errors import ActivityStateError as ActivityStateError
 from .errors import BusinessTransactionBoundaryError as BusinessTransactionBoundaryError
 from .errors import ComputationError as ComputationError
@@ -101,9 +105,11 @@ __all__ = [
     "Average",
     "BoolExp",
     "BusinessTransactionBoundaryError",
+    "CheckProgress",
     "CheckReport",
     "Computation",
     "ComputationError",
+    "ComputationGraph",
     "ComputationProtocolError",
     "ComputedWriteError",
     "Condition",
@@ -122,11 +128,13 @@ __all__ = [
     "EventSource",
     "Every",
     "FrameworkError",
+    "GraphNode",
     "IdempotencyError",
     "Interaction",
     "InteractionEventEntity",
     "InteractionGuardError",
     "InvalidValueError",
+    "KeyRange",
     "MatchExp",
     "Max",
     "Min",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from .check import check, repair
+from .graph import graph
 from .prune import prune
 
 
@@ -13,4 +15,5 @@ def main() -> None:
     """Look after the derived data of an application."""
 
 
-main.add_command(prune)
+for command in (check, repair, graph, prune):
+    main.add_command(command)

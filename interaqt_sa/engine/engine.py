@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, MetaData
@@ -27,6 +27,8 @@ from .maintenance.check import (
     select_derivations,
     select_values,
 )
+from .maintenance.checked_rows import CheckProgress, KeyRange, Keys, Report
+from .maintenance.computation_graph import ComputationGraph, GraphNode, computation_graph
 from .maintenance.derived_rows import backfill_derivation
 from .plan import ComputedValue, Derivation, Plan, plan_of
 from .plan.accumulator import Resolve, Test
@@ -35,13 +37,19 @@ from .sql.statement_cache import Statements
 
 __all__ = [
     "Accumulator",
+    "CheckProgress",
     "CheckReport",
     "ComputationEngine",
+    "ComputationGraph",
     "ComputedValue",
     "Contribution",
     "Derivation",
     "Difference",
+    "GraphNode",
+    "KeyRange",
+    "Keys",
     "Plan",
+    "Report",
     "Resolve",
     "Selection",
     "Statements",
@@ -116,33 +124,40 @@ class ComputationEngine:
         """Insert a row, given the keyword arguments of its class, and update the values computed from it."""
         self._listeners.add_row(session, mapper, values)
 
+    def graph(self) -> ComputationGraph:
+        """Return what feeds what; see :meth:`.System.graph`."""
+        return computation_graph(self._listeners.plan)
+
     def check(
         self,
         session_factory: Callable[[], Session],
         record: RecordRef | None,
         property: str | None,
-        keys: Iterable[Any] | None,
+        keys: Keys,
+        report: Report | None = None,
     ) -> CheckReport:
         """Compare stored values with their full recomputation; see :meth:`.System.check`."""
         values = select_values(self._listeners.plan, record, property)
+        keys = keys if keys is None or isinstance(keys, KeyRange) else list(keys)
         with session_factory() as session:
             statements = self._listeners.statements_for(session)
-            report = check_values(session, statements, values, keys)
+            found = check_values(session, statements, values, keys, report)
             if property is None and keys is None:
-                report += check_derivations(session, statements, select_derivations(statements.plan, record))
-            return report
+                found += check_derivations(session, statements, select_derivations(statements.plan, record))
+            return found
 
     def repair(
         self,
         session_factory: Callable[[], Session],
         record: RecordRef | None,
         property: str | None,
-        keys: Iterable[Any] | None,
+        keys: Keys,
+        report: Report | None = None,
     ) -> CheckReport:
         """Store recomputed values where stored ones differ; see :meth:`.System.repair`."""
         values = select_values(self._listeners.plan, record, property)
-        keys = None if keys is None else list(keys)
-        report = found = self.check(session_factory, record, property, keys)
+        keys = keys if keys is None or isinstance(keys, KeyRange) else list(keys)
+        first = found = self.check(session_factory, record, property, keys, report)
         for _ in range(_MAX_ROUNDS):
             if found.ok:
                 break
@@ -154,4 +169,4 @@ class ComputationEngine:
                 break
             # rows derived from a wrong value are wrong too, and so on along the chain
             found = self.check(session_factory, record, property, keys)
-        return report
+        return first

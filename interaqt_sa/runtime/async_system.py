@@ -10,7 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.util import greenlet_spawn
 
 from ..definitions.argument_types import RecordRef
-from ..engine.engine import CheckReport
+from ..engine.engine import CheckReport, ComputationGraph
 from ..errors import FrameworkError
 from ..schema.schema_inspection import Schema
 from ..session.factory_advice import wrong_factory
@@ -131,7 +131,7 @@ class AsyncSystem:
         """Compare stored values with recomputed ones; see :meth:`.System.check`.
 
         :param record: as for :meth:`.System.check`.
-        :param options: ``property`` and ``keys``, as for :meth:`.System.check`.
+        :param options: ``property``, ``keys`` and ``progress``, as for :meth:`.System.check`.
         """
         return await greenlet_spawn(self.sync_system.check, record, **options)
 
@@ -139,6 +139,10 @@ class AsyncSystem:
         """Correct the differences that :meth:`check` finds; see :meth:`.System.repair`.
 
         :param record: as for :meth:`.System.repair`.
-        :param options: ``property`` and ``keys``, as for :meth:`.System.repair`.
+        :param options: ``property``, ``keys`` and ``progress``, as for :meth:`.System.repair`.
         """
         return await greenlet_spawn(self.sync_system.repair, record, **options)
+
+    def graph(self) -> ComputationGraph:
+        """Return which attributes and rows feed which computed values; see :meth:`.System.graph`."""
+        return self.sync_system.graph()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from sqlalchemy import Engine, MetaData
@@ -13,7 +13,7 @@ from ..definitions.computation import computation_of
 from ..definitions.short_repr import shorten
 from ..dialects import dialect_class
 from ..dialects.sqlite_transactions import SQLiteTransactions
-from ..engine.engine import CheckReport, ComputationEngine
+from ..engine.engine import CheckProgress, CheckReport, ComputationEngine, ComputationGraph, KeyRange
 from ..errors import DefinitionFault
 from ..schema.metadata_state import metadata_of
 from ..schema.schema_inspection import Schema
@@ -159,32 +159,61 @@ class System:
             verify(connection, self.metadata)
 
     def check(
-        self, record: RecordRef | None = None, *, property: str | None = None, keys: Iterable[Any] | None = None
+        self,
+        record: RecordRef | None = None,
+        *,
+        property: str | None = None,
+        keys: Iterable[Any] | KeyRange | None = None,
+        progress: Callable[[CheckProgress], object] | None = None,
     ) -> CheckReport:
         """Compare stored values with values recomputed from all members.
 
         :param record: check only values of this record: its name, definition or mapped class. ``None``: all records.
         :param property: check only this property of the record.
-        :param keys: check only the rows with these primary keys.
+        :param keys: check only the rows with these primary keys, or in this :class:`.KeyRange`; derived rows are not
+            checked then.
+        :param progress: called after each 1,000 rows of a table, to show how far the check is.
         :return: the differences; the report is true if there are none.
         :raises DefinitionFault: if there is no such record or computed property, or the MetaData has no tables.
         """
         self._require_models()
-        return self._engine.check(self.session_factory, record, property, keys)
+        return self._engine.check(self.session_factory, record, property, keys, progress)
 
     def repair(
-        self, record: RecordRef | None = None, *, property: str | None = None, keys: Iterable[Any] | None = None
+        self,
+        record: RecordRef | None = None,
+        *,
+        property: str | None = None,
+        keys: Iterable[Any] | KeyRange | None = None,
+        progress: Callable[[CheckProgress], object] | None = None,
     ) -> CheckReport:
         """Correct stored values that differ from recomputed ones, in short transactions; other writers may be running.
 
         :param record: as for :meth:`check`.
         :param property: as for :meth:`check`.
         :param keys: as for :meth:`check`.
+        :param progress: as for :meth:`check`; it tells how far the search for differences is.
         :return: the differences that were found before the repair.
         :raises DefinitionFault: as for :meth:`check`.
         """
         self._require_models()
-        return self._engine.repair(self.session_factory, record, property, keys)
+        return self._engine.repair(self.session_factory, record, property, keys, progress)
+
+    def graph(self) -> ComputationGraph:
+        """Return which attributes and rows feed which computed values, as data, text or a Mermaid diagram.
+
+        The database is not used.
+
+        :raises DefinitionError: if the declarations have faults.
+        :raises DefinitionFault: if the MetaData has no tables.
+
+        ::
+
+            print(system.graph())
+            Path("graph.mmd").write_text(system.graph().mermaid())
+        """
+        self._require_models()
+        return self._engine.graph()
 
     def _require_models(self) -> None:
         """Raise if the MetaData has no tables, which would be reported as ``ok``."""

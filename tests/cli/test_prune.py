@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -25,12 +24,8 @@ iq.compile_schema(metadata, entities=[visit, iq.Entity("Kept", [])])
 
 
 @pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    name = f"models_of_{tmp_path.name}"
-    (tmp_path / f"{name}.py").write_text(_MODELS)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    return name
+def models(module: Callable[[str], str]) -> str:
+    return module(_MODELS)
 
 
 def _run(*arguments: str) -> Result:

@@ -55,10 +55,19 @@ class Fresh:
 
 
 def next_keys(
-    propagation: Propagation, source: Source, columns: Sequence[Column[Any]], after: Key | None, limit: int, lock: bool
+    propagation: Propagation,
+    source: Source,
+    columns: Sequence[Column[Any]],
+    after: Key | None,
+    limit: int,
+    lock: bool,
+    bounds: Sequence[ColumnElement[bool]] = (),
 ) -> list[Key]:
-    """Return up to ``limit`` primary keys after ``after``, in order; with ``lock`` their rows are locked."""
-    statement = select(*columns).order_by(*columns).limit(limit)
+    """Return up to ``limit`` primary keys after ``after``, in order; with ``lock`` their rows are locked.
+
+    :param bounds: criteria that the keys fulfil.
+    """
+    statement = select(*columns).where(*bounds).order_by(*columns).limit(limit)
     if after is not None:
         last = [literal(value, column.type) for value, column in zip(after, columns, strict=True)]
         left, right = (columns[0], last[0]) if len(columns) == 1 else (tuple_(*columns), tuple_(*last))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, insert
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from ...definitions.argument_types import RecordRef
@@ -20,15 +20,15 @@ from ...schema.filtered_lookup import filtered_record
 from ...schema.record_lookup import resolve_record
 from ..computations.agenda import run_agenda
 from ..computations.event_delivery import start_propagation
-from ..computations.recompute import Fresh, Recompute, next_keys, read_same_row, restore
+from ..computations.recompute import Fresh, Recompute, read_same_row, restore
 from ..database.loaded_objects import Memory
 from ..database.value_round_trip import same_value
 from ..plan import ComputedValue, Derivation, Key, Plan
 from ..propagation.propagation import Propagation
 from ..sql.statement_cache import Statements
+from .checked_rows import BATCH, KeyRange, Keys, Report, key_batches
 from .derived_rows import ROW, DerivedDifference, check_derivation, repair_derivation
 
-_BATCH = 1000
 #: the number of values and differences that a repr shows
 _SHOWN = 5
 
@@ -123,7 +123,7 @@ def check_derivations(session: Session, statements: Statements, derivations: Seq
     differences = tuple(
         Difference(d.derivation.name, d.id, ROW, d.stored, d.expected, d)
         for derivation in derivations
-        for d in check_derivation(propagation, derivation, _BATCH)
+        for d in check_derivation(propagation, derivation, BATCH)
     )
     return CheckReport(differences, len(derivations))
 
@@ -136,23 +136,30 @@ def repair_derivations(session_factory: Callable[[], Session], statements: State
             wrong.setdefault(difference.derived.derivation, {})[difference.derived.token] = None
     for derivation, tokens in wrong.items():
         listed = sorted(tokens)
-        for start in range(0, len(listed), _BATCH):
+        for start in range(0, len(listed), BATCH):
             with session_factory() as session, session.begin():
                 propagation = start_propagation(session, statements, Memory(session, statements.plan))
-                repair_derivation(propagation, derivation, listed[start : start + _BATCH])
+                repair_derivation(propagation, derivation, listed[start : start + BATCH])
 
 
 def check_values(
-    session: Session, statements: Statements, values: Sequence[ComputedValue], keys: Iterable[Any] | None
+    session: Session,
+    statements: Statements,
+    values: Sequence[ComputedValue],
+    keys: Keys,
+    report: Report | None = None,
 ) -> CheckReport:
-    """Compare ``values`` with their recomputation."""
+    """Compare ``values`` with their recomputation.
+
+    :param keys: the rows; they can be iterated over more than once.
+    :param report: called after each batch of rows.
+    """
     differences: list[Difference] = []
     checked = 0
     propagation = Propagation(session, statements, Memory(session, statements.plan))
-    listed = None if keys is None else list(keys)
     for group in _by_table(values):
-        differences += _missing_row(propagation, group[0], listed)
-        for batch in _batches(propagation, group[0], listed):
+        differences += _missing_row(propagation, group[0], keys)
+        for batch in key_batches(propagation, group[0], keys, report):
             for members, fresh in _fresh(propagation, group, batch):
                 checked += len(members)
                 differences += _compare(members, fresh)
@@ -172,11 +179,11 @@ def repair_values(
         wrong.setdefault(difference.record, {})[key] = None
     for group in _by_table(values):
         keys = list(dict.fromkeys(key for value in group for key in wrong.get(value.record, ())))
-        for start in range(0, len(keys), _BATCH):
+        for start in range(0, len(keys), BATCH):
             with session_factory() as session, session.begin():
                 propagation = Propagation(session, statements, Memory(session, statements.plan))
                 source = statements.plan.sources[group[0].table]
-                batch = keys[start : start + _BATCH]
+                batch = keys[start : start + BATCH]
                 for missing in _missing_row(propagation, group[0], batch):
                     row = insert(group[0].table).values(missing.expected)
                     propagation.db.connection(source).execute(row, execution_options=ENGINE_OPTIONS)
@@ -186,13 +193,13 @@ def repair_values(
                 run_agenda(propagation)
 
 
-def _missing_row(propagation: Propagation, value: ComputedValue, keys: Sequence[Any] | None) -> list[Difference]:
+def _missing_row(propagation: Propagation, value: ComputedValue, keys: Keys) -> list[Difference]:
     """Return the difference for a missing row of a dictionary."""
     host = propagation.db.statements.plan.hosts.get(value.table)
-    if host is None or host.constant is None:
+    if host is None or host.constant is None or isinstance(keys, KeyRange):
         return []
-    asked = keys is None or host.constant in keys or host.constant[0] in keys
-    if not asked or any(host.constant in batch for batch in _batches(propagation, value, None)):
+    asked = keys is None or any(key in (host.constant, host.constant[0]) for key in keys)
+    if not asked or any(host.constant in batch for batch in key_batches(propagation, value, None, None)):
         return []
     row = {column.key: part for column, part in zip(host.key, host.constant, strict=True)}
     return [Difference(value.record, host.constant[0], ROW, None, row)]
@@ -204,19 +211,6 @@ def _by_table(values: Sequence[ComputedValue]) -> list[list[ComputedValue]]:
         if value.can_be_recomputed:
             groups.setdefault(value.table, []).append(value)
     return list(groups.values())
-
-
-def _batches(propagation: Propagation, value: ComputedValue, keys: Iterable[Any] | None) -> Iterator[list[Key]]:
-    if keys is not None:
-        listed = [key if isinstance(key, tuple) else (key,) for key in keys]
-        yield from (listed[i : i + _BATCH] for i in range(0, len(listed), _BATCH))
-        return
-    source = propagation.db.statements.plan.sources[value.table]
-    columns: tuple[Column[Any], ...] = tuple(source.key_in(value.table))
-    after: Key | None = None
-    while batch := next_keys(propagation, source, columns, after, _BATCH, lock=False):
-        yield batch
-        after = batch[-1]
 
 
 def _fresh(
