@@ -26,7 +26,8 @@ PROMISED = {
     "reactions": "StateMachine StateNode StateTransfer Transform Trigger",
     "columns": "SameRow computed computed_names",
     "compilation": "Schema compile_schema",
-    "systems": "AsyncSystem CheckProgress CheckReport ComputationGraph Difference GraphNode KeyRange MutationEvent System",
+    "systems": "AsyncSystem CheckProgress CheckReport ComputationGraph Difference GraphNode KeyRange MutationEvent "
+    "System",
     "storage": "AsyncStorage MatchExp Storage",
     "dispatch": "Args AsyncController AsyncDispatchContext Controller DispatchContext DispatchResult EventSource "
     "RecordMutationSideEffect",
