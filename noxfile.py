@@ -27,9 +27,12 @@ BESIDE_THE_WHEEL = ["tests", "docs", "migrations", "noxfile.py", "pyproject.toml
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests, on SQLite and PostgreSQL, with SQLAlchemy 2.1; without arguments, all that are not slow."""
+    """Run the tests, on SQLite and PostgreSQL, with SQLAlchemy 2.1; without arguments, all that are not slow.
+
+    Without arguments they are divided between two to four processes, each with a database of its own.
+    """
     _install_tree(session, "sqlalchemy>=2.1,<2.2")
-    session.run("pytest", *(session.posargs or ["-m", "not slow"]))
+    session.run("pytest", *(session.posargs or ["-n", str(_processes()), "-m", "not slow"]))
 
 
 @nox.session(name="tests-full")
@@ -143,6 +146,10 @@ def lowest_versions() -> list[str]:
         brackets = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
         pins.append(f"{requirement.name}{brackets}=={lowest}")
     return sorted(set(pins))
+
+
+def _processes() -> int:
+    return min(max(os.cpu_count() or 2, 2), 4)
 
 
 def _install_tree(session: nox.Session, *pins: str) -> None:

@@ -21,6 +21,7 @@ import platform
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -33,6 +34,7 @@ from tests.support.urls import ASYNC_DRIVERS, POSTGRES_DRIVERS, SYNC_DRIVERS, sq
 
 _DATABASE = pytest.StashKey[LazyDatabase]()
 _PASSED = pytest.StashKey[bool]()
+_WORKERS = pytest.StashKey[list[str]]()
 _SHOWN = ("SQLAlchemy", "alembic", "asyncpg", "psycopg", "aiosqlite", "greenlet")
 
 
@@ -139,7 +141,23 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     database, failure = config.stash[_DATABASE].attempt()
     if database is None:
         return failure.splitlines()
-    return [f"PostgreSQL {database.server.version}, {database.server.found}; database {database.name}"]
+    found = f"PostgreSQL {database.server.version}, {database.server.found}; database {database.name}"
+    if hasattr(config, "workeroutput"):  # one of several processes, which print nothing themselves
+        config.workeroutput["postgresql"] = found
+    return [found]
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Collect what a worker process has used."""
+    found = getattr(node, "workeroutput", {}).get("postgresql")
+    node.config.stash.setdefault(_WORKERS, []).append(found or "PostgreSQL: none")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Name the servers of the worker processes, which is known at their end."""
+    for line in sorted(set(config.stash.get(_WORKERS, []))):
+        terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
