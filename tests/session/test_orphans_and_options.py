@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any, Literal
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy import Engine, ForeignKey, delete, event, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, ORMExecuteState, Session, mapped_column, relationship
 
 import interaqt_sa as iq
@@ -138,6 +140,30 @@ def test_a_statement_that_is_not_to_flush(system: iq.System, what: str, where: W
         give(session, {"autoflush": autoflush}, where, statements[what], rows)
         assert bool(session.new) is (not autoflush and what != "of the table")
     assert system.check().ok
+
+
+@pytest.mark.parametrize("what", ["rows", "values", "update", "delete", "upsert"])
+@pytest.mark.parametrize("autoflush", [True, False], ids=["autoflush", "no autoflush"])
+def test_a_statement_asks_once_for_a_flush(system: iq.System, what: str, autoflush: bool) -> None:
+    """SQLAlchemy's own tests count it; a listener may have replaced it."""
+    statements = {
+        "rows": insert(Label),
+        "values": insert(Label).values(id=7, box_id=1),
+        "update": update(Label).where(Label.id == 2).values(weight=9),
+        "delete": delete(Label).where(Label.id == 2),
+        "upsert": upsert_of(system.session_factory.kw["bind"]),
+    }
+    rows = [{"id": 7, "box_id": 1}, {"id": 8, "box_id": 1}] if what == "rows" else None
+    with system.session_factory.begin() as session, patch.object(session, "_autoflush") as asked:
+        session.execute(statements[what], rows, execution_options={"autoflush": autoflush})
+        assert asked.call_count == autoflush
+
+
+def test_an_error_of_a_flush_says_what_has_caused_it(system: iq.System) -> None:
+    with system.session_factory() as session:
+        session.add(Label(id=1, box_id=1))
+        with pytest.raises(IntegrityError, match="autoflush"):
+            session.execute(update(Label).where(Label.id == 2).values(weight=9))
 
 
 @pytest.mark.postgres

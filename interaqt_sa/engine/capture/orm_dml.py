@@ -94,7 +94,7 @@ class Bulk:
         # the ORM would add only the overhead of each row
         plain = insert(self.table) if mapper is not None and self._is_plain(mapper) else self.statement
         statement = ask_back(plain, self._asked(columns), is_many=self.dml.rows_by_attribute)
-        result = self._invoke(statement)
+        result = self._invoke(statement, is_core=plain is not self.statement)
         if statement._return_defaults:
             named = [str(name) for name in (self.dml.rows or [self.dml.parameters])[0]]
             answer, returned = split_defaults(result, self.statement, columns, named)
@@ -450,15 +450,20 @@ class Bulk:
             ("has triggers", self.table), lambda: dialect.has_triggers(connection, self.table)
         )
 
-    def _invoke(self, statement: Any, *, leads_on: bool = True) -> Result[Any]:
+    def _invoke(self, statement: Any, *, leads_on: bool = True, is_core: bool = False) -> Result[Any]:
         """Run the statement.
 
         :param leads_on: whether computed values depend on it; otherwise it fails as it would without a system.
+        :param is_core: whether a statement of the ORM was replaced by one of Core.
         """
-        options = {**_MANAGED, STATEMENT_OPTION: (statement, self.dml.rows or [self.dml.parameters])}
+        execution, rows = self.execution, self.dml.rows or [self.dml.parameters]
+        options = {**_MANAGED, STATEMENT_OPTION: (statement, rows), "autoflush": False}
         # the session has flushed already, if autoflush is on
-        with self.unit.writing(in_parts=leads_on and self._runs_in_parts), self.execution.session.no_autoflush:
-            result = self.execution.invoke_statement(statement=statement, execution_options=options)
+        with self.unit.writing(in_parts=leads_on and self._runs_in_parts), execution.session.no_autoflush:
+            if is_core:  # a session flushes before all statements of Core, whatever the option says
+                connection = self.propagation.db.connection(self.source)
+                return connection.execute(statement, rows, execution_options={**options_of(execution), **options})
+            result = execution.invoke_statement(statement=statement, execution_options=options)
         # a savepoint cannot be released while rows are still to be fetched
         is_open = self.statement._returning and not self.statement.is_insert
         return buffered(result, statement) if is_open and self.unit.is_protected else result

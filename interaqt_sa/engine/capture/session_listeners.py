@@ -367,8 +367,8 @@ class SessionListeners:
             refuse_rows_in_flush(DMLStatement.within(execution, element, table))
             return None  # it becomes a part of the flush when it reaches the connection
         is_wanted = options.get("autoflush", True) or not execution.is_orm_statement  # as in SQLAlchemy
-        if is_wanted and session.autoflush and not session._flushing:
-            session.flush()
+        if is_wanted:
+            session._autoflush()  # adds to an error what has caused the flush
         self._join(session, SessionState.of(session))
         return run_dml(DMLStatement.within(execution, element, table), lambda: self.statements_for(session))
 

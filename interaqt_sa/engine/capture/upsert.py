@@ -237,7 +237,7 @@ class Upsert:
 
     def _run(self, statement: Any, parameters: list[dict[str, Any]]) -> Result[Any]:
         execution = self._bulk.execution
-        options = {MANAGED_OPTION: True, "dml_strategy": self._bulk.dml.strategy}
+        options = {MANAGED_OPTION: True, "dml_strategy": self._bulk.dml.strategy, "autoflush": False}
         given, execution.parameters = execution.parameters, parameters
         try:
             with self._bulk.unit.writing(in_parts=len(parameters) > 1), execution.session.no_autoflush:
