@@ -86,6 +86,10 @@ class EventSource:
         """Yield the records that the event source names, each after the name of the parameter."""
         yield "entity", self.entity
 
+    def arguments_outline(self) -> str:
+        """Return what a dispatch passes to the functions, for messages."""
+        return "{…}"
+
     def trigger_pattern(self) -> Mapping[str, Any] | None:
         """Return the pattern of this source's events in a shared entity; ``None`` if the entity is not shared."""
         return None

@@ -53,8 +53,8 @@ class StateTransfer:
     :param next: the :class:`StateNode` that is entered.
     :param trigger: the :class:`.Trigger`, or a mapping of its parameters, that matches the events.
     :param compute_target: ``compute_target(ctx, event)`` returns the rows to move: a mapping with the key
-        (``{"id": 3}``), a bare key, a list of these, or ``None`` for none. It may do I/O. A transfer without it is
-        reported when the machine is compiled.
+        (``{"id": 3}``), a bare key (a tuple, if it has several columns), a list of these, or ``None`` for none. It may
+        do I/O. A transfer without it is reported when the machine is compiled.
     :raises ComputationProtocolError: if an argument is invalid.
 
     ::

@@ -63,7 +63,7 @@ class DatabaseDialect(ABC):
     :ivar checks_lengths: whether the database refuses a text that is too long for its column.
     :ivar stores_nul: whether texts may hold NUL characters.
     :ivar stores_decimals: whether NUMERIC columns keep decimals and NaN, instead of floats.
-    :ivar refuses_overflow: whether an integer beyond its type is an error, instead of becoming a float.
+    :ivar refuses_overflow: whether a number beyond its type is an error, instead of becoming a float or infinity.
     :ivar sorts_null_last: whether NULL comes after all values in an ascending order.
     :ivar has_partial_indexes: whether indexes may have predicates.
     """
@@ -89,6 +89,14 @@ class DatabaseDialect(ABC):
     @abstractmethod
     def pattern_fault(cls, pattern: str) -> str | None:
         """Return why ``pattern`` cannot be an operand of LIKE; ``None`` if it can."""
+
+    @classmethod
+    def comparison_fault(cls, type_: TypeEngine[Any], operator: str, dialect: Dialect) -> str | None:  # noqa: ARG003
+        """Return why values of a type cannot be compared; ``None`` if they can.
+
+        :param operator: an operator of a match, or ``"order"``.
+        """
+        return None
 
     @classmethod
     @abstractmethod

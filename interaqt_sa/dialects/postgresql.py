@@ -34,6 +34,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .base import LOCK_NAMES, NO_VALUES, DatabaseDialect, Lock, RowShape, named, parameter
 from .execution_options import ENGINE_OPTIONS
+from .postgresql_comparisons import comparison_fault
 
 _LOCKS = {
     Lock.KEY_SHARE: {"read": True, "key_share": True},
@@ -138,6 +139,10 @@ class PostgreSQLDialect(DatabaseDialect):
     def pattern_fault(cls, pattern: str) -> str | None:
         escapes = len(pattern) - len(pattern.rstrip("\\"))
         return "a pattern must not end with a single backslash, its escape character" if escapes % 2 else None
+
+    @classmethod
+    def comparison_fault(cls, type_: TypeEngine[Any], operator: str, dialect: Dialect) -> str | None:
+        return comparison_fault(type_, operator, dialect)
 
     @classmethod
     def commits_by_itself(cls, connection: Connection) -> bool:

@@ -127,6 +127,10 @@ class Interaction(EventSource):
                 if item.base is not None:
                     yield f"payload item {item.name!r}", item.base
 
+    def arguments_outline(self) -> str:
+        items = "…" if self.payload is None else ", ".join(f"{item.name!r}: …" for item in self.payload.items)
+        return f"{{'user': {{…}}, 'payload': {{{items}}}}}"
+
     def trigger_pattern(self) -> Mapping[str, Any]:
         return {"interaction_name": self.name}
 

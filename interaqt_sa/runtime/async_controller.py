@@ -14,6 +14,7 @@ from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.records import Entity, Relation
 from ..definitions.short_repr import shorten
 from ..session.retry import async_sleep
+from .call_arguments import dispatching
 from .context import Context
 from .controller_assembly import assemble
 from .database_setup import set_up
@@ -84,6 +85,7 @@ class AsyncController:
         """
         await greenlet_spawn(set_up, self.system.sync_system, install=install)
 
+    @dispatching
     async def dispatch(
         self,
         event_source: EventSource | str,
@@ -104,6 +106,7 @@ class AsyncController:
             raise TypeError(f"session= takes an AsyncSession, not {joined!r}; a Session needs a Controller")
         return await greenlet_spawn(self._dispatcher.dispatch, event_source, args, joined)
 
+    @dispatching
     async def call_interaction(
         self, name: str, args: Any, *, session: AsyncSession | async_scoped_session[Any] | None = None
     ) -> DispatchResult:

@@ -13,6 +13,7 @@ from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.records import Entity, Relation
 from ..definitions.short_repr import shorten
 from ..definitions.validation import refuse_awaitable
+from .call_arguments import dispatching
 from .context import Context
 from .controller_assembly import assemble
 from .database_setup import set_up
@@ -88,6 +89,7 @@ class Controller:
         """
         set_up(self.system, install=install)
 
+    @dispatching
     def dispatch(
         self, event_source: EventSource | str, args: Any, *, session: Session | scoped_session[Any] | None = None
     ) -> DispatchResult:
@@ -111,6 +113,7 @@ class Controller:
             raise TypeError(f"session= takes a Session, not {joined!r}; an AsyncSession needs an AsyncController")
         return self._dispatcher.dispatch(event_source, args, joined)
 
+    @dispatching
     def call_interaction(
         self, name: str, args: Any, *, session: Session | scoped_session[Any] | None = None
     ) -> DispatchResult:

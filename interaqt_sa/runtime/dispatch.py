@@ -104,6 +104,11 @@ class Dispatcher:
         """Names of the event sources."""
         return sorted(key for key in self._prepared if isinstance(key, str))
 
+    def source(self, given: Any) -> EventSource | None:
+        """Return an event source, or the one of that name."""
+        prepared = self._prepared.get(given) if isinstance(given, (str, EventSource)) else None
+        return None if prepared is None else prepared.source
+
     def close(self) -> None:
         """Remove the event sources."""
         self._prepared.clear()

@@ -67,7 +67,12 @@ def on_base(metadata: MetaData, ref: RecordRef, match: Any, *, required: bool = 
     found = filtered_record(metadata, ref)
     if found is None:
         return ref, match
-    return found.base, None if match is None and required else among_members(found, match)
+    return found.base, None if required and is_missing(match) else among_members(found, match)
+
+
+def is_missing(match: Any) -> bool:
+    """Whether there is no match, or one without conditions."""
+    return match is None or (isinstance(match, Mapping) and len(match) == 0)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def among_members(filtered: FilteredRecord, match: Where | None) -> Where:

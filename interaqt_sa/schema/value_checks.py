@@ -57,6 +57,10 @@ _NO_INTEGER = 2**64
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _CONTAINERS = (dict, list, tuple, Mapping)
+_NO_TEXTS: tuple[Any, ...] = (
+    *(ARRAY, Boolean, Date, DateTime, Enum, Float, Integer),
+    *(Interval, JSON, LargeBinary, Numeric, Time, Uuid),
+)
 #: types that skip the isinstance() check for containers, which is slow
 _PLAIN = frozenset({str, int, float, bool, NoneType})
 
@@ -85,6 +89,27 @@ def checked_value(
             property=name,
             code=code,
         ) from refusal.__cause__
+
+
+def require_operator(column: Any, operator: str, dialect: Dialect, *, record: str, name: str) -> None:
+    """Check that a column can be compared by an operator in the database.
+
+    :param operator: an operator of a match, or ``"order"``.
+    :raises InvalidValueError: if it cannot.
+    """
+    type_: TypeEngine[Any] = column.type
+    fault = dialect_class(dialect).comparison_fault(type_, operator, dialect)
+    if operator == "like" and isinstance(found := _undecorated(type_, dialect), _NO_TEXTS):
+        advice = "; give the values that are meant: ('in', […])" if isinstance(found, Enum) else ""
+        fault = f"'like' compares texts{advice}"
+    if fault is not None:
+        what = "cannot order records" if operator == "order" else "cannot be compared"
+        raise _invalid(record, name, f"{record}.{name} is {type_!r} and {what}: {fault}")
+
+
+def _undecorated(type_: Any, dialect: Dialect) -> Any:
+    found: Any = type_._variant_mapping.get(dialect.name, type_)  # pyright: ignore[reportPrivateUsage]
+    return _undecorated(found.load_dialect_impl(dialect), dialect) if isinstance(found, TypeDecorator) else found
 
 
 def checked_operand(column: Any, operator: str, operand: Any, dialect: Dialect, *, record: str, name: str) -> Any:

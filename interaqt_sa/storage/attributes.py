@@ -14,6 +14,7 @@ from ..definitions.argument_types import AttributeQuery, Where
 from ..definitions.records import Relation
 from ..definitions.short_repr import shorten, similar
 from ..errors import DefinitionFault, InvalidValueError
+from ..schema.checks.non_column_attributes import describe
 from ..schema.filtered_lookup import among_members, members_at_end
 from ..schema.filtered_record import is_membership
 from ..schema.metadata_state import Catalog
@@ -137,6 +138,8 @@ def metadata_of(mapper: Mapper[Any]) -> MetaData:
 def unknown_attribute(mapper: Mapper[Any], name: str, known: Iterable[str], kind: str = "attribute") -> DefinitionFault:
     """Return the error for an attribute that a record does not have."""
     record, names = record_name(mapper), sorted(known)
+    if (other := describe(mapper.class_, name, is_query=True)) is not None:
+        return DefinitionFault(f"{record}.{name} {other}", record=record, property=name)
     near = similar(name, names) or names
     return DefinitionFault(
         f"{record} has no {kind} {shorten(name)}; there is {', '.join(near) or 'none'}", record=record, property=name

@@ -21,6 +21,7 @@ from .input_checks import refuse_ends
 from .read import matching
 from .record_makers import Record
 from .references import column_key, is_reference
+from .required_match import require_match
 from .required_sources import refuse_orphans
 from .undivided_calls import flush_last
 from .write import create, delete, update
@@ -127,6 +128,7 @@ def remove(session: Session, metadata: MetaData, ref: RecordRef, match: Where) -
     found = resolve_relation(metadata, ref)
     if isinstance(found, Mapper):
         return delete(session, found, match)
+    require_match(found.name, match)
     (other_key,) = key_attributes(found.other)
     ends: list[Record] = []
     for instance in session.scalars(matching(session, found.host, on_host(found, match))).unique().all():

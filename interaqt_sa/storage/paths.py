@@ -13,7 +13,7 @@ from ..errors import DefinitionFault, InvalidValueError
 from ..schema.filtered_lookup import members_at_end
 from ..schema.predicates.match import compile_match
 from ..schema.record_lookup import record_name
-from ..schema.value_checks import checked_operand
+from ..schema.value_checks import checked_operand, require_operator
 from .attributes import LINK, key_attributes, link_of, metadata_of, near_end, relationship_of, unknown_attribute
 from .query_parameters import Parameter, Parameters
 
@@ -65,6 +65,15 @@ class Paths:
         column: ColumnElement[Any] = getattr(entity, name)
         return column
 
+    def order(self, path: str) -> ColumnElement[Any]:
+        """Return the column at the end of ``path``, for an order.
+
+        :raises InvalidValueError: if the database cannot sort by it.
+        """
+        column, record = self.resolve(path), record_name(self._entities[""][0])
+        require_operator(column, "order", self._dialect, record=record, name=path)
+        return column
+
     def exist(self, path: str, expression: MatchExp) -> ColumnElement[bool]:
         """Return the criterion that a neighbour over ``path`` matches ``expression``."""
         prefix, _, name = path.rpartition(".")
@@ -110,11 +119,13 @@ class Paths:
 
         :raises InvalidValueError: if the column can never have such a value.
         """
+        record = record_name(self._entities[""][0])
+        if value is not None:  # NULL tests need no operator of the type
+            require_operator(column, operator, self._dialect, record=record, name=path)
         if isinstance(value, Reference):
             return self._referred(path, column, value)
         if operator == "between" and any(isinstance(bound, (Reference, Parameter)) for bound in value):
             return tuple(self.operand(path, column, ">", bound) for bound in value)
-        record = record_name(self._entities[""][0])
         if isinstance(value, Parameter):
             assert self._parameters is not None
             return self._parameters.operand(column, operator, value, record, path)

@@ -180,7 +180,7 @@ def _criterion(match: Where, entity: Any, paths: Paths) -> ColumnElement[bool]:
 def ordered(paths: Paths, modifier: Modifier) -> list[ColumnElement[Any]]:
     """Return the columns of the order in ``modifier``, with their directions."""
     return [
-        paths.resolve(path).desc() if direction.upper() == "DESC" else paths.resolve(path).asc()
+        paths.order(path).desc() if direction.upper() == "DESC" else paths.order(path).asc()
         for path, direction in modifier.order_by.items()
     ]
 
@@ -195,7 +195,7 @@ def total_order(mapper: Mapper[Any], modifier: Modifier) -> list[tuple[str, bool
 def order_parts(paths: Paths, order: Sequence[tuple[str, bool]], *, null_is_last: bool) -> Iterator[OrderPart]:
     """Yield the parts of an order with their columns."""
     for path, descends in order:
-        yield OrderPart(path, paths.resolve(path), descends, null_is_last=null_is_last is not descends)
+        yield OrderPart(path, paths.order(path), descends, null_is_last=null_is_last is not descends)
 
 
 def _page_per_parent(statement: Select[Any], key: list[Any], order: list[Any], modifier: Modifier) -> Select[Any]:

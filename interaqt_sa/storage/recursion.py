@@ -244,7 +244,12 @@ def path_between(mapper: Mapper[Any], start: Any, end: Any, attribute: str, read
     target = relationship_of(mapper, attribute).mapper
     if not target.common_parent(mapper):
         raise _fault(mapper, attribute, f"leads to {record_name(target)}; a path goes on along the same relationship")
-    (key,) = key_attributes(mapper)
+    key, *others = key_attributes(mapper)
+    if others:
+        record = record_name(mapper)
+        raise DefinitionFault(
+            f"the key of {record} is {', '.join([key, *others])}; find_path() needs a key of one column", record=record
+        )
     first, last = column_key(mapper, key, start), column_key(mapper, key, end)
     before: dict[Any, Any] = {first: None}
     frontier = [first]

@@ -10,12 +10,13 @@ from sqlalchemy.orm import Mapper, Session, object_mapper
 
 from ..definitions.argument_types import Where
 from ..definitions.short_repr import shorten
-from ..errors import DefinitionFault, InvalidValueError
+from ..errors import InvalidValueError
 from ..schema.record_lookup import record_name
 from .attributes import Modifier, column_names, key_attributes
 from .read import matching
 from .record_makers import Record
 from .references import column_key
+from .required_match import require_match
 
 #: the maximum number of keys in one statement
 _CHUNK = 500
@@ -29,8 +30,9 @@ def key_of_id(mapper: Mapper[Any], id: Any) -> tuple[Any, ...]:
     names = key_attributes(mapper)
     values = _values(id)
     if len(values) != len(names) or None in values:
+        advice = f"; give the tuple ({', '.join(names)}), in this order" if len(names) > 1 else ""
         raise InvalidValueError(
-            f"{record_name(mapper)}: the key is {', '.join(names)}, and cannot be {shorten(id)}",
+            f"{record_name(mapper)}: the key is {', '.join(names)}, and cannot be {shorten(id)}{advice}",
             record=record_name(mapper),
             code="INVALID_KEY",
         )
@@ -69,12 +71,8 @@ def lock_rows(session: Session, mapper: Mapper[Any], match: Where, limit: int | 
 
     :raises DefinitionFault: if there is no match.
     """
-    if match is None:
-        raise DefinitionFault(
-            f"{record_name(mapper)}: say which records are meant; for all of them give lambda cls: sqlalchemy.true()",
-            record=record_name(mapper),
-        )
     Modifier({}, limit)  # raises an error for an invalid limit
+    require_match(record_name(mapper), match)
     session.flush()
     entity = mapper.class_
     key = [getattr(entity, name) for name in key_attributes(mapper)]

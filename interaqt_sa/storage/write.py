@@ -22,6 +22,7 @@ from .paths import foreign_key_pairs
 from .read import dialect_of, matching
 from .record_makers import Record
 from .references import Inserted, column_key, has_key, is_reference, key_of, without_link
+from .required_match import require_match
 from .required_sources import end_moved_link, refuse_lost_links, refuse_orphan_by_column, refuse_orphans
 from .sequence_sync import move_sequence_past
 from .symmetric_links import links_by_other, symmetric_link
@@ -97,11 +98,7 @@ def _fresh(session: Session, mapper: Mapper[Any], match: Where) -> Sequence[Any]
 
     :raises DefinitionFault: if there is no match, so that a missing value cannot select all records.
     """
-    if match is None:
-        raise DefinitionFault(
-            f"{record_name(mapper)}: say which records are meant; for all of them give lambda cls: sqlalchemy.true()",
-            record=record_name(mapper),
-        )
+    require_match(record_name(mapper), match)
     session.flush()
     # an instance that was loaded earlier may have the new values already, and would not be written
     statement = matching(session, mapper, match).execution_options(populate_existing=True)

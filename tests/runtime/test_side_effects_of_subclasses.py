@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, ForeignKey, insert, update
+from sqlalchemy import Engine, ForeignKey, delete, insert, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 import interaqt_sa as iq
@@ -86,3 +86,45 @@ def test_who_is_called(engine: Engine, is_joined: bool, listening: tuple[str, ..
             (name, kind, number) for name in listening for number in everything[name] & told
         ), step
     assert system.check()
+
+
+@pytest.mark.parametrize("is_heard", [False, True], ids=["not heard", "heard"])
+@pytest.mark.parametrize("is_joined", [False, True], ids=["single table", "joined"])
+def test_the_names_of_events(engine: Engine, is_joined: bool, is_heard: bool) -> None:
+    """What the documentation says in "Names of classes that inherit"."""
+    base, product, book, sale, order = _models(is_joined)
+    base.metadata.create_all(engine)
+    system = iq.System(engine, base=base)
+    effects = [iq.RecordMutationSideEffect("heard", "Book", lambda *_: None)] if is_heard else []
+    iq.Controller(system, event_sources=[iq.EventSource("order", order)], record_mutation_side_effects=effects)
+    heard: list[tuple[str, str, bool]] = []
+
+    def listen(_: Any, events: Any) -> None:
+        for event in events:
+            values = event.record or event.old_record
+            heard.append((event.type, event.record_name, "pages" in values))
+            assert event.record_name == "Sale" or values["kind"] == "book"
+
+    system.storage.listen(listen)
+    own, other = ("Book", True), ("Book", True) if is_heard else ("Product", False)
+    wanted: list[tuple[Any, Any]] = [
+        (lambda s: s.add(book(id=1, pages=1)), [("create", *own)]),
+        (lambda s: setattr(s.get(product, 1), "pages", 5), [("update", *own)]),
+        (lambda s: s.execute(insert(book), [{"id": 2, "pages": 2}]), [("create", *own)]),
+        (lambda s: s.execute(update(book).values(pages=9)), [("update", *own)] * 2),
+        (lambda s: s.add(sale(number=1, product_id=1)), [("create", "Sale", False), ("update", *other)]),
+        (lambda s: s.execute(update(sale).values(number=2)), [("update", "Sale", False), ("update", *other)]),
+        (lambda s: s.delete(s.get(product, 2)), [("delete", *own)]),
+    ]
+    for step, expected in wanted:
+        heard.clear()
+        with system.session_factory.begin() as session:
+            step(session)
+        assert heard == expected
+    heard.clear()
+    if not is_joined:  # the rows of the subclass's table would remain
+        with system.session_factory.begin() as session:
+            session.execute(delete(sale))
+            heard.clear()
+            session.execute(delete(product))
+        assert heard == [("delete", *other)]

@@ -12,13 +12,14 @@ from sqlalchemy.orm import Mapper
 from ...dialects import Lock
 from ...dialects.base import named
 from ...dialects.running_sum_type import subtract_exactly
-from ...errors import ComputationError, InvalidValueError
+from ...errors import ComputationError
 from ..database.host_key_locks import lock_members
 from ..database.pending_deltas import PendingDelta, Row, folded
 from ..locking.lock_pass import LockPass
 from ..plan import Key
 from ..sql.aggregate_updates import HostStatements
 from ..sql.host_key import HostKey
+from .overflow import refuse_overflow
 
 if TYPE_CHECKING:
     from ..plan import Edge, Hop, Host
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 #: the number of hosts up to which a subquery in RETURNING may read deltas again, if RETURNING does not support joins
 _FEW_TARGETS = 4
-#: the least number beyond 64 bits; smaller ones may be returned as floats too, and are stored as integers
-_OVERFLOW = 2**63
 
 
 @dataclass
@@ -266,7 +265,8 @@ class HostUpdates:
         """Set the values of one row on loaded objects, and record deltas of the next level, unless applied already."""
         propagation, key = self._propagation, row[level.key]
         if not self._dialect.refuses_overflow:
-            _refuse_overflow(level, row)
+            for value, place in level.sums:
+                refuse_overflow(value, row[place], key)
         if level.names:
             fresh = dict(zip(level.names, row[level.values], strict=True))
             propagation.db.memory.refresh_attributes(level.host.values[0].mapper, key, fresh)
@@ -326,23 +326,6 @@ class HostUpdates:
                 f"dictionary {name!r} has no row; create its table with MetaData.create_all() or "
                 "controller.setup(install=True), or run the pending migrations",
                 record=name,
-            )
-
-
-def _refuse_overflow(level: Returned, row: Row) -> None:
-    """Refuse integers that the database has stored as floats, rounded.
-
-    :raises InvalidValueError: for the first one.
-    """
-    for attribute, place in level.integers.items():
-        if type(row[place]) is float and abs(row[place]) >= _OVERFLOW:
-            record = level.host.values[0].record
-            key = ", ".join(map(repr, row[level.key]))
-            raise InvalidValueError(
-                f"{record}.{attribute} of {record}({key}) would be {row[place]:.6g}, which is not a 64-bit integer; "
-                "use Numeric for sums as large as this",
-                record=record,
-                property=attribute,
             )
 
 

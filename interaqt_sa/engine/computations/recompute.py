@@ -40,6 +40,7 @@ from ..plan.column_replacement import labelled
 from ..propagation.propagation import Propagation
 from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
 from ..sql.aggregate_updates import HostStatements
+from .overflow import refuse_overflow
 from .selected_aggregates import selection_of
 
 _ZERO: ColumnElement[Any] = literal_column("0")
@@ -126,7 +127,11 @@ class Recompute:
         statement = self._statements.cached(("store fresh", self._host, self._values, rows is not None), make)
         width = len(self._host.key)
         for row in self._propagation.db.execute(self._host.source, statement, parameters):
-            self._propagation.db.memory.refresh(self._values, tuple(row[:width]), tuple(row[width:]))
+            key, stored = tuple(row[:width]), tuple(row[width:])
+            if not self._dialect.refuses_overflow:
+                for value, number in zip(self._values, stored, strict=True):
+                    refuse_overflow(value, number, key)
+            self._propagation.db.memory.refresh(self._values, key, stored)
 
     def whole_update(self) -> Update | None:
         """Return one statement without key parameters that stores all values; ``None`` if it requires Python."""

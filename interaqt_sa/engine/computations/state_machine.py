@@ -166,9 +166,9 @@ def _targets(machine: Machine, transfer: StateTransfer, event: MutationEvent, ct
         ) from error
     if answer is None:
         return []
-    many = answer if isinstance(answer, (list, tuple, set, frozenset)) else [answer]
-    keys = [_key(value.mapper, one, value.name) for one in many]
     columns = value.mapper.primary_key
+    is_list = isinstance(answer, (list, tuple, set, frozenset)) and not (len(columns) > 1 and _is_key(answer))
+    keys = [_key(value.mapper, one, value.name) for one in (answer if is_list else [answer])]
     known = (k for k in keys if all(may_be_stored(c, part, dialect) for c, part in zip(columns, k, strict=True)))
     return list(dict.fromkeys(known))
 
@@ -187,6 +187,17 @@ def _awaited(answer: Any, where: str) -> Any:
         ) from error
 
 
+def _is_key(answer: Any) -> bool:
+    """Whether an answer is one key of several columns, not several targets."""
+    return (
+        isinstance(answer, tuple)
+        and answer != ()
+        and not any(
+            isinstance(part, (Mapping, list, tuple)) or sa_inspect(part, raiseerr=False) is not None for part in answer
+        )
+    )
+
+
 def _key(mapper: Mapper[Any], target: Any, where: str) -> Key:
     """Return the primary key of a target: a mapping that contains it, a mapped instance, or the key itself."""
     names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
@@ -199,11 +210,12 @@ def _key(mapper: Mapper[Any], target: Any, where: str) -> Key:
         try:
             state = sa_inspect(target)
         except NoInspectionAvailable:
-            values = (target,)
+            values = tuple(target) if isinstance(target, (tuple, list)) else (target,)
         else:
             values = tuple(getattr(target, name) for name in names) if hasattr(state, "mapper") else (target,)
     if len(values) != len(names):
-        raise ComputationError(f"{where}: the key of a target needs {', '.join(names)}, not {target!r}")
+        key = names[0] if len(names) == 1 else f"({', '.join(names)}) as a tuple or a mapping"
+        raise ComputationError(f"{where}: the key of a target needs {key}, not {target!r}")
     return tuple(converted(column, value) for column, value in zip(mapper.primary_key, values, strict=True))
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import Integer
-
 if TYPE_CHECKING:
     from ..plan import Edge, Host
 
@@ -29,7 +27,7 @@ class Returned:
     :param has_old: whether values before the change and the rest of the row are returned.
     :param rest: the names of the attributes in the rest of the row.
     :ivar width: the number of columns.
-    :ivar integers: the positions of computed integers, by their attributes.
+    :ivar sums: the values that are sums, with their positions.
     """
 
     def __init__(self, host: Host, parents: Sequence[Edge], has_old: bool, rest: Sequence[str]) -> None:
@@ -38,11 +36,7 @@ class Returned:
         self.rest_names = tuple(rest)
         self.key = slice(len(host.key))
         self.values = _next(self.key, len(host.values))
-        self.integers = {
-            value.attribute: place
-            for place, value in enumerate(host.values, self.values.start)
-            if isinstance(value.column.type, Integer)
-        }
+        self.sums = [(value, place) for place, value in enumerate(host.values, self.values.start) if value.is_additive]
         self.old = _next(self.values, len(host.values) if has_old else 0)
         self.rest = _next(self.old, len(rest) if has_old else 0)
         self.contributions: list[Contribution] = []

@@ -18,10 +18,19 @@ def of_no_column(name: str) -> str:
     )
 
 
-def describe(cls: type[Any] | None, path: str) -> str | None:
+def _of_no_query(name: str) -> str:
+    """Return the advice for such an attribute in a query or in data."""
+    return (
+        f"not an attribute of its rows; to compare it write SQL: lambda cls: cls.{name} > 0; to read it make it a "
+        f"computed column, as in {name}: Mapped[…] = computed(lambda row: …)"
+    )
+
+
+def describe(cls: type[Any] | None, path: str, *, is_query: bool = False) -> str | None:
     """Return the kind of the last attribute of a path, with advice.
 
     :param cls: the mapped class that may have the attribute, if there is one.
+    :param is_query: whether it is named in a query or in data, instead of a declaration.
     :return: ``None`` if there is no class or no such attribute, or it is a column or of an unknown kind.
     """
     leading, _, name = path.rpartition(".")
@@ -32,7 +41,7 @@ def describe(cls: type[Any] | None, path: str) -> str | None:
     mapper: Mapper[Any] = class_mapper(cls, configure=False)
     prop: Any = mapper._props.get(name)  # pyright: ignore[reportPrivateUsage]
     if isinstance(found, hybrid_property):
-        return f"is a hybrid of {cls.__name__}, {of_no_column(name)}"
+        return f"is a hybrid of {cls.__name__}, {_of_no_query(name) if is_query else of_no_column(name)}"
     if isinstance(found, AssociationProxy):
         target, value = found.target_collection, found.value_attr
         return f"is an association proxy of {cls.__name__}; name its target: {f'{before}{target}.{value}'!r}"
