@@ -120,7 +120,8 @@ class Paths:
         :raises InvalidValueError: if the column can never have such a value.
         """
         record = record_name(self._entities[""][0])
-        if value is not None:  # NULL tests need no operator of the type
+        is_null_test: bool = value is None
+        if not is_null_test:
             require_operator(column, operator, self._dialect, record=record, name=path)
         if isinstance(value, Reference):
             return self._referred(path, column, value)
