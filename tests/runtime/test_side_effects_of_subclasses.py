@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -95,7 +95,11 @@ def test_the_names_of_events(engine: Engine, is_joined: bool, is_heard: bool) ->
     base, product, book, sale, order = _models(is_joined)
     base.metadata.create_all(engine)
     system = iq.System(engine, base=base)
-    effects = [iq.RecordMutationSideEffect("heard", "Book", lambda *_: None)] if is_heard else []
+
+    def do_nothing(ctx: Any, event: Any) -> None:
+        pass
+
+    effects = [iq.RecordMutationSideEffect("heard", "Book", do_nothing)] if is_heard else []
     iq.Controller(system, event_sources=[iq.EventSource("order", order)], record_mutation_side_effects=effects)
     heard: list[tuple[str, str, bool]] = []
 
@@ -107,7 +111,7 @@ def test_the_names_of_events(engine: Engine, is_joined: bool, is_heard: bool) ->
 
     system.storage.listen(listen)
     own, other = ("Book", True), ("Book", True) if is_heard else ("Product", False)
-    wanted: list[tuple[Any, Any]] = [
+    wanted: list[tuple[Callable[[Any], Any], list[Any]]] = [
         (lambda s: s.add(book(id=1, pages=1)), [("create", *own)]),
         (lambda s: setattr(s.get(product, 1), "pages", 5), [("update", *own)]),
         (lambda s: s.execute(insert(book), [{"id": 2, "pages": 2}]), [("create", *own)]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -74,16 +75,16 @@ def test_relations_do_not_all_end_because_a_match_is_missing(engine: Engine, kin
     assert len(storage.find_relation(owns)) == 1
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda s: s.find("Place", {"double": 2}),
-        lambda s: s.find("Place", {"following.double": 2}),
-        lambda s: s.find("Place", attribute_query=["double"]),
-        lambda s: s.find("Place", order_by={"double": "ASC"}),
-        lambda s: s.update("Place", {"row": 1}, {"double": 2}),
-    ],
-)
+CALLS: list[Callable[[iq.Storage], Any]] = [
+    lambda storage: storage.find("Place", {"double": 2}),
+    lambda storage: storage.find("Place", {"following.double": 2}),
+    lambda storage: storage.find("Place", attribute_query=["double"]),
+    lambda storage: storage.find("Place", order_by={"double": "ASC"}),
+    lambda storage: storage.update("Place", {"row": 1}, {"double": 2}),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
 def test_a_hybrid_is_answered_with_what_to_use(engine: Engine, storage: iq.Storage, call: Any) -> None:
     with (
         count_statements(engine),

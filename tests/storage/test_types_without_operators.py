@@ -98,7 +98,7 @@ def ask(storage: iq.Storage, name: str, operator: str, value: Any) -> None:
         storage.update("Thing", match, {"note": "x"})
 
 
-LACKING = {
+LACKING: dict[str, tuple[tuple[str, ...], Any]] = {
     "json": (ANY, {"a": 1}),
     "kept": (ANY, {"a": 1}),
     "place": (ANY, "(1,2)"),
