@@ -16,6 +16,7 @@ from ..engine.engine import Statements, backfill_derivation, backfill_values
 from ..schema.compile.dictionaries import DICTIONARY_KEY, ROW_ID
 from .declared import Declared, missing_columns
 from .default_backfill import DEFAULT, fill_column, fill_default
+from .derived_row_origins import warn_of_rows_without_origin
 from .key_codec import Key
 from .value_dependencies import Pass, passes, reads_any
 
@@ -88,6 +89,7 @@ def _values(declared: Declared, names: Collection[str], connection: Connection) 
     for name, derivation in declared.derivations.items():
         if name in names or reads_any(derivation, filled):
             table = declared.table_of(name)
+            warn_of_rows_without_origin(connection, derivation)
             step = partial(backfill_derivation, derivation)
             yield Work({places[name]: fingerprints[name]}, table, step, [name])
 

@@ -21,6 +21,7 @@ from .column_default_sequences import sequence_of
 from .converted_values import clear_unconverted
 from .declared import Declared, missing_columns
 from .default_backfill import DEFAULT, added_defaults
+from .derived_row_origins import delete_in_downgrade
 from .directives import hold_after_values
 from .fill_statements import value_sql
 from .legacy_id_counters import LEGACY_TABLE, is_behind
@@ -88,6 +89,7 @@ def compare_values(
             upgrade_ops.ops.append(Backfill({name: DEFAULT}, columns=[column], without_models=[later]))
     upgrade_ops.ops.extend(_retirements(context))
     upgrade_ops.ops.extend(list(_backfills(context, upgrade_ops)))
+    delete_in_downgrade(Declared.all(metadatas(context.metadata)), upgrade_ops, context.dialect)
     clear_unconverted(context, upgrade_ops)
     hold_after_values(upgrade_ops)
     warn_of_alterations(context, upgrade_ops)

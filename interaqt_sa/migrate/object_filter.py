@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import AlterColumnOp, ModifyTableOps, UpgradeOps
@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from ..schema.compile.system_tables import is_system_table
+from ..schema.computed import is_origin_column
 from ..schema.metadata_state import Catalog
 from .backfill_state import STATE_TABLE
 from .default_backfill import defined_tables
@@ -48,7 +49,8 @@ class ObjectFilter:
     The application's filter is not asked about the tables of this package, which it may not know.
 
     Partitions of partitioned tables and a legacy table ``_IDS_`` are never dropped. Columns and tables with data of
-    definitions are dropped only on approval, because a renamed property looks like a removed one.
+    definitions are dropped only on approval, because a renamed property looks like a removed one. So are the columns
+    with the origin of derived rows.
 
     :ivar partitions: (schema, name) of the partitions in the database; filled when autogenerate begins.
     """
@@ -71,6 +73,8 @@ class ObjectFilter:
                 return self._may_drop_table(item)
             case "column":
                 return not self.keeps(item)
+            case "index":
+                return not any(is_origin_column(column) and self.keeps(column) for column in item.columns)
             case _:
                 return True
 
@@ -93,8 +97,18 @@ class ObjectFilter:
         if self._allow_drop:
             return False
         table = column.table
-        defined = {(t.schema, t.name) for metadata in self._targets for t in defined_tables(metadata)}
-        return (table.schema, table.name) in defined and self._kept(f"column {table.name}.{column.name}")
+        # a Transform that is declared again finds the rows that it has derived by the columns of their origin
+        tables = self._tables() if is_origin_column(column) else self._defined_tables()
+        is_kept = any((one.schema, one.name) == (table.schema, table.name) for one in tables)
+        return is_kept and self._kept(f"column {table.name}.{column.name}")
+
+    def _tables(self) -> Iterator[Table]:
+        for metadata in self._targets:
+            yield from metadata.tables.values()
+
+    def _defined_tables(self) -> Iterator[Table]:
+        for metadata in self._targets:
+            yield from defined_tables(metadata)
 
     def _kept(self, what: str) -> bool:
         if what not in self._warned:

@@ -163,6 +163,19 @@ def _row_state_name(rows: Computation[Any], role: str) -> str:
     return fit_identifier(f"_{_prefix(rows)}__{role}")
 
 
+def is_origin_column(column: Column[Any]) -> bool:
+    """Whether a reflected column holds the origin of derived rows, by which they are found again.
+
+    ::
+
+        assert is_origin_column(reflected.c._transform__source)
+    """
+    prefix = column.name.partition("__")[0].removeprefix("_")
+    name = _unique_place_name(column.table, prefix)
+    indexes = column.table.indexes if isinstance(column.table, Table) else ()
+    return any(index.name == name and column in index.columns.values() for index in indexes)
+
+
 def computed_names(record: Any) -> tuple[str, ...]:
     """Return the names of the computed attributes of a record, which forms and imports have to leave out.
 
@@ -256,9 +269,13 @@ def _append_state(table: Table, name: str, column: Column[Any], info: tuple[str 
         table.append_column(column)
 
 
+def _unique_place_name(table: Any, prefix: str) -> str:
+    return fit_identifier(f"uq_{table.name}__{prefix}")
+
+
 def _append_unique_place(table: Table, rows: Computation[Any], columns: Iterable[str]) -> None:
     """Add the unique index over the origin of derived rows, so that an origin yields each row once."""
-    name = fit_identifier(f"uq_{table.name}__{_prefix(rows)}")
+    name = _unique_place_name(table, _prefix(rows))
     if not any(index.name == name for index in table.indexes):
         found = {column.name: column for column in table.columns}
         Index(name, *(found[column] for column in columns), unique=True)
