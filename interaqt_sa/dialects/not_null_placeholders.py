@@ -18,6 +18,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Enum,
+    Float,
     Integer,
     Interval,
     LargeBinary,
@@ -123,7 +124,7 @@ def _values(type_: TypeEngine[Any]) -> Iterator[Any]:
             yield False
         case Integer():
             yield from (0, 1)
-        case Numeric():
+        case Numeric() | Float():
             yield from (Decimal(0), 0.0)
         case String():
             yield from ("", "0")

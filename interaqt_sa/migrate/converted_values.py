@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import AlterColumnOp, ModifyTableOps, UpgradeOps
-from sqlalchemy import Column, DefaultClause, TextClause, text
+from sqlalchemy import Column, DefaultClause, Dialect, TextClause, text
 from sqlalchemy.types import TypeEngine
 
+from ..dialects.not_null_placeholders import literal_for
 from ..engine.engine import plan_of
 from .backfill_state import metadatas
+from .cleared_values import clear_unreadable
 from .operations import Backfill
 
 if TYPE_CHECKING:
@@ -47,7 +49,12 @@ class ConvertValue(AlterColumnOp):
 
 
 def clear_unconverted(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
-    """Replace changes of types, of columns that are filled later, that PostgreSQL cannot make without ``USING``."""
+    """Clear columns that are filled later and get a type to which their values cannot be converted.
+
+    PostgreSQL refuses such a change without ``USING``; SQLite makes any change, and leaves values that cannot be read.
+    """
+    if context.dialect.name == "sqlite":
+        clear_unreadable(context.dialect, upgrade_ops, set(_filled(context, upgrade_ops)))
     if context.dialect.name != "postgresql" or context.connection is None:
         return
     columns = {(c.table.schema, c.table.name, c.name) for c in _filled(context, upgrade_ops)}
@@ -62,7 +69,7 @@ def clear_unconverted(context: AutogenContext, upgrade_ops: UpgradeOps) -> None:
                 and (container.schema, container.table_name, operation.column_name) in columns
                 and not _is_converted(context, operation.existing_type, operation.modify_type)
             ):
-                container.ops[place : place + 1] = _steps(operation)
+                container.ops[place : place + 1] = _steps(operation, context.dialect)
 
 
 def _filled(context: AutogenContext, upgrade_ops: UpgradeOps) -> Iterator[Column[Any]]:
@@ -81,7 +88,7 @@ def _is_converted(context: AutogenContext, before: TypeEngine[Any], after: TypeE
     return all(context.connection.scalar(_IS_CONVERTED, pair) for pair in pairs)
 
 
-def _steps(operation: AlterColumnOp) -> Iterator[AlterColumnOp]:
+def _steps(operation: AlterColumnOp, dialect: Dialect) -> Iterator[AlterColumnOp]:
     """Yield operations that release the column, convert it, and require what is declared."""
     place = (operation.table_name, operation.column_name)
     old: Any = operation.existing_server_default or None
@@ -107,7 +114,7 @@ def _steps(operation: AlterColumnOp) -> Iterator[AlterColumnOp]:
         existing_type=operation.existing_type,
         existing_nullable=True,
         modify_type=operation.modify_type,
-        before=_constant(old),
+        before=_previous(operation, old, dialect),
         after=_constant(new),
     )
     required = AlterColumnOp(
@@ -123,6 +130,14 @@ def _steps(operation: AlterColumnOp) -> Iterator[AlterColumnOp]:
     )
     if required.has_changes():
         yield required
+
+
+def _previous(operation: AlterColumnOp, default: Any, dialect: Dialect) -> str:
+    """Return the SQL of the value that rows have after a downgrade, until the older version fills them."""
+    is_required = operation.existing_nullable is False
+    if default is not None or not is_required or operation.existing_type is None:
+        return _constant(default)
+    return literal_for(operation.existing_type, dialect) or "NULL"
 
 
 def _constant(default: Any) -> str:

@@ -23,20 +23,16 @@ def delete_in_downgrade(declared: Sequence[Declared], upgrade_ops: UpgradeOps, d
 
     The downgrade drops the columns with their origin. The next upgrade would not find the rows, and derive them twice.
     """
-    origins = {
-        (column.table.schema, column.table.name, column.name): column
-        for one in declared
-        for name in one.derivations
-        if (column := one.column_of(name)) is not None
-    }
+    columns = [one.column_of(name) for one in declared for name in one.derivations]
+    origins = {(column.table.schema, column.table.name, column.name): column for column in columns}
     for place, container in reversed(list(enumerate(upgrade_ops.ops))):
         if not isinstance(container, ModifyTableOps):
             continue
         for operation in container.ops:
             if isinstance(operation, AddColumnOp):
-                column = origins.get((container.schema, container.table_name, operation.column.name))
-                if column is not None:
-                    statement = delete(column.table).where(column.is_not(None)).compile(dialect=dialect)
+                origin = origins.get((container.schema, container.table_name, operation.column.name))
+                if origin is not None:
+                    statement = delete(origin.table).where(origin.is_not(None)).compile(dialect=dialect)
                     note = Note("a downgrade deletes the derived rows", ExecuteSQLOp(str(statement)))
                     upgrade_ops.ops.insert(place + 1, note)
 

@@ -172,8 +172,8 @@ def is_origin_column(column: Column[Any]) -> bool:
     """
     prefix = column.name.partition("__")[0].removeprefix("_")
     name = _unique_place_name(column.table, prefix)
-    indexes = column.table.indexes if isinstance(column.table, Table) else ()
-    return any(index.name == name and column in index.columns.values() for index in indexes)
+    table: Any = column.table
+    return any(index.name == name and column.name in index.columns for index in table.indexes)
 
 
 def computed_names(record: Any) -> tuple[str, ...]:
