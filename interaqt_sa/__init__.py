@@ -30,6 +30,7 @@ from .definitions.records import Property as Property
 from .definitions.records import Relation as Relation
 from .definitions.retention import Retention as Retention
 from .definitions.same_row import SameRow as SameRow
+from .definitions.scoped_sequence import ScopedSequence as ScopedSequence
 from .definitions.state_machine import StateMachine as StateMachine
 from .definitions.state_machine import StateNode as StateNode
 from .definitions.state_machine import StateTransfer as StateTransfer
@@ -153,6 +154,7 @@ __all__ = [
     "SameRow",
     "SchedulerError",
     "Schema",
+    "ScopedSequence",
     "SideEffectError",
     "StateMachine",
     "StateNode",

@@ -49,6 +49,8 @@ class Computation(SchemaItem, Generic[T]):
     may_be_given: ClassVar[bool] = False
     #: whether it is computed from other columns of its own row
     reads_own_row: ClassVar[bool] = False
+    #: whether new rows are numbered, by counters in a table of the package
+    numbers_rows: ClassVar[bool] = False
     #: how the value changes, for the error that an assignment raises
     way_to_change: ClassVar[str] = "change the values that it is computed from"
 
@@ -89,6 +91,10 @@ class Computation(SchemaItem, Generic[T]):
     def is_never_null(self) -> bool:
         """Whether every row has a value other than NULL."""
         return self.starts_constant and self.initial_value() is not None
+
+    def takes(self, value: Any) -> bool:
+        """Return whether a new row may be given ``value`` instead of the computed one."""
+        return False
 
     def check_column(self, column: Column[Any]) -> None:
         """Check that ``column`` can hold the value.

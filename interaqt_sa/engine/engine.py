@@ -18,8 +18,6 @@ from .computations import Accumulator, Contribution, Selection, accumulates
 from .computations.extremes import greater, lesser
 from .maintenance.backfill import backfill_values, whole_update
 from .maintenance.check import (
-    CheckReport,
-    Difference,
     check_derivations,
     check_values,
     repair_derivations,
@@ -27,9 +25,11 @@ from .maintenance.check import (
     select_derivations,
     select_values,
 )
+from .maintenance.check_report import CheckReport, Difference
 from .maintenance.checked_rows import CheckProgress, KeyRange, Keys, Report
 from .maintenance.computation_graph import ComputationGraph, GraphNode, computation_graph
 from .maintenance.derived_rows import backfill_derivation
+from .maintenance.numbered_rows import check_numberings, numberings_among, repair_numberings
 from .plan import ComputedValue, Derivation, Plan, plan_of
 from .plan.accumulator import Resolve, Test
 from .sql.exact_numbers import as_number, is_number
@@ -142,6 +142,8 @@ class ComputationEngine:
         with session_factory() as session:
             statements = self._listeners.statements_for(session)
             found = check_values(session, statements, values, keys, report)
+            if numberings := numberings_among(statements.plan, values):
+                found += check_numberings(session, statements, numberings, keys)
             if property is None and keys is None:
                 found += check_derivations(session, statements, select_derivations(statements.plan, record))
             return found
@@ -165,6 +167,7 @@ class ComputationEngine:
                 statements = self._listeners.statements_for(session)
             repair_derivations(session_factory, statements, found)
             repair_values(session_factory, statements, values, found)
+            repair_numberings(session_factory, statements, numberings_among(statements.plan, values), found)
             if not select_derivations(statements.plan, None):
                 break
             # rows derived from a wrong value are wrong too, and so on along the chain

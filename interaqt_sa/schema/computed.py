@@ -12,6 +12,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     Enum,
+    FetchedValue,
     Float,
     Index,
     Integer,
@@ -37,6 +38,7 @@ from . import session_merge as session_merge  # noqa: PLC0414  registers its lis
 from .metadata_state import Catalog
 from .naming import fit_identifier
 from .record_lookup import mapper_of
+from .scoped_counters import add_scoped_counters
 
 T = TypeVar("T")
 
@@ -134,6 +136,11 @@ def prepare_table(table: Table, rows: Computation[Any] | None = None) -> set[Col
         computation = computation_of(column)
         if computation is None:
             continue
+        if computation.numbers_rows:
+            add_scoped_counters(table.metadata)
+            if column.nullable and column.server_default is None:
+                # the engine adds the number to the INSERT; the unit of work fetches it like a default of the database
+                _set_server_default(column, FetchedValue())
         for role, state in computation.hidden_columns(column).items():
             _append_state(table, _state_name(column, role), state, (column.name, role))
         empty = computation.server_default(column)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ..definitions.dictionary import Dictionary
     from ..definitions.records import Entity, Relation
 
+#: Key of ``Table.info`` of the tables of the package itself.
+SYSTEM_KEY = f"{INFO_KEY}.system"
+
 
 class Catalog:
     """The definitions, mapped classes and plan of one MetaData.

@@ -37,7 +37,7 @@ def refuse_computed_write(instance: object, watch: Watch, attributes: Iterable[s
         if now is _UNSET:
             continue
         before = state.committed_state.get(name, _UNSET) if state.key else value.computation.initial_value(value.column)
-        if state.key is None and now is None:
+        if state.key is None and (now is None or value.computation.takes(now)):
             continue
         if not _is_equal(now, before, value.column):
             raise computed_write(value)
@@ -53,12 +53,13 @@ def refuse_assigned(
 ) -> None:
     """Refuse a statement of the unit of work that writes values assigned to computed columns during the flush.
 
-    Same-row values are exempt: they are recomputed after the flush.
+    Same-row values are exempt: they are recomputed after the flush. Numbers of new rows have a check of their own.
 
     :param started_in: returns the initial states that state machines have assigned to a column of new rows.
     :raises ComputedWriteError: with the names of the attribute and its computation.
     """
     values = [plan.columns[c] for c in table.columns if c in plan.columns]
+    values = [v for v in values if not (v.computation.numbers_rows and isinstance(element, Insert))]
     for value in (v for v in values if not v.is_same_row):
         given = [row[value.column.key] for row in parameters if value.column.key in row]
         started = started_in(value.column)
@@ -111,9 +112,9 @@ class GivenComputedValues:
             for row in self._dml.given_rows():
                 for column, value in self._values.items():
                     given = row.get(column)
-                    if given is not None and not _is_equal(
-                        given, value.computation.initial_value(value.column), column
-                    ):
+                    if given is None or value.computation.takes(given):
+                        continue
+                    if not _is_equal(given, value.computation.initial_value(value.column), column):
                         raise computed_write(value)
 
     def require_unchanged(self, propagation: Propagation, source: Source, keys: Sequence[Key]) -> None:

@@ -95,6 +95,8 @@ def _follow_unit_of_work(
     source = plan.sources.get(table)
     if not isinstance(element, Delete) and running.runs_code(None):
         refuse_assigned(element, table, parameters, flush.plan, flush.started)
+    if isinstance(element, Insert):
+        flush.numbers.fill(table, parameters, runs_code=running.runs_code(None))
     if not isinstance(element, Delete) and may_replace(element, table, plan):
         _replaced_rows(element, table, parameters, flush)
     if source is None:

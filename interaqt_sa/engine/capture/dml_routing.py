@@ -14,6 +14,7 @@ from ...session.write_listeners import tell_listeners
 from ..sql.statement_cache import Statements
 from .computed_writes import GivenComputedValues
 from .dml_statement import DMLStatement, conflict_clauses
+from .numbered_inserts import numbered
 from .orm_dml import Bulk
 from .upsert import Upsert
 
@@ -40,7 +41,8 @@ def _run(bulk: Bulk) -> Result[Any]:
     if isinstance(statement, Insert):
         # DO NOTHING returns only the rows that it has inserted
         updates = any(hasattr(clause, "update_values_to_set") for clause in conflict_clauses(statement))
-        return Upsert(bulk).run() if updates else bulk.insert()
+        with numbered(bulk):
+            return Upsert(bulk).run() if updates else bulk.insert()
     if isinstance(statement, Update):
         return bulk.update()
     assert isinstance(statement, Delete)

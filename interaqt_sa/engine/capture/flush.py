@@ -30,6 +30,7 @@ from ..sql.statement_cache import Statements
 from .computed_writes import refuse_computed_write
 from .flush_mutation_events import FlushEvents
 from .flush_predictions import ForetoldRows
+from .flushed_numbers import FlushedNumbers
 from .keys_of_flushed_rows import refuse_unwritten_keys
 from .partial_flush import FlushedObjects
 from .row_switches import RowSwitches
@@ -53,6 +54,7 @@ class Flush:
         self.foretold = ForetoldRows(self.propagation, self.written)
         self.same_row = SameRowValues(self.propagation.db)
         self.switches = RowSwitches(self.propagation)
+        self.numbers = FlushedNumbers(self.propagation)
         self._touched: dict[Source, Touched] = {}
         self._classes: dict[tuple[Source, Key], Mapper[Any]] = {}
         #: written rows that others refer to, by their base table
@@ -99,6 +101,7 @@ class Flush:
         self.switches.before_flush(self._new)
         for source in {watch.source for _, watch in self._new if watch.source is not None}:
             self.propagation.db.connection(source)  # raises before any write if values cannot be maintained
+        self.numbers.before_flush(self._new, self._carried)
         if self._referred:
             self.written.find_dependents(self._referred, self._touched)
             for table, referred in self._referred.items():
@@ -120,6 +123,7 @@ class Flush:
             others.add_to(locks)
         if self._touched or locks:
             self._bracket.open(Write(self._touched, locks, self._classes))
+            self.numbers.require_same_scopes(self._changed, self._bracket.scopes)
         for source, rows in self._touched.items():
             self._seen.update({(source, key): rows.columns for key in rows.keys})
         try:
@@ -400,6 +404,8 @@ class Flush:
         for source, rows in without_foreign_key.items():
             propagation.new_hosts(source, rows)
         self._apply_links()
+        self._bracket.scopes.require_unchanged()
+        self.numbers.after_flush()
         self.same_row.after_flush([] if self._is_sure else [*self._new, *self._changed])
         self.switches.after_flush()
         self._follow_late()

@@ -7,7 +7,7 @@ from operator import itemgetter
 from types import NoneType
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Result, Select, Table, func, insert, select, tuple_
+from sqlalchemy import ClauseElement, Column, ColumnElement, Result, Select, Table, func, insert, select, tuple_
 from sqlalchemy.orm import Mapper
 
 from ...dialects import Lock
@@ -317,6 +317,9 @@ class Bulk:
         if keys and followed:
             self._bracket.written.find_dependents({self.source.table: dict.fromkeys(keys, followed)}, touched)
         self._open(touched, locks=self.given.locks(touched, rows))
+        if self._bracket.scopes and self.statement.is_update and not self.dml.rows:
+            given = self.dml.given_rows()[0]
+            self._bracket.scopes.refuse_for_all({c: v for c, v in given.items() if not isinstance(v, ClauseElement)})
 
     def moved(self, keys: Sequence[Key], columns: set[Column[Any]] | None = None) -> None:
         """Record that rows were updated; ``columns`` are the changed columns, if they are known."""

@@ -33,6 +33,8 @@ def may_fail_late(
     if columns is not None:
         if any(edge.recursive and not columns.isdisjoint(_columns(edge.key)) for edge in source.edges):
             return True
+        if any(not columns.isdisjoint(numbering.scope) for numbering in plan.numberings_of(source)):
+            return True  # the scope of a numbered row may change
         felt = source.inputs | plan.followed([table])
         if columns.isdisjoint(felt) and not source.same_row and not reactions:
             return False

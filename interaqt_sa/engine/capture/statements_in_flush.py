@@ -118,7 +118,7 @@ def _follow_insert(dml: DMLStatement, element: Insert, source: Source, flush: Fl
     mapper = source.mapper
     if element.select is not None or conflict_clauses(element) or (mapper is not None and len(mapper.tables) > 1):
         return False
-    if any(machine.source is source for machine in flush.plan.machines):
+    if any(machine.source is source for machine in flush.plan.machines) or dml.table in flush.plan.numberings:
         return False
     if source.host is not None and flush.propagation.has_loose_members(source):
         return False

@@ -22,6 +22,7 @@ from ..propagation.propagation import Propagation
 from ..propagation.statement_inserts import count_inserted
 from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
 from .initial_states import initial_value
+from .row_numbers import RowNumbers, by_column
 
 Values = Mapping[str, Any]
 #: values of columns
@@ -50,6 +51,7 @@ def insert_rows(
         if mapper.isa(machine.value.mapper) and machine.declaration.initial_state.compute_value is not None:
             name = machine.value.column.key
             values = [{name: initial_value(machine, dict(row))} | row for row in values]
+    values = _numbered(propagation, table, mapper, values)
     columns = list(dict.fromkeys(propagation.db.statements.stored(mapper).values()))
     for names in dict.fromkeys(frozenset(row) for row in values):
         # one statement inserts rows with the same columns, so that the others get their defaults
@@ -58,6 +60,17 @@ def insert_rows(
         count_inserted(propagation, source, (table,), columns, found)
         if propagation.mutations is not None and propagation.mutations.wanted(mapper):
             propagation.mutations.created(mapper, _stored(propagation, source, mapper, columns, found))
+
+
+def _numbered(
+    propagation: Propagation, table: Table, mapper: Mapper[Any], rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return rows with the numbers of scoped sequences."""
+    numbers = RowNumbers(propagation.db)
+    if not numbers.of(table):
+        return rows
+    added = numbers.fill(table, by_column(table, rows), mapper)
+    return [{**row, **{str(c.key): one for c, one in more.items()}} for row, more in zip(rows, added, strict=True)]
 
 
 def _inserted(
@@ -265,7 +278,7 @@ def column_values(mapper: Mapper[Any], row: Values) -> dict[str, Any]:
         if name in mapper.column_attrs:
             column = mapper.column_attrs[name].columns[0]
             computation = computation_of(column) if isinstance(column, Column) else None
-            if computation is not None and not computation.may_be_given:
+            if computation is not None and not (computation.may_be_given or computation.takes(value)):
                 raise ComputationError(f"{record}.{name} is computed and cannot be given", record=record, property=name)
             values[str(column.key)] = value
         elif name in mapper.relationships:

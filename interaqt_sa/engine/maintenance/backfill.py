@@ -14,6 +14,7 @@ from ..database.same_row_functions import refresh_same_row
 from ..plan import ComputedValue, Key
 from ..propagation.propagation import Propagation
 from ..sql.statement_cache import Statements
+from .numbered_rows import number_rows, numberings_among, seed_counters
 
 
 def backfill_values(
@@ -41,6 +42,13 @@ def backfill_values(
         source = statements.plan.sources[table]
         keys = next_keys(propagation, source, tuple(source.key_in(table)), after, limit, lock=True)
         computed = [value for value in values if value.can_be_recomputed]
+        numberings = numberings_among(statements.plan, values) if keys else []
+        for numbering in numberings:
+            if after is None:
+                seed_counters(propagation.db, numbering)
+            number_rows(propagation, numbering, keys)
+        if numberings and follow:
+            run_agenda(propagation)
         if keys and computed and follow:
             restore(propagation, computed, keys)
             run_agenda(propagation)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from ...definitions.argument_types import RecordRef
-from ...definitions.short_repr import shorten
 from ...dialects import Lock
 from ...dialects.execution_options import ENGINE_OPTIONS
 from ...errors import DefinitionFault
@@ -26,64 +23,9 @@ from ..database.value_round_trip import same_value
 from ..plan import ComputedValue, Derivation, Key, Plan
 from ..propagation.propagation import Propagation
 from ..sql.statement_cache import Statements
+from .check_report import CheckReport, Difference
 from .checked_rows import BATCH, KeyRange, Keys, Report, key_batches
-from .derived_rows import ROW, DerivedDifference, check_derivation, repair_derivation
-
-#: the number of values and differences that a repr shows
-_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A stored value that differs from the result of its computation.
-
-    :ivar id: primary key, a tuple if it is composite.
-    :ivar property: name of the property; for hidden running state, name of the column; for a row that is missing or
-        should not exist, ``"(row)"``.
-    """
-
-    record: str
-    id: Any
-    property: str
-    stored: Any
-    expected: Any
-    derived: DerivedDifference | None = field(default=None, repr=False, compare=False)
-
-
-@dataclass(frozen=True, repr=False)
-class CheckReport:
-    """The result of :meth:`.System.check`; true if there are no differences, as in ``assert system.check()``.
-
-    :ivar checked: number of compared values.
-    """
-
-    differences: Sequence[Difference]
-    checked: int = 0
-
-    def __add__(self, other: CheckReport) -> CheckReport:
-        return CheckReport((*self.differences, *other.differences), self.checked + other.checked)
-
-    @property
-    def ok(self) -> bool:
-        """Whether no value differs from the result of its computation."""
-        return not self.differences
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def __repr__(self) -> str:
-        if self.ok:
-            return f"CheckReport(ok, checked={self.checked})"
-        counts = Counter(f"{d.record}.{d.property}" for d in self.differences)
-        listed = [f"{name} {count}" for name, count in counts.most_common(_SHOWN)]
-        listed += ["…"] if len(counts) > _SHOWN else []
-        first = [
-            f"{d.record} {shorten(d.id)}: {d.property} is {shorten(d.stored)}, computed {shorten(d.expected)}"
-            for d in self.differences[:_SHOWN]
-        ]
-        first += ["…"] if len(self.differences) > _SHOWN else []
-        found = f"{len(self.differences)} differences, checked={self.checked}, {', '.join(listed)}"
-        return f"CheckReport({found}; {'; '.join(first)})"
+from .derived_rows import ROW, check_derivation, repair_derivation
 
 
 def select_values(plan: Plan, record: RecordRef | None, name: str | None) -> list[ComputedValue]:
@@ -175,6 +117,8 @@ def repair_values(
     """Store recomputed values in the rows that ``report`` names, with a short transaction for each batch."""
     wrong: dict[str, dict[Key, None]] = {}
     for difference in report.differences:
+        if difference.counter is not None:
+            continue
         key = difference.id if isinstance(difference.id, tuple) else (difference.id,)
         wrong.setdefault(difference.record, {})[key] = None
     for group in _by_table(values):

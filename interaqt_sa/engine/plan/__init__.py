@@ -8,6 +8,7 @@ The input is a MetaData with its mapped classes, the output is a :class:`.Plan`:
 
 from .changed_attributes import RowReference, Watch, references_of, watch_of
 from .event_nodes import Derivation, Machine, Reaction
+from .numberings import Numbering
 from .plan import Plan
 from .plan_graph import ComputedValue, Edge, Hop, Host, Key, Part, Source
 from .planner import plan_if_ready, plan_of
@@ -21,6 +22,7 @@ __all__ = [
     "Host",
     "Key",
     "Machine",
+    "Numbering",
     "Part",
     "Plan",
     "Reaction",

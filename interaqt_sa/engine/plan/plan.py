@@ -23,6 +23,7 @@ from .plan_graph import ComputedValue, Host, Source
 
 if TYPE_CHECKING:
     from .event_nodes import Derivation, Machine, Reaction
+    from .numberings import Numbering
     from .watched_tables import Sources
 
 #: foreign key actions by which the database changes referring rows
@@ -41,6 +42,7 @@ class Plan:
     :ivar replacing: unique keys for which SQLite deletes conflicting rows, by their table.
     :ivar failing: tables of which SQLite may keep the rows written before a rejected one.
     :ivar sequences: the key of the column that a sequence of the package fills, by the key of its table.
+    :ivar numberings: the numbered columns of scoped sequences, by table.
     :ivar secondaries: tables whose rows the unit of work writes for many-to-many relationships.
     :ivar places: the position of every table of the MetaData in the lock order.
     :ivar heights: the length of the longest chain of references from each table, which determines the order of events.
@@ -68,6 +70,7 @@ class Plan:
         self.replacing: dict[Table, list[Sequence[Column[Any]]]] = {}
         self.failing: set[Table] = set()
         self.sequences: dict[str, str] = {}
+        self.numberings: dict[Table, list[Numbering]] = {}
         self._by_name: dict[str, list[Table]] = {}
         #: the watched attributes by class; see :func:`.watch_of`
         self.watches: dict[type[Any], Any] = {}
@@ -113,6 +116,12 @@ class Plan:
                 self.carried.update(_carried_by(relationship))
         for listed in self.children.values():
             listed.sort(key=lambda c: (c.table.fullname, sorted(c.column_keys)))
+
+    def numberings_of(self, source: Source) -> Sequence[Numbering]:
+        """Return the numbered columns of the rows of ``source``."""
+        if not self.numberings:
+            return ()
+        return [n for listed in self.numberings.values() for n in listed if n.source is source]
 
     def tables_named(self, name: str) -> Sequence[Table]:
         """Return the tables that a database may call ``name``: in any schema, in any case."""

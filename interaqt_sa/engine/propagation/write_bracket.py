@@ -17,6 +17,7 @@ from ..database.pending_deltas import Touched
 from ..database.same_row_functions import refresh_same_row
 from ..locking.lock_pass import LockPass
 from ..plan import Key, Source
+from .fixed_scopes import FixedScopes
 from .propagation import Propagation
 from .written_rows import Classes, Found, WrittenRows
 
@@ -85,6 +86,19 @@ class _Contributions:
             self._propagation.moved(rows.source, rows.keys, rows.columns)
 
 
+class _Scopes:
+    """Refuses changes of the scopes of numbered rows."""
+
+    def __init__(self, scopes: FixedScopes) -> None:
+        self.fixed = scopes
+
+    def before(self, write: Write) -> None:
+        self.fixed.remember(write.touched)
+
+    def after(self, changed: Iterable[Changed]) -> None:
+        self.fixed.require_unchanged()
+
+
 class _RowFunctions:
     """Recomputes same-row values."""
 
@@ -124,6 +138,7 @@ class WriteBracket:
     :param completes: whether it completes rows that have just been inserted and are not told yet, so that there is
         nothing to tell.
     :ivar written: the old images of its rows, and the rows that change with them.
+    :ivar scopes: the scopes of numbered rows, which must not change.
 
     ::
 
@@ -136,6 +151,9 @@ class WriteBracket:
     def __init__(self, propagation: Propagation, *, completes: bool = False) -> None:
         self.written = WrittenRows(propagation)
         self._observers: tuple[WriteObserver, ...] = (_Contributions(propagation), _RowFunctions(propagation))
+        self.scopes = FixedScopes(propagation.db)
+        if propagation.db.statements.plan.numberings:
+            self._observers += (_Scopes(self.scopes),)
         if not completes:
             self._observers += (_Images(self.written),)
 

@@ -7,13 +7,11 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Column, MetaData, String, Table
 from sqlalchemy.orm import Mapper, class_mapper, registry
 
-from ...definitions.computation import INFO_KEY, info_of
+from ...definitions.computation import info_of
 from ...errors import DefinitionFault
-from ..metadata_state import Catalog
+from ..metadata_state import SYSTEM_KEY, Catalog
 from .mapping import map_class
 
-#: Key of ``Table.info`` of these tables.
-SYSTEM_KEY = f"{INFO_KEY}.system"
 #: The class of the values, and the name of their events.
 VALUE_CLASS = "InteraqtValue"
 _VALUES = "interaqt_values"
