@@ -12,7 +12,6 @@ from sqlalchemy import (
     Date,
     DateTime,
     Enum,
-    FetchedValue,
     Float,
     Index,
     Integer,
@@ -138,9 +137,6 @@ def prepare_table(table: Table, rows: Computation[Any] | None = None) -> set[Col
             continue
         if computation.numbers_rows:
             add_scoped_counters(table.metadata)
-            if column.nullable and column.server_default is None:
-                # the engine adds the number to the INSERT; the unit of work fetches it like a default of the database
-                _set_server_default(column, FetchedValue())
         for role, state in computation.hidden_columns(column).items():
             _append_state(table, _state_name(column, role), state, (column.name, role))
         empty = computation.server_default(column)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -47,9 +47,11 @@ class AsyncAtomicStorage:
         """Lock records in the order of their keys; see :meth:`.AtomicStorage.lock_rows`."""
         return await self._run("lock_rows", lambda atomic: atomic.lock_rows(record, match, limit))
 
-    async def reserve_sequence_range(self, name: str, count: int) -> range:
+    async def reserve_sequence_range(self, name: str, count: int, *, scope: Mapping[str, Any] | None = None) -> range:
         """Take the next numbers of a counter; see :meth:`.AtomicStorage.reserve_sequence_range`."""
-        return await self._run("reserve_sequence_range", lambda atomic: atomic.reserve_sequence_range(name, count))
+        return await self._run(
+            "reserve_sequence_range", lambda atomic: atomic.reserve_sequence_range(name, count, scope=scope)
+        )
 
     async def _run(self, operation: str, work: Callable[[AtomicStorage], R]) -> R:
         return await greenlet_spawn(work, self._atomic.inside(operation).atomic)

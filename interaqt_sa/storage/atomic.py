@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
@@ -26,6 +26,7 @@ from .natural_keys import refuse_natural_key
 from .read import dialect_of
 from .record_makers import Record
 from .row_locks import key_of_id, lock_record, lock_rows, locked_by_key, where_key
+from .scoped_ranges import reserve_in_scope
 
 R = TypeVar("R")
 
@@ -162,15 +163,20 @@ class AtomicStorage:
         record, match = on_base(metadata, record, match, required=True)
         return self._run("lock_rows", record, lambda session, mapper: lock_rows(session, mapper, match, limit))
 
-    def reserve_sequence_range(self, name: str, count: int) -> range:
+    def reserve_sequence_range(self, name: str, count: int, *, scope: Mapping[str, Any] | None = None) -> range:
         """Take the next ``count`` numbers of a counter, which starts at 1 and is created when it is first used.
 
         The numbers have no gaps: the counter is locked until the transaction ends, and a rollback returns them.
 
-        :raises InvalidValueError: if ``count`` is less than 1.
+        :param scope: the values that identify a counter of the :class:`.ScopedSequence` ``name``, by the names in its
+            ``scope``; the numbers are in its steps, and no row will get them.
+        :raises InvalidValueError: if ``count`` is less than 1, or there is no such sequence or scope.
         """
         joined = self.inside("reserve_sequence_range")
         metadata = joined.schema.metadata
+        _check_count(count)
+        if scope is not None:
+            return joined.write(lambda session: reserve_in_scope(session, metadata, name, scope, count))
         return joined.write(lambda session: _reserve(session, metadata, name, count))
 
     def _run(self, operation: str, record: RecordRef, work: Callable[[Session, Mapper[Any]], R]) -> R:
@@ -257,13 +263,16 @@ def _missing(mapper: Mapper[Any], id: Any) -> DefinitionFault:
     return DefinitionFault(f"there is no {record_name(mapper)} with the key {shorten(id)}", record=record_name(mapper))
 
 
-def _reserve(session: Session, metadata: MetaData, name: Any, count: Any) -> range:
+def _check_count(count: Any) -> None:
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 < count < 2**62:
+        raise InvalidValueError(f"count is a number from 1 on, not {shorten(count)}", code="INVALID_ARGUMENT")
+
+
+def _reserve(session: Session, metadata: MetaData, name: Any, count: int) -> range:
     table = counters_table(metadata)
     dialect = dialect_of(session, values_mapper(metadata))
     if not isinstance(name, str):
         raise InvalidValueError(f"the name of a counter is a text, not {shorten(name)}", code="INVALID_ARGUMENT")
-    if isinstance(count, bool) or not isinstance(count, int) or not 0 < count < 2**62:
-        raise InvalidValueError(f"count is a number from 1 on, not {shorten(count)}", code="INVALID_ARGUMENT")
     checked_value(table.c.name, name, dialect, record=table.name, name="name", code="INVALID_ARGUMENT")
     bind = {"mapper": values_mapper(metadata)}
     insert = dialect_class(dialect).insert(table).values(name=name, last=count)

@@ -199,3 +199,33 @@ def test_a_single_counter(engine: Engine) -> None:
         session.execute(insert(Ticket), [{"id": 10}])
         assert list(session.scalars(select(Ticket.number).order_by(Ticket.id))) == [0, 5, 10, 15, 20]
     system.verify()
+
+
+@behaviour("R-S18")
+def test_a_range_of_a_scope(invoices: Kept) -> None:
+    storage = invoices.system.storage
+
+    def reserve(inside: iq.Storage) -> tuple[range, range]:
+        first = inside.atomic.reserve_sequence_range("invoice", 3, scope={"customer": 1})
+        return first, inside.atomic.reserve_sequence_range("final", 2, scope={"region": "EU", "year": "2026"})
+
+    assert storage.run_in_transaction(reserve) == (range(1, 4), range(1010, 1021, 10))
+    with invoices.begin() as session:
+        session.add(made := Invoice(customer_id=1))
+        session.flush()
+        assert (made.number, made.final) == (4, 1030)
+    for name, count, scope in (
+        ("invoice", 1, {"customer_id": 1}),
+        ("invoice", 1, {"customer": None}),
+        ("invoice", 1, {"customer": "x"}),
+        ("invoice", 0, {"customer": 1}),
+        ("nothing", 1, {}),
+        ("final", 1, {"region": 3, "year": 2026}),
+    ):
+        with pytest.raises(iq.InvalidValueError):
+            storage.run_in_transaction(
+                lambda inside, name=name, count=count, scope=scope: inside.atomic.reserve_sequence_range(  # type: ignore[misc]
+                    name, count, scope=scope
+                )
+            )
+    invoices.verify()
