@@ -12,11 +12,12 @@ PACKAGE = Path(interaqt_sa.__file__).parent
 #: declarations, how each kind is kept, and the line of export
 _MAY_NAME = ("definitions/", "engine/computations/", "__init__.py")
 #: computed() and Property(computed=…) make a SameRow of a function, filtered records a Membership; nodes of a plan hold
-#: what reacts to events
+#: what reacts to events, and what numbers new rows
 _EXCEPTIONS = {
     "schema/computed.py": {"SameRow"},
     "schema/compile/filtered_records.py": {"Membership"},
     "engine/plan/event_nodes.py": {"StateMachine", "Transform"},
+    "engine/plan/numberings.py": {"ScopedSequence"},
     "engine/database/same_row_functions.py": {"SameRow"},
 }
 _IMPORT = re.compile(r"^\s*from \.[\w.]*definitions\.[\w.]+ import (.+)$", re.MULTILINE)

@@ -9,7 +9,6 @@ from sqlalchemy import Column, MetaData
 from sqlalchemy.orm import Mapper, Session
 
 from ..definitions.computation import computation_of
-from ..definitions.scoped_sequence import ScopedSequence
 from ..definitions.short_repr import shorten
 from ..dialects import dialect_for
 from ..dialects.execution_options import ENGINE_OPTIONS
@@ -31,39 +30,38 @@ def reserve_in_scope(session: Session, metadata: MetaData, name: Any, scope: Any
     :raises InvalidValueError: if there is no such sequence, or the values do not identify a scope.
     """
     mapper, column, sequence = _find(metadata, name)
-    given: Any = dict(scope) if isinstance(scope, Mapping) else None  # pyright: ignore[reportUnknownArgumentType]
-    if given is None or {*given} != {*sequence.scope}:
+    given: Any = scope
+    if not isinstance(scope, Mapping) or {*given} != {*sequence.scope}:
         expected = ", ".join(map(repr, sequence.scope)) or "nothing"
-        raise _refused(f"the scope of ScopedSequence({name!r}) has values for {expected}, not {shorten(scope)}")
+        raise _refused(f"the scope of ScopedSequence({name!r}) has values for {expected}, not {shorten(given)}")
     text = _text(session, mapper, column, sequence, given)
     dialect = dialect_for(dialect_of(session, mapper))
     table = add_scoped_counters(metadata)
     parameters = counter_parameters(dialect, sequence.name, sequence.start, {text: count * sequence.step}, one=True)
-    ((_, last),) = session.execute(
+    found = session.execute(
         advance_counters(dialect, table, one=True),
         parameters,
         bind_arguments={"mapper": mapper},
         execution_options=ENGINE_OPTIONS,
     )
-    return range(int(last) - sequence.step * (count - 1), int(last) + 1, sequence.step)
+    last = int(found.one().last)
+    return range(last - sequence.step * (count - 1), last + 1, sequence.step)
 
 
-def _find(metadata: MetaData, name: Any) -> tuple[Mapper[Any], Column[Any], ScopedSequence]:
+def _find(metadata: MetaData, name: Any) -> tuple[Mapper[Any], Column[Any], Any]:
     known: list[str] = []
     for mapper in Catalog.of(metadata).all_mappers():
         columns: list[Any] = [*mapper.columns]
         for column in columns:
-            computation = computation_of(column)
-            if isinstance(computation, ScopedSequence):
+            computation: Any = computation_of(column)
+            if computation is not None and computation.numbers_rows:
                 if computation.name == name:
                     return mapper, column, computation
                 known.append(computation.name)
     raise _refused(f"there is no ScopedSequence {shorten(name)}; there are {', '.join(sorted({*known})) or 'none'}")
 
 
-def _text(
-    session: Session, mapper: Mapper[Any], column: Column[Any], sequence: ScopedSequence, scope: Mapping[str, Any]
-) -> str:
+def _text(session: Session, mapper: Mapper[Any], column: Column[Any], sequence: Any, scope: Mapping[str, Any]) -> str:
     dialect, record = dialect_of(session, mapper), record_name(mapper)
     values: list[Any] = []
     for part in sequence.scope:

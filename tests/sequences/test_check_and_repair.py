@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import delete, insert, update
 
+import interaqt_sa as iq
 from tests.behaviours.numbers import behaviour
 from tests.declarative.kept import Kept
 from tests.sequences.invoices import Base, Customer, Invoice, counters, numbers
@@ -70,3 +71,5 @@ def test_numbers_that_occur_twice_are_reported_and_kept(filled: Kept) -> None:
     for report in (filled.system.check(), filled.system.repair(), filled.system.check(Invoice, keys=[1, 2, 3])):
         assert [(d.id, d.property, d.stored) for d in report.differences] == [(1, "final", 1010), (2, "final", 1010)]
     assert filled.system.check(Invoice, keys=[3]).ok
+    assert filled.system.check(Invoice, keys=iq.KeyRange(3, 9)).ok
+    assert len(filled.system.check(Invoice, keys=iq.KeyRange(2, 9)).differences) == 1

@@ -23,6 +23,7 @@ from ..propagation.propagation import Propagation
 from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
 from ..sql.statement_cache import Statements
 from .check_report import CheckReport, Difference
+from .checked_rows import KeyRange, Keys
 
 _BATCH = 1000
 #: what is expected of a number that another row of its scope has too
@@ -143,15 +144,22 @@ def _has_scope(numbering: Numbering, key: Key, row: Mapping[Column[Any], Any]) -
 
 
 def check_numberings(
-    session: Session, statements: Statements, numberings: Sequence[Numbering], keys: Iterable[Any] | None
+    session: Session, statements: Statements, numberings: Sequence[Numbering], keys: Keys
 ) -> CheckReport:
-    """Find counters that are behind the stored numbers, numbers that several rows of a scope have, and missing ones."""
+    """Find counters that are behind the stored numbers, numbers that several rows of a scope have, and missing ones.
+
+    :param keys: the rows; counters are checked with all rows only.
+    """
     db = Propagation(session, statements, Memory(session, statements.plan)).db
-    listed = None if keys is None else {key if isinstance(key, tuple) else (key,) for key in keys}
+    bounds, listed = KeyRange(), None
+    if isinstance(keys, KeyRange):
+        bounds = keys
+    elif keys is not None:
+        listed = {key if isinstance(key, tuple) else (key,) for key in keys}
     report = CheckReport(())
     for numbering in numberings:
-        found = [d for d in _wrong_rows(db, numbering) if listed is None or _key_of(d) in listed]
-        if listed is None:
+        found = [d for d in _wrong_rows(db, numbering, bounds) if listed is None or _key_of(d) in listed]
+        if keys is None:
             found += _behind(db, numbering)
         report += CheckReport(tuple(found), 1)
     return report
@@ -168,7 +176,7 @@ def _behind(db: Database, numbering: Numbering) -> Iterator[Difference]:
             yield Difference(numbering.value.record, text, name, last, greatest, counter=(numbering, text))
 
 
-def _wrong_rows(db: Database, numbering: Numbering) -> Iterator[Difference]:
+def _wrong_rows(db: Database, numbering: Numbering, bounds: KeyRange) -> Iterator[Difference]:
     """Yield the rows that have the number of another row, and those that have none, although all have to."""
     value, column, key = numbering.value, numbering.column, numbering.source.key_in(numbering.value.table)
     counted = (*numbering.scope, column)
@@ -180,18 +188,24 @@ def _wrong_rows(db: Database, numbering: Numbering) -> Iterator[Difference]:
     ).subquery("repeated")
     same = and_(*(one == repeated.c[one.key] for one in counted))
     statement = select(*labelled([*key, column])).select_from(value.table.join(repeated, same)).order_by(*counted, *key)
-    for *found, number in db.execute(numbering.source, statement.where(*_of_class(numbering)), {}):
+    for *found, number in db.execute(
+        numbering.source, statement.where(*_of_class(numbering), *bounds.criteria(key)), {}
+    ):
         yield Difference(value.record, _shown(found), value.attribute, number, UNIQUE)
     if numbering.declaration.match is None:
-        for *found, number in db.execute(numbering.source, _select_unnumbered(numbering), {}):
+        for *found, number in db.execute(numbering.source, _select_unnumbered(numbering, bounds), {}):
             yield Difference(value.record, _shown(found), value.attribute, number, NUMBERED)
 
 
-def _select_unnumbered(numbering: Numbering) -> Select[Any]:
+def _select_unnumbered(numbering: Numbering, bounds: KeyRange) -> Select[Any]:
     column, key = numbering.column, numbering.source.key_in(numbering.value.table)
     missing = or_(column.is_(None), ~_is_numbered(numbering))
     scoped = (one.is_not(None) for one in numbering.scope) if column.nullable else ()
-    return select(*labelled([*key, column])).where(missing, *_of_class(numbering), *scoped).order_by(*key)
+    return (
+        select(*labelled([*key, column]))
+        .where(missing, *_of_class(numbering), *scoped, *bounds.criteria(key))
+        .order_by(*key)
+    )
 
 
 def _shown(key: Sequence[Any]) -> Any:
