@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -87,9 +87,10 @@ def compare_values(
                 upgrade_ops.ops.append(RetireBackfill([name], {name: DEFAULT}))
             later = partial(_without_models_default, metadata, name)
             upgrade_ops.ops.append(Backfill({name: DEFAULT}, columns=[column], without_models=[later]))
-    upgrade_ops.ops.extend(_retirements(context))
-    upgrade_ops.ops.extend(list(_backfills(context, upgrade_ops)))
-    delete_in_downgrade(Declared.all(metadatas(context.metadata)), upgrade_ops, context.dialect)
+    declared = Declared.all(metadatas(context.metadata))
+    upgrade_ops.ops.extend(_retirements(context, declared))
+    upgrade_ops.ops.extend(list(_backfills(context, declared, upgrade_ops)))
+    delete_in_downgrade(declared, upgrade_ops, context.dialect)
     clear_unconverted(context, upgrade_ops)
     hold_after_values(upgrade_ops)
     warn_of_alterations(context, upgrade_ops)
@@ -170,9 +171,11 @@ def _records(table: Table) -> list[str]:
     return sorted({record_name(mapper) for mapper in mappers if mapper.local_table is table})
 
 
-def _backfills(context: AutogenContext, upgrade_ops: UpgradeOps) -> Iterator[Backfill | RetireBackfill]:
+def _backfills(
+    context: AutogenContext, all_declared: Collection[Declared], upgrade_ops: UpgradeOps
+) -> Iterator[Backfill | RetireBackfill]:
     filled = _filled(context)
-    for one in Declared.all(metadatas(context.metadata)):
+    for one in all_declared:
         assert context.connection is not None
         missing = set(missing_columns(context.connection, {one.table_of(name) for name in one.fingerprints}))
 
@@ -231,7 +234,7 @@ def _without_models_default(metadata: MetaData, name: str) -> WithoutModels:
     return _without_models(Declared(metadata), name, DEFAULT)
 
 
-def _retirements(context: AutogenContext) -> Iterator[RetireBackfill]:
+def _retirements(context: AutogenContext, all_declared: Collection[Declared]) -> Iterator[RetireBackfill]:
     """Find values that were computed but are not declared any more, and therefore not maintained.
 
     Their tables may still exist: values that are declared again have to be filled again. Names of records that are not
@@ -239,7 +242,7 @@ def _retirements(context: AutogenContext) -> Iterator[RetireBackfill]:
     """
     records: set[str] = set()
     declared: set[str] = set()
-    for one in Declared.all(metadatas(context.metadata)):
+    for one in all_declared:
         declared.update(one.fingerprints, one.places.values())
         records.update(record_name(mapper) for mapper in Catalog.of(one.metadata).all_mappers())
         records.update(table.fullname for table in one.metadata.tables.values())

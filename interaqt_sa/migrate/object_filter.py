@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations.ops import AlterColumnOp, ModifyTableOps, UpgradeOps
@@ -60,6 +60,7 @@ class ObjectFilter:
         self._users_own = users_own
         self._allow_drop = allow_drop
         self._warned: set[str] = set()
+        self._of_package: Collection[str] | None = None
         self.partitions: set[tuple[str | None, str]] = set()
 
     def __call__(self, item: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
@@ -80,8 +81,10 @@ class ObjectFilter:
 
     def _is_of_package(self, item: Any) -> bool:
         """Whether ``item`` is a table of this package, or a part of one."""
+        if self._of_package is None:  # asked for each column
+            self._of_package = tables_of_package(self._targets)
         table: Any = getattr(item, "table", item)
-        return isinstance(table, Table) and table.name in tables_of_package(self._targets)
+        return isinstance(table, Table) and table.name in self._of_package
 
     def _may_drop_table(self, table: Table) -> bool:
         if table.name == LEGACY_TABLE or (table.schema, table.name) in self.partitions:
