@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from .short_repr import shorten
 COMPARISONS = frozenset({"=", "!=", ">", "<", ">=", "<=", "like"})
 #: The operators that all columns have, in lower case.
 OPERATORS = COMPARISONS | {"in", "not in", "between", "not", "is null", "is not null", "contains", "exist"}
+#: of an operator of a type
+_LONGEST_NAME = 100
 _NULL_SAFE = frozenset({"=", "!="})
 _UNARY = frozenset({"is null", "is not null"})
 
@@ -184,7 +186,7 @@ def _atom(key: Any, value: Any) -> Atom:
     operator = value[0].lower()
     if operator not in OPERATORS:
         operator = value[0]  # possibly one of the column's type, which is not known here
-        if not operator.isidentifier() or operator.startswith("_"):
+        if not operator.isidentifier() or operator.startswith("_") or len(operator) > _LONGEST_NAME:
             known = ", ".join(sorted(OPERATORS))
             raise DefinitionFault(f"{key}: unknown operator {shorten(operator)}; there are {known}", property=key)
     if len(value) != 2 and not (len(value) == 1 and operator in _UNARY):
@@ -222,7 +224,7 @@ def _checked_operand(key: str, operator: str, operand: Any) -> Any:
 
 
 def _listed(operand: Any, fault: Callable[[], DefinitionFault]) -> Iterable[Any]:
-    if isinstance(operand, (str, bytes)) or _is(operand, Mapping) or not _is(operand, Iterable):
+    if isinstance(operand, (str, bytes, Mapping, Awaitable)) or not _is(operand, Iterable):  # futures are iterable too
         raise fault()
     values: Iterable[Any] = operand
     return values

@@ -22,7 +22,7 @@ def fit_identifier(name: str) -> str:
     The end is replaced by a hash of the whole name, so that long names do not collide and do not depend on the order of
     declarations.
     """
-    raw = name.encode()
+    raw = name.encode(errors="surrogatepass")  # such names are refused, after their tables are planned
     if len(raw) <= MAX_IDENTIFIER_BYTES:
         return name
     digest = hashlib.sha256(raw).hexdigest()[:8]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Dialect
@@ -16,7 +16,8 @@ from ..schema.merged_records import RECORD_TYPE
 from ..schema.record_lookup import record_name
 from ..schema.relationship_info import FILTERED_KEY
 from ..schema.value_checks import checked_value
-from .attributes import LINK, is_relation, link_of
+from .attributes import LINK, is_relation, link_of, unknown_attribute
+from .paths import foreign_key_pairs
 from .references import column_key, is_reference, key_of, without_link
 
 #: nesting depth of neighbours: more than any program writes, less than the depth of Python's stack
@@ -26,8 +27,7 @@ _MAX_NESTING = 50
 def checked_data(mapper: Mapper[Any], data: Mapping[str, Any], dialect: Dialect, level: int = 1) -> dict[str, Any]:
     """Return ``data`` with values converted for its columns, including neighbours.
 
-    Unknown names are passed through; writing them raises an error.
-
+    :raises DefinitionFault: if there is no such attribute, also if no record would be written.
     :raises InvalidValueError: if a column cannot hold a value, or a neighbour is not a mapping.
     """
     record = record_name(mapper)
@@ -54,9 +54,36 @@ def checked_data(mapper: Mapper[Any], data: Mapping[str, Any], dialect: Dialect,
             )
         elif name in mapper.column_attrs:
             found[name] = _value(mapper, name, value, dialect, record)
+        elif any(name in below.attrs for below in mapper.self_and_descendants):
+            found[name] = value  # rows of a merged entity have the attributes of their inputs
         else:
-            found[name] = value
+            raise unknown_attribute(mapper, name, mapper.attrs.keys())
+    _check_foreign_keys(mapper, found)
     return found
+
+
+def _check_foreign_keys(mapper: Mapper[Any], data: Mapping[str, Any]) -> None:
+    """Check that no neighbour is given in two ways that differ, by its foreign key and as a mapping.
+
+    :raises InvalidValueError: if one is.
+    """
+    for name in data.keys() & mapper.relationships.keys():
+        neighbour = data[name]
+        for far, own in foreign_key_pairs(mapper.relationships[name]).items():
+            if own not in data or not (neighbour is None or _is(neighbour, Mapping)):
+                continue
+            target = mapper.relationships[name].mapper
+            refers = neighbour is None or is_reference(target, neighbour)
+            key = None if neighbour is None or not refers else column_key(target, far, neighbour.get(far))
+            if not refers or key != data[own]:
+                record = record_name(mapper)
+                raise InvalidValueError(
+                    f"{record}.{own} and {record}.{name} are the same relation, and are given different values; give "
+                    "one of them",
+                    record=record,
+                    property=name,
+                    code="INVALID_VALUE",
+                )
 
 
 def _value(mapper: Mapper[Any], name: str, value: Any, dialect: Dialect, record: str) -> Any:
@@ -78,7 +105,7 @@ def _neighbours(
 ) -> Any:
     if not relationship.uselist or value is None:
         return _neighbour(relationship, value, dialect, level)
-    if _is(value, str, bytes, Mapping) or not _is(value, Iterable):
+    if _is(value, str, bytes, Mapping, Awaitable) or not _is(value, Iterable):  # futures are iterable too
         raise InvalidValueError(
             f"{record_name(mapper)}.{relationship.key} leads to many records: give a list of mappings, "
             f"not {shorten(value)}",

@@ -297,7 +297,7 @@ def test_invalid_filtered_records_are_refused(definition: Any, expected: str) ->
     assert not Base.metadata.tables
 
 
-@behaviour("S-A51")
+@behaviour("S-A51", "S-A66")
 def test_constraints_of_a_filtered_record_are_partial(engine: Engine) -> None:
     ticket = iq.Entity("Ticket", [iq.Property("seat", int), iq.Property("state", str)])
     sold = iq.Entity(
