@@ -21,9 +21,12 @@ def operators_of_type(type_: TypeEngine[Any]) -> list[str]:
     method of SQLAlchemy and those with a leading underscore.
     """
     factory: Any = type_.comparator_factory
-    own = [cls for cls in factory.__mro__ if not cls.__module__.startswith(("sqlalchemy.", "typing", "builtins"))]
-    names = {name for cls in own for name, member in vars(cls).items() if isfunction(member)}
-    return sorted(name for name in names if not name.startswith("_") and not hasattr(ColumnOperators, name))
+    classes: tuple[type[Any], ...] = factory.__mro__
+    found: set[str] = set()
+    for cls in classes:
+        if not cls.__module__.startswith(("sqlalchemy.", "typing", "builtins")):
+            found.update(name for name, member in vars(cls).items() if isfunction(member) and name[0] != "_")
+    return sorted(name for name in found if not hasattr(ColumnOperators, name))
 
 
 def check_operator(name: str, column: Any, operator: str) -> None:
