@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Generic, overload
 
 from sqlalchemy import Boolean, Column, Float, Integer, Numeric
 
 from ..dialects.undecorated_types import stored_type
 from ..errors import ComputationProtocolError, DefinitionFault
-from .computation import Computation
+from .computation import Computation, T
 from .match import And, Atom, MatchExp, Not, Or, Reference
 from .validation import check_name
 from .value_column_checks import converts
@@ -20,7 +20,7 @@ MATCH_OPERATORS = frozenset({"=", "!=", "in", "not in", "is null", "is not null"
 _LIMIT = 2**62
 
 
-class ScopedSequence(Computation[int]):
+class ScopedSequence(Computation[T], Generic[T]):
     """A number that each new row gets from the counter of its scope: 1, 2, 3, … for every customer, year or tenant.
 
     The counters are rows of a table of the package, written in the same transaction: a rollback returns the numbers, so
@@ -51,6 +51,30 @@ class ScopedSequence(Computation[int]):
     way_to_change = "each new row gets the next number of its scope"
     numbers_rows = True
 
+    @overload
+    def __init__(
+        self: ScopedSequence[int],
+        name: str,
+        scope: str | Iterable[str],
+        *,
+        match: None = None,
+        initial_value: int = 0,
+        step: int = 1,
+        allow_manual_value: bool = False,
+        initialize_from: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ScopedSequence[int | None],
+        name: str,
+        scope: str | Iterable[str],
+        *,
+        match: MatchExp | Mapping[str, Any],
+        initial_value: int = 0,
+        step: int = 1,
+        allow_manual_value: bool = False,
+        initialize_from: str | None = None,
+    ) -> None: ...
     def __init__(
         self,
         name: str,

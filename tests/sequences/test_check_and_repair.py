@@ -73,3 +73,10 @@ def test_numbers_that_occur_twice_are_reported_and_kept(filled: Kept) -> None:
     assert filled.system.check(Invoice, keys=[3]).ok
     assert filled.system.check(Invoice, keys=iq.KeyRange(3, 9)).ok
     assert len(filled.system.check(Invoice, keys=iq.KeyRange(2, 9)).differences) == 1
+
+
+def test_the_graph_names_what_determines_the_scope(invoices: Kept) -> None:
+    inputs = {node.name: node.inputs for node in invoices.system.graph().nodes}
+    assert inputs["Invoice.number"] == ("Invoice.customer_id",)
+    assert inputs["Invoice.final"] == ("Invoice.draft", "Invoice.region", "Invoice.year")
+    assert "Invoice.number" in inputs["Customer.latest"]

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import interaqt_sa as iq
@@ -152,3 +152,47 @@ async def test_asynchronously(async_engine: AsyncEngine) -> None:
     async with system.session_factory() as session:
         assert list(await session.scalars(select(parcel.number).order_by(parcel.number))) == [*range(1, 9)]
     assert (await system.check()).ok
+
+
+@behaviour("R-S11")
+def test_a_record_with_a_natural_key(engine: Engine) -> None:
+    entity = iq.Entity(
+        "Member",
+        [iq.Property("email", str), iq.Property("number", int, computation=iq.ScopedSequence("member", ()))],
+        identity=["email"],
+    )
+    controller = iq.Controller(iq.System(engine), entities=[entity])
+    controller.setup(install=True)
+    storage = controller.system.storage
+    for email in ("a", "b", "a", "a", "c"):
+        storage.create("Member", {"email": email})
+    found = storage.find("Member", attribute_query=["email", "number"], order_by={"id": "asc"})
+    assert [(one["email"], one["number"]) for one in found] == [("a", 1), ("b", 2), ("c", 3)]
+    assert controller.system.check().ok
+
+
+@behaviour("R-S4")
+def test_inputs_of_a_merged_entity(engine: Engine) -> None:
+    serial = iq.ScopedSequence("serial", "town", initial_value=100)
+    entities = [
+        iq.Entity("House", [iq.Property("town", str), iq.Property("plot", int, computation=serial)]),
+        iq.Entity("Garden", [iq.Property("town", str), iq.Property("trees", int)]),
+        iq.Entity("Site", input_entities=["House", "Garden"]),
+    ]
+    controller = iq.Controller(iq.System(engine), entities=entities)
+    controller.setup(install=True)
+    storage = controller.system.storage
+    for record, town in (("House", "x"), ("Garden", "x"), ("House", "x"), ("House", "y")):
+        storage.create(record, {"town": town})
+    houses = storage.find("House", attribute_query=["town", "plot"], order_by={"id": "asc"})
+    assert [(one["town"], one["plot"]) for one in houses] == [("x", 101), ("x", 102), ("y", 101)]
+    garden = controller.system.schema.mapped_class("Garden")
+    house = controller.system.schema.mapped_class("House")
+    with controller.system.session_factory.begin() as session:
+        session.add_all([garden(town="y"), last := house(town="y")])
+        session.flush()
+        assert last.plot == 102
+        session.execute(insert(house), [{"town": "x"}])
+        session.execute(insert(garden), [{"town": "x"}])
+    assert [one["plot"] for one in storage.find("House", {"town": "x"}, attribute_query=["plot"])] == [101, 102, 103]
+    assert controller.system.check().ok

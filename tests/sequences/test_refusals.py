@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 import interaqt_sa as iq
 from tests.behaviours.numbers import behaviour
 from tests.declarative.kept import Kept
-from tests.sequences.invoices import Customer, Invoice, numbers
+from tests.sequences.invoices import Customer, Invoice, counters, numbers
 
 Write = Callable[[Session], Any]
 
@@ -113,15 +113,30 @@ def test_inserts_whose_rows_are_not_known_are_refused(invoices: Kept) -> None:
     from interaqt_sa.dialects import dialect_class
 
     upsert: Any = dialect_class(invoices.engine.dialect).insert(Invoice).values(id=1, customer_id=1)
+    many: Any = dialect_class(invoices.engine.dialect).insert(Invoice).values([{"customer_id": 1}, {"customer_id": 2}])
     for statement in (
         insert(Invoice).from_select(["customer_id"], select(Customer.id)),
-        upsert.on_conflict_do_nothing(),
+        many.on_conflict_do_nothing(),
         upsert.on_conflict_do_update(index_elements=["id"], set_={"draft": True}),
     ):
         with invoices.sessions() as session, pytest.raises(iq.UnmanagedWriteError, match="select the"):
             session.execute(statement)
     with invoices.begin() as session:
         assert numbers(session) == []
+
+
+@behaviour("R-S11")
+def test_a_row_that_may_exist_takes_no_number_if_it_does(invoices: Kept) -> None:
+    from interaqt_sa.dialects import dialect_class
+
+    statement: Any = dialect_class(invoices.engine.dialect).insert(Invoice).on_conflict_do_nothing()
+    with invoices.begin() as session:
+        for id in (1, 1, 2, 1, 3):
+            session.execute(statement.values(id=id, customer_id=1))
+            session.execute(statement, {"id": id, "customer_id": 1})
+        assert numbers(session) == [1, 2, 3]
+        assert counters(session) == {("invoice", "[1]"): 3, ("final", '["EU",2026]'): 1030}
+    invoices.verify()
 
 
 @behaviour("R-S11")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, StatementError
 
 import interaqt_sa as iq
 from tests.behaviours.numbers import behaviour
@@ -127,3 +127,36 @@ def test_a_failed_flush_leaves_no_number_on_its_objects(invoices: Kept) -> None:
         session.add(orphan)
         session.flush()
         assert orphan.number == 1
+
+
+@behaviour("R-S7")
+def test_a_flush_that_does_not_begin_takes_no_number(invoices: Kept) -> None:
+    with invoices.begin() as session:
+        session.add(Invoice(customer_id=1))
+    with invoices.begin() as session:
+        moved = session.get_one(Invoice, 1)
+        session.add(new := Invoice(customer_id=1, region="US"))
+        moved.customer_id = 2
+        with pytest.raises(iq.ComputationProtocolError):
+            session.flush()  # fails before the unit of work begins, so that the transaction goes on
+        moved.customer_id = 1
+        new.region = "EU"
+        session.flush()
+        assert (new.number, new.final) == (2, 1020)
+        known = counters(session)
+        assert (known["invoice", "[1]"], known["final", '["EU",2026]']) == (2, 1020)
+        assert known.get(("final", '["US",2026]'), 1000) == 1000
+    invoices.verify()
+
+
+@behaviour("R-S7")
+def test_a_statement_that_never_reaches_the_database_takes_no_number(invoices: Kept) -> None:
+    with invoices.begin() as session:
+        session.add(Invoice(customer_id=1))
+    with invoices.sessions() as session:
+        with pytest.raises((StatementError, TypeError)):
+            session.execute(insert(Invoice), [{"customer_id": 1, "draft": "no boolean"}])
+        session.rollback()
+        session.add(after := Invoice(customer_id=1))
+        session.flush()
+        assert after.number == 2

@@ -37,6 +37,8 @@ class Customer(Base):
     order_count: Mapped[int] = iq.computed(iq.Count("orders"))
     n_open: Mapped[int] = iq.computed(iq.Count("orders", where=lambda o: o.status == "open"), index=True)
     n_large: Mapped[int] = iq.computed(iq.Count("orders", callback=lambda o: o.total > 9, attribute_query=["total"]))
+    number: Mapped[int] = iq.computed(iq.ScopedSequence("customer", ["region"], step=2))
+    serial: Mapped[int | None] = iq.computed(iq.ScopedSequence("serial", "region", match={"region": ("!=", None)}))
     spent: Mapped[Decimal] = iq.computed(iq.Summation("orders", "total"), sa.Numeric(12, 2))
     spent_at_all: Mapped[float | None] = iq.computed(iq.Average("orders", "total", empty=None))
     all_paid: Mapped[bool] = iq.computed(iq.Every("orders", expression={"status": "paid"}, not_empty=True))

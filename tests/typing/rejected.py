@@ -34,6 +34,8 @@ iq.Average("orders", "total", nulls="drop")  # type: ignore[arg-type]
 iq.Relation(source="A", source_property="b", target="B", target_property="a", type="1:m")  # type: ignore[call-overload]
 iq.System(sa.create_engine("sqlite://"), base=Base, unmanaged_dml="ignore")  # type: ignore[arg-type]
 iq.Trigger("Order", "upsert")  # type: ignore[arg-type]
+iq.ScopedSequence("invoice", "customer", step="1")  # type: ignore[call-overload]
+iq.ScopedSequence("invoice")  # type: ignore[call-overload]
 
 
 async def not_here(session: Session) -> None:

@@ -101,7 +101,17 @@ class Flush:
         self.switches.before_flush(self._new)
         for source in {watch.source for _, watch in self._new if watch.source is not None}:
             self.propagation.db.connection(source)  # raises before any write if values cannot be maintained
-        self.numbers.before_flush(self._new, self._carried)
+        try:
+            self.numbers.before_flush(self._new, self._carried)
+            self._lock_and_read()
+            self.same_row.before_flush(self._new, self._changed, self._carried)
+        except BaseException:
+            self.same_row.take_back()
+            self.numbers.take_back()
+            raise
+
+    def _lock_and_read(self) -> None:
+        """Lock the rows that the flush will write, and read their contributions and old images."""
         if self._referred:
             self.written.find_dependents(self._referred, self._touched)
             for table, referred in self._referred.items():
@@ -126,11 +136,6 @@ class Flush:
             self.numbers.require_same_scopes(self._changed, self._bracket.scopes)
         for source, rows in self._touched.items():
             self._seen.update({(source, key): rows.columns for key in rows.keys})
-        try:
-            self.same_row.before_flush(self._new, self._changed, self._carried)
-        except BaseException:
-            self.same_row.take_back()
-            raise
 
     def _add_known(self, locks: LockPass, edges: set[Edge]) -> None:
         """Add the rows that new and changed objects refer to, as far as they are known in memory.

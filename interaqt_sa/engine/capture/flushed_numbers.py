@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Column, Table
@@ -44,6 +45,7 @@ class FlushedNumbers:
         #: objects that are numbered at their INSERT
         self._later: dict[Source, dict[Mapper[Any], dict[int, Any]]] = {}
         self._attempts: Counter[Numbering] = Counter()
+        self._placed: list[tuple[Any, str]] = []
         self._carried: Container[int] = ()
 
     def before_flush(self, new: Sequence[tuple[Any, Watch]], carried: Container[int]) -> None:
@@ -73,9 +75,19 @@ class FlushedNumbers:
                 elif (text := known[id(instance)]) is not None:
                     number = self._numbers.next(numbering, text)
                     set_committed_value(instance, numbering.value.attribute, number)
+                    self._placed.append((instance, numbering.value.attribute))
                     taken[text, number] += 1
                 elif not numbering.column.nullable:
                     self._defer(instance, numbering)
+
+    def take_back(self) -> None:
+        """Undo the assignments and return the numbers, because the flush does not begin and the transaction goes on."""
+        for instance, name in self._placed:
+            instance_dict(instance).pop(name, None)
+        with suppress(
+            Exception
+        ):  # the error of the flush is raised; if the database refuses, it has ended the transaction
+            self._numbers.give_back(used=True)
 
     def require_same_scopes(self, changed: Sequence[tuple[Any, Watch]], scopes: FixedScopes) -> None:
         """Refuse a changed scope before the flush, in which a unique constraint might refuse it with another error.

@@ -28,8 +28,7 @@ def numbered(bulk: Bulk) -> Generator[None]:
         yield
         return
     _refuse_unknown_rows(bulk, tables[0])
-    # if the statement fails, the numbers have to be returned with its rows
-    bulk.unit.protect(bulk.propagation.db.connection(bulk.source))
+    _protect(bulk)
     rows = bulk.dml.given_rows()
     added: list[dict[Column[Any], Any]] = [{} for _ in rows]
     for table in tables:
@@ -41,16 +40,35 @@ def numbered(bulk: Bulk) -> Generator[None]:
         if any(added):
             _add(bulk, added)
         yield
+        if not bulk.inserted:  # ON CONFLICT DO NOTHING
+            numbers.give_back(used=True)
     finally:
         execution.parameters = given
 
 
+def _protect(bulk: Bulk) -> None:
+    """Begin the savepoint that the statement needs before its numbers are taken, because they belong to it.
+
+    On a database whose errors end the transaction none is needed for them: any error ends it then.
+    """
+    bulk.protect(None)
+    if bulk.propagation.db.dialect.has_row_locks:
+        bulk.unit.has_written = True
+    else:
+        bulk.unit.protect(bulk.propagation.db.connection(bulk.source))
+
+
 def _refuse_unknown_rows(bulk: Bulk, table: Table) -> None:
     statement = bulk.statement
-    if conflict_clauses(statement) or any("IGNORE" in str(prefix).upper() for prefix, _ in statement._prefixes):
+    conflicts = conflict_clauses(statement)
+    updates = any(hasattr(clause, "update_values_to_set") for clause in conflicts)
+    is_single = statement.select is None and len(bulk.dml.given_rows()) == 1
+    ignores = any("IGNORE" in str(prefix).upper() for prefix, _ in statement._prefixes)
+    if updates or ((conflicts or ignores) and not is_single):
         raise UnmanagedWriteError(
-            f"an INSERT into {table.fullname!r} that skips or updates existing rows would leave gaps in the numbers of "
-            "its sequence: select the existing rows first, lock what decides it, and insert only the others",
+            f"an INSERT into {table.fullname!r} that updates existing rows, or skips some of several rows, would leave "
+            "gaps in the numbers of its sequence: insert row by row with ON CONFLICT DO NOTHING, or select the "
+            "existing rows first and insert only the others",
             table=table.fullname,
         )
     if statement.select is not None:

@@ -70,6 +70,8 @@ class Bulk:
         self.propagation.db.connection(self.source)  # raises before any write if values cannot be maintained
         self.given = Given(self.dml, self.propagation, self.source, self.mapper)
         self._bracket = WriteBracket(self.propagation)
+        #: how many rows it has inserted
+        self.inserted = 0
 
     @property
     def key(self) -> Sequence[Column[Any]]:
@@ -149,6 +151,7 @@ class Bulk:
         :param replaced: keys of replaced rows; a new row with such a key is published as an update.
         """
         keys = count_inserted(self.propagation, self.source, self.tables, columns, returned)
+        self.inserted += len(keys)
         start_machines(self.propagation, self.source, keys)
         mapper, mutations = self._heard(), self.propagation.mutations
         if replaced:

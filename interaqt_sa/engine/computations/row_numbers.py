@@ -90,10 +90,16 @@ class RowNumbers:
             self._held[numbering, text] = (held if left else first, left + more[text])
             self._taken[numbering, text] += more[text]
 
-    def give_back(self) -> None:
-        """Return the numbers that no row has used; no other transaction can have taken later ones."""
+    def give_back(self, *, used: bool = False) -> None:
+        """Return the numbers that no row has used; no other transaction can have taken later ones.
+
+        :param used: whether to return all numbers, because the write will not take place.
+        """
         for numbering in {numbering for numbering, _ in self._held}:
-            unused = {text: -left for (n, text), (_, left) in self._held.items() if n is numbering and left}
+            counts = {text: count for (n, text), count in self._taken.items() if n is numbering}
+            if not used:
+                counts = {text: self._left(numbering, text) for text in counts}
+            unused = {text: -count for text, count in counts.items() if count}
             if unused:
                 self._advance(numbering, unused)
         self._held.clear()

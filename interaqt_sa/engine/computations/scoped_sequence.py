@@ -17,8 +17,8 @@ from ..plan.kinds import add_value
 from ..plan.watched_tables import Sources
 
 
-@add_value.register
-def _add(declaration: ScopedSequence, plan: Plan, sources: Sources, value: ComputedValue) -> None:
+@add_value.register(ScopedSequence)
+def _add(declaration: ScopedSequence[Any], plan: Plan, sources: Sources, value: ComputedValue) -> None:
     """Add a numbered column.
 
     :raises DefinitionFault: if the scope or the condition is not stored in its table.

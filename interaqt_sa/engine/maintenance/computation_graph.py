@@ -121,6 +121,10 @@ def _feeds(other: GraphNode, node: GraphNode) -> bool:
 def _inputs(plan: Plan, value: ComputedValue) -> Iterator[str]:
     if value.is_same_row:
         yield value.record
+    for numbering in plan.numberings.get(value.table, ()):
+        if numbering.value is value:
+            names = (value.mapper.get_property_by_column(column).key for column in numbering.needed)
+            yield from (f"{value.record}.{name}" for name in names)
     host = plan.hosts.get(value.table)
     for edge in host.edges if host is not None and value.is_aggregate else ():
         for part in edge.parts:

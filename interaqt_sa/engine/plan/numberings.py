@@ -25,7 +25,7 @@ class Numbering:
     """
 
     value: ComputedValue
-    declaration: ScopedSequence
+    declaration: ScopedSequence[Any]
     source: Source
     scope: tuple[Column[Any], ...]
     read: Mapping[str, Column[Any]]
