@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
+import pytest
 from sqlalchemy import ForeignKey, Integer, MetaData, UniqueConstraint, insert, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
@@ -157,3 +158,41 @@ def test_the_table_of_the_counters(environment: Environment) -> None:
 def _counters() -> Any:
     models = _models(iq.ScopedSequence("receipt", "shop_id"))
     return models.metadata.tables["interaqt_scoped_counters"]
+
+
+@behaviour("R-S17")
+def test_a_row_without_a_scope_is_named(environment: Environment) -> None:
+    def models(sequence: Any = None) -> Any:
+        base = type("Base", (DeclarativeBase,), {"metadata": MetaData()})
+        attributes: dict[str, Any] = {
+            "__tablename__": "receipt",
+            "id": mapped_column(Integer, primary_key=True),
+            "shop_id": mapped_column(Integer),
+        }
+        if sequence is not None:
+            attributes["number"] = iq.computed(sequence, Integer, nullable=False)
+        base.receipt = type("Receipt", (base,), attributes)  # type: ignore[attr-defined]
+        return base
+
+    environment.migrate(models())
+    environment.run("INSERT INTO receipt (id, shop_id) VALUES (1, 1), (2, NULL), (3, 1)")
+    environment.use(models(iq.ScopedSequence("receipt", "shop_id")))
+    environment.revision()
+    with pytest.raises(iq.DefinitionFault, match="Receipt 2 has no shop_id"):
+        environment.upgrade()
+    environment.run("UPDATE receipt SET shop_id = 1 WHERE id = 2")
+    environment.upgrade()
+    assert environment.rows("SELECT id, number FROM receipt ORDER BY id") == [(1, 1), (2, 2), (3, 3)]
+    environment.check()
+
+
+@behaviour("R-S17")
+def test_a_sequence_that_is_removed_and_declared_again(environment: Environment) -> None:
+    sequence = iq.ScopedSequence("receipt", "shop_id")
+    environment.migrate(_models())
+    _fill(environment)
+    environment.migrate(_models(sequence))
+    environment.migrate(_models())
+    environment.run("DELETE FROM receipt WHERE id IN (5, 6)")
+    environment.migrate(_models(sequence))
+    assert environment.rows("SELECT shop_id, number FROM receipt ORDER BY id") == [(2, 1), (1, 1), (2, 2), (1, 2)]
