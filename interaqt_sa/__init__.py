@@ -14,8 +14,11 @@ from .definitions.aggregates import Count as Count
 from .definitions.aggregates import Every as Every
 from .definitions.aggregates import Summation as Summation
 from .definitions.computation import Computation as Computation
+from .definitions.computation_result import ComputationContext as ComputationContext
+from .definitions.computation_result import ComputationResult as ComputationResult
 from .definitions.constraints import NonNullConstraint as NonNullConstraint
 from .definitions.constraints import UniqueConstraint as UniqueConstraint
+from .definitions.custom import Custom as Custom
 from .definitions.dictionary import Dictionary as Dictionary
 from .definitions.event_source import Args as Args
 from .definitions.event_source import EventSource as EventSource
@@ -109,9 +112,11 @@ __all__ = [
     "CheckProgress",
     "CheckReport",
     "Computation",
+    "ComputationContext",
     "ComputationError",
     "ComputationGraph",
     "ComputationProtocolError",
+    "ComputationResult",
     "ComputedWriteError",
     "Condition",
     "Conditions",
@@ -119,6 +124,7 @@ __all__ = [
     "ConstraintViolationError",
     "Controller",
     "Count",
+    "Custom",
     "DefinitionError",
     "DefinitionFault",
     "Dictionary",

@@ -51,6 +51,8 @@ class Computation(SchemaItem, Generic[T]):
     reads_own_row: ClassVar[bool] = False
     #: whether new rows are numbered, by counters in a table of the package
     numbers_rows: ClassVar[bool] = False
+    #: whether a function of the application computes it from the data in :attr:`.References.dependencies`
+    is_evaluated: ClassVar[bool] = False
     #: how the value changes, for the error that an assignment raises
     way_to_change: ClassVar[str] = "change the values that it is computed from"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .data_dependencies import DataDependency
 from .events import Trigger
 
 
@@ -21,6 +22,7 @@ class References:
     :param triggers: events of other records that the computation reacts to.
     :param origin: the record from whose rows a :class:`.Transform` derives others.
     :param origin_attributes: attributes of these rows that are read; empty: all.
+    :param dependencies: data that a function of the application reads.
     """
 
     members: Any = None
@@ -31,6 +33,7 @@ class References:
     triggers: tuple[Trigger, ...] = ()
     origin: Any = None
     origin_attributes: tuple[Any, ...] = ()
+    dependencies: tuple[DataDependency, ...] = ()
 
     def paths(self) -> Iterator[str]:
         """Yield the paths of :attr:`attribute_query`, with nested queries flattened."""

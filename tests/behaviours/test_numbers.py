@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
-_NUMBER = re.compile(r"\bS-A\d+\b")
+_NUMBER = re.compile(r"\b(?:S-A|R-A|R-P)\d+\b")
 
 
 def test_what_is_listed_is_proved_and_what_is_proved_is_listed() -> None:
-    listed = set(re.findall(r"`(S-A\d+)`", (_ROOT / "docs/behaviours.md").read_text())) - {""}
+    listed = set(re.findall(r"`((?:S-A|R-A|R-P)\d+)`", (_ROOT / "docs/behaviours.md").read_text()))
     marks = [
         mark
         for path in (_ROOT / "tests").rglob("test_*.py")

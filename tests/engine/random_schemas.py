@@ -17,7 +17,7 @@ from interaqt_sa.engine.plan import plan_of
 #: rows of each table that everybody fights for
 ROWS = 3
 #: what is computed besides counts and sums if all kinds are; :mod:`tests.test_kinds` compares with those that there are
-KINDS = ("WeightedSummation", "Min", "Max", "Average", "Every", "Any")
+KINDS = ("WeightedSummation", "Min", "Max", "Average", "Every", "Any", "Custom")
 #: those whose values no other value reads, with their annotation
 _LAST = {"Average": Mapped[float | None], "Every": Mapped[bool], "Any": Mapped[bool]}
 
@@ -119,6 +119,8 @@ class _Computed:
                 made: Any = iq.Count(source, **options)
             case "WeightedSummation":
                 made = iq.WeightedSummation(source, weight=self._path(member), value=self._path(member), **options)
+            case "Custom":
+                made = _custom(name, source, self._path(member))
             case "Every" | "Any":
                 made = getattr(iq, kind)(source, expression={self._criterion(member): True}, **options)
             case _:
@@ -137,6 +139,23 @@ class _Computed:
         near = [f"p{parent}." for parent in self.parents[start]]
         far = [f"p{parent}.p{further}." for parent in self.parents[start] for further in self.parents[parent]]
         return self.chance.choice(["", *near, *far]) + "on"
+
+
+def _custom(name: str, source: str, path: str) -> iq.Custom[int]:
+    """Return the sum of values of members, modulo 1000, and of a value of the row itself."""
+
+    def compute(_: Any, deps: Any, record: Any) -> int:
+        assert deps["own"] is record
+        return int(record["v"] + sum(_at(member, path) or 0 for member in record[source]) % 1000)
+
+    own = {"type": "property", "attribute_query": ["v", f"{source}.{path}"]}
+    return iq.Custom(name, data_deps={"own": own}, compute=compute, concurrency="locked")
+
+
+def _at(record: Any, path: str) -> Any:
+    for step in path.split("."):
+        record = record[step]
+    return record
 
 
 def _kind(computed: Any) -> str:

@@ -147,6 +147,16 @@ def _machine(stage: int) -> Any:
 
 
 #: annotation, and the column at each stage
+def made_of(query: list[str]) -> iq.Custom[str]:
+    own = {"type": "property", "attribute_query": ["name", ("items", query)]}
+    return iq.Custom("made", data_deps={"own": own}, compute=make, concurrency="locked")
+
+
+def make(ctx: iq.ComputationContext, deps: Any, record: Any) -> str:
+    assert (ctx.dispatch, deps["own"]) == (None, record)
+    return f"{record.name}: {[sorted(item.items()) for item in record['items']]}"
+
+
 _COLUMNS: dict[str, tuple[Any, Callable[[int], Any]]] = {
     "counted": (Mapped[int], lambda s: iq.computed(iq.Count("items", where=None if s == DECLARED else DONE))),
     "summed": (Mapped[int], lambda s: iq.computed(iq.Summation("items", "n", where=None if s == DECLARED else DONE))),
@@ -185,6 +195,7 @@ _COLUMNS: dict[str, tuple[Any, Callable[[int], Any]]] = {
             iq.Count("items", callback=is_large if s == DECLARED else is_larger, attribute_query=["n"])
         ),
     ),
+    "made": (Mapped[str], lambda s: iq.computed(made_of(["n"] if s == DECLARED else ["n", "done"]))),
     "label": (Mapped[str], lambda s: iq.computed(by_name if s == DECLARED else by_id)),
     "label_of_count": (Mapped[str], lambda s: iq.computed(by_count if s == DECLARED else by_count_first)),
     "state": (Mapped[str], _machine),
@@ -193,7 +204,7 @@ _COLUMNS: dict[str, tuple[Any, Callable[[int], Any]]] = {
         lambda s: mapped_column(Enum(Size, name="size"), iq.SameRow(size_of if s == DECLARED else larger_size_of)),
     ),
 }
-_PYTHON = {"picked", "label", "label_of_count", "size"}
+_PYTHON = {"picked", "made", "label", "label_of_count", "size"}
 _NEEDS = {"label_of_count": "counted"}
 
 

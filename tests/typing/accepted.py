@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, assert_type
 
@@ -29,12 +29,17 @@ class Base(DeclarativeBase):
     pass
 
 
+def label_of(ctx: iq.ComputationContext, deps: Mapping[str, Any], record: Any) -> str | iq.ComputationResult | None:
+    return ctx.name if record["id"] else iq.ComputationResult.skip()
+
+
 class Customer(Base):
     __tablename__ = "customer"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     orders: Mapped[list[Order]] = relationship(back_populates="customer")
     order_count: Mapped[int] = iq.computed(iq.Count("orders"))
+    label: Mapped[str | None] = iq.computed(iq.Custom("label", compute=label_of, concurrency="locked"))
     n_open: Mapped[int] = iq.computed(iq.Count("orders", where=lambda o: o.status == "open"), index=True)
     n_large: Mapped[int] = iq.computed(iq.Count("orders", callback=lambda o: o.total > 9, attribute_query=["total"]))
     number: Mapped[int] = iq.computed(iq.ScopedSequence("customer", ["region"], step=2))

@@ -29,6 +29,8 @@ class Customer(Base):
 
 iq.Count("orders", when={"paid": True})  # type: ignore[call-arg]
 iq.Count("orders", where="paid")  # type: ignore[arg-type]
+iq.Custom("label", compute=len)  # type: ignore[arg-type]
+iq.Custom("label", concurrency="weak")  # type: ignore[arg-type]
 iq.Summation("orders")  # type: ignore[call-arg]
 iq.Average("orders", "total", nulls="drop")  # type: ignore[arg-type]
 iq.Relation(source="A", source_property="b", target="B", target_property="a", type="1:m")  # type: ignore[call-overload]

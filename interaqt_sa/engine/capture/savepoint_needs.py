@@ -79,8 +79,8 @@ def _runs_python(plan: Plan, reached: Iterable[Source]) -> bool:
     return any(
         source.same_row
         or not plan.reactions.keys().isdisjoint(plan.tables_of_row(source.table))
-        or any(edge.python for edge in source.edges)
-        or any(edge.python for edge, _ in source.readers)
+        or any(edge.python or edge.is_evaluated for edge in source.edges)
+        or any(edge.python or edge.is_evaluated for edge, _ in source.readers)
         for source in reached
     )
 

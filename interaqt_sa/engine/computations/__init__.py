@@ -3,13 +3,15 @@
 The input is pending deltas and events; the output is updated hosts, changed states and derived rows, which are writes
 again. Kinds that are summed or selected register with :func:`.accumulates`, as custom kinds of applications do;
 :mod:`.agenda` runs the pending work, :mod:`.delta_application` and :mod:`.selected_aggregates` write hosts,
-:mod:`.recompute` computes from all members. Read :mod:`.agenda` first, and :mod:`.summation` as an example of a kind.
+:mod:`.evaluated_values` calls functions of the application, :mod:`.recompute` computes from all members. Read
+:mod:`.agenda` first, and :mod:`.summation` as an example of a kind.
 """
 
 from ..plan.accumulator import Accumulator, Contribution, Selection, accumulates, accumulator_for
 from . import (
     average,
     count,
+    custom,
     extremes,
     membership,
     quantifiers,
@@ -29,6 +31,7 @@ __all__ = [
     "accumulator_for",
     "average",
     "count",
+    "custom",
     "extremes",
     "membership",
     "quantifiers",

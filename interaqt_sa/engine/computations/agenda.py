@@ -17,6 +17,7 @@ from ..plan import Edge, Host, Key
 from ..propagation.propagation import Propagation
 from ..sql.statement_cache import Statements
 from .delta_application import HostDelta, HostUpdates
+from .evaluated_values import EvaluatedUpdates
 from .host_recounts import recount
 from .recursion_levels import RecursionLevels
 from .selected_aggregates import SelectionDelta, SelectionUpdates
@@ -29,8 +30,9 @@ class Agenda:
         self._propagation = propagation
         self._hosts = HostUpdates(propagation)
         self._selections = SelectionUpdates(propagation)
+        self._evaluated = EvaluatedUpdates(propagation)
         self._levels = RecursionLevels(propagation)
-        self._own_row_edges = _own_row_edges(propagation.db.statements)
+        self._late_edges = _late_edges(propagation.db.statements)
 
     def run(self) -> None:
         """Run until no work is left."""
@@ -60,7 +62,7 @@ class Agenda:
         while (mutations is not None and mutations.react()) or pending:
             if not pending:
                 continue
-            if self._own_row_edges:
+            if self._late_edges:
                 host, deltas = self._next()
             else:
                 host = next(iter(pending)) if len(pending) == 1 else min(pending, key=_rank)
@@ -70,10 +72,10 @@ class Agenda:
     def _next(self) -> tuple[Host, dict[Edge, PendingDelta]]:
         """Remove and return the pending deltas that come next.
 
-        Memberships come last, because they depend on all other values of their rows, and those that other memberships
-        read come before these.
+        Memberships and values that the application evaluates come last, because they depend on all other values of
+        their rows, and those that others of them read come before these.
         """
-        pending, own = self._propagation.pending, self._own_row_edges
+        pending, own = self._propagation.pending, self._late_edges
         later = {host: frozenset[Edge]().union(*own.get(host, ())) for host in pending}
         waiting = {host for host in pending if pending[host].keys() <= later[host]}
         host = min(pending.keys() - waiting or waiting, key=_rank)
@@ -91,7 +93,11 @@ class Agenda:
         sums: list[HostDelta] = []
         selected: list[SelectionDelta] = []
         by_key: dict[tuple[Column[Any], ...], dict[Edge, PendingDelta]] = {}
+        evaluated: dict[Edge, PendingDelta] = {}
         for edge, delta in deltas.items():
+            if edge.is_evaluated:
+                evaluated[edge] = delta
+                continue
             by_key.setdefault(edge.host_key, {})[edge] = delta
         for key, alike in by_key.items():
             additive = {edge: delta for edge, delta in alike.items() if edge.is_additive}
@@ -107,6 +113,8 @@ class Agenda:
         for selection in selected:
             self._selections.apply(selection, locked=locked)
             locked = True
+        if evaluated:
+            self._evaluated.run(host, evaluated)
 
     def _lock_all(self, host: Host, changes: Sequence[HostDelta | SelectionDelta]) -> bool:
         """Lock the hosts of several changes in one order; return whether this was done.
@@ -130,25 +138,30 @@ def _rank(host: Host) -> int:
     return host.source.rank
 
 
-def _own_row_edges(statements: Statements) -> Mapping[Host, Sequence[AbstractSet[Edge]]]:
-    """Return the hosts whose rows contribute to themselves, with these edges, grouped in the order of their values."""
+def _late_edges(statements: Statements) -> Mapping[Host, Sequence[AbstractSet[Edge]]]:
+    """Return the hosts with values that come last, with the edges of these values, grouped in their order."""
 
     def find() -> dict[Host, list[set[Edge]]]:
-        return {
-            host: list(_levels({edge for edge in host.edges if edge.is_own_row}))
-            for host in statements.plan.hosts.values()
-            if any(edge.is_own_row for edge in host.edges)
-        }
+        found: dict[Host, list[set[Edge]]] = {}
+        for host in statements.plan.hosts.values():
+            late = {edge for edge in host.edges if edge.is_own_row or edge.is_evaluated}
+            if late:
+                found[host] = list(_levels(late))
+        return found
 
-    return statements.cached("own row", find)
+    return statements.cached("late edges", find)
 
 
 def _levels(edges: AbstractSet[Edge]) -> Iterator[set[Edge]]:
-    """Yield edges in groups, each of which reads only values of the groups before it."""
+    """Yield edges in groups, each of which reads only values of the groups before it; those of one value together."""
     left = set(edges)
+    values = {edge: {part.value for part in edge.parts} for edge in edges}
+    alike = {edge: {other for other in edges if values[other] & values[edge]} for edge in edges}
     while left:
-        written = {edge: {column for part in edge.parts for column in part.value.running} for edge in left}
-        level = {edge for edge in left if all(edge is o or edge.inputs.isdisjoint(written[o]) for o in left)} or left
+        written = {edge: {column for value in values[edge] for column in value.running} for edge in left}
+        reads = {edge: {column for one in alike[edge] for column in one.inputs} for edge in left}
+        level = {edge for edge in left if all(o in alike[edge] or reads[edge].isdisjoint(written[o]) for o in left)}
+        level = level or left
         yield set(level)
         left -= level
 

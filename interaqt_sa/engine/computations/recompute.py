@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ from ..plan.column_replacement import labelled
 from ..propagation.propagation import Propagation
 from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
 from ..sql.aggregate_updates import HostStatements
+from .evaluated_values import fresh_values, store_evaluated
 from .overflow import refuse_overflow
 from .selected_aggregates import selection_of
 
@@ -281,7 +282,7 @@ def is_ordered_alike(type_: TypeEngine[Any]) -> bool:
 def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Sequence[Key]) -> None:
     """Store recomputed values in locked rows of one table, and record the deltas that depend on them.
 
-    :param values: values of one table: aggregates or same-row values.
+    :param values: values of one table: aggregates, same-row values, or values that the application evaluates.
     """
     plan = propagation.db.statements.plan
     host = plan.hosts.get(values[0].table)
@@ -289,13 +290,39 @@ def restore(propagation: Propagation, values: Sequence[ComputedValue], keys: Seq
     aggregates = [value for value in values if value.is_aggregate]
     refreshes = bool(source.same_row) and (len(aggregates) > 0 or any(v in source.same_row for v in values))
     # all functions of the row are called again, so each of their columns may change for other rows
-    columns = {c for v in (*values, *(source.same_row if refreshes else ())) for c in (v.column, *v.running)}
+    stored = [value for value in values if value.inputs is None]
+    columns = {c for v in (*stored, *(source.same_row if refreshes else ())) for c in (v.column, *v.running)}
     bracket = WriteBracket(propagation)
-    touched = {source: Touched(dict.fromkeys(keys), columns)}
-    bracket.open(Write(touched, named=NamedRows(source, values[0].mapper, keys)))
+    touched = {source: Touched(dict.fromkeys(keys), columns)} if stored else {}
+    bracket.open(Write(touched, named=NamedRows(source, values[0].mapper, keys) if stored else None))
     if aggregates and host is not None:
         Recompute(propagation, host, aggregates).write(keys)
     bracket.close(*([Changed(source, keys, columns)] if refreshes else ()))
+    for value in in_order_of_inputs(values):
+        store_evaluated(propagation, value, keys)
+
+
+def in_order_of_inputs(values: Iterable[ComputedValue]) -> list[ComputedValue]:
+    """Return the values that the application evaluates, each after those of the same row that it reads."""
+    left = list(dict.fromkeys(value for value in values if value.inputs is not None))
+    ordered: list[ComputedValue] = []
+    while left:
+        written = {value: set(value.running) for value in left}
+        ready = [v for v in left if all(o is v or _reads(v).isdisjoint(written[o]) for o in left)] or left
+        ordered += ready
+        left = [value for value in left if value not in ready]
+    return ordered
+
+
+def _reads(value: ComputedValue) -> set[Column[Any]]:
+    assert value.inputs is not None
+    return {column for edge in value.inputs.edges for column in edge.inputs}
+
+
+def read_evaluated(propagation: Propagation, value: ComputedValue, keys: Sequence[Key]) -> Iterator[Fresh]:
+    """Yield rows with a value as stored and as the application evaluates it."""
+    for found in fresh_values(propagation, value, keys):
+        yield Fresh(*found)
 
 
 def read_same_row(propagation: Propagation, value: ComputedValue, keys: Sequence[Key]) -> Iterator[Fresh]:

@@ -181,7 +181,7 @@ def _compute(
         except ComputationError as error:
             error.add_note(f"It was called for {_row(source, key)}")
             raise
-        if answer is None and _refuses_none(value.column):
+        if answer is None and refuses_none(value.column):
             raise ComputationError(
                 f"{value.name}: the function returned None for {_row(source, key)}, but the column is NOT NULL. "
                 "Return a value, or declare the column as nullable",
@@ -197,7 +197,7 @@ def _compute(
         view[value.attribute] = stored
 
 
-def _refuses_none(column: Column[Any]) -> bool:
+def refuses_none(column: Column[Any]) -> bool:
     """Whether None cannot be stored; types of the application, and JSON, may convert it."""
     kind = column.type
     is_converted = kind.should_evaluate_none or not type(kind).__module__.startswith("sqlalchemy.")

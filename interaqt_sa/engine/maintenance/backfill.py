@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Update
 from sqlalchemy.orm import Session
 
 from ..computations.agenda import run_agenda
-from ..computations.recompute import Recompute, next_keys, restore
+from ..computations.evaluated_values import store_evaluated
+from ..computations.recompute import Recompute, in_order_of_inputs, next_keys, restore
 from ..database.loaded_objects import Memory
 from ..database.same_row_functions import refresh_same_row
 from ..plan import ComputedValue, Key
@@ -58,6 +59,8 @@ def backfill_values(
                 Recompute(propagation, statements.plan.hosts[table], aggregates).write(keys)
             if source.same_row:
                 refresh_same_row(propagation.db, source, keys)
+            for value in in_order_of_inputs(computed):
+                store_evaluated(propagation, value, keys, follow=False)
         session.expunge_all()
         return keys[-1] if keys else None
 

@@ -17,7 +17,7 @@ from ...schema.filtered_lookup import filtered_record
 from ...schema.record_lookup import resolve_record
 from ..computations.agenda import run_agenda
 from ..computations.event_delivery import start_propagation
-from ..computations.recompute import Fresh, Recompute, read_same_row, restore
+from ..computations.recompute import Fresh, Recompute, read_evaluated, read_same_row, restore
 from ..database.loaded_objects import Memory
 from ..database.value_round_trip import same_value
 from ..plan import ComputedValue, Derivation, Key, Plan
@@ -167,6 +167,8 @@ def _fresh(
     for value in group:
         if value.is_same_row:
             yield from (([value], fresh) for fresh in read_same_row(propagation, value, keys))
+        elif value.inputs is not None:
+            yield from (([value], fresh) for fresh in read_evaluated(propagation, value, keys))
 
 
 def _compare(values: Sequence[ComputedValue], fresh: Fresh) -> Iterator[Difference]:

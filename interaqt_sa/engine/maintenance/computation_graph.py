@@ -126,10 +126,12 @@ def _inputs(plan: Plan, value: ComputedValue) -> Iterator[str]:
             names = (value.mapper.get_property_by_column(column).key for column in numbering.needed)
             yield from (f"{value.record}.{name}" for name in names)
     host = plan.hosts.get(value.table)
-    for edge in host.edges if host is not None and value.is_aggregate else ():
+    follows_rows = value.is_aggregate or value.inputs is not None
+    for edge in host.edges if host is not None and follows_rows else ():
         for part in edge.parts:
             if part.value is value:
-                yield _name_of(edge.member)
+                if not (edge.is_own_row and edge.is_evaluated):
+                    yield _name_of(edge.member)
                 yield from (_name_of(hop.source) for hop in edge.hops if hop.required)
                 read: list[ColumnElement[Any]] = [*edge.criteria, *part.sql, *part.attributes.values()]
                 read += [] if part.counts is None else [part.counts]
@@ -187,7 +189,8 @@ def _name_of(source: Source) -> str:
 
 def _described(computation: Computation[Any]) -> str:
     """Return a declaration as one line, with functions and SQL expressions by their names and text."""
-    given = [(name, value) for name, value in computation.meaning().items() if not _is_absent(value)]
+    # dependencies are inputs of the node
+    given = [(n, value) for n, value in computation.meaning().items() if n != "data_deps" and not _is_absent(value)]
     return f"{type(computation).__name__}({', '.join(f'{name}={_shown(value)}' for name, value in given)})"
 
 

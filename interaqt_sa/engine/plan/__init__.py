@@ -10,7 +10,7 @@ from .changed_attributes import RowReference, Watch, references_of, watch_of
 from .event_nodes import Derivation, Machine, Reaction
 from .numberings import Numbering
 from .plan import Plan
-from .plan_graph import ComputedValue, Edge, Hop, Host, Key, Part, Source
+from .plan_graph import ComputedValue, Edge, Hop, Host, Inputs, Key, Part, Source
 from .planner import plan_if_ready, plan_of
 from .recursive_edges import recursive_edges
 
@@ -20,6 +20,7 @@ __all__ = [
     "Edge",
     "Hop",
     "Host",
+    "Inputs",
     "Key",
     "Machine",
     "Numbering",

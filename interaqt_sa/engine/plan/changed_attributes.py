@@ -291,6 +291,8 @@ def _neighbours(mapper: Mapper[Any], source: Source) -> tuple[Neighbour, ...]:
                 continue
             if tuple(hop.remote) != hop.source.key or not _maps(mapper, hop.local):
                 continue
+            if not all(isinstance(column, Column) for column in hop.local):
+                continue  # a dictionary, to which rows do not refer
             reference = _row_reference(mapper, hop.source, hop.local)
             lock = edge.neighbour_lock(hop)
             checked = hop.checked and lock is Lock.KEY_SHARE

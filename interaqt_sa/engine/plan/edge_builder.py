@@ -250,6 +250,23 @@ class EdgeBuilder:
         self._note(stored, hop)
         return self._place(mapper, hop, stored)
 
+    def dictionary(self, mapper: Mapper[Any]) -> ColumnElement[Any]:
+        """Return the value of a dictionary, which every member reads.
+
+        :param mapper: the mapper of its single row.
+        """
+        source = self._sources.mapper(mapper)
+        token: tuple[Hop | None, Any] = (None, mapper)
+        if token not in self._hops:
+            alias, (key,) = source.table.alias(f"n{len(self.edge.hops) + 1}"), source.key
+            row_id: ColumnElement[Any] = literal_column("1")
+            hop = Hop(source, source.table, alias, alias.c[str(key.key)] == row_id, [row_id], [key])
+            self._hops[token] = self._append(hop)
+        stored = mapper.column_attrs["value"].columns[0]
+        assert isinstance(stored, Column)
+        self._note(stored, self._hops[token])
+        return self._hops[token].alias.c[str(stored.key)]
+
     def _place(self, mapper: Mapper[Any], hop: Hop | None, column: Column[Any]) -> ColumnElement[Any]:
         """Return ``column`` of ``mapper`` as a column of the FROM."""
         if hop is None:

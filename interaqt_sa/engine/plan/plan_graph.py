@@ -151,6 +151,7 @@ class Edge:
     :ivar is_own_row: whether each row contributes to itself.
     :ivar ways: the edges over which members contribute to the same values, this one included: two over a symmetric
         relation.
+    :ivar is_evaluated: whether it contributes no numbers, but data that a function of the application reads.
     """
 
     name: str
@@ -170,6 +171,7 @@ class Edge:
     has_foreign_key: bool = True
     is_deferred: bool = False  # a member may be inserted before its host, because the foreign key is deferrable
     is_own_row: bool = False
+    is_evaluated: bool = False
     ways: Sequence[Edge] = ()
 
     def __post_init__(self) -> None:
@@ -259,11 +261,37 @@ class Part:
 
 
 @dataclass(eq=False)
+class Inputs:
+    """The data that a function of the application computes a value from.
+
+    :ivar own: the edge from each row of the host to itself, with the rows that it refers to, and dictionaries.
+    :ivar attributes: the attributes and x:1 paths that it reads over :attr:`own`.
+    :ivar dictionaries: the values of dictionaries that it reads over :attr:`own`, by the name of the dependency.
+    :ivar members: edges from other rows: those of relationships by their names, two for a symmetric relation; in a
+        dictionary those of records by the names of the dependencies.
+    :ivar single: the names of relationships in :attr:`members` that lead to one row.
+    :ivar names: the names of the dependencies that are the row itself.
+    """
+
+    own: Edge
+    attributes: Mapping[str, ColumnElement[Any]]
+    dictionaries: Mapping[str, ColumnElement[Any]]
+    members: Mapping[str, Sequence[Edge]]
+    single: AbstractSet[str] = frozenset()
+    names: Sequence[str] = ()
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        return (self.own, *(edge for ways in self.members.values() for edge in ways))
+
+
+@dataclass(eq=False)
 class ComputedValue:
     """One computed column.
 
     :ivar name: ``"Record.property"``.
     :ivar running: the columns that hold its running state.
+    :ivar inputs: the data that a function of the application computes it from; ``None`` for other kinds.
     """
 
     record: str
@@ -273,6 +301,7 @@ class ComputedValue:
     computation: Computation[Any]
     accumulator: Accumulator | None = None
     running: Sequence[Column[Any]] = ()
+    inputs: Inputs | None = None
 
     @property
     def name(self) -> str:
@@ -291,7 +320,7 @@ class ComputedValue:
     @property
     def can_be_recomputed(self) -> bool:
         """Whether it can be computed from stored rows; otherwise it depends on past events."""
-        return self.is_aggregate or self.is_same_row
+        return self.is_aggregate or self.is_same_row or self.inputs is not None
 
     @property
     def is_additive(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, MetaData, Table, case, literal_column, null
-from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
+from sqlalchemy.orm import Mapper, RelationshipProperty
 
 from ...definitions.aggregates import Aggregate
 from ...definitions.computation import info_of
@@ -18,15 +18,15 @@ from ...schema.checks.record_outlines import Outlines
 from ...schema.compile.dictionaries import DICTIONARY_KEY
 from ...schema.computed import computed_attributes, declared_rows, state_of
 from ...schema.faults import Faults
-from ...schema.filtered_lookup import filtered_record, members_at_end
+from ...schema.filtered_lookup import filtered_record
 from ...schema.filtered_record import FilteredRecord
 from ...schema.mapper_readiness import can_be_configured
 from ...schema.metadata_state import Catalog
 from ...schema.predicates.match import compile_where
 from ...schema.record_lookup import distinct_name, resolve_record
-from ...schema.relationship_info import RELATION_KEY
 from .accumulator import accumulator_for
 from .edge_builder import EdgeBuilder, flatten_attributes
+from .hosts import edges_over, followed_relationship, host_of
 from .kind_checks import numbers_of
 from .kinds import add_rows, add_value
 from .lock_order import assign_ranks
@@ -128,7 +128,7 @@ class _PlanBuilder:
         self.plan.computed[value.name] = value
 
     def _add_aggregate(self, value: ComputedValue) -> None:
-        host = self._host(value)
+        host = host_of(self.plan, self.sources, value)
         accumulator = accumulator_for(value.computation)
         if accumulator is None:
             raise DefinitionFault(
@@ -147,18 +147,6 @@ class _PlanBuilder:
         for builder, part in zip(builders, parts, strict=True):
             builder.edge.parts.append(part)
 
-    def _host(self, value: ComputedValue) -> Host:
-        table = value.table
-        if table not in self.plan.hosts:
-            source = self.sources.mapper(value.mapper)
-            merged = self.plan.merged_above(value.mapper)
-            host = Host(source, table, merged[0] if merged else value.mapper)
-            if DICTIONARY_KEY in info_of(table):
-                host.constant = (1,)
-            self.plan.hosts[table] = host
-            source.host = source.host or host
-        return self.plan.hosts[table]
-
     def _edges_of(self, value: ComputedValue, host: Host) -> tuple[EdgeBuilder, ...]:
         """Return the edge over which members contribute to a value: two over a symmetric relation, one for each end."""
         computation = value.computation
@@ -171,16 +159,10 @@ class _PlanBuilder:
             members = filtered_record(self.metadata, computation.source)
             target = resolve_record(self.metadata, computation.source if members is None else members.base)
         else:
-            target = value.mapper.relationships[computation.source]
-            if not isinstance(target.entity, Mapper):
-                raise DefinitionFault(f"{computation.source!r} refers to an alias; use a relationship to the class")
-            if getattr(target.mapper.local_table, "metadata", self.metadata) is not self.metadata:
-                raise DefinitionFault(f"{computation.source!r} refers to another MetaData; declare both on one")
+            target = followed_relationship(value.mapper, computation.source, self.metadata)
         place = (host, target if members is None else members, value.is_additive, computation.neighbours())
         if place not in self._edges:
             builders = self._built(value, host, target)
-            if isinstance(target, RelationshipProperty):
-                members = members_at_end(self.metadata, target)
             for builder in builders:
                 if members is not None:
                     builder.add_criterion(builder.member.column_attrs[members.attribute].columns[0] > 0)
@@ -203,17 +185,7 @@ class _PlanBuilder:
             return (builder.over_itself(value.mapper),)
         if isinstance(target, Mapper):
             return (builder.over_all(target),)
-        catalog, relation = Catalog.of(self.metadata), target.info.get(RELATION_KEY)
-        if relation not in catalog.either_way:
-            return (builder.over(target),)
-        link = class_mapper(catalog.classes[relation], configure=False).local_table
-        assert isinstance(link, Table)
-        other = EdgeBuilder(self.sources, host, name).over_one_way(target, link, "target")
-        ways = builder.over_one_way(target, link, "source").edge, other.edge
-        for edge in ways:
-            edge.ways = ways
-        other.edge.vector = builder.edge.vector
-        return builder, other
+        return edges_over(self.sources, host, name, target, self.metadata)
 
     def _part(self, value: ComputedValue, builder: EdgeBuilder, positions: range) -> Part:
         computation = value.computation

@@ -21,6 +21,7 @@ from ..predicates.expression_columns import check_columns
 from ..predicates.match import compile_where
 from ..predicates.predicate_values import check_literals, check_operands, parts_of
 from .column_checks import check_column
+from .dependency_checks import check_dependencies, query_paths
 from .record_outlines import Outline, Outlines
 from .self_dependencies import SelfDependencies
 
@@ -66,6 +67,8 @@ class ComputationChecks:
                 self._check_trigger(trigger)
         if named.members is not None:
             self._check_members(place, computation, named, column, host)
+        if named.dependencies:
+            self._check_dependencies(place, named, column, host)
         return place.is_sound
 
     def check_rows(self, rows: Any, table: str, columns: Iterable[Column[Any]], target: Outline) -> bool:
@@ -142,6 +145,19 @@ class ComputationChecks:
         if column is not None and isinstance(host, Outline):
             with suppress(DefinitionFault):  # already collected
                 self._self_dependencies.add(host, place.attribute, column, named)
+
+    def _check_dependencies(
+        self, place: _Place, named: References, column: Column[Any] | None, host: Outline | str
+    ) -> None:
+        check_dependencies(named, host, place.attribute, self._outlines, place.caught)
+        for dependency in named.dependencies if place.is_sound else ():
+            if dependency.match is not None:
+                with place.caught():
+                    _check_where(place, dependency.match, self._outlines.find(dependency.source))
+        if place.is_sound and column is not None and isinstance(host, Outline):
+            own = [dependency for dependency in named.dependencies if dependency.kind == "property"]
+            paths = [path for dependency in own for path in query_paths(dependency.attribute_query, dependency.name)]
+            self._self_dependencies.add_own(host, place.attribute, column, paths)
 
     def check_self_dependencies(self) -> None:
         """Collect a fault for each self-dependent computation among those that have been checked."""

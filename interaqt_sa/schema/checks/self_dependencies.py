@@ -41,6 +41,15 @@ class SelfDependencies:
                 columns: list[Any] = [there.columns.get(name) for name in (there.columns if last == "*" else [last])]
                 self._reads.setdefault(column, []).extend(c for c in columns if computation_of(c) is not None)
 
+    def add_own(self, host: Outline, attribute: str, column: Column[Any], paths: Iterable[str]) -> None:
+        """Add a value that is computed from attributes of its own row."""
+        self._places[column] = host.name, attribute
+        for path in paths:
+            names = host.columns if path == "*" else [path]
+            columns: list[Any] = [host.columns.get(name) for name in names]
+            read = (c for c in columns if c is not column and computation_of(c) is not None)
+            self._reads.setdefault(column, []).extend(read)
+
     def faults(self) -> Iterator[DefinitionFault]:
         """Yield a fault for each self-dependent computation."""
         for column, (record, attribute) in self._places.items():
