@@ -27,6 +27,8 @@ from .definitions.events import MutationEvent as MutationEvent
 from .definitions.events import Trigger as Trigger
 from .definitions.extremes import Max as Max
 from .definitions.extremes import Min as Min
+from .definitions.leaders import First as First
+from .definitions.leaders import Latest as Latest
 from .definitions.match import MatchExp as MatchExp
 from .definitions.records import Entity as Entity
 from .definitions.records import Property as Property
@@ -134,6 +136,7 @@ __all__ = [
     "Entity",
     "EventSource",
     "Every",
+    "First",
     "FrameworkError",
     "GraphNode",
     "IdempotencyError",
@@ -142,6 +145,7 @@ __all__ = [
     "InteractionGuardError",
     "InvalidValueError",
     "KeyRange",
+    "Latest",
     "MatchExp",
     "Max",
     "Min",

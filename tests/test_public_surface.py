@@ -22,7 +22,7 @@ ERRORS = [
 #: by the parts of the package: what users may rely on
 PROMISED = {
     "definitions": "Dictionary Entity NonNullConstraint Property Relation Retention UniqueConstraint",
-    "computations": "Any Average Computation ComputationContext ComputationResult Count Custom Every Max Min "
+    "computations": "Any Average Computation ComputationContext ComputationResult Count Custom Every First Latest Max Min "
     "ScopedSequence Summation WeightedSummation",
     "reactions": "StateMachine StateNode StateTransfer Transform Trigger",
     "columns": "SameRow computed computed_names",

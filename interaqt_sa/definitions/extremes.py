@@ -47,9 +47,34 @@ def check_ordered_field(kind: str, name: str, declared: TypeEngine[Any], column:
     :param declared: type of the field.
     :raises DefinitionFault: if it is not, or the column does not.
     """
-    field, own = stored_type(declared), stored_type(column.type)
+    check_order(name, declared)
+    check_same_values(kind, name, declared, column, ORDERED)
+
+
+def check_order(name: str, declared: TypeEngine[Any]) -> None:
+    """Check that a field is ordered in every database.
+
+    :param declared: type of the field.
+    :raises DefinitionFault: if it is not.
+    """
+    field = stored_type(declared)
     if not isinstance(field, ORDERED) or isinstance(field, Boolean) or binds_in_sql(declared):
         raise DefinitionFault(f"{name!r} is {declared!r}, whose values not every database can order")
+
+
+def check_same_values(
+    kind: str, name: str, declared: TypeEngine[Any], column: Column[Any], allowed: tuple[type[Any], ...]
+) -> None:
+    """Check that a column holds the values of a field unchanged.
+
+    :param kind: the computation, for the message.
+    :param declared: type of the field.
+    :param allowed: the types whose values can be stored.
+    :raises DefinitionFault: if it does not.
+    """
+    field, own = stored_type(declared), stored_type(column.type)
+    if not isinstance(field, allowed) or binds_in_sql(declared):
+        raise DefinitionFault(f"{name!r} is {declared!r}, which {kind} does not support")
     is_same = is_alike(field, own) and isinstance(field, Enum) == isinstance(own, Enum)
     is_same = is_same and (type(declared) is type(column.type) or (declared is field and column.type is own))
     if not is_same or not _holds(own, field):

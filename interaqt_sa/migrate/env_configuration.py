@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.runtime.plugins import Plugin
 from sqlalchemy import MetaData, inspect, update
 
+from ..schema.member_types import settle_member_types
 from ..schema.metadata_state import metadata_of
 from . import _plugin
 from .adoption import adopt_true_values
@@ -47,6 +48,8 @@ def configure(target_metadata: Any, *, allow_drop: bool = False, **users_own: An
     targets = _targets(target_metadata)
     if targets:
         state_table(targets[0])
+    for metadata in targets:
+        settle_member_types(metadata)
     objects = ObjectFilter(targets, users_own.get("include_object"), allow_drop=allow_drop)
     return {
         "transaction_per_migration": True,

@@ -11,6 +11,7 @@ from sqlalchemy import MetaData, Table
 
 from ..definitions.computation import computation_of, info_of
 from ..schema.computed import TRANSFORM_KEY
+from ..schema.member_types import settle_member_types
 from .backfill_state import metadatas
 from .default_backfill import defined_tables
 
@@ -32,6 +33,8 @@ def setup(plugin: Plugin, watch: Plugin) -> None:
         context: AutogenContext, upgrade_ops: UpgradeOps, schemas: set[str | None]
     ) -> PriorityDispatchResult:
         """Warn if the models use this package, and the environment does not enable the plugin."""
+        for metadata in metadatas(context.metadata):
+            settle_member_types(metadata)
         if plugin.name not in (context.opts.get("autogenerate_plugins") or ()):
             names = [table.fullname for metadata in metadatas(context.metadata) for table in _own_tables(metadata)]
             if names:

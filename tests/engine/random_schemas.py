@@ -17,7 +17,7 @@ from interaqt_sa.engine.plan import plan_of
 #: rows of each table that everybody fights for
 ROWS = 3
 #: what is computed besides counts and sums if all kinds are; :mod:`tests.test_kinds` compares with those that there are
-KINDS = ("WeightedSummation", "Min", "Max", "Average", "Every", "Any", "Custom")
+KINDS = ("WeightedSummation", "Min", "Max", "First", "Latest", "Average", "Every", "Any", "Custom")
 #: those whose values no other value reads, with their annotation
 _LAST = {"Average": Mapped[float | None], "Every": Mapped[bool], "Any": Mapped[bool]}
 
@@ -121,6 +121,8 @@ class _Computed:
                 made = iq.WeightedSummation(source, weight=self._path(member), value=self._path(member), **options)
             case "Custom":
                 made = _custom(name, source, self._path(member))
+            case "First" | "Latest":
+                made = getattr(iq, kind)(source, self._path(member), by=self._path(member), **options)
             case "Every" | "Any":
                 made = getattr(iq, kind)(source, expression={self._criterion(member): True}, **options)
             case _:

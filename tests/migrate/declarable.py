@@ -177,6 +177,14 @@ _COLUMNS: dict[str, tuple[Any, Callable[[int], Any]]] = {
     ),
     "least": (Mapped[int | None], lambda s: iq.computed(iq.Min("items", "n", where=None if s == DECLARED else DONE))),
     "most": (Mapped[int | None], lambda s: iq.computed(iq.Max("items", "n", where=None if s == DECLARED else DONE))),
+    "first": (
+        Mapped[int | None],
+        lambda s: iq.computed(iq.First("items", "n", by="price", where=None if s == DECLARED else DONE)),
+    ),
+    "latest": (
+        Mapped[Decimal | None],
+        lambda s: mapped_column(Numeric(10, 2), iq.Latest("items", "price", by="n" if s == DECLARED else "weight")),
+    ),
     "all_done": (
         Mapped[bool],
         lambda s: iq.computed(iq.Every("items", expression=DONE, not_empty=s == OTHERWISE)),

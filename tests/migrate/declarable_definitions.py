@@ -79,6 +79,8 @@ def dictionaries(stage: int) -> Any:
         iq.Dictionary("mean", float, computation=iq.Average("Ticket", "n", where=where)),
         iq.Dictionary("least", int, computation=iq.Min("Ticket", "n", where=where)),
         iq.Dictionary("most", int, computation=iq.Max("Ticket", "n", where=where)),
+        iq.Dictionary("first", str, computation=iq.First("Ticket", "title", by="n", where=where)),
+        iq.Dictionary("latest", int, computation=iq.Latest("Ticket", "n", by="price", where=where)),
         iq.Dictionary("every", bool, computation=iq.Every("Ticket", expression=done, not_empty=stage == OTHERWISE)),
         iq.Dictionary("any", bool, computation=iq.Any("Ticket", expression=done)),
     ]

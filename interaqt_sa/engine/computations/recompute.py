@@ -40,6 +40,7 @@ from ..plan.column_replacement import labelled
 from ..propagation.propagation import Propagation
 from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
 from ..sql.aggregate_updates import HostStatements
+from ..sql.ranked_members import is_ranking, leading, ranked_members
 from .evaluated_values import fresh_values, store_evaluated
 from .overflow import refuse_overflow
 from .selected_aggregates import selection_of
@@ -182,28 +183,37 @@ class Recompute:
                             total = func.coalesce(sums.c[f"d{position}"], _ZERO)
                             states[column] = self._dialect.stored(column, total)
         for edge in [edge for edge in self._edges if not edge.is_additive and edge is edge.ways[0]]:
-            selected, totals = self._selected(edge)
-            keys = zip(edge.host_key, list(selected.c), strict=False)
-            joined = joined.outerjoin(selected, and_(*(own == key for own, key in keys)))
-            states |= {column: selected.c[label] for column, label in totals.items()}
+            for selected, totals in self._selected(edge):
+                keys = zip(edge.host_key, list(selected.c), strict=False)
+                joined = joined.outerjoin(selected, and_(*(own == key for own, key in keys)))
+                states |= {column: selected.c[label] for column, label in totals.items()}
         results: list[ColumnElement[Any]] = []
         for value in self._values:
             result = self._host_statements.result(value, states)
             results.append(self._dialect.as_stored(states[value.column] if result is None else result, value.column))
         return joined, states, results
 
-    def _selected(self, edge: Edge) -> tuple[Subquery, dict[Column[Any], str]]:
-        """Return the selected values of each host's members, with the labels of the running columns."""
-        ways = [self._restricted(self._statements.contributions(way), way) for way in edge.ways]
-        members = (union_all(*ways) if len(ways) > 1 else ways[0]).subquery()
+    def _selected(self, edge: Edge) -> Iterator[tuple[Subquery, dict[Column[Any], str]]]:
+        """Yield the selected values of each host's members, with the labels of the running columns."""
+        values = [part.value for part in edge.parts if part.value in self._values]
+        for value in filter(is_ranking, values):
+            members = _all_of(self._restricted(ranked_members(self._statements, way, value), way) for way in edge.ways)
+            keys = [members.c[f"k{i}"] for i in range(len(edge.key))]
+            shown = [type_coerce(members.c[f"v{i}"], column.type) for i, column in enumerate(value.running)]
+            first = leading(value, keys, shown)
+            yield first, {column: f"v{i}" for i, column in enumerate(value.running)}
+        others = [value for value in values if not is_ranking(value)]
+        if not others:
+            return
+        members = _all_of(self._restricted(self._statements.contributions(way), way) for way in edge.ways)
         keys = [members.c[f"k{i}"] for i in range(len(edge.key))]
         totals: dict[Column[Any], ColumnElement[Any]] = {}
-        for value in (part.value for part in edge.parts if part.value in self._values):
+        for value in others:
             shown = [type_coerce(members.c[f"d{edge.vector.index(c)}"], c.type) for c in value.running]
             totals |= zip(value.running, selection_of(value).total(shown), strict=True)
         labels = {column: f"d{i}" for i, column in enumerate(totals)}
         selected = select(*keys, *(total.label(labels[column]) for column, total in totals.items()))
-        return selected.group_by(*keys).subquery(), labels
+        yield selected.group_by(*keys).subquery(), labels
 
     def _sums(self, key: Sequence[Any], edges: Sequence[Edge], n: int, python: bool) -> Subquery:
         host, width = self._host, len(key)
@@ -272,6 +282,12 @@ class Recompute:
         statement = self._statements.cached(("members of hosts", edge), make)
         rows = self._propagation.db.execute(edge.member, statement, parameters)
         return [row for row in evaluate_members(edge, rows) if None not in row[: len(edge.key)]]
+
+
+def _all_of(ways: Iterable[Select[Any]]) -> Subquery:
+    """Return the rows of all SELECTs."""
+    first, *more = ways
+    return (union_all(first, *more) if more else first).subquery()
 
 
 def is_ordered_alike(type_: TypeEngine[Any]) -> bool:

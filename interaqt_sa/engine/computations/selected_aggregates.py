@@ -11,10 +11,14 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Executable,
+    FromClause,
     Select,
+    Subquery,
     and_,
     case,
     func,
+    literal_column,
+    not_,
     or_,
     select,
     type_coerce,
@@ -29,6 +33,7 @@ from ..plan import Key
 from ..plan.column_replacement import labelled
 from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
 from ..sql.aggregate_updates import HostStatements
+from ..sql.ranked_members import comes_before, in_order, is_ranking, leading, ranked_members
 from . import Selection
 
 if TYPE_CHECKING:
@@ -114,6 +119,8 @@ class SelectionUpdates:
 
     def _grows(self, value: ComputedValue) -> bool:
         """Whether new members can be compared with the stored value."""
+        if is_ranking(value):
+            return True
         selection = selection_of(value)
         return selection.joined(value.running, value.running) is not None
 
@@ -157,14 +164,7 @@ class SelectionUpdates:
         host, width = edge.host, len(edge.key)
         rows = self._dialect.row_set("rows", self._shape(edge))
         keys = [rows.c[f"k{i}"] for i in range(width)]
-        totals: list[ColumnElement[Any]] = []
-        for value in _values(edge):
-            places = [edge.vector.index(column) for column in value.running]
-            for side in ("l", "c"):
-                shown = [type_coerce(rows.c[f"{side}{i}"], edge.vector[i].type) for i in places]
-                found = selection_of(value).total(shown)
-                totals += [total.label(f"{side}{i}") for i, total in zip(places, found, strict=True)]
-        changes = select(*keys, *totals).group_by(*keys).subquery(named("changes"))
+        changes = self._changes(edge, rows, keys)
         assigned: dict[str, Any] = {c.key: c for c in host.table.columns if c.onupdate is not None}
         returned: list[ColumnElement[Any]] = [*host.key]
         for value in _values(edge):
@@ -177,26 +177,78 @@ class SelectionUpdates:
         statement = update(host.table).where(*(c == changes.c[f"k{i}"] for i, c in enumerate(edge.host_key)))
         return statement.values(assigned).returning(*labelled(returned))
 
+    def _changes(self, edge: Edge, rows: FromClause, keys: Sequence[ColumnElement[Any]]) -> Subquery:
+        """Return, for each host key, the values of the members that left (``l0`` …) and were added (``c0`` …)."""
+        totals: list[ColumnElement[Any]] = []
+        found: list[tuple[Subquery, Sequence[ColumnElement[Any]]]] = []
+        for value in _values(edge):
+            places = [edge.vector.index(column) for column in value.running]
+            for side in ("l", "c"):
+                shown = [type_coerce(rows.c[f"{side}{i}"], edge.vector[i].type) for i in places]
+                if is_ranking(value):
+                    first = leading(value, keys, shown, named(f"{side}_{places[0]}"))
+                    labels = [first.c[f"v{n}"].label(f"{side}{i}") for n, i in enumerate(places)]
+                    found.append((first, labels))
+                else:
+                    totals += [
+                        total.label(f"{side}{i}")
+                        for i, total in zip(places, selection_of(value).total(shown), strict=True)
+                    ]
+        changes = select(*keys, *totals).group_by(*keys).subquery(named("changes"))
+        if not found:
+            return changes
+        joined: FromClause = changes
+        columns: list[ColumnElement[Any]] = list(changes.c)
+        for first, values in found:
+            joined = joined.outerjoin(first, and_(*(changes.c[f"k{i}"] == first.c[f"k{i}"] for i in range(len(keys)))))
+            columns += values
+        return select(*columns).select_from(joined).subquery(named("all_changes"))
+
     def _states(
         self, edge: Edge, value: ComputedValue, changes: Any, *, grows: bool
     ) -> dict[Column[Any], ColumnElement[Any]]:
         """Return the running columns of a value after the changes."""
-        selection = selection_of(value)
         places = [edge.vector.index(column) for column in value.running]
         left = [type_coerce(changes.c[f"l{i}"], edge.vector[i].type) for i in places]
         come = [type_coerce(changes.c[f"c{i}"], edge.vector[i].type) for i in places]
-        joined = selection.joined(value.running, come)
+        joined = self._joined(value, come)
         if joined is not None and grows:
             return dict(zip(value.running, joined, strict=True))
-        again = self._selected(edge, value)
+        again = self._ranked(edge, value) if is_ranking(value) else self._selected(edge, value)
         if joined is None:
             return dict(zip(value.running, again, strict=True))
-        has_left = or_(*(part.is_not(None) for part in left))
-        reads = and_(has_left, func.coalesce(selection.may_change(value.running, left), True))
+        if is_ranking(value):
+            has_left: ColumnElement[bool] = left[1].is_not(None)
+            may_change: Any = not_(comes_before(value, value.running, left))
+        else:
+            has_left = or_(*(part.is_not(None) for part in left))
+            may_change = selection_of(value).may_change(value.running, left)
+        reads = and_(has_left, func.coalesce(may_change, True))
         return {
             column: case((reads, fresh), else_=kept)
             for column, fresh, kept in zip(value.running, again, joined, strict=True)
         }
+
+    def _joined(self, value: ComputedValue, come: Sequence[ColumnElement[Any]]) -> Sequence[ColumnElement[Any]] | None:
+        """Return the running columns after members were added; ``None`` if all members have to be read."""
+        if not is_ranking(value):
+            return selection_of(value).joined(value.running, come)
+        leads = and_(come[1].is_not(None), or_(value.running[1].is_(None), comes_before(value, come, value.running)))
+        return [case((leads, new), else_=column) for column, new in zip(value.running, come, strict=True)]
+
+    def _ranked(self, edge: Edge, value: ComputedValue) -> list[ColumnElement[Any]]:
+        """Return the running columns of a value, read from the first member of the host being updated."""
+        ways = [ranked_members(self._statements, way, value) for way in edge.ways]
+        members = (union_all(*ways) if len(ways) > 1 else ways[0]).subquery(named("members"))
+        shown = [members.c[f"v{i}"] for i in range(len(value.running))]
+        found: list[ColumnElement[Any]] = []
+        for column, each in zip(value.running, shown, strict=True):
+            statement = select(type_coerce(each, column.type)).select_from(members)
+            if edge.host.constant is None:
+                matches = (c == members.c[f"k{i}"] for i, c in enumerate(edge.host_key))
+                statement = statement.where(*matches).correlate(edge.host.table)
+            found.append(statement.order_by(*in_order(value, shown)).limit(literal_column("1")).scalar_subquery())
+        return found
 
     def _selected(self, edge: Edge, value: ComputedValue) -> list[ColumnElement[Any]]:
         """Return the running columns of a value, selected from all members of the host being updated."""

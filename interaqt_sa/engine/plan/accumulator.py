@@ -83,6 +83,24 @@ class Selection(Accumulator):
         return true()
 
 
+class Ranking(Accumulator):
+    """Incremental maintenance of an attribute of the member that comes first in an order.
+
+    The running columns are the value that orders the members, their primary key, and the computed column itself.
+    :meth:`sql` returns the value that orders a member, and the attribute; the engine adds the key. A member whose place
+    is NULL or NaN does not count.
+
+    :cvar is_descending: whether the member with the greatest value, and of several the greatest key, comes first.
+    """
+
+    is_additive = False
+    is_descending: ClassVar[bool] = False
+
+    @abstractmethod
+    def sql(self, resolve: Resolve, test: Test) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+        """Return the value that orders a member, and the attribute that is stored."""
+
+
 @singledispatch
 def accumulator_for(computation: Computation[Any]) -> Accumulator | None:
     """Return the accumulator of ``computation``, ``None`` if it is not an aggregate."""

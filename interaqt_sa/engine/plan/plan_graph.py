@@ -248,7 +248,9 @@ class Part:
 
     :ivar positions: positions of its numbers in the host's vector.
     :ivar sql: the numbers in SQL; empty if there is a callback.
-    :ivar counts: with a callback, the SQL criterion of ``where``, if there is one.
+    :ivar counts: with a callback, the SQL criterion of ``where``, if there is one; with a ranking, the criterion of the
+        members that have a place in the order.
+    :ivar ranked: with a ranking, the place of a member, its key and its attribute, without ``counts``.
     :ivar attributes: with a callback, the paths that it reads and their columns.
     """
 
@@ -257,6 +259,7 @@ class Part:
     sql: Sequence[ColumnElement[Any]] = ()
     callback: Callable[[Any], Any] | None = None
     counts: ColumnElement[bool] | None = None
+    ranked: Sequence[ColumnElement[Any]] = ()
     attributes: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
 
 
@@ -336,7 +339,7 @@ class ComputedValue:
     def result(self, running: Sequence[ColumnElement[Any]]) -> ColumnElement[Any] | None:
         """Return the value as an expression over its running columns, ``None`` if it is one of them."""
         assert self.accumulator is not None
-        return None if tuple(self.running) == (self.column,) else self.accumulator.result(running)
+        return None if self.column in self.running else self.accumulator.result(running)
 
 
 @dataclass(eq=False)

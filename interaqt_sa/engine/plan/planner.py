@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, MetaData, Table, case, literal_column, null
+from sqlalchemy import ColumnElement, MetaData, Table, and_, case, literal_column, null
 from sqlalchemy.orm import Mapper, RelationshipProperty
 
 from ...definitions.aggregates import Aggregate
 from ...definitions.computation import info_of
 from ...definitions.match import MatchExp
+from ...dialects.functions import without_nan
 from ...errors import DefinitionError, DefinitionFault
 from ...schema.checks.computation_checks import ComputationChecks
 from ...schema.checks.record_outlines import Outlines
@@ -21,10 +22,11 @@ from ...schema.faults import Faults
 from ...schema.filtered_lookup import filtered_record
 from ...schema.filtered_record import FilteredRecord
 from ...schema.mapper_readiness import can_be_configured
+from ...schema.member_types import give_member_types, key_attributes
 from ...schema.metadata_state import Catalog
 from ...schema.predicates.match import compile_where
 from ...schema.record_lookup import distinct_name, resolve_record
-from .accumulator import accumulator_for
+from .accumulator import Ranking, accumulator_for
 from .edge_builder import EdgeBuilder, flatten_attributes
 from .hosts import edges_over, followed_relationship, host_of
 from .kind_checks import numbers_of
@@ -69,6 +71,7 @@ def build_plan(metadata: MetaData) -> Plan:
     catalog = Catalog.of(metadata)
     for mapper in catalog.all_mappers():
         mapper.registry.configure(cascade=True)
+    give_member_types(metadata)
     builder = _PlanBuilder(metadata, catalog.all_mappers())
     generation = catalog.generation
     for mapper in builder.mappers:
@@ -139,7 +142,8 @@ class _PlanBuilder:
         builders = self._edges_of(value, host)
         vector = builders[0].edge.vector
         states = [c for c in value.table.columns if (state_of(c) or (None,))[0] == value.column.name]
-        value.running = tuple(states) or (value.column,)
+        own = () if states and not isinstance(accumulator, Ranking) else (value.column,)
+        value.running = (*states, *own)
         positions = range(len(vector), len(vector) + len(value.running))
         parts = [self._part(value, builder, positions) for builder in builders]
         vector.extend(value.running)
@@ -207,6 +211,12 @@ class _PlanBuilder:
             attributes = {path: builder.resolve(path) for path in dict.fromkeys(paths)}
             return Part(value, positions, callback=computation.callback, counts=counts, attributes=attributes)
         accumulator = value.accumulator
+        if isinstance(accumulator, Ranking):
+            place, shown = accumulator.sql(builder.resolve, test)
+            ranked = [place, *map(builder.resolve, key_attributes(builder.member)), shown]
+            has_place = without_nan(place).is_not(None)
+            counts = has_place if counts is None else and_(has_place, counts)
+            return Part(value, positions, sql=[case((counts, each)) for each in ranked], counts=counts, ranked=ranked)
         numbers = numbers_of(accumulator, value.running, lambda: accumulator.sql(builder.resolve, test))
         if counts is not None:
             nothing = _ZERO if value.is_additive else null()

@@ -219,7 +219,10 @@ class Statements:
         """Return a SELECT of host key (``k0`` …) and contribution (``d0`` …) for every contributing row."""
         columns = [k.label(f"k{i}") for i, k in enumerate(edge.key)]
         columns += [d.label(f"d{i}") for i, d in enumerate(self.contribution(edge))]
-        statement = select(*columns).select_from(self.joined(edge))
+        return self.with_host(edge, select(*columns).select_from(self.joined(edge)))
+
+    def with_host(self, edge: Edge, statement: Select[Any]) -> Select[Any]:
+        """Return ``statement``, whose FROM is :meth:`joined`, restricted to rows that have a host."""
         if edge.host.constant is None:
             statement = statement.where(*(k.is_not(None) for k in edge.key))
         if not edge.has_foreign_key:
