@@ -31,7 +31,7 @@ Errors carry data: all keyword arguments of the classes below are attributes of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 
@@ -375,12 +375,17 @@ class RequireSerializableRetry(FrameworkError):
     It reaches the application only if an operation that requires SERIALIZABLE runs inside a weaker transaction, outside
     of a dispatch and of :func:`.run_with_transaction_retry`.
 
+    :param tables: the tables that the transaction has to lock as a whole when it begins, because it searches for rows
+        in them.
+
     ::
 
         with SessionLocal.begin() as session:  # READ COMMITTED
             bound = system.storage.with_session(session)
             bound.run_in_transaction(work, isolation="SERIALIZABLE")  # raises
     """
+
+    tables: Iterable[Any] = ()
 
 
 class TransactionRetryExhaustedError(FrameworkError):

@@ -53,6 +53,8 @@ class Computation(SchemaItem, Generic[T]):
     numbers_rows: ClassVar[bool] = False
     #: whether a function of the application computes it from the data in :attr:`.References.dependencies`
     is_evaluated: ClassVar[bool] = False
+    #: whether a dispatch has to be SERIALIZABLE when it computes the value
+    requires_serializable: bool = False
     #: how the value changes, for the error that an assignment raises
     way_to_change: ClassVar[str] = "change the values that it is computed from"
 

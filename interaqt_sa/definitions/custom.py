@@ -13,8 +13,8 @@ from .dependency_arguments import parse_dependencies
 from .references import References
 from .validation import refuse_coroutine_function, require_function
 
-Concurrency = Literal["locked"]
-_LEVELS = ("locked",)
+Concurrency = Literal["locked", "serializable", "atomic-safe"]
+_LEVELS = ("locked", "serializable", "atomic-safe")
 
 
 class Custom(Computation[T]):
@@ -37,7 +37,11 @@ class Custom(Computation[T]):
     :param compute: a pure function ``compute(ctx, deps, record)`` that returns the value. ``deps`` has the data by
         name, ``record`` the key of the row and its declared attributes; ``None`` in a dictionary. ``None`` is stored as
         NULL, ``ComputationResult.skip()`` leaves the stored value.
-    :param concurrency: ``"locked"``.
+    :param concurrency: with ``"locked"``, which is recommended, the function runs at READ COMMITTED under the lock of
+        its row. With ``"serializable"`` a dispatch that calls it is repeated at SERIALIZABLE, after it has locked the
+        tables that are read against all other writers: slow, and only needed if the function reads more than its
+        arguments; in a session of the application, and on SQLite, it is the same as ``"locked"``. ``"atomic-safe"``
+        states that the function needs neither; it is called like ``"locked"``.
     :raises ComputationProtocolError: if an argument is invalid, or ``compute`` is a coroutine function.
 
     ::
@@ -63,7 +67,7 @@ class Custom(Computation[T]):
         *,
         data_deps: Mapping[str, Any] | None = None,
         compute: Callable[[ComputationContext, Mapping[str, Any], Any], T | ComputationResult] | None = None,
-        concurrency: Concurrency = "locked",
+        concurrency: Concurrency = "serializable",
     ) -> None:
         given: Any = name
         if not isinstance(given, str) or not given:
@@ -82,6 +86,7 @@ class Custom(Computation[T]):
         self.data_deps = data_deps
         self.compute = compute
         self.concurrency = concurrency
+        self.requires_serializable = concurrency == "serializable"
 
     def references(self) -> References:
         return replace(super().references(), dependencies=self.dependencies)

@@ -180,6 +180,15 @@ class DatabaseDialect(ABC):
         """Return a statement that takes advisory locks on the row set ``names``, in order; ``None`` if not needed."""
         return None
 
+    def lock_tables(self, names: Sequence[str]) -> str | None:
+        """Return the SQL text that locks tables against other writers, until the end of the transaction.
+
+        It must not take a snapshot. ``None`` if there is one writer at a time anyway.
+
+        :param names: quoted names, in the order in which they are locked.
+        """
+        return None
+
     def number_type(self, column: Column[Any]) -> TypeEngine[Any]:
         """Return the type in which deltas of a running ``column`` are summed, which never rounds."""
         if isinstance(stored_type(column.type), (Integer, Boolean)):

@@ -139,6 +139,12 @@ def is_require_serializable_retry(error: BaseException) -> bool:
     return any(isinstance(link, RequireSerializableRetry) for link in error_chain(error))
 
 
+def required_tables(error: BaseException) -> frozenset[Any]:
+    """Return the tables that the next attempt has to lock."""
+    links = (link for link in error_chain(error) if isinstance(link, RequireSerializableRetry))
+    return frozenset(table for link in links for table in link.tables)
+
+
 def _from_sqlstate(link: BaseException, state: str) -> NormalizedDatabaseError:
     source: object = link
     fields: object = getattr(link, "diag", None)  # psycopg

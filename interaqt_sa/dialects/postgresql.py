@@ -216,6 +216,9 @@ class PostgreSQLDialect(DatabaseDialect):
     def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:
         return statement.with_for_update(of=of, **_LOCKS[lock])
 
+    def lock_tables(self, names: Sequence[str]) -> str | None:
+        return f"LOCK TABLE {', '.join(names)} IN SHARE ROW EXCLUSIVE MODE"
+
     def lock_names(self, *, shared: bool = False) -> Executable | None:
         names = self.row_set("names", LOCK_NAMES)
         ordered = select(names.c.n).order_by(names.c.n).subquery("ordered")

@@ -41,6 +41,7 @@ from .current_dispatch import running, running_context
 from .dispatch_arguments import is_mapping, plain_copy
 from .post_commit import Aftermath, OpenContext, mapping_or_none
 from .result import DispatchResult
+from .table_locks import lock_whole_tables
 
 #: Errors that are returned in the result; all others are programming errors and are raised.
 HELD_ERRORS = (FrameworkError, DBAPIError, PoolTimeoutError, StaleDataError)
@@ -50,14 +51,16 @@ class _Prepared:
     """An event source with its mapper.
 
     :ivar serializable: whether it runs at SERIALIZABLE, because the system does or an earlier attempt required it.
+    :ivar tables: the tables that earlier attempts required to lock.
     """
 
-    __slots__ = ("mapper", "serializable", "source")
+    __slots__ = ("mapper", "serializable", "source", "tables")
 
     def __init__(self, source: EventSource, mapper: Mapper[Any], serializable: bool) -> None:
         self.source = source
         self.mapper = mapper
         self.serializable = serializable
+        self.tables: frozenset[Any] = frozenset()
 
 
 class Dispatcher:
@@ -151,12 +154,16 @@ class Dispatcher:
             isolation = self._isolation
             if attempt.serializable:
                 isolation, prepared.serializable = SERIALIZABLE, True
+                prepared.tables |= attempt.tables
             last = ctx = self._open(source, attempt.number, isolation)
             with ctx.sync_session as session:
                 boundary = session.get_transaction() or session.begin()
                 if isolation != READ_COMMITTED:
                     set_isolation(session, isolation, {"mapper": prepared.mapper})
                 state = SessionState.of(session)
+                state.is_repeated = True
+                if attempt.tables:
+                    lock_whole_tables(session, self._metadata, attempt.tables, {"mapper": prepared.mapper})
                 state.collect_events = True
                 state.context = ctx
                 with running(ctx, boundary):
@@ -170,7 +177,9 @@ class Dispatcher:
                 return args, result
 
         try:
-            args, result = run_attempts(once, name=name, serializable=prepared.serializable, sleep=self._sleep)
+            args, result = run_attempts(
+                once, name=name, serializable=prepared.serializable, tables=prepared.tables, sleep=self._sleep
+            )
         except HELD_ERRORS as error:
             failure = self._failed(error, last)
             if is_committing and isinstance(error, TransactionOutcomeUnknownError):

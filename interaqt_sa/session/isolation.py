@@ -11,6 +11,7 @@ from ..dialects import dialect_class
 from ..errors import RequireSerializableRetry
 
 READ_COMMITTED: Final = "READ COMMITTED"
+SERIALIZABLE: Final = "SERIALIZABLE"
 #: weakest first; other levels count as the weakest
 _LEVELS = (READ_COMMITTED, "REPEATABLE READ", "SERIALIZABLE")
 _SAME = {"SNAPSHOT": "REPEATABLE READ"}

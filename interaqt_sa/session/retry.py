@@ -16,7 +16,11 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from ..definitions.validation import refuse_awaitable
 from ..dialects import dialect_class
-from ..dialects.database_errors import is_require_serializable_retry, is_retryable_transaction_error
+from ..dialects.database_errors import (
+    is_require_serializable_retry,
+    is_retryable_transaction_error,
+    required_tables,
+)
 from ..errors import TransactionRetryExhaustedError
 from .commit_outcome import commit
 from .factory_detection import SessionFactory, not_awaitable
@@ -42,10 +46,12 @@ class Attempt:
 
     :ivar number: its number, counted from 1.
     :ivar serializable: whether it must run at SERIALIZABLE.
+    :ivar tables: the tables that former attempts required to lock.
     """
 
     number: int
     serializable: bool
+    tables: frozenset[Any] = frozenset()
 
 
 def run_attempts(
@@ -54,16 +60,18 @@ def run_attempts(
     name: str,
     max_attempts: int = MAX_ATTEMPTS,
     serializable: bool = False,
+    tables: frozenset[Any] = frozenset(),
     sleep: Callable[[float], None] = time.sleep,
 ) -> R:
     """Call ``attempt``, which opens a session and commits, until it succeeds.
 
     After a conflict it is retried with increasing, jittered delays. After :class:`.RequireSerializableRetry` it is
-    retried at once, and all further attempts run at SERIALIZABLE.
+    retried at once, and all further attempts run at SERIALIZABLE and lock its tables.
 
     :param name: name of the transaction, for the error.
     :param max_attempts: maximum number of attempts.
     :param serializable: whether the first attempt runs at SERIALIZABLE.
+    :param tables: the tables that the first attempt locks.
     :param sleep: waits for a number of seconds.
     :raises TransactionRetryExhaustedError: if all attempts fail with a conflict; the last conflict is the cause.
     """
@@ -73,10 +81,12 @@ def run_attempts(
     def once() -> R:
         nonlocal number
         number += 1
-        return attempt(Attempt(number, serializable))
+        return attempt(Attempt(number, serializable, tables))
 
     def is_repeated(error: BaseException) -> bool:
-        return is_retryable_transaction_error(error) or (not serializable and is_require_serializable_retry(error))
+        if is_retryable_transaction_error(error):
+            return True
+        return is_require_serializable_retry(error) and not (serializable and tables.issuperset(required_tables(error)))
 
     try:
         return once()
@@ -95,8 +105,9 @@ def run_attempts(
         raise error
 
     def promote(state: RetryCallState) -> None:
-        nonlocal serializable
+        nonlocal serializable, tables
         serializable = serializable or is_require_serializable_retry(_error(state))
+        tables |= required_tables(_error(state))
 
     def exhausted(state: RetryCallState) -> NoReturn:
         raise TransactionRetryExhaustedError(

@@ -10,7 +10,7 @@ from ..definitions.computation import INFO_KEY
 from ..definitions.events import MutationEvent
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Table
     from sqlalchemy.orm import Session, SessionTransaction
 
 
@@ -79,6 +79,8 @@ class SessionState:
     :ivar holds_back: whether they are called later, because the write continues.
     :ivar filtered: the attributes of the key of each filtered record, by its name.
     :ivar context: the ``ctx`` argument of callbacks that may do I/O; set by a dispatch.
+    :ivar is_repeated: whether the transaction is repeated at SERIALIZABLE if an operation requires it, as a dispatch.
+    :ivar locked_tables: tables that it has locked against other writers before its first statement.
     :ivar transaction: state of the current root transaction.
     :ivar flushes: state of the current flush, by attached engine.
     :ivar units: the current writes, outermost first; see :mod:`.all_or_nothing`.
@@ -92,6 +94,8 @@ class SessionState:
         self.holds_back = False
         self.filtered: dict[str, tuple[str, ...]] = {}
         self.context: Any = None
+        self.is_repeated = False
+        self.locked_tables: frozenset[Table] = frozenset()
         self.transaction = TransactionState()
         self.flushes: dict[object, Any] = {}
         self.units: list[Any] = []

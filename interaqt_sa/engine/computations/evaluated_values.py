@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column
+from sqlalchemy import Column, Table
 
 from ...definitions.computation import Computation
 from ...dialects import Lock
@@ -124,8 +124,11 @@ def fresh_values(propagation: Propagation, value: ComputedValue, keys: Sequence[
     db, inputs = propagation.db, value.inputs
     assert inputs is not None
     source = db.statements.plan.sources[value.table]
+    if value.computation.requires_serializable:
+        db.require_serializable(source, f"{value.name}: {value.computation!r}", _tables(value))
     for edge in inputs.edges[1:]:
-        db.require_latest_rows(edge.member, f"{value.name}: the search for the rows that it is computed from")
+        why = f"{value.name}: the search for the rows that it is computed from"
+        db.require_latest_rows(edge.member, why, edge.joined_tables)
     connection = db.connection(source)
     isolation = isolation_of(connection)
     rows = read_inputs(db, value, keys)
@@ -148,6 +151,12 @@ def fresh_values(propagation: Propagation, value: ComputedValue, keys: Sequence[
     for place, expected in zip(differing, converted, strict=True):
         found[place] = (*found[place][:2], expected)
     yield from found
+
+
+def _tables(value: ComputedValue) -> set[Table]:
+    """Return the tables of a value, and of the data that it is computed from."""
+    edges = value.inputs.edges if value.inputs is not None else ()
+    return {value.table, *(table for edge in edges for table in edge.joined_tables)}
 
 
 def _check(value: ComputedValue, column: Column[Any], part: Any, dialect: Any) -> None:

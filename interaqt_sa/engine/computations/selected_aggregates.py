@@ -96,7 +96,7 @@ class SelectionUpdates:
         grows = not left and all(self._grows(value) for value in _values(edge))
         if left:
             propagation.db.require_latest_rows(
-                edge.member, f"{edge.name}: the search for the member that is selected next"
+                edge.member, f"{edge.name}: the search for the member that is selected next", edge.joined_tables
             )
         values = _values(edge)
         is_seen = not grows or self._is_seen(edge)

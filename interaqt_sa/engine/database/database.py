@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Executable, Table
 from sqlalchemy.orm import Session
 
 from ...dialects.execution_options import ENGINE_OPTIONS
+from ...errors import RequireSerializableRetry
 from ...session import cursor_execution as execution
+from ...session.isolation import SERIALIZABLE, isolation_of
 from ...session.state import SessionState
 from ..plan import Source
 from ..sql.statement_cache import Statements
@@ -62,6 +64,27 @@ class Database:
             self._connections[source] = found
         return found
 
-    def require_latest_rows(self, source: Source, why: str) -> None:
-        """Check that a search for rows finds all committed ones; see :func:`.require_latest_rows`."""
-        require_latest_rows(self.connection(source), why, all_serializable=self.statements.all_serializable)
+    def require_latest_rows(self, source: Source, why: str, tables: Iterable[Table] = ()) -> None:
+        """Check that a search for rows finds all committed ones; see :func:`.require_latest_rows`.
+
+        :param tables: the tables that it joins, besides those of ``source``.
+        :raises RequireSerializableRetry: if the transaction is repeated, and then locks the tables first.
+        """
+        connection = self.connection(source)
+        if self.state.is_repeated and isolation_of(connection) == SERIALIZABLE:
+            searched = {*self.statements.plan.tables_of_row(source.table), *tables}
+            if searched <= self.state.locked_tables:
+                return
+            if not self.statements.all_serializable and self.dialect.has_row_locks:
+                raise RequireSerializableRetry(f"{why}, so that these tables have to be locked first", tables=searched)
+        require_latest_rows(connection, why, all_serializable=self.statements.all_serializable)
+
+    def require_serializable(self, source: Source, why: str, tables: Iterable[Table]) -> None:
+        """Check that a transaction that can be repeated is SERIALIZABLE, and has locked ``tables``.
+
+        :raises RequireSerializableRetry: if it is not.
+        """
+        connection, needed = self.connection(source), frozenset(tables)
+        is_weak = isolation_of(connection) != SERIALIZABLE or not needed <= self.state.locked_tables
+        if self.state.is_repeated and is_weak and self.dialect.has_row_locks and not self.statements.all_serializable:
+            raise RequireSerializableRetry(f"{why} requires SERIALIZABLE", tables=needed)

@@ -34,7 +34,7 @@ class Reader:
     def find_readers(self, edge: Edge, hop: Hop, keys: Sequence[Key]) -> tuple[list[Key], set[Key]]:
         """Return the contributing rows that read the rows ``keys`` along ``hop``, and the keys of their hosts."""
         self.db.require_latest_rows(
-            edge.member, f"{edge.name}: a change of {hop.source.table.name!r} reaches its readers"
+            edge.member, f"{edge.name}: a change of {hop.source.table.name!r} reaches its readers", edge.joined_tables
         )
         return self.readers_of(edge, hop, keys)
 

@@ -184,6 +184,11 @@ class Edge:
         return is_plain and tuple(self.tables) == (self.member.table,) and self.has_foreign_key
 
     @cached_property
+    def joined_tables(self) -> frozenset[Table]:
+        """The tables of the member and of the rows along its paths."""
+        return frozenset((*self.tables, *(hop.table for hop in self.hops)))
+
+    @cached_property
     def contributes_always(self) -> bool:
         """Whether every row with the key of a host has a contribution, possibly of zeros."""
         return self.has_foreign_key and not any(hop.required for hop in self.hops)
