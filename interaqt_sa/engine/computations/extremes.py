@@ -23,6 +23,8 @@ class ExtremeSelection(Selection):
 class MinSelection(ExtremeSelection):
     """The least value."""
 
+    is_last = False
+
     def total(self, shown: Sequence[ColumnElement[Any]]) -> Sequence[ColumnElement[Any]]:
         return [func.min(shown[0])]
 
@@ -38,6 +40,8 @@ class MinSelection(ExtremeSelection):
 @accumulates(Max)
 class MaxSelection(ExtremeSelection):
     """The greatest value."""
+
+    is_last = True
 
     def total(self, shown: Sequence[ColumnElement[Any]]) -> Sequence[ColumnElement[Any]]:
         return [func.max(shown[0])]

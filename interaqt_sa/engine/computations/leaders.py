@@ -22,4 +22,4 @@ class FirstRanking(Ranking):
 class LatestRanking(FirstRanking):
     """The reverse order."""
 
-    is_descending = True
+    is_last = True

@@ -40,10 +40,9 @@ from ..plan.column_replacement import labelled
 from ..propagation.propagation import Propagation
 from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
 from ..sql.aggregate_updates import HostStatements
-from ..sql.ranked_members import is_ranking, leading, ranked_members
+from ..sql.ranked_members import is_ranking, leading, ranked_members, selection_of
 from .evaluated_values import fresh_values, store_evaluated
 from .overflow import refuse_overflow
-from .selected_aggregates import selection_of
 
 _ZERO: ColumnElement[Any] = literal_column("0")
 

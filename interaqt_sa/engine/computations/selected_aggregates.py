@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,15 @@ from ..plan import Key
 from ..plan.column_replacement import labelled
 from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
 from ..sql.aggregate_updates import HostStatements
-from ..sql.ranked_members import comes_before, in_order, is_ranking, leading, ranked_members
-from . import Selection
+from ..sql.ranked_members import (
+    comes_before,
+    in_order,
+    is_ranking,
+    is_read_in_order,
+    leading,
+    ranked_members,
+    selection_of,
+)
 
 if TYPE_CHECKING:
     from ..plan import ComputedValue, Edge
@@ -164,7 +171,7 @@ class SelectionUpdates:
         host, width = edge.host, len(edge.key)
         rows = self._dialect.row_set("rows", self._shape(edge))
         keys = [rows.c[f"k{i}"] for i in range(width)]
-        changes = self._changes(edge, rows, keys)
+        changes = self._changes(edge, rows, keys, sides=("c",) if grows else ("l", "c"))
         assigned: dict[str, Any] = {c.key: c for c in host.table.columns if c.onupdate is not None}
         returned: list[ColumnElement[Any]] = [*host.key]
         for value in _values(edge):
@@ -177,13 +184,18 @@ class SelectionUpdates:
         statement = update(host.table).where(*(c == changes.c[f"k{i}"] for i, c in enumerate(edge.host_key)))
         return statement.values(assigned).returning(*labelled(returned))
 
-    def _changes(self, edge: Edge, rows: FromClause, keys: Sequence[ColumnElement[Any]]) -> Subquery:
-        """Return, for each host key, the values of the members that left (``l0`` …) and were added (``c0`` …)."""
+    def _changes(
+        self, edge: Edge, rows: FromClause, keys: Sequence[ColumnElement[Any]], sides: Iterable[str]
+    ) -> Subquery:
+        """Return, for each host key, the values of the members that left (``l0`` …) and were added (``c0`` …).
+
+        :param sides: ``"l"`` and ``"c"``, or one of them.
+        """
         totals: list[ColumnElement[Any]] = []
         found: list[tuple[Subquery, Sequence[ColumnElement[Any]]]] = []
         for value in _values(edge):
             places = [edge.vector.index(column) for column in value.running]
-            for side in ("l", "c"):
+            for side in sides:
                 shown = [type_coerce(rows.c[f"{side}{i}"], edge.vector[i].type) for i in places]
                 if is_ranking(value):
                     first = leading(value, keys, shown, named(f"{side}_{places[0]}"))
@@ -209,12 +221,12 @@ class SelectionUpdates:
     ) -> dict[Column[Any], ColumnElement[Any]]:
         """Return the running columns of a value after the changes."""
         places = [edge.vector.index(column) for column in value.running]
-        left = [type_coerce(changes.c[f"l{i}"], edge.vector[i].type) for i in places]
         come = [type_coerce(changes.c[f"c{i}"], edge.vector[i].type) for i in places]
         joined = self._joined(value, come)
         if joined is not None and grows:
             return dict(zip(value.running, joined, strict=True))
-        again = self._ranked(edge, value) if is_ranking(value) else self._selected(edge, value)
+        left = [type_coerce(changes.c[f"l{i}"], edge.vector[i].type) for i in places]
+        again = self._first(edge, value) if is_read_in_order(value) else self._selected(edge, value)
         if joined is None:
             return dict(zip(value.running, again, strict=True))
         if is_ranking(value):
@@ -236,7 +248,7 @@ class SelectionUpdates:
         leads = and_(come[1].is_not(None), or_(value.running[1].is_(None), comes_before(value, come, value.running)))
         return [case((leads, new), else_=column) for column, new in zip(value.running, come, strict=True)]
 
-    def _ranked(self, edge: Edge, value: ComputedValue) -> list[ColumnElement[Any]]:
+    def _first(self, edge: Edge, value: ComputedValue) -> list[ColumnElement[Any]]:
         """Return the running columns of a value, read from the first member of the host being updated."""
         ways = [ranked_members(self._statements, way, value) for way in edge.ways]
         members = (union_all(*ways) if len(ways) > 1 else ways[0]).subquery(named("members"))
@@ -274,9 +286,3 @@ def _differing(left: Sequence[Row], come: Sequence[Row], width: int) -> tuple[li
 
 def _values(edge: Edge) -> list[ComputedValue]:
     return [part.value for part in edge.parts]
-
-
-def selection_of(value: ComputedValue) -> Selection:
-    """Return the selection of a value that is not additive."""
-    assert isinstance(value.accumulator, Selection)
-    return value.accumulator

@@ -61,6 +61,9 @@ class Selection(Accumulator):
     """
 
     is_additive = False
+    #: of a selection without hidden columns, whether its value is that of the last or of the first member in the order
+    #: of :attr:`.FieldAggregate.field`, so that one member is read instead of all; ``None``: of neither
+    is_last: ClassVar[bool | None] = None
 
     @abstractmethod
     def total(self, shown: Sequence[ColumnElement[Any]]) -> Sequence[ColumnElement[Any]]:
@@ -90,11 +93,12 @@ class Ranking(Accumulator):
     :meth:`sql` returns the value that orders a member, and the attribute; the engine adds the key. A member whose place
     is NULL or NaN does not count.
 
-    :cvar is_descending: whether the member with the greatest value, and of several the greatest key, comes first.
+    :cvar is_last: whether the member with the greatest value counts, and of several that with the greatest key; else
+        that with the least.
     """
 
     is_additive = False
-    is_descending: ClassVar[bool] = False
+    is_last: ClassVar[bool] = False
 
     @abstractmethod
     def sql(self, resolve: Resolve, test: Test) -> tuple[ColumnElement[Any], ColumnElement[Any]]:

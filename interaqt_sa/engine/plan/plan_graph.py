@@ -253,9 +253,10 @@ class Part:
 
     :ivar positions: positions of its numbers in the host's vector.
     :ivar sql: the numbers in SQL; empty if there is a callback.
-    :ivar counts: with a callback, the SQL criterion of ``where``, if there is one; with a ranking, the criterion of the
-        members that have a place in the order.
-    :ivar ranked: with a ranking, the place of a member, its key and its attribute, without ``counts``.
+    :ivar counts: with a callback, the SQL criterion of ``where``, if there is one; in an order, the criterion
+        of the members that have a place in it.
+    :ivar ranked: with a ranking, the place of a member, its key and its attribute, without ``counts``; with a selection
+        in an order, the place.
     :ivar attributes: with a callback, the paths that it reads and their columns.
     """
 

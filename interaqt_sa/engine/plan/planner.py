@@ -26,7 +26,7 @@ from ...schema.member_types import give_member_types, key_attributes
 from ...schema.metadata_state import Catalog
 from ...schema.predicates.match import compile_where
 from ...schema.record_lookup import distinct_name, resolve_record
-from .accumulator import Ranking, accumulator_for
+from .accumulator import Ranking, Selection, accumulator_for
 from .edge_builder import EdgeBuilder, flatten_attributes
 from .hosts import edges_over, followed_relationship, host_of
 from .kind_checks import numbers_of
@@ -214,11 +214,21 @@ class _PlanBuilder:
         if isinstance(accumulator, Ranking):
             place, shown = accumulator.sql(builder.resolve, test)
             ranked = [place, *map(builder.resolve, key_attributes(builder.member)), shown]
-            has_place = without_nan(place).is_not(None)
-            counts = has_place if counts is None else and_(has_place, counts)
-            return Part(value, positions, sql=[case((counts, each)) for each in ranked], counts=counts, ranked=ranked)
+            has_place = _all_of(without_nan(place).is_not(None), counts)
+            numbers = [case((has_place, each)) for each in ranked]
+            return Part(value, positions, sql=numbers, counts=has_place, ranked=ranked)
         numbers = numbers_of(accumulator, value.running, lambda: accumulator.sql(builder.resolve, test))
+        part = Part(value, positions)
+        if isinstance(accumulator, Selection) and accumulator.is_last is not None and len(numbers) == 1:
+            # the column itself, in whose order an index has the members
+            part.ranked = [builder.resolve(computation.references().fields[0])]
+            part.counts = _all_of(numbers[0].is_not(None), counts)
         if counts is not None:
             nothing = _ZERO if value.is_additive else null()
             numbers = [case((counts, number), else_=nothing) for number in numbers]
-        return Part(value, positions, sql=numbers)
+        part.sql = numbers
+        return part
+
+
+def _all_of(one: ColumnElement[bool], other: ColumnElement[bool] | None) -> ColumnElement[bool]:
+    return one if other is None else and_(one, other)

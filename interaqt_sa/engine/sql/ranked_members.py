@@ -1,14 +1,14 @@
-"""SQL over the values of a ranking: the place of a member in the order, its key, and its attribute."""
+"""SQL over members in an order: the place of each, and for a ranking its key and its attribute."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, Subquery, and_, func, literal_column, or_, select
 
 from ..plan import ComputedValue, Edge
-from ..plan.accumulator import Ranking
+from ..plan.accumulator import Ranking, Selection
 from .statement_cache import Statements
 
 Values = Sequence[ColumnElement[Any]]
@@ -19,9 +19,20 @@ def is_ranking(value: ComputedValue) -> bool:
     return isinstance(value.accumulator, Ranking)
 
 
+def is_read_in_order(value: ComputedValue) -> bool:
+    """Whether one member is read, in an order, instead of all."""
+    return is_ranking(value) or (len(value.running) == 1 and selection_of(value).is_last is not None)
+
+
+def selection_of(value: ComputedValue) -> Selection:
+    """Return the selection of a value that is neither additive nor a ranking."""
+    assert isinstance(value.accumulator, Selection)
+    return value.accumulator
+
+
 def in_order(value: ComputedValue, shown: Values) -> list[ColumnElement[Any]]:
-    """Return the ORDER BY of members by their values."""
-    return [each.desc() if _is_descending(value) else each.asc() for each in shown[:-1]]
+    """Return the ORDER BY of members by their values: all but the last, which for a ranking is its attribute."""
+    return [each.desc() if _is_last(value) else each.asc() for each in shown[:-1] or shown]
 
 
 def comes_before(value: ComputedValue, one: Values, other: Values) -> ColumnElement[bool]:
@@ -29,7 +40,7 @@ def comes_before(value: ComputedValue, one: Values, other: Values) -> ColumnElem
     alternatives: list[ColumnElement[bool]] = []
     for place in range(len(one) - 1):
         same = [one[i] == other[i] for i in range(place)]
-        is_before = one[place] > other[place] if _is_descending(value) else one[place] < other[place]
+        is_before = one[place] > other[place] if _is_last(value) else one[place] < other[place]
         alternatives.append(and_(*same, is_before))
     return or_(*alternatives)
 
@@ -41,7 +52,7 @@ def leading(value: ComputedValue, keys: Values, shown: Values, name: str | None 
     columns += [each.label(f"v{i}") for i, each in enumerate(shown)]
     each_member = select(*columns, place).where(shown[1].is_not(None)).subquery(name and f"{name}_in_order")
     found = [column for column in each_member.c if column.name != "place"]
-    return select(*found).where(each_member.c.place == 1).subquery(name)
+    return select(*found).where(each_member.c.place == literal_column("1")).subquery(name)
 
 
 def ranked_members(statements: Statements, edge: Edge, value: ComputedValue) -> Select[Any]:
@@ -58,6 +69,6 @@ def ranked_members(statements: Statements, edge: Edge, value: ComputedValue) -> 
     return statements.with_host(edge, statement)
 
 
-def _is_descending(value: ComputedValue) -> bool:
-    assert isinstance(value.accumulator, Ranking)
-    return value.accumulator.is_descending
+def _is_last(value: ComputedValue) -> bool:
+    assert isinstance(value.accumulator, (Ranking, Selection))
+    return bool(value.accumulator.is_last)
