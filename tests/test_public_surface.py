@@ -22,8 +22,8 @@ ERRORS = [
 #: by the parts of the package: what users may rely on
 PROMISED = {
     "definitions": "Dictionary Entity NonNullConstraint Property Relation Retention UniqueConstraint",
-    "computations": "Any Average Computation ComputationContext ComputationResult Count Custom Every First Latest Max Min "
-    "ScopedSequence Summation WeightedSummation",
+    "computations": "Any Average Computation ComputationContext ComputationResult Count Custom Every First Latest Max "
+    "Min ScopedSequence Summation WeightedSummation",
     "reactions": "StateMachine StateNode StateTransfer Transform Trigger",
     "columns": "SameRow computed computed_names",
     "compilation": "Schema compile_schema",

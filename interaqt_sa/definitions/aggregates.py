@@ -15,6 +15,7 @@ from ..dialects.undecorated_types import stored_type
 from ..errors import ComputationProtocolError, DefinitionFault
 from .argument_types import AttributeQuery, RecordRef, Where
 from .computation import Computation, T
+from .dependency_arguments import parse_dependencies
 from .references import References
 from .validation import refuse_coroutine_function, refuse_text
 from .value_column_checks import (
@@ -50,7 +51,7 @@ class Aggregate(Computation[T], Generic[T]):
 
     source: RecordRef
     where: Where | None
-    callback: Callable[[_Any], _Any] | None
+    callback: Callable[..., _Any] | None
     attribute_query: AttributeQuery | None
     direction: Direction | None
     is_global = True
@@ -68,11 +69,18 @@ class Aggregate(Computation[T], Generic[T]):
             members=self.source,
             conditions=() if self.where is None else (self.where,),
             attribute_query=tuple(self.attribute_query or ()),
+            dependencies=self.dependencies,
         )
 
     def neighbours(self) -> frozenset[str]:
         """Return the paths that require separate reads and locks from other aggregates over the same members."""
-        return frozenset()
+        return frozenset(str(getattr(d.source, "name", d.source)) for d in self.dependencies)
+
+    def meaning(self) -> dict[str, _Any]:
+        found = super().meaning()
+        if found.get("data_deps") is not None:
+            found["data_deps"] = [dependency.meaning() for dependency in self.dependencies]
+        return found
 
     def require_complete(self) -> None:
         super().require_complete()
@@ -83,9 +91,10 @@ class Aggregate(Computation[T], Generic[T]):
         self,
         source: RecordRef,
         where: Where | None = None,
-        callback: Callable[[_Any], _Any] | None = None,
+        callback: Callable[..., _Any] | None = None,
         attribute_query: AttributeQuery | None = None,
         direction: Direction | None = None,
+        data_deps: Mapping[str, _Any] | None = None,
     ) -> None:
         """Check and assign the arguments shared by all aggregates; for constructors of subclasses."""
         if source is None:
@@ -105,6 +114,13 @@ class Aggregate(Computation[T], Generic[T]):
         refuse_text(attribute_query, f"{type(self).__name__}({source!r}): attribute_query")
         if direction not in (None, "source", "target"):
             raise ComputationProtocolError(f"{type(self).__name__}(direction={direction!r}): 'source' or 'target'")
+        where_told = f"{type(self).__name__}({source!r})"
+        self.dependencies = parse_dependencies(data_deps, where_told)
+        if data_deps is not None and (callback is None or any(d.kind != "global" for d in self.dependencies)):
+            raise ComputationProtocolError(
+                f"{where_told}: data_deps are dictionaries that a callback reads, as its second argument"
+            )
+        self.data_deps = data_deps
         self.source = source
         self.where = where
         self.callback = callback
@@ -125,6 +141,8 @@ class Count(Aggregate[int]):
     :param callback: pure Python function of a member; the member counts if the result is true.
     :param attribute_query: the attributes that ``callback`` reads, such as ``["amount", "product.price"]``.
     :param direction: the side of a self-referential :class:`.Relation` that is the host: ``"source"`` or ``"target"``.
+    :param data_deps: dictionaries that ``callback`` reads, such as ``{"rate": rate}``: its second argument has their
+        values by these names. A change of a dictionary evaluates all members again.
     :raises ComputationProtocolError: if ``source`` is ``None``, ``callback`` is not a plain function or has no
         ``attribute_query``, or ``direction`` is invalid.
 
@@ -134,18 +152,19 @@ class Count(Aggregate[int]):
         open_items: Mapped[int] = computed(Count("items", where={"done": False}))
     """
 
-    _fields: tuple[str, ...] = ("source", "where", "callback", "attribute_query", "direction")
+    _fields: tuple[str, ...] = ("source", "where", "callback", "attribute_query", "direction", "data_deps")
 
     def __init__(
         self,
         source: RecordRef,
         *,
         where: Where | None = None,
-        callback: Callable[[_Any], _Any] | None = None,
+        callback: Callable[..., _Any] | None = None,
         attribute_query: AttributeQuery | None = None,
         direction: Direction | None = None,
+        data_deps: Mapping[str, _Any] | None = None,
     ) -> None:
-        self.set_source(source, where, callback, attribute_query, direction)
+        self.set_source(source, where, callback, attribute_query, direction, data_deps)
 
     def initial_value(self, column: Column[_Any] | None = None) -> int:
         return 0
@@ -309,6 +328,7 @@ class Every(_Quantifier):
     :param where: restricts the members that are tested, as for :class:`Count`.
     :param attribute_query: the attributes that ``callback`` reads, such as ``["amount", "product.price"]``.
     :param direction: as for :class:`Count`.
+    :param data_deps: as for :class:`Count`.
     :param not_empty: if true, the value is ``False`` when there are no members; else it is ``True``.
     :raises ComputationProtocolError: if neither or both of ``callback`` and ``expression`` are given, and as for
         :class:`Count`.
@@ -318,20 +338,21 @@ class Every(_Quantifier):
         all_done: Mapped[bool] = computed(Every("items", expression={"done": True}))
     """
 
-    _fields = ("source", "callback", "expression", "where", "attribute_query", "direction", "not_empty")
+    _fields = ("source", "callback", "expression", "where", "attribute_query", "direction", "data_deps", "not_empty")
 
     def __init__(
         self,
         source: RecordRef,
-        callback: Callable[[_Any], _Any] | None = None,
+        callback: Callable[..., _Any] | None = None,
         *,
         expression: Where | None = None,
         where: Where | None = None,
         attribute_query: AttributeQuery | None = None,
         direction: Direction | None = None,
+        data_deps: Mapping[str, _Any] | None = None,
         not_empty: bool = False,
     ) -> None:
-        self.set_source(source, where, callback, attribute_query, direction)
+        self.set_source(source, where, callback, attribute_query, direction, data_deps)
         self._set_test(expression)
         self.not_empty = not_empty
 
@@ -351,6 +372,7 @@ class Any(_Quantifier):
     :param where: as for :class:`Every`.
     :param attribute_query: as for :class:`Every`.
     :param direction: as for :class:`Every`.
+    :param data_deps: as for :class:`Count`.
     :raises ComputationProtocolError: as for :class:`Every`.
 
     ::
@@ -358,19 +380,20 @@ class Any(_Quantifier):
         has_overdue: Mapped[bool] = computed(Any("invoices", expression={"overdue": True}))
     """
 
-    _fields = ("source", "callback", "expression", "where", "attribute_query", "direction")
+    _fields = ("source", "callback", "expression", "where", "attribute_query", "direction", "data_deps")
 
     def __init__(
         self,
         source: RecordRef,
-        callback: Callable[[_Any], _Any] | None = None,
+        callback: Callable[..., _Any] | None = None,
         *,
         expression: Where | None = None,
         where: Where | None = None,
         attribute_query: AttributeQuery | None = None,
         direction: Direction | None = None,
+        data_deps: Mapping[str, _Any] | None = None,
     ) -> None:
-        self.set_source(source, where, callback, attribute_query, direction)
+        self.set_source(source, where, callback, attribute_query, direction, data_deps)
         self._set_test(expression)
 
     def hidden_columns(self, column: Column[_Any]) -> dict[str, Column[_Any]]:

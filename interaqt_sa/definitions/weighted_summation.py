@@ -29,6 +29,7 @@ class WeightedSummation(Aggregate[Any]):
     :param where: as for :class:`.Count`.
     :param attribute_query: the attributes that ``callback`` reads.
     :param direction: as for :class:`.Count`.
+    :param data_deps: as for :class:`.Count`.
     :raises ComputationProtocolError: if neither a callback nor both names are given, or all of them, and as for
         :class:`.Count`.
 
@@ -37,20 +38,21 @@ class WeightedSummation(Aggregate[Any]):
         total: Mapped[Decimal] = computed(WeightedSummation("lines", weight="quantity", value="product.price"))
     """
 
-    _fields = ("source", "callback", "weight", "value", "where", "attribute_query", "direction")
+    _fields = ("source", "callback", "weight", "value", "where", "attribute_query", "direction", "data_deps")
 
     def __init__(
         self,
         source: RecordRef,
-        callback: Callable[[Any], Any] | None = None,
+        callback: Callable[..., Any] | None = None,
         *,
         weight: str | None = None,
         value: str | None = None,
         where: Where | None = None,
         attribute_query: AttributeQuery | None = None,
         direction: Direction | None = None,
+        data_deps: Mapping[str, Any] | None = None,
     ) -> None:
-        self.set_source(source, where, callback, attribute_query, direction)
+        self.set_source(source, where, callback, attribute_query, direction, data_deps)
         given: tuple[Any, ...] = (weight, value)
         names = [name for name in given if isinstance(name, str) and name]
         if len(names) != (2 if callback is None else 0) or (callback is not None and any(n is not None for n in given)):

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,11 @@ def column(computation: Any, type_: Any = Integer, **kw: Any) -> Any:
     return lambda: mapped_column(type_, computation, **kw)
 
 
-def fingerprint(made: Any) -> str:
-    return Declared(base_with(value=made).metadata).fingerprints["Box.value"]
+def fingerprint(made: Any, dictionaries: Sequence[iq.Dictionary] = ()) -> str:
+    base = base_with(value=made)
+    if dictionaries:
+        iq.compile_schema(base, dictionaries=dictionaries)
+    return Declared(base.metadata).fingerprints["Box.value"]
 
 
 NODES = [iq.StateNode("open"), iq.StateNode("closed")]
@@ -168,10 +172,31 @@ def test_every_field_counts(name: str) -> None:
     assert found[0] != found[2]
 
 
+def test_dictionaries_that_a_callback_reads_count() -> None:
+    rates = [iq.Dictionary("rate", "number"), iq.Dictionary("other", "number")]
+
+    def found(deps: Any) -> str:
+        counted = iq.Count("items", callback=always, attribute_query=["n"], data_deps=deps)
+        return fingerprint(column(counted), rates)
+
+    assert found({"rate": rates[0]}) == found({"rate": {"type": "global", "source": "rate"}})
+    assert len({found(None), found({"rate": rates[0]}), found({"rate": rates[1]})}) == 3
+
+
 def test_no_parameter_of_a_computation_is_forgotten() -> None:
     fields = {name for kind in (iq.Count, iq.Summation, iq.Average, iq.Every, iq.Any) for name in kind._fields}
     # the relationship that `direction` chooses is there by its name, as `source`
-    covered = {"where", "callback", "attribute_query", "field", "nulls", "empty", "expression", "not_empty"}
+    covered = {
+        "where",
+        "callback",
+        "attribute_query",
+        "field",
+        "nulls",
+        "empty",
+        "expression",
+        "not_empty",
+        "data_deps",
+    }
     assert fields == covered | {"source", "direction"}
 
 

@@ -25,7 +25,7 @@ def evaluate_members(edge: Edge, rows: Iterable[Sequence[Any]]) -> list[tuple[An
                 found: Sequence[Any] = row[width : width + len(part.sql)]
                 width += len(part.sql)
             else:
-                end = width + 1 + len(part.attributes)
+                end = width + 1 + len(part.attributes) + len(part.dictionaries)
                 found = _evaluate(part, row[width], row[width + 1 : end])
                 width = end
             for position, number in zip(part.positions, found, strict=True):
@@ -38,10 +38,11 @@ def _evaluate(part: Part, counts: Any, values: Sequence[Any]) -> Sequence[Any]:
     assert part.callback is not None
     if not counts:
         return [0] * len(part.positions)
-    view = record_view(dict(zip(part.attributes, values, strict=True)))
+    view = record_view(dict(zip(part.attributes, values, strict=False)))
     value = part.value
     assert value.accumulator is not None
-    answer = call(part.callback, view, value.record, value.attribute)
+    data = dict(zip(part.dictionaries, values[len(part.attributes) :], strict=True))
+    answer = call(part.callback, view, value.record, value.attribute, *([data] if data else ()))
     try:
         found = value.accumulator.python(answer)
         return [_stored(number, column) for number, column in zip(found, value.running, strict=True)]
@@ -75,14 +76,15 @@ def record_view(paths: Mapping[str, Any]) -> RecordView:
     return view
 
 
-def call(function: Any, argument: Any, record: str, name: str | None) -> Any:
+def call(function: Any, argument: Any, record: str, name: str | None, *further: Any) -> Any:
     """Call a pure function of the application and return its result.
 
+    :param further: its further arguments.
     :raises ComputationError: if it fails; the original error is its cause.
     """
     where = record if name is None else f"{record}.{name}"
     try:
-        answer = function(argument)
+        answer = function(argument, *further)
     except FrameworkError:
         raise
     except Exception as error:

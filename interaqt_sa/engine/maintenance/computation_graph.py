@@ -134,6 +134,7 @@ def _inputs(plan: Plan, value: ComputedValue) -> Iterator[str]:
                     yield _name_of(edge.member)
                 yield from (_name_of(hop.source) for hop in edge.hops if hop.required)
                 read: list[ColumnElement[Any]] = [*edge.criteria, *part.sql, *part.attributes.values()]
+                read += part.dictionaries.values()
                 read += [] if part.counts is None else [part.counts]
                 yield from _attributes(edge, read)
     for reactions in plan.reactions.values():

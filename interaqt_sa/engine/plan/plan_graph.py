@@ -258,6 +258,7 @@ class Part:
     :ivar ranked: with a ranking, the place of a member, its key and its attribute, without ``counts``; with a selection
         in an order, the place.
     :ivar attributes: with a callback, the paths that it reads and their columns.
+    :ivar dictionaries: with a callback, the dictionaries that it reads, by name, and the columns of their values.
     """
 
     value: ComputedValue
@@ -267,6 +268,7 @@ class Part:
     counts: ColumnElement[bool] | None = None
     ranked: Sequence[ColumnElement[Any]] = ()
     attributes: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
+    dictionaries: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
 
 
 @dataclass(eq=False)

@@ -16,7 +16,7 @@ from ...dialects.functions import without_nan
 from ...errors import DefinitionError, DefinitionFault
 from ...schema.checks.computation_checks import ComputationChecks
 from ...schema.checks.record_outlines import Outlines
-from ...schema.compile.dictionaries import DICTIONARY_KEY
+from ...schema.compile.dictionaries import DICTIONARY_KEY, dictionary_mapper
 from ...schema.computed import computed_attributes, declared_rows, state_of
 from ...schema.faults import Faults
 from ...schema.filtered_lookup import filtered_record
@@ -27,6 +27,7 @@ from ...schema.metadata_state import Catalog
 from ...schema.predicates.match import compile_where
 from ...schema.record_lookup import distinct_name, resolve_record
 from .accumulator import Ranking, Selection, accumulator_for
+from .dictionary_circles import check_dictionary_circles
 from .edge_builder import EdgeBuilder, flatten_attributes
 from .hosts import edges_over, followed_relationship, host_of
 from .kind_checks import numbers_of
@@ -77,6 +78,7 @@ def build_plan(metadata: MetaData) -> Plan:
     for mapper in builder.mappers:
         builder.add_mapper(mapper)
     builder.checks.check_self_dependencies()
+    check_dictionary_circles(builder.plan, builder.faults)
     if builder.faults.found:
         raise DefinitionError("the declarations cannot be compiled", builder.faults.found)
     assign_ranks(metadata, builder.sources, builder.plan)
@@ -209,7 +211,16 @@ class _PlanBuilder:
                 )
             paths = flatten_attributes(computation.attribute_query or (), builder.member)
             attributes = {path: builder.resolve(path) for path in dict.fromkeys(paths)}
-            return Part(value, positions, callback=computation.callback, counts=counts, attributes=attributes)
+            given = [(d.name, dictionary_mapper(self.metadata, d.source)) for d in computation.dependencies]
+            dictionaries = {name: builder.dictionary(mapper) for name, mapper in given}
+            return Part(
+                value,
+                positions,
+                callback=computation.callback,
+                counts=counts,
+                attributes=attributes,
+                dictionaries=dictionaries,
+            )
         accumulator = value.accumulator
         if isinstance(accumulator, Ranking):
             place, shown = accumulator.sql(builder.resolve, test)

@@ -252,7 +252,7 @@ class Statements:
                 ]
             else:
                 counts = and_(member, part.counts) if part.counts is not None else member
-                columns += [counts, *part.attributes.values()]
+                columns += [counts, *part.attributes.values(), *part.dictionaries.values()]
         return select(*labelled(columns)).select_from(self.joined(edge))
 
     def read_members(self, edge: Edge) -> Executable:
