@@ -55,6 +55,8 @@ class Aggregate(Computation[T], Generic[T]):
     attribute_query: AttributeQuery | None
     direction: Direction | None
     is_global = True
+    #: whether members are also ordered by their primary key
+    is_ordered_by_key: ClassVar[bool] = False
     #: whether the only member of a host is the host itself
     of_own_row: ClassVar[bool] = False
     #: name of the parameter that takes in SQL the test that a callback would make in Python
@@ -63,6 +65,11 @@ class Aggregate(Computation[T], Generic[T]):
     @property
     def starts_constant(self) -> bool:
         return True
+
+    @property
+    def order(self) -> str | None:
+        """The attribute in whose order one member is read instead of all; ``None`` if there is none."""
+        return None
 
     def references(self) -> References:
         return References(

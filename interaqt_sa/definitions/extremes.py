@@ -29,6 +29,10 @@ class ExtremeAggregate(FieldAggregate[Any]):
         self.set_source(source, where, None, None, direction)
         self.set_field(field)
 
+    @property
+    def order(self) -> str:
+        return self.field
+
     def check_column(self, column: Column[Any]) -> None:
         if not column.nullable:
             raise DefinitionFault(
@@ -108,8 +112,8 @@ class Min(ExtremeAggregate):
 
     NULL and NaN do not count. Numbers, texts, dates, times and enums are compared as the database orders them.
 
-    When the member with the least value leaves, the members of this host are read again, by an index on the foreign key
-    and ``field`` if there is one.
+    When the member with the least value leaves, the next one is read, by an index on the foreign key and ``field``;
+    without it all members of this host are read. Tables of definitions have the index.
 
     :param source: the name of a relationship for a property or a computed column, a record for a
         :class:`.Dictionary`.

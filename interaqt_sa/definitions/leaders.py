@@ -24,6 +24,7 @@ class LeaderAggregate(FieldAggregate[Any]):
     """
 
     _fields = ("source", "field", "by", "where", "direction")
+    is_ordered_by_key = True
 
     def __init__(
         self,
@@ -43,6 +44,10 @@ class LeaderAggregate(FieldAggregate[Any]):
                 f"orders the members, not {by!r}"
             )
         self.by = by
+
+    @property
+    def order(self) -> str:
+        return self.by
 
     def references(self) -> References:
         return replace(super().references(), fields=(self.field, self.by))
@@ -70,7 +75,8 @@ class First(LeaderAggregate):
     ``None``.
 
     When the first member leaves or changes, the next one is read, by an index on the foreign key, ``by`` and the
-    primary key if there is one. Other members that leave are compared with the stored one, and no member is read.
+    primary key; without it all members of this host are read. Tables of definitions have the index. Other members that
+    come, leave or change are compared with the stored one, and no member is read.
 
     :param source: the name of a relationship for a property or a computed column, a record for a
         :class:`.Dictionary`.

@@ -11,8 +11,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.runtime.plugins import Plugin
 from sqlalchemy import MetaData, inspect, update
 
-from ..schema.member_types import settle_member_types
 from ..schema.metadata_state import metadata_of
+from ..schema.table_completion import complete_if_mapped
 from . import _plugin
 from .adoption import adopt_true_values
 from .backfill import Pace, run_waiting
@@ -49,7 +49,7 @@ def configure(target_metadata: Any, *, allow_drop: bool = False, **users_own: An
     if targets:
         state_table(targets[0])
     for metadata in targets:
-        settle_member_types(metadata)
+        complete_if_mapped(metadata)
     objects = ObjectFilter(targets, users_own.get("include_object"), allow_drop=allow_drop)
     return {
         "transaction_per_migration": True,

@@ -11,7 +11,7 @@ from sqlalchemy import MetaData, Table
 
 from ..definitions.computation import computation_of, info_of
 from ..schema.computed import TRANSFORM_KEY
-from ..schema.member_types import settle_member_types
+from ..schema.table_completion import complete_if_mapped
 from .backfill_state import metadatas
 from .default_backfill import defined_tables
 
@@ -34,7 +34,7 @@ def setup(plugin: Plugin, watch: Plugin) -> None:
     ) -> PriorityDispatchResult:
         """Warn if the models use this package, and the environment does not enable the plugin."""
         for metadata in metadatas(context.metadata):
-            settle_member_types(metadata)
+            complete_if_mapped(metadata)
         if plugin.name not in (context.opts.get("autogenerate_plugins") or ()):
             names = [table.fullname for metadata in metadatas(context.metadata) for table in _own_tables(metadata)]
             if names:

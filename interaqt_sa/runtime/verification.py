@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator, Iterator
 from collections.abc import Sequence as SequenceOf
 from contextlib import contextmanager, nullcontext
@@ -15,8 +14,7 @@ from ..engine.engine import plan_of
 from ..errors import ConstraintSetupError, DefinitionError, DefinitionFault
 from ..schema.metadata_state import Catalog
 from ..schema.schema_inspection import ConstraintInfo, Schema
-
-log = logging.getLogger(__name__)
+from .missing_indexes import tell_missing_indexes
 
 
 @contextmanager
@@ -92,7 +90,7 @@ def verify(connection: Connection, metadata: MetaData) -> None:
             "tables with setup(install=True) or MetaData.create_all()",
             faults,
         )
-    _tell_missing_indexes(connection, metadata, inspector)
+    tell_missing_indexes(connection, metadata, inspector)
     by_name = {table.fullname: table for table in metadata.sorted_tables}
     for constraint in Schema.of(metadata).constraints:
         if constraint.kind == "unique" and not _exists(constraint, by_name[constraint.table], connection, inspector):
@@ -105,34 +103,6 @@ def verify(connection: Connection, metadata: MetaData) -> None:
                 physical_name=constraint.physical_name,
                 table=constraint.table,
             )
-
-
-def _tell_missing_indexes(connection: Connection, metadata: MetaData, inspector: Inspector) -> None:
-    """Log the foreign keys of members that are not the leading columns of an index."""
-    plan = plan_of(metadata)
-    for table in metadata.sorted_tables:
-        for key in table.foreign_key_constraints:
-            if table not in plan.sources or key.referred_table not in plan.hosts:
-                continue
-            schema = connection.schema_for_object(table)
-            names = [column.name for column in key.columns]
-            if not any(set(names) == set(found[: len(names)]) for found in _indexed(inspector, table.name, schema)):
-                log.warning(
-                    "%s has no index on %s: whenever a row of %s is computed again or deleted, the whole table is "
-                    "read; declare one by index=True or Index()",
-                    table.fullname,
-                    ", ".join(names),
-                    key.referred_table.fullname,
-                )
-
-
-def _indexed(inspector: Inspector, table: str, schema: str | None) -> Iterator[SequenceOf[str | None]]:
-    yield inspector.get_pk_constraint(table, schema)["constrained_columns"]
-    for index in inspector.get_indexes(table, schema):
-        if not index.get("dialect_options", {}).get("postgresql_where"):
-            yield index["column_names"]
-    for unique in inspector.get_unique_constraints(table, schema):
-        yield unique["column_names"]
 
 
 def _sequences(metadata: MetaData) -> Iterator[tuple[str, Sequence]]:

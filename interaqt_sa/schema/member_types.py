@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Table, event
+from sqlalchemy import Column, MetaData, Table
 from sqlalchemy.orm import Mapper
 
 from ..definitions.computation import Computation, info_of
@@ -15,7 +15,6 @@ from ..errors import DefinitionFault
 from .compile.dictionaries import DICTIONARY_KEY
 from .computed import STATE_KEY, computed_attributes, state_of
 from .filtered_lookup import base_record
-from .mapper_readiness import can_be_configured
 from .metadata_state import Catalog
 from .naming import fit_identifier
 from .record_lookup import resolve_record
@@ -54,7 +53,7 @@ def _give(mapper: Mapper[Any], column: Column[Any], computation: Computation[Any
         owner, role = state_of(state) or (None, "")
         if owner != column.name or not isinstance(state.type, MemberType):
             continue
-        member = _member(mapper, table, computation)
+        member = member_of(mapper, table, computation)
         first, *more = _stored(member, state.type.path)
         _replace(table, state, first)
         for place, part in enumerate(more, 2):
@@ -68,7 +67,8 @@ def _replace(table: Table, state: Column[Any], like: Column[Any]) -> None:
     table.append_column(typed, replace_existing=True)
 
 
-def _member(mapper: Mapper[Any], table: Table, computation: Computation[Any]) -> Mapper[Any]:
+def member_of(mapper: Mapper[Any], table: Table, computation: Computation[Any]) -> Mapper[Any]:
+    """Return the class of the members of a computation in ``table``."""
     source = computation.references().members
     if DICTIONARY_KEY in info_of(table):
         return resolve_record(table.metadata, base_record(table.metadata, source))
@@ -79,34 +79,19 @@ def _stored(member: Mapper[Any], path: str | None) -> list[Column[Any]]:
     """Return the column at the end of an x:1 path, or the columns of the primary key."""
     if path is None:
         return [column for column in member.primary_key if isinstance(column, Column)]
+    return [column_at(member, path)]
+
+
+def column_at(member: Mapper[Any], path: str) -> Column[Any]:
+    """Return the column at the end of an x:1 path.
+
+    :raises DefinitionFault: if the attribute is a SQL expression.
+    :raises KeyError: if there is no such attribute.
+    """
     *steps, last = path.split(".")
     for step in steps:
         member = member.relationships[step].mapper
     found = member.column_attrs[last].columns[0]
     if not isinstance(found, Column):
         raise DefinitionFault(f"{path!r} is a SQL expression, not a stored column")
-    return [found]
-
-
-def settle_member_types(metadata: MetaData) -> None:
-    """Configure the mappers of ``metadata`` and give the types, if there are such columns and all classes exist.
-
-    For uses of the tables that need no mapper otherwise: their creation, and migrations.
-    """
-    if next(_waiting(metadata), None) is None:
-        return
-    mappers = Catalog.of(metadata).all_mappers()
-    if can_be_configured(mappers):
-        for mapper in mappers:
-            mapper.registry.configure(cascade=True)
-        give_member_types(metadata)
-
-
-@event.listens_for(MetaData, "before_create")
-def _before_all_tables(metadata: MetaData, connection: Connection, **_: Any) -> None:
-    settle_member_types(metadata)
-
-
-@event.listens_for(Table, "before_create")
-def _before_one_table(table: Table, connection: Connection, **_: Any) -> None:
-    settle_member_types(table.metadata)
+    return found

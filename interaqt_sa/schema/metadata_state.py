@@ -25,6 +25,7 @@ class Catalog:
     """The definitions, mapped classes and plan of one MetaData.
 
     :ivar generation: incremented when a class is mapped or definitions are compiled, which makes earlier plans stale.
+    :ivar completed: the generation whose tables have been completed; see :func:`.complete_if_mapped`.
     :ivar mappers: all mappers over the MetaData's tables that were created since the package was imported.
     :ivar registries: the known registries, whose mappers may be older.
     :ivar definitions: the entities and relations compiled so far, by name; likewise ``dictionaries``.
@@ -48,6 +49,7 @@ class Catalog:
     def __init__(self, metadata: MetaData) -> None:
         self._metadata = metadata
         self.generation = 0
+        self.completed = 0
         self.mappers: WeakSet[Mapper[Any]] = WeakSet()
         self.registries: WeakSet[registry] = WeakSet()
         self.definitions: dict[str, Entity | Relation] = {}

@@ -44,6 +44,8 @@ class Customer(Base):
     n_large: Mapped[int] = iq.computed(iq.Count("orders", callback=lambda o: o.total > 9, attribute_query=["total"]))
     number: Mapped[int] = iq.computed(iq.ScopedSequence("customer", ["region"], step=2))
     serial: Mapped[int | None] = iq.computed(iq.ScopedSequence("serial", "region", match={"region": ("!=", None)}))
+    first_paid: Mapped[str | None] = iq.computed(iq.First("orders", "status", by="total", where={"status": "paid"}))
+    latest_total: Mapped[Decimal | None] = iq.computed(iq.Latest("orders", "total", by="id"), sa.Numeric(12, 2))
     spent: Mapped[Decimal] = iq.computed(iq.Summation("orders", "total"), sa.Numeric(12, 2))
     spent_at_all: Mapped[float | None] = iq.computed(iq.Average("orders", "total", empty=None))
     all_paid: Mapped[bool] = iq.computed(iq.Every("orders", expression={"status": "paid"}, not_empty=True))

@@ -22,10 +22,11 @@ from ...schema.faults import Faults
 from ...schema.filtered_lookup import filtered_record
 from ...schema.filtered_record import FilteredRecord
 from ...schema.mapper_readiness import can_be_configured
-from ...schema.member_types import give_member_types, key_attributes
+from ...schema.member_types import key_attributes
 from ...schema.metadata_state import Catalog
 from ...schema.predicates.match import compile_where
 from ...schema.record_lookup import distinct_name, resolve_record
+from ...schema.table_completion import complete_tables
 from .accumulator import Ranking, Selection, accumulator_for
 from .dictionary_circles import check_dictionary_circles
 from .edge_builder import EdgeBuilder, flatten_attributes
@@ -72,7 +73,7 @@ def build_plan(metadata: MetaData) -> Plan:
     catalog = Catalog.of(metadata)
     for mapper in catalog.all_mappers():
         mapper.registry.configure(cascade=True)
-    give_member_types(metadata)
+    complete_tables(metadata)
     builder = _PlanBuilder(metadata, catalog.all_mappers())
     generation = catalog.generation
     for mapper in builder.mappers:
