@@ -30,6 +30,7 @@ from .definitions.extremes import Min as Min
 from .definitions.leaders import First as First
 from .definitions.leaders import Latest as Latest
 from .definitions.match import MatchExp as MatchExp
+from .definitions.real_time import RealTime as RealTime
 from .definitions.records import Entity as Entity
 from .definitions.records import Property as Property
 from .definitions.records import Relation as Relation
@@ -157,6 +158,7 @@ __all__ = [
     "Payload",
     "PayloadItem",
     "Property",
+    "RealTime",
     "RecordMutationSideEffect",
     "Relation",
     "RequireSerializableRetry",

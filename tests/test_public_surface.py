@@ -23,7 +23,7 @@ ERRORS = [
 PROMISED = {
     "definitions": "Dictionary Entity NonNullConstraint Property Relation Retention UniqueConstraint",
     "computations": "Any Average Computation ComputationContext ComputationResult Count Custom Every First Latest Max "
-    "Min ScopedSequence Summation WeightedSummation",
+    "Min RealTime ScopedSequence Summation WeightedSummation",
     "reactions": "StateMachine StateNode StateTransfer Transform Trigger",
     "columns": "SameRow computed computed_names",
     "compilation": "Schema compile_schema",

@@ -7,6 +7,7 @@ import click
 from .check import check, repair
 from .graph import graph
 from .prune import prune
+from .recompute_due import recompute_due
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,5 +16,5 @@ def main() -> None:
     """Look after the derived data of an application."""
 
 
-for command in (check, repair, graph, prune):
+for command in (check, repair, graph, prune, recompute_due):
     main.add_command(command)

@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeEngine
 
 from ..dialects.undecorated_types import stored_type
 from ..errors import ComputationProtocolError, DefinitionFault
-from .argument_types import AttributeQuery, RecordRef, Where
+from .argument_types import AttributeQuery, Callback, RecordRef, Where
 from .computation import Computation, T
 from .dependency_arguments import parse_dependencies
 from .references import References
@@ -98,7 +98,7 @@ class Aggregate(Computation[T], Generic[T]):
         self,
         source: RecordRef,
         where: Where | None = None,
-        callback: Callable[..., _Any] | None = None,
+        callback: Callback | None = None,
         attribute_query: AttributeQuery | None = None,
         direction: Direction | None = None,
         data_deps: Mapping[str, _Any] | None = None,
@@ -166,7 +166,7 @@ class Count(Aggregate[int]):
         source: RecordRef,
         *,
         where: Where | None = None,
-        callback: Callable[..., _Any] | None = None,
+        callback: Callback | None = None,
         attribute_query: AttributeQuery | None = None,
         direction: Direction | None = None,
         data_deps: Mapping[str, _Any] | None = None,
@@ -350,7 +350,7 @@ class Every(_Quantifier):
     def __init__(
         self,
         source: RecordRef,
-        callback: Callable[..., _Any] | None = None,
+        callback: Callback | None = None,
         *,
         expression: Where | None = None,
         where: Where | None = None,
@@ -392,7 +392,7 @@ class Any(_Quantifier):
     def __init__(
         self,
         source: RecordRef,
-        callback: Callable[..., _Any] | None = None,
+        callback: Callback | None = None,
         *,
         expression: Where | None = None,
         where: Where | None = None,

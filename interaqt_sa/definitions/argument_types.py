@@ -15,3 +15,5 @@ RecordRef: TypeAlias = Any
 #: Condition over members; see :class:`.Count`.
 Where: TypeAlias = "MatchExp | Mapping[str, Any] | ColumnElement[bool] | Callable[[Any], ColumnElement[bool]]"
 AttributeQuery: TypeAlias = Sequence[Any]
+#: Function of a member; with ``data_deps`` its second argument has their values.
+Callback: TypeAlias = Callable[[Any], Any] | Callable[[Any, Mapping[str, Any]], Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 from ..dialects.undecorated_types import stored_type
 from ..errors import ComputationProtocolError
 from .aggregates import NUMBERS, Aggregate, Direction
-from .argument_types import AttributeQuery, RecordRef, Where
+from .argument_types import AttributeQuery, Callback, RecordRef, Where
 from .references import References
 from .value_column_checks import check_places, check_summed_field, exact_sum, places, require_type
 
@@ -43,7 +43,7 @@ class WeightedSummation(Aggregate[Any]):
     def __init__(
         self,
         source: RecordRef,
-        callback: Callable[..., Any] | None = None,
+        callback: Callback | None = None,
         *,
         weight: str | None = None,
         value: str | None = None,

@@ -165,8 +165,11 @@ class DatabaseDialect(ABC):
         """Return the criterion that ``columns`` equal one of the rows of parameter ``name``."""
 
     @abstractmethod
-    def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:
-        """Return ``statement`` with a row lock on ``of``."""
+    def lock(self, statement: Select[Any], lock: Lock, of: FromClause, *, skips_locked: bool = False) -> Select[Any]:
+        """Return ``statement`` with a row lock on ``of``.
+
+        :param skips_locked: whether rows that other transactions have locked are left out.
+        """
 
     @abstractmethod
     def fold_name(self, name: str) -> str:

@@ -213,8 +213,8 @@ class PostgreSQLDialect(DatabaseDialect):
         # SQLAlchemy quotes a name that is not all in lower case, unless quote=False was given
         return str.lower(name) if getattr(name, "quote", None) is False else str(name)
 
-    def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:
-        return statement.with_for_update(of=of, **_LOCKS[lock])
+    def lock(self, statement: Select[Any], lock: Lock, of: FromClause, *, skips_locked: bool = False) -> Select[Any]:
+        return statement.with_for_update(of=of, skip_locked=skips_locked, **_LOCKS[lock])
 
     def lock_tables(self, names: Sequence[str]) -> str | None:
         return f"LOCK TABLE {', '.join(names)} IN SHARE ROW EXCLUSIVE MODE"

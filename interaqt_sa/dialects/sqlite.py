@@ -148,7 +148,7 @@ class SQLiteDialect(DatabaseDialect):
     def fold_name(self, name: str) -> str:
         return str.lower(name)  # quoted or not
 
-    def lock(self, statement: Select[Any], lock: Lock, of: FromClause) -> Select[Any]:
+    def lock(self, statement: Select[Any], lock: Lock, of: FromClause, *, skips_locked: bool = False) -> Select[Any]:
         return statement
 
     def number_type(self, column: Column[Any]) -> TypeEngine[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, MetaData
@@ -29,6 +30,7 @@ from .maintenance.check_report import CheckReport, Difference
 from .maintenance.checked_rows import CheckProgress, KeyRange, Keys, Report
 from .maintenance.computation_graph import ComputationGraph, GraphNode, computation_graph
 from .maintenance.derived_rows import backfill_derivation
+from .maintenance.due_values import recompute_due_values
 from .maintenance.numbered_rows import check_numberings, numberings_among, repair_numberings
 from .plan import ComputedValue, Derivation, Plan, plan_of
 from .plan.accumulator import Resolve, Test
@@ -147,6 +149,13 @@ class ComputationEngine:
             if property is None and keys is None:
                 found += check_derivations(session, statements, select_derivations(statements.plan, record))
             return found
+
+    def recompute_due(self, session_factory: Callable[[], Session], now: datetime, batch: int) -> int:
+        """Compute the values that are due; see :meth:`.System.recompute_due`."""
+        with session_factory() as session:
+            statements = self._listeners.statements_for(session)
+        due = [value for value in select_values(statements.plan, None, None) if value.due is not None]
+        return recompute_due_values(session_factory, statements, due, now, batch)
 
     def repair(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -142,6 +143,10 @@ class AsyncSystem:
         :param options: ``property``, ``keys`` and ``progress``, as for :meth:`.System.repair`.
         """
         return await greenlet_spawn(self.sync_system.repair, record, **options)
+
+    async def recompute_due(self, *, now: datetime | None = None, batch: int = 100) -> int:
+        """Compute the values whose next time has come; see :meth:`.System.recompute_due`."""
+        return await greenlet_spawn(self.sync_system.recompute_due, now=now, batch=batch)
 
     def graph(self) -> ComputationGraph:
         """Return which attributes and rows feed which computed values; see :meth:`.System.graph`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy import Engine, MetaData
@@ -14,7 +15,7 @@ from ..definitions.short_repr import shorten
 from ..dialects import dialect_class
 from ..dialects.sqlite_transactions import SQLiteTransactions
 from ..engine.engine import CheckProgress, CheckReport, ComputationEngine, ComputationGraph, KeyRange
-from ..errors import DefinitionFault
+from ..errors import DefinitionFault, InvalidValueError
 from ..schema.metadata_state import metadata_of
 from ..schema.schema_inspection import Schema
 from ..session.factory_advice import wrong_factory
@@ -199,6 +200,22 @@ class System:
         """
         self._require_models()
         return self._engine.repair(self.session_factory, record, property, keys, progress)
+
+    def recompute_due(self, *, now: datetime | None = None, batch: int = 100) -> int:
+        """Compute the values of :class:`.RealTime` whose next time has come, the most overdue first.
+
+        Run it regularly, in one or several processes: each batch is a transaction, and rows that another transaction
+        has locked are left to it, or to a later call.
+
+        :param now: the current time, with a time zone; by default that of this computer.
+        :param batch: the number of values in a transaction.
+        :return: the number of computed values.
+        :raises InvalidValueError: if ``now`` has no time zone, or ``batch`` is not positive.
+        """
+        if batch < 1 or (now is not None and now.tzinfo is None):
+            raise InvalidValueError(f"recompute_due(now={now!r}, batch={batch!r}): a time with a time zone, at least 1")
+        self._require_models()
+        return self._engine.recompute_due(self.session_factory, now or datetime.now(UTC), batch)
 
     def graph(self) -> ComputationGraph:
         """Return which attributes and rows feed which computed values, as data, text or a Mermaid diagram.

@@ -17,7 +17,7 @@ from interaqt_sa.engine.plan import plan_of
 #: rows of each table that everybody fights for
 ROWS = 3
 #: what is computed besides counts and sums if all kinds are; :mod:`tests.test_kinds` compares with those that there are
-KINDS = ("WeightedSummation", "Min", "Max", "First", "Latest", "Average", "Every", "Any", "Custom")
+KINDS = ("WeightedSummation", "Min", "Max", "First", "Latest", "Average", "Every", "Any", "Custom", "RealTime")
 #: those whose values no other value reads, with their annotation
 _LAST = {"Average": Mapped[float | None], "Every": Mapped[bool], "Any": Mapped[bool]}
 
@@ -123,6 +123,8 @@ class _Computed:
                 made = _custom(name, source, self._path(member))
             case "First" | "Latest":
                 made = getattr(iq, kind)(source, self._path(member), by=self._path(member), **options)
+            case "RealTime":
+                made = _real_time(source, self._path(member))
             case "Every" | "Any":
                 made = getattr(iq, kind)(source, expression={self._criterion(member): True}, **options)
             case _:
@@ -152,6 +154,15 @@ def _custom(name: str, source: str, path: str) -> iq.Custom[int]:
 
     own = {"type": "property", "attribute_query": ["v", f"{source}.{path}"]}
     return iq.Custom(name, data_deps={"own": own}, compute=compute, concurrency="locked")
+
+
+def _real_time(source: str, path: str) -> iq.RealTime[int]:
+    """Return the sum of values of members, modulo 1000, whatever the time is."""
+
+    def compute(_: Any, deps: Any) -> int:
+        return int(sum(_at(member, path) or 0 for member in deps["record"][source]) % 1000)
+
+    return iq.RealTime(compute, attribute_query=[f"{source}.{path}"])
 
 
 def _at(record: Any, path: str) -> Any:

@@ -152,6 +152,11 @@ def made_of(query: list[str]) -> iq.Custom[str]:
     return iq.Custom("made", data_deps={"own": own}, compute=make, concurrency="locked")
 
 
+def name_at(now: Any, deps: Any) -> str:
+    assert now.tzinfo is not None
+    return str(sorted(deps["record"].items()))
+
+
 def make(ctx: iq.ComputationContext, deps: Any, record: Any) -> str:
     assert (ctx.dispatch, deps["own"]) == (None, record)
     return f"{record.name}: {[sorted(item.items()) for item in record['items']]}"
@@ -204,6 +209,10 @@ _COLUMNS: dict[str, tuple[Any, Callable[[int], Any]]] = {
         ),
     ),
     "made": (Mapped[str], lambda s: iq.computed(made_of(["n"] if s == DECLARED else ["n", "done"]))),
+    "at_time": (
+        Mapped[str],
+        lambda s: iq.computed(iq.RealTime(name_at, attribute_query=["name"] if s == DECLARED else ["name", "id"])),
+    ),
     "label": (Mapped[str], lambda s: iq.computed(by_name if s == DECLARED else by_id)),
     "label_of_count": (Mapped[str], lambda s: iq.computed(by_count if s == DECLARED else by_count_first)),
     "state": (Mapped[str], _machine),
@@ -212,7 +221,7 @@ _COLUMNS: dict[str, tuple[Any, Callable[[int], Any]]] = {
         lambda s: mapped_column(Enum(Size, name="size"), iq.SameRow(size_of if s == DECLARED else larger_size_of)),
     ),
 }
-_PYTHON = {"picked", "made", "label", "label_of_count", "size"}
+_PYTHON = {"picked", "made", "at_time", "label", "label_of_count", "size"}
 _NEEDS = {"label_of_count": "counted"}
 
 

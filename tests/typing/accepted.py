@@ -29,6 +29,10 @@ class Base(DeclarativeBase):
     pass
 
 
+def is_rated(order: Any, deps: Mapping[str, Any]) -> bool:
+    return bool(order.total > deps["rate"])
+
+
 def label_of(ctx: iq.ComputationContext, deps: Mapping[str, Any], record: Any) -> str | iq.ComputationResult | None:
     return ctx.name if record["id"] else iq.ComputationResult.skip()
 
@@ -39,6 +43,10 @@ class Customer(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     orders: Mapped[list[Order]] = relationship(back_populates="customer")
     order_count: Mapped[int] = iq.computed(iq.Count("orders"))
+    n_rated: Mapped[int] = iq.computed(
+        iq.Count("orders", callback=is_rated, attribute_query=["total"], data_deps={"rate": iq.Dictionary("rate", int)})
+    )
+    is_old: Mapped[bool] = iq.computed(iq.RealTime(lambda now, deps: now.year > deps["record"].year))
     label: Mapped[str | None] = iq.computed(iq.Custom("label", compute=label_of, concurrency="locked"))
     n_open: Mapped[int] = iq.computed(iq.Count("orders", where=lambda o: o.status == "open"), index=True)
     n_large: Mapped[int] = iq.computed(iq.Count("orders", callback=lambda o: o.total > 9, attribute_query=["total"]))

@@ -29,6 +29,7 @@ class Customer(Base):
 
 iq.Count("orders", when={"paid": True})  # type: ignore[call-arg]
 iq.Count("orders", where="paid")  # type: ignore[arg-type]
+iq.RealTime(lambda now: now.year)  # type: ignore[arg-type, misc]
 iq.Custom("label", compute=len)  # type: ignore[arg-type]
 iq.Custom("label", concurrency="weak")  # type: ignore[arg-type]
 iq.First("orders", "total")  # type: ignore[call-arg]

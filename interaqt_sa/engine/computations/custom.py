@@ -16,7 +16,7 @@ from ..plan import ComputedValue, Plan
 from ..plan.inputs import add_inputs
 from ..plan.kinds import add_value
 from ..plan.watched_tables import Sources
-from .evaluated_values import evaluate
+from .evaluated_values import Occasion, evaluate
 
 
 @add_value.register(Custom)
@@ -26,11 +26,13 @@ def _add(custom: Custom[Any], plan: Plan, sources: Sources, value: ComputedValue
 
 @evaluate.register(Custom)
 def _evaluate(
-    custom: Custom[Any], value: ComputedValue, row: InputRow, dispatch: Any, isolation: str
+    custom: Custom[Any], value: ComputedValue, row: InputRow, occasion: Occasion
 ) -> Mapping[Column[Any], Any] | None:
     where = f"{value.name}: Custom({custom.name!r})"
     try:
-        answer: Any = custom.compute(ComputationContext(custom.name, dispatch, isolation), row.data, row.record)
+        answer: Any = custom.compute(
+            ComputationContext(custom.name, occasion.dispatch, occasion.isolation), row.data, row.record
+        )
     except FrameworkError:
         raise
     except Exception as error:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import singledispatch
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Column, Table
 
@@ -30,15 +31,24 @@ if TYPE_CHECKING:
 _BATCH = 1000
 
 
+class Occasion(NamedTuple):
+    """The circumstances of an evaluation.
+
+    :ivar dispatch: the context of the running dispatch.
+    :ivar isolation: the isolation level of the transaction.
+    :ivar now: the current time; ``None`` in a check, which evaluates for the time at which a value was stored.
+    """
+
+    dispatch: Any
+    isolation: str
+    now: datetime | None
+
+
 @singledispatch
 def evaluate(
-    computation: Computation[Any], value: ComputedValue, row: InputRow, dispatch: Any, isolation: str
+    computation: Computation[Any], value: ComputedValue, row: InputRow, occasion: Occasion
 ) -> Mapping[Column[Any], Any] | None:
-    """Return the values of a host, by :attr:`.ComputedValue.running`; ``None`` to leave the stored ones.
-
-    :param dispatch: the context of the running dispatch.
-    :param isolation: the isolation level of the transaction.
-    """
+    """Return the values of a host, by :attr:`.ComputedValue.running`; ``None`` to leave the stored ones."""
     raise TypeError(f"no function is registered to evaluate {computation!r}")
 
 
@@ -99,24 +109,33 @@ def _has_hash(data: Row) -> bool:
 
 
 def store_evaluated(
-    propagation: Propagation, value: ComputedValue, keys: Sequence[Key], *, follow: bool = True
+    propagation: Propagation,
+    value: ComputedValue,
+    keys: Sequence[Key],
+    *,
+    follow: bool = True,
+    now: datetime | None = None,
 ) -> None:
     """Evaluate a value of locked hosts, and store what differs.
 
     :param follow: whether to record the deltas of the values computed from it.
+    :param now: the current time, if it is chosen.
     """
+    now = now or datetime.now(UTC)
     host = propagation.db.statements.plan.hosts[value.table]
     for start in range(0, len(keys), _BATCH):
         fresh = {
             key: expected
-            for key, stored, expected in fresh_values(propagation, value, keys[start : start + _BATCH])
+            for key, stored, expected in fresh_values(propagation, value, keys[start : start + _BATCH], now=now)
             if not all(map(same_value, stored, expected))
         }
         if fresh:
             _store(propagation, host, value, fresh, follow=follow)
 
 
-def fresh_values(propagation: Propagation, value: ComputedValue, keys: Sequence[Key]) -> Iterator[tuple[Key, Row, Row]]:
+def fresh_values(
+    propagation: Propagation, value: ComputedValue, keys: Sequence[Key], *, now: datetime | None = None
+) -> Iterator[tuple[Key, Row, Row]]:
     """Yield the keys of hosts, and the stored and evaluated values of their :attr:`.ComputedValue.running`.
 
     :raises ComputationError: if the function fails, or returns a value that cannot be stored.
@@ -130,12 +149,12 @@ def fresh_values(propagation: Propagation, value: ComputedValue, keys: Sequence[
         why = f"{value.name}: the search for the rows that it is computed from"
         db.require_latest_rows(edge.member, why, edge.joined_tables)
     connection = db.connection(source)
-    isolation = isolation_of(connection)
+    occasion = Occasion(db.state.context, isolation_of(connection), now)
     rows = read_inputs(db, value, keys)
     found: list[tuple[Key, Row, Row]] = []
     for key, row in rows.items():
         try:
-            answer = evaluate(value.computation, value, row, db.state.context, isolation)
+            answer = evaluate(value.computation, value, row, occasion)
             if answer is not None:
                 expected = tuple(answer[column] for column in value.running)
                 for column, part in zip(value.running, expected, strict=True):

@@ -12,6 +12,7 @@ from ...definitions.data_dependencies import DataDependency
 from ...definitions.match import MatchExp
 from ...errors import DefinitionFault
 from ...schema.compile.dictionaries import dictionary_mapper
+from ...schema.computed import state_of
 from ...schema.filtered_lookup import filtered_record
 from ...schema.predicates.match import compile_where
 from ...schema.record_lookup import resolve_record
@@ -39,7 +40,8 @@ class _InputsBuilder:
 
     def build(self, dependencies: Sequence[DataDependency]) -> None:
         value, host, mapper = self._value, self._host, self._value.mapper
-        value.running = (value.column,)
+        states = [c for c in value.table.columns if (state_of(c) or (None,))[0] == value.column.name]
+        value.running = (value.column, *states)
         own = EdgeBuilder(self._sources, host, value.name).over_itself(mapper)
         attributes: dict[str, ColumnElement[Any]] = {}
         dictionaries: dict[str, ColumnElement[Any]] = {}

@@ -303,6 +303,7 @@ class ComputedValue:
     :ivar name: ``"Record.property"``.
     :ivar running: the columns that hold its running state.
     :ivar inputs: the data that a function of the application computes it from; ``None`` for other kinds.
+    :ivar due: the hidden column with the time from which it has to be computed again; ``None`` for most kinds.
     """
 
     record: str
@@ -313,6 +314,7 @@ class ComputedValue:
     accumulator: Accumulator | None = None
     running: Sequence[Column[Any]] = ()
     inputs: Inputs | None = None
+    due: Column[Any] | None = None
 
     @property
     def name(self) -> str:
