@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, insert, select, text, update
+from sqlalchemy import Engine, ForeignKey, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 
 import interaqt_sa as iq
@@ -125,3 +125,58 @@ def test_a_dictionary_and_new_rows(boxes: iq.System) -> None:
             started.wait()
         future.result()
     verify(boxes)
+
+
+class Bags(DeclarativeBase):
+    pass
+
+
+def counted(_: iq.ComputationContext, deps: Any, record: Any) -> int:
+    assert deps["own"] is record
+    return len(record.things)
+
+
+class Bag(Bags):
+    __tablename__ = "bag"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    things: Mapped[list[Thing]] = relationship()
+    count: Mapped[int] = iq.computed(
+        iq.Custom(
+            "count",
+            data_deps={"own": {"type": "property", "attribute_query": [("things", [])]}},
+            compute=counted,
+            concurrency="locked",
+        )
+    )
+
+
+class Thing(Bags):
+    __tablename__ = "thing"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    bag_id: Mapped[int] = mapped_column(ForeignKey("bag.id"), index=True)
+
+
+def test_the_row_is_locked_before_its_data_is_read(engine_for: EngineFactory) -> None:
+    """Nothing else makes the second writer wait: its value would miss the member of the first one."""
+    engine = engine_for("psycopg")
+    Bags.metadata.create_all(engine)
+    system = iq.System(sessionmaker(engine), base=Bags)
+    with system.session_factory.begin() as session:
+        session.add(Bag(id=1))
+
+    def add() -> None:
+        with system.session_factory.begin() as session:
+            session.add(Thing(bag_id=1))
+
+    with ThreadPoolExecutor(1) as pool:
+        with system.session_factory.begin() as session:
+            session.add(Thing(bag_id=1))
+            session.flush()
+            future = pool.submit(add)
+            wait([future], timeout=0.5)
+        future.result()
+    with system.session_factory() as session:
+        assert session.get_one(Bag, 1).count == 2
+    assert system.check()
