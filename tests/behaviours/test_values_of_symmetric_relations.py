@@ -30,6 +30,8 @@ _COMPUTED: dict[str, tuple[type[Any], Any]] = {
     "any": (bool, iq.Any("friends", expression=_GROWN)),
     "oldest": (int, iq.Max("friends", "age")),
     "youngest": (int, iq.Min("friends", "age", where={"age": (">", 4)})),
+    "first": (int, iq.First("friends", "id", by="age")),
+    "latest": (int, iq.Latest("friends", "score", by="age", where={"age": (">", 4)})),
     "scores": (int, iq.Summation("friends", "score")),
 }
 DEFINITIONS: dict[str, Any] = {
@@ -80,12 +82,14 @@ def naive(friends: list[dict[str, Any]]) -> dict[str, Any]:
         "any": any(age > 17 for age in ages),
         "oldest": max(ages, default=None),
         "youngest": min((age for age in ages if age > 4), default=None),
+        "first": min(((f["age"], f["id"]) for f in friends if f["age"] is not None), default=(None, None))[1],
+        "latest": max((age * 2 for age in ages if age > 4), default=None),
         "scores": sum((friend["age"] or 0) * 2 for friend in friends),
     }
 
 
 def assert_true(system: iq.System) -> None:
-    found = system.storage.find("Person", attribute_query=["*", ("friends", {"attribute_query": ["age"]})])
+    found = system.storage.find("Person", attribute_query=["*", ("friends", {"attribute_query": ["id", "age"]})])
     for person in found:
         expected = naive(person["friends"])
         mean = person["mean"]

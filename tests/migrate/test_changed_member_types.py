@@ -38,6 +38,8 @@ def boxes(type_: Any) -> Any:
         items: Mapped[list[Item]] = relationship()
         greatest: Mapped[Any] = iq.computed(iq.Max("items", "n"), type_, nullable=True)
         least: Mapped[Any] = iq.computed(iq.Min("items", "n"), type_, nullable=True)
+        first: Mapped[Any] = iq.computed(iq.First("items", "n", by="id"), type_, nullable=True)
+        latest: Mapped[int | None] = iq.computed(iq.Latest("items", "id", by="n"))
         number: Mapped[int] = iq.computed(iq.Count("items", where={"n": ("!=", None)}))
 
     Base.kept = [Item, Box]  # type: ignore[attr-defined]  # a registry holds its classes weakly
