@@ -34,7 +34,7 @@ def tell_missing_indexes(connection: Connection, metadata: MetaData, inspector: 
 def _distinct(metadata: MetaData) -> dict[MemberIndex, list[str]]:
     """Return the wanted indexes with the values that use them."""
     found: dict[tuple[object, ...], tuple[MemberIndex, list[str]]] = {}
-    # those with more columns first: they are good for values that need fewer
+    # those with more columns first: they serve values that need fewer
     for wanted in sorted(member_indexes(metadata), key=lambda wanted: -len(wanted.columns)):
         _, values = found.setdefault((wanted.table, frozenset(wanted.keys), wanted.order[0]), (wanted, []))
         values.append(wanted.value)

@@ -28,6 +28,7 @@ from sqlalchemy.orm import MappedColumn, Mapper, mapped_column
 from sqlalchemy.schema import SchemaItem
 
 from ..definitions.computation import INFO_KEY, Computation, computation_of, info_of
+from ..definitions.member_types import MemberType
 from ..definitions.same_row import SameRow
 from ..dialects.not_null_placeholders import Placeholder, has_placeholder
 from ..dialects.running_sum_type import RunningSum
@@ -264,12 +265,24 @@ def _append_state(table: Table, name: str, column: Column[Any], info: tuple[str 
         # the column may be the application's: check_state() reports it together with all other faults
         if _REFLECTED in info_of(known):
             known.info[STATE_KEY] = info
+            if isinstance(column.type, MemberType):
+                _note_further_columns(table, name, info)
             if isinstance(column.type, RunningSum):
                 known.type = column.type  # reflection only finds NUMERIC
     else:
         column.name = column.key = name
         column.info[STATE_KEY] = info
         table.append_column(column)
+
+
+def _note_further_columns(table: Table, name: str, info: tuple[str | None, str]) -> None:
+    """Mark the reflected columns for a composite primary key of the members."""
+    owner, role = info
+    found = {column.name: column for column in table.columns if _REFLECTED in info_of(column)}
+    place = 2
+    while (column := found.get(fit_identifier(f"{name}_{place}"))) is not None:
+        column.info[STATE_KEY] = (owner, f"{role}_{place}")
+        place += 1
 
 
 def _unique_place_name(table: Any, prefix: str) -> str:

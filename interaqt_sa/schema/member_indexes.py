@@ -97,7 +97,8 @@ def add_member_indexes(metadata: MetaData) -> None:
     """Add these indexes to the tables of compiled definitions, unless they have them; idempotent."""
     catalog = Catalog.of(metadata)
     tables = {class_mapper(cls, configure=False).local_table for cls in catalog.classes.values()}
-    for wanted in member_indexes(metadata):
+    # those with more columns first: they serve values that need fewer
+    for wanted in sorted(member_indexes(metadata), key=lambda wanted: -len(wanted.columns)):
         if wanted.table in tables and not wanted.is_among(_declared(wanted.table)):
             columns = "_".join(str(column.name) for column in wanted.columns)
             Index(fit_identifier(f"ix_{wanted.table.name}_{columns}"), *wanted.columns)

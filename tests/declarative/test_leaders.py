@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
-from sqlalchemy import JSON, Column, ForeignKey, Index, Numeric, Table, delete, insert, select, true, update
+from sqlalchemy import JSON, Column, ForeignKey, Index, Numeric, String, Table, delete, insert, select, true, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 import interaqt_sa as iq
@@ -259,6 +259,26 @@ def test_members_with_a_key_of_two_columns(keep: Keep) -> None:
     assert kept.stored(Cart.id, Cart.first, Cart.latest) == [(1, "A", "D")]
     kept.run(delete(Line).where(Line.article.in_(["a", "d"])))
     assert kept.stored(Cart.id, Cart.first, Cart.latest) == [(1, "B", "C")]
+
+    class Declared(DeclarativeBase):
+        pass
+
+    class Wagon(Declared):
+        __table__ = Table(
+            "cart",
+            Declared.metadata,
+            Column("first", String, iq.First("lines", "name", by="rank")),
+            autoload_with=kept.engine,
+        )
+        lines: Mapped[list[Piece]] = relationship()
+
+    class Piece(Declared):
+        __table__ = Table("line", Declared.metadata, autoload_with=kept.engine)
+
+    again = Kept(kept.engine, Declared)
+    assert not [name for name in Wagon.__mapper__.columns.keys() if name.startswith("_first__")]
+    again.run(delete(Piece).where(Piece.article == "b"))
+    assert again.stored(Wagon.id, Wagon.first) == [(1, "C")]
 
 
 def test_over_all_rows_of_a_record(keep: Keep) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
 import interaqt_sa as iq
+from tests.declarative import test_leaders_of_other_forms as leaders
 from tests.declarative import test_single_table as single_table
 from tests.declarative.kept import Kept
 from tests.engine import test_foreign_models_untouched as foreign
@@ -33,6 +34,10 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     ),
     *((foreign.test_abstract_concrete_classes_can_be_mapped, {"strict": strict}) for strict in (True, False)),
     (foreign.test_concrete_classes_can_be_mapped, {}),
+    (leaders.test_trees, {}),
+    (leaders.test_joined_and_single_table_inheritance, {}),
+    (leaders.test_keys_and_types_that_are_converted, {}),
+    (leaders.test_one_table_is_created, {}),
     (foreign.test_nothing_has_an_info_that_gave_none, {}),
 ]
 
@@ -54,7 +59,10 @@ async def test_as_on_synchronous_drivers(
         base.metadata.create_all(engine)
         return system
 
-    given = {"engine": engine, "make_system": make_system}
+    def keep(base: Any, **options: Any) -> Kept:
+        return Kept(engine, base, **options)
+
+    given = {"engine": engine, "make_system": make_system, "keep": keep}
     asked = {name: given[name] for name in inspect.signature(function).parameters if name in given}
     assert asked
     await greenlet_spawn(function, **asked, **arguments)

@@ -31,6 +31,8 @@ class Sensor(Base):
     )
     reading_count: Mapped[int] = iq.computed(iq.Count("readings"))
     total: Mapped[int] = iq.computed(iq.Summation("readings", "value"))
+    first: Mapped[int | None] = iq.computed(iq.First("readings", "id", by="value"))
+    latest: Mapped[int | None] = iq.computed(iq.Latest("readings", "value", by="id"))
 
 
 class Reading(Base):
