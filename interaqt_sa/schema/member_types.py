@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -32,7 +31,7 @@ def give_member_types(metadata: MetaData) -> None:
 
     :param metadata: the MetaData of the tables; its mappers are configured.
     """
-    for table in _waiting(metadata):
+    for table in filter(has_member_types, list(metadata.tables.values())):
         for mapper in Catalog.of(metadata).all_mappers():
             if mapper.local_table is table:
                 for _, column, computation in computed_attributes(mapper):
@@ -40,10 +39,9 @@ def give_member_types(metadata: MetaData) -> None:
                         _give(mapper, column, computation)
 
 
-def _waiting(metadata: MetaData) -> Iterator[Table]:
-    for table in list(metadata.tables.values()):
-        if any(isinstance(column.type, MemberType) for column in table.columns):
-            yield table
+def has_member_types(table: Table) -> bool:
+    """Whether a hidden column of ``table`` still has a :class:`.MemberType`."""
+    return any(isinstance(column.type, MemberType) for column in table.columns)
 
 
 def _give(mapper: Mapper[Any], column: Column[Any], computation: Computation[Any]) -> None:

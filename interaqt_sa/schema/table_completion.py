@@ -10,7 +10,7 @@ from ..definitions.aggregates import Aggregate
 from ..definitions.computation import computation_of
 from .mapper_readiness import can_be_configured
 from .member_indexes import add_member_indexes
-from .member_types import give_member_types
+from .member_types import give_member_types, has_member_types
 from .metadata_state import Catalog
 
 
@@ -29,7 +29,11 @@ def complete_if_mapped(metadata: MetaData) -> None:
     For uses of the tables that need no mapper otherwise: their creation, and migrations.
     """
     catalog = Catalog.of(metadata)
-    if catalog.completed == catalog.generation or not any(map(_has_order, list(metadata.tables.values()))):
+    if catalog.completed == catalog.generation:
+        return
+    # configuring mappers early would surprise an application whose tables need nothing
+    is_needed = _has_order if catalog.classes else has_member_types
+    if not any(map(is_needed, list(metadata.tables.values()))):
         return
     mappers = catalog.all_mappers()
     if can_be_configured(mappers):
