@@ -101,7 +101,8 @@ def add_member_indexes(metadata: MetaData) -> None:
     for wanted in sorted(member_indexes(metadata), key=lambda wanted: -len(wanted.columns)):
         if wanted.table in tables and not wanted.is_among(_declared(wanted.table)):
             columns = "_".join(str(column.name) for column in wanted.columns)
-            Index(fit_identifier(f"ix_{wanted.table.name}_{columns}"), *wanted.columns)
+            # applications name indexes of their own, such as partial ones, with a single underscore
+            Index(fit_identifier(f"ix_{wanted.table.name}__{columns}"), *wanted.columns)
 
 
 def _declared(table: Table) -> Iterator[list[str | None]]:

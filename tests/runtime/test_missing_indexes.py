@@ -126,6 +126,14 @@ def test_an_index_of_the_application_serves(engine: Engine) -> None:
     assert found == {("place_id",), ("place_id", "at"), ("place_id", "price"), ("place_id", "code"), ("price",)}
 
 
+def test_a_partial_index_of_the_application_has_the_usual_name(engine: Engine) -> None:
+    cheap = text("price < 9")
+    metadata = shop(Index("ix_item_price", "price", postgresql_where=cheap, sqlite_where=cheap))
+    metadata.create_all(engine)
+    found = {index["name"] for index in inspect(engine).get_indexes("item")}
+    assert found == {"ix_item_place_id", "ix_item_price", "ix_item__price"}
+
+
 def test_a_record_without_such_values_has_no_more_indexes(engine: Engine) -> None:
     metadata = shop(**{"n": (int, iq.Count("items"))})
     metadata.create_all(engine)
