@@ -276,7 +276,7 @@ def test_members_with_a_key_of_two_columns(keep: Keep) -> None:
         __table__ = Table("line", Declared.metadata, autoload_with=kept.engine)
 
     again = Kept(kept.engine, Declared)
-    assert not [name for name in Wagon.__mapper__.columns.keys() if name.startswith("_first__")]
+    assert not [prop for prop in Wagon.__mapper__.column_attrs if prop.key.startswith("_first__")]
     again.run(delete(Piece).where(Piece.article == "b"))
     assert again.stored(Wagon.id, Wagon.first) == [(1, "C")]
 

@@ -100,17 +100,17 @@ def test_joined_and_single_table_inheritance(keep: Keep) -> None:
         age: Mapped[int]
         zoo_id: Mapped[int | None] = mapped_column(ForeignKey("zoo.id"), index=True)
         zoo: Mapped[Zoo | None] = relationship(back_populates="animals", overlaps="birds,cats")
-        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "animal"}  # noqa: RUF012
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "animal"}
 
     class Bird(Animal):
         __tablename__ = "bird"
         id: Mapped[int] = mapped_column(ForeignKey("animal.id"), primary_key=True)
         span: Mapped[int]
-        __mapper_args__ = {"polymorphic_identity": "bird"}  # noqa: RUF012
+        __mapper_args__ = {"polymorphic_identity": "bird"}
 
     class Cat(Animal):
         noise: Mapped[int | None]
-        __mapper_args__ = {"polymorphic_identity": "cat"}  # noqa: RUF012
+        __mapper_args__ = {"polymorphic_identity": "cat"}
 
     kept = keep(Own)
     columns = Zoo.id, Zoo.oldest, Zoo.widest, Zoo.span, Zoo.loudest
@@ -238,7 +238,7 @@ def test_one_table_is_created(engine: Engine) -> None:
 def test_a_table_is_created_before_the_class_of_its_members_exists(engine: Engine) -> None:
     metadata = MetaData()
     base = _late(metadata, with_member=False)
-    with pytest.raises(CompileError, match="the type of 'day' of the members.*import all modules of models"):
+    with pytest.raises(CompileError, match=r"the type of 'day' of the members.*import all modules of models"):
         metadata.create_all(engine)
     assert base.kept
     assert "_first__by" in metadata.tables["host"].c

@@ -1,4 +1,4 @@
-"""Indexes by which the next member is found: of definitions they are created, of declarative classes missed in the log."""
+"""Indexes by which the next member is found: created for definitions, missed in the log for declarative classes."""
 
 from __future__ import annotations
 
@@ -135,6 +135,6 @@ def test_a_partial_index_of_the_application_has_the_usual_name(engine: Engine) -
 
 
 def test_a_record_without_such_values_has_no_more_indexes(engine: Engine) -> None:
-    metadata = shop(**{"n": (int, iq.Count("items"))})
+    metadata = shop(n=(int, iq.Count("items")))
     metadata.create_all(engine)
     assert {tuple(i["column_names"]) for i in inspect(engine).get_indexes("item")} == {("place_id",), ("price",)}
