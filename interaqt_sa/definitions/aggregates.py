@@ -13,10 +13,10 @@ from sqlalchemy.types import TypeEngine
 
 from ..dialects.undecorated_types import stored_type
 from ..errors import ComputationProtocolError, DefinitionFault
-from .argument_types import AttributeQuery, Callback, RecordRef, Where
 from .computation import Computation, T
 from .dependency_arguments import parse_dependencies
 from .references import References
+from .type_aliases import AttributeQuery, Callback, RecordRef, Where
 from .validation import refuse_coroutine_function, refuse_text
 from .value_column_checks import (
     check_places,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .argument_types import Where
+from .type_aliases import Where
 from .validation import require_string
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .argument_types import RecordRef, Where
+from .type_aliases import RecordRef, Where
 
 DependencyKind = Literal["property", "records", "global"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..errors import DefinitionFault
-from .argument_types import RecordRef
+from .type_aliases import RecordRef
 
 #: A function called by a dispatch; under an asynchronous controller it may be a coroutine function.
 Hook: TypeAlias = Callable[..., Any]

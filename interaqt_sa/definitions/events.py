@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
 from ..errors import ComputationProtocolError
-from .argument_types import RecordRef
+from .type_aliases import RecordRef
 from .validation import refuse_text
 
 MutationType: TypeAlias = Literal["create", "update", "delete"]

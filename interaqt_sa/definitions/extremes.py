@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeEngine
 from ..dialects.undecorated_types import binds_in_sql, is_alike, stored_type
 from ..errors import DefinitionFault
 from .aggregates import Direction, FieldAggregate
-from .argument_types import RecordRef, Where
+from .type_aliases import RecordRef, Where
 
 #: types that every database orders and takes in its own MIN and MAX
 ORDERED = (Integer, Numeric, Float, String, Date, DateTime, Time, Interval)

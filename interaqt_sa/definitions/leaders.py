@@ -11,10 +11,10 @@ from sqlalchemy.types import TypeEngine
 
 from ..errors import ComputationProtocolError, DefinitionFault
 from .aggregates import Direction, FieldAggregate
-from .argument_types import RecordRef, Where
 from .extremes import ORDERED, check_order, check_same_values
 from .member_types import MemberType
 from .references import References
+from .type_aliases import RecordRef, Where
 
 
 class LeaderAggregate(FieldAggregate[Any]):

@@ -11,11 +11,11 @@ from sqlalchemy import Column
 
 from ..dialects.column_types import AwareDateTime
 from ..errors import ComputationProtocolError
-from .argument_types import AttributeQuery
 from .computation import Computation, T
 from .data_dependencies import DataDependency
 from .dependency_arguments import parse_dependencies
 from .references import References
+from .type_aliases import AttributeQuery
 from .validation import refuse_coroutine_function, refuse_text, require_function
 
 #: the name under which the functions find the row

@@ -9,11 +9,11 @@ from typing import Any, Literal, TypeAlias, overload
 from sqlalchemy.types import TypeEngine
 
 from ..errors import DefinitionFault
-from .argument_types import RecordRef, Where
 from .computation import Computation
 from .constraints import NonNullConstraint, UniqueConstraint
 from .retention import Retention
 from .same_row import SameRow
+from .type_aliases import RecordRef, Where
 from .validation import require_string
 
 Cardinality: TypeAlias = Literal["1:1", "1:n", "n:1", "n:n"]

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Column, Integer, String
 
 from ..errors import ComputationProtocolError
-from .argument_types import AttributeQuery, RecordRef
 from .computation import Computation
 from .events import Trigger
 from .references import References
+from .type_aliases import AttributeQuery, RecordRef
 from .validation import refuse_coroutine_function, refuse_text, require_function
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.types import TypeEngine
 from ..dialects.undecorated_types import stored_type
 from ..errors import ComputationProtocolError
 from .aggregates import NUMBERS, Aggregate, Direction
-from .argument_types import AttributeQuery, Callback, RecordRef, Where
 from .references import References
+from .type_aliases import AttributeQuery, Callback, RecordRef, Where
 from .value_column_checks import check_places, check_summed_field, exact_sum, places, require_type
 
 

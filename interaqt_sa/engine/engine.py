@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.orm import Mapper, Session
 
-from ..definitions.argument_types import RecordRef
+from ..definitions.type_aliases import RecordRef
 from ..dialects.functions import without_nan
 from ..session.write_listeners import WriteListeners
 from .capture.core_statement_guard import UnmanagedDML

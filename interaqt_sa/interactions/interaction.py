@@ -12,10 +12,10 @@ from enum import Enum
 from typing import Any, TypeGuard
 from uuid import UUID
 
-from ..definitions.argument_types import RecordRef
 from ..definitions.event_source import EventSource, Hook
 from ..definitions.records import Entity, Property
 from ..definitions.short_repr import shorten
+from ..definitions.type_aliases import RecordRef
 from ..errors import DefinitionFault, InvalidValueError
 from ..runtime.context import Context
 from ..runtime.dispatch_arguments import is_array, is_mapping

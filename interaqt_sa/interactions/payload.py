@@ -13,9 +13,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Integer, String, Uuid, and_, inspect, or_, select
 from sqlalchemy.orm import Mapper
 
-from ..definitions.argument_types import RecordRef
 from ..definitions.records import PropertyType
 from ..definitions.short_repr import shorten
+from ..definitions.type_aliases import RecordRef
 from ..definitions.validation import check_name
 from ..dialects.column_types import to_milliseconds
 from ..errors import DefinitionFault, InteractionGuardError

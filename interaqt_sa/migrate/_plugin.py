@@ -17,9 +17,9 @@ def setup(plugin: Plugin) -> None:
         "operations",
         "implementations",
         "renderers",
-        "written_operations",
+        "value_changing_operations",
         "concurrent_indexes",
-        "legacy_table_move",
+        "legacy_table_adoption",
     ):
         import_module(f".{name}", __package__)
     from alembic.runtime.plugins import Plugin

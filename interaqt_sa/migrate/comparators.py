@@ -15,10 +15,8 @@ from sqlalchemy.schema import SchemaItem
 from ..definitions.computation import INFO_KEY
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name
-from .altered_columns import added_to_derived_rows, altered_columns
 from .backfill_state import DONE, STATE_TABLE, Row, metadatas, read_state, state_table
 from .column_default_sequences import sequence_of
-from .converted_values import clear_unconverted
 from .declared import Declared, missing_columns
 from .default_backfill import DEFAULT, added_defaults
 from .derived_row_origins import delete_in_downgrade
@@ -27,7 +25,9 @@ from .fill_statements import value_sql
 from .legacy_id_counters import LEGACY_TABLE, is_behind
 from .moved_links import move_links
 from .operations import Backfill, CreateSequence, LockLegacyIds, MoveLegacyIds, RetireBackfill, WithoutModels
-from .sqlite_alterations import warn_of_alterations
+from .revalued_columns import added_to_derived_rows, altered_columns
+from .sqlite_unsupported_operations import warn_of_alterations
+from .unconverted_values import clear_unconverted
 from .value_dependencies import reading, reads_any, with_dependents
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from ..dialects.running_sum_type import RunningSum
 from . import operations as op
 from .constraint_operations import SetNotNull, ValidateConstraint
-from .converted_values import USING, ConvertValue
 from .enum_operations import AddEnumLabel, CreateEnum, DropEnum
 from .legacy_table_operation import AdoptTable, ReturnTable
 from .native_enums import is_array, native_enum, render_enum
+from .unconverted_values import USING, ConvertValue
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext

@@ -197,7 +197,7 @@ def noting_writes(connection: Connection, context: MigrationContext | None) -> G
     written = written_by(context)
 
     def before(conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
-        # DDL constructs are operations of Alembic, see written_operations
+        # DDL constructs are operations of Alembic, see value_changing_operations
         if context is not None and (context.isddl or ENGINE_OPTIONS.keys() <= context.execution_options.keys()):
             return
         written.statement(statement)

@@ -10,7 +10,7 @@ from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.util import greenlet_spawn
 
-from ..definitions.argument_types import RecordRef
+from ..definitions.type_aliases import RecordRef
 from ..engine.engine import CheckReport, ComputationGraph
 from ..errors import FrameworkError
 from ..schema.schema_inspection import Schema

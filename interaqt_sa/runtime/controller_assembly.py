@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..definitions.argument_types import RecordRef
 from ..definitions.dictionary import Dictionary
 from ..definitions.event_source import EventSource, RecordMutationSideEffect
 from ..definitions.records import Entity, Relation
 from ..definitions.short_repr import with_article
+from ..definitions.type_aliases import RecordRef
 from ..definitions.validation import is_coroutine_function
 from ..schema.compile_schema import Compilation
 from ..schema.faults import Faults

@@ -15,7 +15,7 @@ from ..definitions.events import MutationEvent
 from ..errors import DefinitionFault, SideEffectError
 from ..schema.filtered_lookup import filtered_record
 from ..schema.foreign_key_relations import held_relation
-from ..schema.merged_records import RECORD_TYPE, names_of_row
+from ..schema.merged_lookup import RECORD_TYPE, names_of_row
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name, resolve_record
 from .context import Context

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from ..definitions.argument_types import RecordRef
 from ..definitions.computation import computation_of
 from ..definitions.short_repr import shorten
+from ..definitions.type_aliases import RecordRef
 from ..dialects import dialect_class
 from ..dialects.sqlite_transactions import SQLiteTransactions
 from ..engine.engine import CheckProgress, CheckReport, ComputationEngine, ComputationGraph, KeyRange

@@ -12,9 +12,9 @@ from sqlalchemy.orm import DeclarativeBase, registry
 from ..definitions.dictionary import Dictionary
 from ..definitions.records import Entity, Relation
 from ..errors import DefinitionError
+from .checks.checks_without_mapping import check_computations
 from .checks.filtered_conditions import check_filtered
 from .checks.record_outlines import Outlines
-from .checks.unmapped_computations import check_computations
 from .compile.constraints import plan_constraints
 from .compile.definition_checks import base_of
 from .compile.dictionaries import build_dictionary, dictionary_table_name

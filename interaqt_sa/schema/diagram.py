@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import Column, MetaData
 from sqlalchemy.orm import Mapper, RelationshipDirection, class_mapper
 
-from ..definitions.argument_types import RecordRef
 from ..definitions.computation import computation_of
 from ..definitions.records import Relation, ref_name
+from ..definitions.type_aliases import RecordRef
 from .compile.relations import is_symmetric
 from .filtered_lookup import base_record
 from .filtered_record import is_membership

@@ -8,12 +8,12 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, MetaData, and_
 from sqlalchemy.orm import Mapper, RelationshipProperty
 
-from ..definitions.argument_types import RecordRef, Where
 from ..definitions.match import Atom, MatchExp
 from ..definitions.records import Relation
+from ..definitions.type_aliases import RecordRef, Where
 from .filtered_record import FilteredRecord
 from .metadata_state import Catalog
-from .relationship_info import FILTERED_KEY, RELATION_KEY
+from .relationship_info_keys import FILTERED_KEY, RELATION_KEY
 
 
 def filtered_record(metadata: MetaData, ref: RecordRef) -> FilteredRecord | None:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, class_mapper
 
-from ..definitions.argument_types import RecordRef
 from ..definitions.records import Relation
+from ..definitions.type_aliases import RecordRef
 from .compile.relations import holding_side
 from .filtered_lookup import base_record
 from .metadata_state import Catalog

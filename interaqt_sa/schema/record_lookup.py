@@ -9,8 +9,8 @@ from sqlalchemy import Column, MetaData, inspect
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 from sqlalchemy.orm.exc import UnmappedClassError
 
-from ..definitions.argument_types import RecordRef
 from ..definitions.short_repr import shorten, similar
+from ..definitions.type_aliases import RecordRef
 from ..errors import DefinitionFault
 from .metadata_state import Catalog, is_usable
 

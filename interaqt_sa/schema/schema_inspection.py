@@ -10,10 +10,10 @@ from sqlalchemy import CheckConstraint, Column, ColumnElement, Dialect, Index, M
 from sqlalchemy import UniqueConstraint as TableUniqueConstraint
 from sqlalchemy.orm import Mapper, class_mapper
 
-from ..definitions.argument_types import RecordRef
 from ..definitions.computation import INFO_KEY, Computation, computation_of, info_of
 from ..definitions.constraints import NonNullConstraint, UniqueConstraint
 from ..definitions.records import Relation
+from ..definitions.type_aliases import RecordRef
 from ..dialects import dialect_class, knows
 from ..dialects.unique_key_options import index_predicate
 from .compile.constraints import VIOLATION_CODE

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.util import greenlet_spawn
 
-from ..definitions.argument_types import RecordRef, Where
+from ..definitions.type_aliases import RecordRef, Where
 from .atomic import AtomicStorage
 from .record_makers import Record
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from ..definitions.argument_types import AttributeQuery, RecordRef, Where
 from ..definitions.dictionary import Dictionary
 from ..definitions.events import MutationEvent
+from ..definitions.type_aliases import AttributeQuery, RecordRef, Where
 from ..schema.schema_inspection import Schema
 from ..session.isolation import require_isolation
 from ..session.retry import run_with_transaction_retry

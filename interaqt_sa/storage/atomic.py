@@ -10,9 +10,9 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Boolean, Column, Float, Integer, MetaData, Numeric, func, select, update
 from sqlalchemy.orm import Mapper, Session
 
-from ..definitions.argument_types import RecordRef, Where
 from ..definitions.computation import computation_of
 from ..definitions.short_repr import shorten
+from ..definitions.type_aliases import RecordRef, Where
 from ..dialects import dialect_class
 from ..dialects.undecorated_types import stored_type
 from ..errors import ComputedWriteError, DefinitionFault, InvalidValueError, TransactionCapabilityError

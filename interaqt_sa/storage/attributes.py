@@ -10,16 +10,16 @@ from typing import Any
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
-from ..definitions.argument_types import AttributeQuery, Where
 from ..definitions.records import Relation
 from ..definitions.short_repr import shorten, similar
+from ..definitions.type_aliases import AttributeQuery, Where
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.checks.non_column_attributes import describe
 from ..schema.filtered_lookup import among_members, members_at_end
 from ..schema.filtered_record import is_membership
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name
-from ..schema.relationship_info import NEAR_KEY, RELATION_KEY
+from ..schema.relationship_info_keys import NEAR_KEY, RELATION_KEY
 
 LINK = "&"
 #: more than any program requests, less than the depth of Python's stack

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement
 
-from ..definitions.argument_types import AttributeQuery, Where
 from ..definitions.match import And, Atom, MatchExp, Not, Or, Reference
 from ..definitions.short_repr import shorten
+from ..definitions.type_aliases import AttributeQuery, Where
 from ..errors import DefinitionFault
 from ..schema.foreign_key_relations import HeldRelation
 from .attributes import key_attributes

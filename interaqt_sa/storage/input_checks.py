@@ -12,9 +12,9 @@ from ..definitions.computation import computation_of
 from ..definitions.short_repr import shorten
 from ..errors import DefinitionFault, InvalidValueError
 from ..schema.compile.definition_checks import LINK_ATTRIBUTES
-from ..schema.merged_records import RECORD_TYPE
+from ..schema.merged_lookup import RECORD_TYPE
 from ..schema.record_lookup import record_name
-from ..schema.relationship_info import FILTERED_KEY
+from ..schema.relationship_info_keys import FILTERED_KEY
 from ..schema.value_checks import checked_value
 from .attributes import LINK, is_relation, link_of, unknown_attribute
 from .paths import foreign_key_pairs

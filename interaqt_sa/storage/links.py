@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import MetaData
 from sqlalchemy.orm import Mapper, Session, class_mapper
 
-from ..definitions.argument_types import RecordRef, Where
 from ..definitions.match import MatchExp
 from ..definitions.records import Relation, ref_name
 from ..definitions.short_repr import shorten
+from ..definitions.type_aliases import RecordRef, Where
 from ..errors import ConstraintViolationError, DefinitionFault, InvalidValueError
 from ..schema.foreign_key_relations import HeldRelation, held_relation
 from ..schema.metadata_state import Catalog

@@ -9,8 +9,8 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Dialect, Select, bindparam, func, select, tuple_
 from sqlalchemy.orm import Mapper, RelationshipProperty, aliased
 
-from ..definitions.argument_types import Where
 from ..definitions.match import MatchExp
+from ..definitions.type_aliases import Where
 from ..dialects.base import named
 from ..schema.predicates.match import compile_where
 from ..session.compiled_statement import CachedText

@@ -6,8 +6,8 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
-from ..definitions.argument_types import Where
 from ..definitions.match import MatchExp
+from ..definitions.type_aliases import Where
 from .attributes import Nested, Selection
 from .query_parameters import Values, is_sql, parametrized
 

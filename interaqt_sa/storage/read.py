@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Dialect, Select, func, select
 from sqlalchemy.orm import Mapper, Session
 
-from ..definitions.argument_types import Where
+from ..definitions.type_aliases import Where
 from ..dialects import dialect_class
 from .attributes import Modifier, Selection, key_attributes
 from .pagination import Page, decode_cursor, encode_cursor, later_than

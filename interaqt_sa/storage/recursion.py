@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 from sqlalchemy.orm import Mapper
 
-from ..definitions.argument_types import AttributeQuery
 from ..definitions.match import MatchExp
 from ..definitions.short_repr import shorten
+from ..definitions.type_aliases import AttributeQuery
 from ..errors import DefinitionFault
 from ..schema.record_lookup import record_name
 from .attributes import LINK, key_attributes, relationship_of

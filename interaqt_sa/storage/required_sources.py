@@ -12,7 +12,7 @@ from ..definitions.records import Relation
 from ..errors import DefinitionFault
 from ..schema.metadata_state import Catalog
 from ..schema.record_lookup import record_name
-from ..schema.relationship_info import RELATION_KEY
+from ..schema.relationship_info_keys import RELATION_KEY
 from .attributes import metadata_of
 from .paths import foreign_key_pairs
 

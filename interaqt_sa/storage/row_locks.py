@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Mapper, Session, object_mapper
 
-from ..definitions.argument_types import Where
 from ..definitions.short_repr import shorten
+from ..definitions.type_aliases import Where
 from ..errors import InvalidValueError
 from ..schema.record_lookup import record_name
 from .attributes import Modifier, column_names, key_attributes

@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from sqlalchemy.orm import Mapper, Session, class_mapper
 
-from ..definitions.argument_types import AttributeQuery, RecordRef, Where
 from ..definitions.dictionary import Dictionary
 from ..definitions.events import MutationEvent
+from ..definitions.type_aliases import AttributeQuery, RecordRef, Where
 from ..errors import FrameworkError
 from ..schema.compile.dictionaries import ROW_ID, dictionary_mapper
 from ..schema.filtered_lookup import base_record, on_base

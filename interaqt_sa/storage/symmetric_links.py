@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import MetaData, or_, select
 from sqlalchemy.orm import Mapper, RelationshipProperty, Session, class_mapper
 
-from ..definitions.argument_types import RecordRef
 from ..definitions.match import And, Atom, MatchExp, Not, Or, Reference
+from ..definitions.type_aliases import RecordRef
 from ..schema.metadata_state import Catalog
-from ..schema.relationship_info import RELATION_KEY
+from ..schema.relationship_info_keys import RELATION_KEY
 from .attributes import key_attributes, metadata_of
 
 _OTHER = {"source": "target", "target": "source"}

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Column, inspect
 from sqlalchemy.orm import Mapper, RelationshipProperty, Session, object_mapper
 
-from ..definitions.argument_types import Where
 from ..definitions.short_repr import shorten
+from ..definitions.type_aliases import Where
 from ..errors import DefinitionFault, InvalidValueError
-from ..schema.merged_records import inputs_of
+from ..schema.merged_lookup import inputs_of
 from ..schema.record_lookup import record_name
 from .attributes import LINK, column_names, key_attributes, link_of, metadata_of, near_end, unknown_attribute
 from .circular_references import break_loops, is_loop, relate_back

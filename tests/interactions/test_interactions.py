@@ -15,11 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from interaqt_sa.definitions.aggregates import Count
-from interaqt_sa.definitions.argument_types import RecordRef
 from interaqt_sa.definitions.events import Trigger
 from interaqt_sa.definitions.records import Entity, Property
 from interaqt_sa.definitions.state_machine import StateMachine, StateNode, StateTransfer
 from interaqt_sa.definitions.transform import Transform
+from interaqt_sa.definitions.type_aliases import RecordRef
 from interaqt_sa.errors import DefinitionError, DefinitionFault, InteractionGuardError, InvalidValueError
 from interaqt_sa.interactions import (
     Action,

@@ -15,7 +15,7 @@ from ...errors import UnmanagedWriteError
 from ..database.link_rows import find_links
 from ..database.pending_deltas import Touched
 from ..plan import Key, Plan, Source
-from ..propagation.foreign_key_actions import leads_on
+from ..propagation.rows_of_foreign_key_actions import leads_on
 from .computed_writes import refuse_assigned
 from .dml_statement import dml_of
 from .flush import Flush

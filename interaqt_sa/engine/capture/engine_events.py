@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, ExceptionContext, MetaData, event
 from ...dialects.execution_options import STATEMENT_OPTION
 from ...dialects.missing_tables import advise
 from .core_statement_guard import may_hold_writes
-from .replaced_statements import SeenStatements, is_like, is_untouched, replaces_statements
 from .sql_text import same_text
+from .statements_replaced_by_listeners import SeenStatements, is_like, is_untouched, replaces_statements
 
 _LOCK = Lock()
 

@@ -23,15 +23,15 @@ from ..database.polymorphic_rows import read_by_class
 from ..database.same_row_functions import SameRowValues, refresh_same_row
 from ..locking.lock_pass import LockPass
 from ..plan import Edge, Key, Plan, Source, Watch, watch_of
-from ..propagation.foreign_key_actions import Rows
 from ..propagation.propagation import Propagation
+from ..propagation.rows_of_foreign_key_actions import Rows
 from ..propagation.write_bracket import Write, WriteBracket
 from ..sql.statement_cache import Statements
 from .computed_writes import refuse_computed_write
 from .flush_mutation_events import FlushEvents
 from .flush_predictions import ForetoldRows
 from .flushed_numbers import FlushedNumbers
-from .keys_of_flushed_rows import refuse_unwritten_keys
+from .late_key_refusal import refuse_unwritten_keys
 from .partial_flush import FlushedObjects
 from .row_switches import RowSwitches
 from .unwatched_row_locks import Others

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.orm import Mapper, Session
 
-from .replaced_statements import replaces_statements
+from .statements_replaced_by_listeners import replaces_statements
 
 F = TypeVar("F")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import CheckConstraint, Column, Table, UniqueConstraint
 
-from ..propagation.foreign_key_actions import Changes, leads_on
+from ..propagation.rows_of_foreign_key_actions import Changes, leads_on
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet

@@ -35,20 +35,20 @@ from .core_statement_guard import (
     watch_statement,
     written_table,
 )
-from .detached_savepoints import leave_savepoint
 from .dml_routing import run_dml
 from .dml_statement import DMLStatement, dml_of, options_of
 from .engine_events import EngineEvents
 from .flush import Flush
-from .insert_own_row import add_row
+from .insert_package_row import add_row
 from .listener_order import go_last, is_last, run_first
 from .orphans import find_orphans
 from .partial_flush import FlushedObjects
-from .replaced_statements import replaced_write
 from .rows_under_other_names import refuse_other_names
 from .running_flush import RunningFlush
+from .sessions_detached_in_savepoint import leave_savepoint
 from .sql_text import may_write
 from .statements_in_flush import refuse_rows_in_flush
+from .statements_replaced_by_listeners import replaced_write
 from .table_identity import TableNames, find_table
 from .textual_writes import textual_write, textual_writes
 from .unattached_writes import Unattached, UnattachedWrites

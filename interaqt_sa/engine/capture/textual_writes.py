@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.sql import quoted_name
 
 from ..plan import Plan
-from ..propagation.foreign_key_actions import leads_on
+from ..propagation.rows_of_foreign_key_actions import leads_on
 from .rows_under_other_names import behind_name, other_name
 from .sql_text import procedures_on, running_statements
 from .table_identity import TableNames

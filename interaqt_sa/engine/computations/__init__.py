@@ -2,7 +2,7 @@
 
 The input is pending deltas and events; the output is updated hosts, changed states and derived rows, which are writes
 again. Kinds that are summed or selected register with :func:`.accumulates`, as custom kinds of applications do;
-:mod:`.agenda` runs the pending work, :mod:`.delta_application` and :mod:`.selected_aggregates` write hosts,
+:mod:`.agenda` runs the pending work, :mod:`.delta_application` and :mod:`.selection_application` write hosts,
 :mod:`.evaluated_values` calls functions of the application, :mod:`.recompute` computes from all members. Read
 :mod:`.agenda` first, and :mod:`.summation` as an example of a kind.
 """
@@ -13,8 +13,8 @@ from . import (
     count,
     custom,
     extremes,
+    filtered_membership,
     leaders,
-    membership,
     quantifiers,
     real_time,
     same_row,
@@ -35,8 +35,8 @@ __all__ = [
     "count",
     "custom",
     "extremes",
+    "filtered_membership",
     "leaders",
-    "membership",
     "quantifiers",
     "real_time",
     "same_row",

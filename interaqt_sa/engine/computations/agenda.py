@@ -20,7 +20,7 @@ from .delta_application import HostDelta, HostUpdates
 from .evaluated_values import EvaluatedUpdates
 from .host_recounts import recount
 from .recursion_levels import RecursionLevels
-from .selected_aggregates import SelectionDelta, SelectionUpdates
+from .selection_application import SelectionDelta, SelectionUpdates
 
 
 class Agenda:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from ...definitions.argument_types import RecordRef
+from ...definitions.type_aliases import RecordRef
 from ...dialects import Lock
 from ...dialects.execution_options import ENGINE_OPTIONS
 from ...errors import DefinitionFault

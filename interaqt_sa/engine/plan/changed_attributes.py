@@ -18,7 +18,7 @@ from ...schema.record_lookup import relationships_of
 if TYPE_CHECKING:
     from .event_nodes import Machine
     from .plan import Plan
-    from .plan_graph import ComputedValue, Edge, Source
+    from .plan_nodes import ComputedValue, Edge, Source
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sqlalchemy.sql import visitors
 from ...errors import DefinitionFault
 from ...schema.faults import Faults
 from .plan import Plan
-from .plan_graph import ComputedValue, Edge, Part
+from .plan_nodes import ComputedValue, Edge, Part
 
 
 def check_dictionary_circles(plan: Plan, faults: Faults) -> None:

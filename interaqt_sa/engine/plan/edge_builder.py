@@ -17,7 +17,7 @@ from ...schema.class_criterion import class_criterion
 from ...schema.filtered_record import is_membership
 from ...schema.predicates.expression_columns import check_columns, columns_of
 from .column_replacement import replace_columns
-from .plan_graph import Edge, Hop, Host
+from .plan_nodes import Edge, Hop, Host
 from .watched_tables import Sources
 
 

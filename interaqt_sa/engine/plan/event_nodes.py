@@ -12,7 +12,7 @@ from ...definitions.events import MutationEvent, Trigger
 from ...definitions.state_machine import StateMachine, StateTransfer
 from ...definitions.transform import Transform
 from ...schema.filtered_record import FilteredRecord
-from .plan_graph import ComputedValue, Source
+from .plan_nodes import ComputedValue, Source
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper, class_mapper
 from ...definitions.events import Trigger
 from ...schema.filtered_lookup import filtered_record
 from ...schema.foreign_key_relations import held_relation
-from ...schema.merged_records import inputs_of
+from ...schema.merged_lookup import inputs_of
 from ...schema.record_lookup import record_name, resolve_record
 from .event_nodes import Reaction
 from .plan import Plan

@@ -12,10 +12,10 @@ from ...errors import DefinitionFault
 from ...schema.compile.dictionaries import DICTIONARY_KEY
 from ...schema.filtered_lookup import members_at_end
 from ...schema.metadata_state import Catalog
-from ...schema.relationship_info import RELATION_KEY
+from ...schema.relationship_info_keys import RELATION_KEY
 from .edge_builder import EdgeBuilder
 from .plan import Plan
-from .plan_graph import ComputedValue, Host
+from .plan_nodes import ComputedValue, Host
 from .watched_tables import Sources
 
 

@@ -19,7 +19,7 @@ from ...schema.record_lookup import resolve_record
 from .edge_builder import EdgeBuilder, flatten_attributes
 from .hosts import edges_over, followed_relationship, host_of
 from .plan import Plan
-from .plan_graph import ComputedValue, Edge, Host, Inputs, Part
+from .plan_nodes import ComputedValue, Edge, Host, Inputs, Part
 from .watched_tables import Sources
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapper
 from ...definitions.computation import Computation
 from ...errors import DefinitionFault
 from .plan import Plan
-from .plan_graph import ComputedValue
+from .plan_nodes import ComputedValue
 from .watched_tables import Sources
 
 

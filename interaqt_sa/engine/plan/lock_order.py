@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import MetaData, Table
 
 from .plan import Plan
-from .plan_graph import Hop
+from .plan_nodes import Hop
 from .watched_tables import Sources
 
 

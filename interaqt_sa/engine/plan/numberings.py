@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Column, Table
 
 from ...definitions.scoped_sequence import ScopedSequence
-from .plan_graph import ComputedValue, Source
+from .plan_nodes import ComputedValue, Source
 
 
 @dataclass(eq=False)

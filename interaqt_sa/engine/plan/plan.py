@@ -15,11 +15,11 @@ from ...dialects.unique_key_options import declared_resolutions, may_stop_halfwa
 from ...schema.filtered_lookup import filtered_records_of
 from ...schema.filtered_record import FilteredRecord
 from ...schema.foreign_key_relations import HeldRelation, relations_held_by
-from ...schema.merged_records import inputs_of, merged_above
+from ...schema.merged_lookup import inputs_of, merged_above
 from ...schema.metadata_state import Catalog
 from ...schema.record_lookup import relationships_of
 from .mapper_cache import ByMapper
-from .plan_graph import ComputedValue, Host, Source
+from .plan_nodes import ComputedValue, Host, Source
 
 if TYPE_CHECKING:
     from .event_nodes import Derivation, Machine, Reaction

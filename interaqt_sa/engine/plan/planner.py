@@ -35,7 +35,7 @@ from .kind_checks import numbers_of
 from .kinds import add_rows, add_value
 from .lock_order import assign_ranks
 from .plan import Plan
-from .plan_graph import ComputedValue, Host, Part
+from .plan_nodes import ComputedValue, Host, Part
 from .watched_tables import Sources
 
 _ZERO: ColumnElement[Any] = literal_column("0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .plan import Plan
-from .plan_graph import Edge, Host
+from .plan_nodes import Edge, Host
 
 
 def recursive_edges(plan: Plan) -> Mapping[Host, Sequence[Edge]]:

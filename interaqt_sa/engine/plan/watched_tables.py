@@ -8,7 +8,7 @@ from sqlalchemy import Table
 from sqlalchemy.orm import Mapper
 
 from ...errors import DefinitionFault
-from .plan_graph import Source
+from .plan_nodes import Source
 
 
 class Sources:

@@ -13,8 +13,8 @@ from ..database.pending_deltas import Touched
 from ..database.polymorphic_rows import read_by_class
 from ..database.same_row_functions import refresh_same_row
 from ..plan import Key, Source
-from .foreign_key_actions import Dependents, Rows
 from .propagation import Propagation
+from .rows_of_foreign_key_actions import Dependents, Rows
 
 Row = Mapping[str, Any]
 Classes = Mapping[tuple[Source, Key], Mapper[Any]]

@@ -33,7 +33,7 @@ from ...schema.record_lookup import stored_attributes
 from ...session.compiled_statement import CachedText
 from ..plan import Edge, Hop, Host, Plan, Source, recursive_edges
 from ..plan.column_replacement import labelled
-from ..plan.plan_graph import edges_locked_ahead
+from ..plan.plan_nodes import edges_locked_ahead
 
 T = TypeVar("T")
 

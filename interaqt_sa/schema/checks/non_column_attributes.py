@@ -52,7 +52,8 @@ def describe(cls: type[Any] | None, path: str, *, is_query: bool = False) -> str
         return f"is a composite of {cls.__name__}; name one of its parts: {', '.join(parts)}"
     if isinstance(prop, RelationshipProperty):
         return f"is a relationship of {cls.__name__}; name an attribute of its target, as in {f'{path}.id'!r}"
-    if prop is None and not name.startswith("_"):
+    # inputs of a merged entity refuse to give the attributes of others
+    if prop is None and hasattr(cls, name) and not name.startswith("_"):
         return (
             f"is an attribute of {cls.__name__} in Python, without a column; make it a computed column, as in "
             f"{name}: Mapped[…] = computed(lambda row: …)"

@@ -10,17 +10,17 @@ from typing import Any
 from sqlalchemy import Column, MetaData
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipDirection, RelationshipProperty, class_mapper
 
-from ...definitions.argument_types import RecordRef
 from ...definitions.records import Relation, ref_name
 from ...definitions.short_repr import similar
+from ...definitions.type_aliases import RecordRef
 from ...dialects.column_types import id_type
 from ...errors import DefinitionFault
 from ..compile.definition_checks import has_known_type, may_have_more
 from ..compile.filtered_records import FilteredPlan
 from ..compile.new_definitions import ends_of
-from ..compile.record_parts import properties_of
 from ..compile.relations import holding_side
 from ..compile.tables import TablePlan
+from ..compile.valid_parts import properties_of
 from ..faults import NotYetKnown
 from ..filtered_lookup import filtered_record
 from ..foreign_key_relations import is_held_relation

@@ -9,14 +9,14 @@ from typing import Any, cast
 from sqlalchemy import CheckConstraint, Column, ColumnElement, Index, MetaData
 from sqlalchemy.exc import CompileError, StatementError
 
-from ...definitions.argument_types import Where
 from ...definitions.computation import INFO_KEY
 from ...definitions.constraints import NonNullConstraint, UniqueConstraint
 from ...definitions.match import And, MatchExp
 from ...definitions.records import Constraint
+from ...definitions.type_aliases import Where
 from ...errors import DefinitionFault
 from ..faults import Faults, NotYetKnown
-from ..merged_records import RECORD_TYPE
+from ..merged_lookup import RECORD_TYPE
 from ..metadata_state import Catalog
 from ..naming import fit_identifier
 from ..predicates.index_predicates import writable
@@ -24,9 +24,9 @@ from ..predicates.match import compile_where
 from ..predicates.predicate_values import check_literals, check_operands, parts_of
 from .definition_checks import check_constraint, is_text
 from .filtered_records import FilteredPlan
-from .record_parts import constraints_of
 from .relations import unique
 from .tables import TablePlan
+from .valid_parts import constraints_of
 
 #: Key of a constraint's ``info``: the code of its violations.
 VIOLATION_CODE = "violation_code"

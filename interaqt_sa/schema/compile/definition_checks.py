@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeGuard, get_args
 
-from ...definitions.argument_types import RecordRef
 from ...definitions.computation import Computation
 from ...definitions.constraints import NonNullConstraint, UniqueConstraint
 from ...definitions.dictionary import Dictionary
 from ...definitions.records import Cardinality, Constraint, Entity, Property, Relation
+from ...definitions.type_aliases import RecordRef
 from ...definitions.validation import check_mapped_name, check_name
 from ...errors import DefinitionFault
 from ..faults import Faults
 from .natural_key_checks import check_natural_key
-from .record_parts import properties_of, untyped
 from .retention_checks import check_retention
+from .valid_parts import properties_of, untyped
 
 #: Arguments of a filtered record that its base determines.
 _OF_BASE = {

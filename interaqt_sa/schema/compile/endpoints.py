@@ -10,8 +10,8 @@ from sqlalchemy import Column, ColumnElement, MetaData, Table
 from sqlalchemy.orm import Mapper, RelationshipProperty
 from sqlalchemy.types import TypeEngine
 
-from ...definitions.argument_types import RecordRef
 from ...definitions.records import ref_name
+from ...definitions.type_aliases import RecordRef
 from ...dialects.column_types import id_type
 from ...errors import DefinitionFault
 from ..faults import Faults

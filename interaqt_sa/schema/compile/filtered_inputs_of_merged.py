@@ -11,7 +11,7 @@ from ...definitions.records import Entity, ref_name
 from ...errors import DefinitionFault
 from ..faults import Faults
 from ..filtered_record import membership_name
-from ..merged_records import RECORD_TYPE
+from ..merged_lookup import RECORD_TYPE
 from .definition_checks import base_of
 from .new_definitions import Declarations
 

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, Integer, MetaData, Table
 from sqlalchemy.orm import Mapper, class_mapper, relationship
 
-from ...definitions.argument_types import RecordRef, Where
 from ...definitions.computation import INFO_KEY
-from ...definitions.membership import Membership
+from ...definitions.filtered_membership import Membership
 from ...definitions.records import Entity, Relation, ref_name
+from ...definitions.type_aliases import RecordRef, Where
 from ...errors import DefinitionFault
 from ..computed import prepare_table
 from ..faults import Faults
 from ..filtered_record import FilteredRecord, membership_name
 from ..metadata_state import Catalog
 from ..record_lookup import record_name, resolve_record
-from ..relationship_info import FILTERED_KEY, NEAR_KEY, RELATION_KEY
+from ..relationship_info_keys import FILTERED_KEY, NEAR_KEY, RELATION_KEY
 from .definition_checks import base_of
 from .endpoints import Endpoint
 from .relations import is_symmetric

@@ -10,9 +10,9 @@ from sqlalchemy import Column, MetaData, Table
 from sqlalchemy.orm import Mapper, backref, class_mapper, registry, relationship
 
 from ...definitions.computation import Computation
-from ..merged_records import RECORD_TYPE
+from ..merged_lookup import RECORD_TYPE
 from ..metadata_state import Catalog
-from ..relationship_info import NEAR_KEY, RELATION_KEY
+from ..relationship_info_keys import NEAR_KEY, RELATION_KEY
 from .relations import ForeignKeyPlan, LinkPlan, index, unique
 
 

@@ -11,18 +11,18 @@ from typing import Any
 from sqlalchemy import Column, MetaData, String
 from sqlalchemy.orm import registry
 
-from ...definitions.argument_types import RecordRef
 from ...definitions.records import Entity, Property, Relation, ref_name
+from ...definitions.type_aliases import RecordRef
 from ...errors import DefinitionFault
 from ..computed import INPUT_KEY
 from ..faults import Faults
-from ..merged_records import RECORD_TYPE
+from ..merged_lookup import RECORD_TYPE
 from ..metadata_state import Catalog
 from .definition_checks import is_computation
 from .mapping import map_class
-from .record_parts import properties_of
 from .relations import index
 from .tables import TablePlan, property_column, table_name
+from .valid_parts import properties_of
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from ...definitions.records import Entity, Property
 from ...errors import DefinitionFault
 from ..faults import Faults
 from ..types import property_type
-from .record_parts import properties_of
+from .valid_parts import properties_of
 
 
 def check_natural_key(entity: Entity, faults: Faults) -> None:

@@ -9,11 +9,11 @@ from typing import Any, Literal
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table, UniqueConstraint
 from sqlalchemy.schema import SchemaItem
 
-from ...definitions.argument_types import RecordRef
 from ...definitions.records import Relation
+from ...definitions.type_aliases import RecordRef
 from ...errors import DefinitionFault
 from ..faults import Faults
-from ..merged_records import RECORD_TYPE
+from ..merged_lookup import RECORD_TYPE
 from ..naming import fit_identifier, snake_case
 from .definition_checks import LINK_ATTRIBUTES, has_known_type
 from .endpoints import Endpoint, Endpoints

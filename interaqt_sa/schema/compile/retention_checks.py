@@ -13,7 +13,7 @@ from ...dialects.column_types import AwareDateTime, Timestamp
 from ...errors import DefinitionFault
 from ..faults import Faults
 from ..types import property_type
-from .record_parts import properties_of
+from .valid_parts import properties_of
 
 
 def check_retention(entity: Entity, faults: Faults) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Subquery, event, select, union_all
 from sqlalchemy.orm import Mapper, class_mapper, registry, relationship
 
 from ..metadata_state import Catalog
-from ..relationship_info import RELATION_KEY
+from ..relationship_info_keys import RELATION_KEY
 from .relations import LinkPlan
 
 

@@ -19,7 +19,7 @@ from ..naming import fit_identifier, snake_case
 from ..sequences import id_column
 from ..types import property_type
 from .definition_checks import OWN_ATTRIBUTES, check_property, is_computation
-from .record_parts import properties_of
+from .valid_parts import properties_of
 
 
 @dataclass(slots=True)

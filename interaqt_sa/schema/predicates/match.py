@@ -31,9 +31,9 @@ from sqlalchemy import (
 from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import NullType, TypeDecorator
 
-from ...definitions.argument_types import Where
 from ...definitions.match import OPERATORS, And, Atom, MatchExp, Not, Or, Reference
 from ...definitions.short_repr import shorten
+from ...definitions.type_aliases import Where
 from ...dialects.functions import json_contains
 from ...errors import DefinitionFault
 from ..key_coercion import NoKeyError, key_value

@@ -29,9 +29,9 @@ from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import ClauseList, ExpressionClauseList, False_, Grouping, True_
 from sqlalchemy.types import TypeEngine
 
-from ...definitions.argument_types import Where
 from ...definitions.match import OPERATORS, And, Atom, MatchExp, Not, Or
 from ...definitions.short_repr import shorten
+from ...definitions.type_aliases import Where
 from ...dialects.column_types import AwareDateTime
 from ...errors import DefinitionFault
 from ..enum_values import enum_refusal

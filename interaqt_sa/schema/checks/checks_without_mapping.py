@@ -10,8 +10,8 @@ from sqlalchemy import Column, MetaData, Table
 from ...definitions.dictionary import Dictionary
 from ..compile.definition_checks import is_computation
 from ..compile.dictionaries import dictionary_table_name
-from ..compile.record_parts import properties_of
 from ..compile.tables import TablePlan
+from ..compile.valid_parts import properties_of
 from ..computed import computed_attributes, declared_rows
 from ..faults import Faults
 from ..metadata_state import Catalog

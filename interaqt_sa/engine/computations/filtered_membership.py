@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case
 
-from ...definitions.membership import Membership
+from ...definitions.filtered_membership import Membership
 from ..plan.accumulator import Accumulator, Resolve, Test, accumulates
 
 

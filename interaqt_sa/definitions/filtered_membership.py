@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any as _Any
 
 from .aggregates import Count
-from .argument_types import Where
 from .match import MatchExp
 from .references import References
+from .type_aliases import Where
 
 
 class Membership(Count):
