@@ -124,7 +124,7 @@ def fill(
     todo: list[Work] = []
     waiting: dict[str, str] = {}
     for one in declared:
-        known = {name: said for given, said in names.items() for name in one.names_of(given)}
+        known = {name: said for given, said in names.items() for name in one.names_of(given, said)}
         mine = {name: kind for name, said in known.items() if (kind := one.kind(name, said)) is not None}
         if not mine:
             continue
@@ -291,7 +291,7 @@ def run_waiting(
         waiting = {
             given: said
             for given, said in waiting.items()
-            if any(one.is_current(name, said) for one in declared for name in one.names_of(given))
+            if any(one.is_current(name, said) for one in declared for name in one.names_of(given, said))
         }
     if waiting:
         fill(connection, state, declared, waiting, pace, transactions)

@@ -71,18 +71,24 @@ class Declared:
         column = self.default(name)
         return name if column is None else _place(column)
 
-    def names_of(self, given: str) -> list[str]:
+    def names_of(self, given: str, said: str = "") -> list[str]:
         """Return the names of what is recorded under a place, or has a name in a revision.
 
-        A revision may be older than a second class with the same name, since which both names are qualified.
+        A revision may be older than a second class with the same name, since which both names are qualified; or older
+        than the name of a class, and then the fingerprint tells which value it is, because it has table and column.
+
+        :param said: the fingerprint in the revision, or of the record.
         """
         if given in self.fingerprints:
             return [given]
-        return [self._names[given]] if given in self._names else self._bare.get(given, [given])
+        if given in self._names:
+            return [self._names[given]]
+        renamed = [name for name, each in self._fingerprints.items() if said in each]
+        return self._bare.get(given) or renamed or [given]
 
     def declares(self, given: str, fingerprint: str) -> bool:
         """Whether a name in a revision is declared; see :meth:`kind`."""
-        return any(self.kind(name, fingerprint) is not None for name in self.names_of(given))
+        return any(self.kind(name, fingerprint) is not None for name in self.names_of(given, fingerprint))
 
     def row(self, rows: Mapping[str, Row], name: str) -> Row | None:
         """Return the record of ``name``."""

@@ -31,7 +31,7 @@ def retirement(context: MigrationContext, names: Sequence[str]) -> Delete:
 
 def waiting(context: MigrationContext, name: str, fingerprint: str) -> Insert:
     """Return the statement that records that a back-fill waits for the models of another version."""
-    places = {one.place_of(n) for one in _declared(context) for n in one.names_of(name)} - {name}
+    places = {one.place_of(n) for one in _declared(context) for n in one.names_of(name, fingerprint)} - {name}
     row = {"name": places.pop() if len(places) == 1 else name, "fingerprint": fingerprint, "phase": WAITING}
     return insert(_state(context)).values(row)
 
@@ -60,7 +60,7 @@ def script_backfill(context: MigrationContext, operation: Backfill) -> Iterator[
             yield f"-- {name} is skipped: the models do not declare it any more\n"
     yield f"{str(CreateTable(_state(context), if_not_exists=True).compile(dialect=context.dialect)).strip()};\n"
     for one in declared:
-        known = {name: said for given, said in operation.values.items() for name in one.names_of(given)}
+        known = {name: said for given, said in operation.values.items() for name in one.names_of(given, said)}
         mine = {name: kind for name, said in known.items() if (kind := one.kind(name, said)) is not None}
         if mine:
             yield from _script(context, one, mine)

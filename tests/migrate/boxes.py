@@ -11,10 +11,11 @@ import interaqt_sa as iq
 from tests.migrate.environment import Environment
 
 
-def boxes(*constraints: UniqueConstraint, **attributes: Any) -> Any:
+def boxes(*constraints: UniqueConstraint, class_name: str = "Box", **attributes: Any) -> Any:
     """Return a base with items and boxes.
 
     :param constraints: of the table of boxes.
+    :param class_name: name of the class of boxes.
     :param attributes: further attributes of a box, with types: ``total=iq.computed(…, Integer(), nullable=False)``.
     """
 
@@ -34,7 +35,7 @@ def boxes(*constraints: UniqueConstraint, **attributes: Any) -> Any:
         "items": relationship(Item),
         **attributes,
     }
-    Base.kept = [Item, type("Box", (Base,), namespace)]  # type: ignore[attr-defined]  # a registry is weak
+    Base.kept = [Item, type(class_name, (Base,), namespace)]  # type: ignore[attr-defined]  # a registry is weak
     return Base
 
 
