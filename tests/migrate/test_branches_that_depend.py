@@ -11,12 +11,12 @@ from alembic.script import ScriptDirectory
 import interaqt_sa as iq
 from interaqt_sa.migrate.upgrade_completeness import UnfilledValuesError
 from tests.migrate.environment import Environment
-from tests.migrate.test_no_value_is_skipped import ROWS, boxes
+from tests.migrate.test_no_value_is_skipped import ROWS, named
 
 
 @pytest.mark.parametrize("linked", ["", "by a label", "by an id", "to its base"])
 def test_a_value_that_no_branch_fills_is_an_error(environment: Environment, linked: str) -> None:
-    environment.use(boxes())
+    environment.use(named())
     command.revision(environment.config(), message="first", autogenerate=True, branch_label="first")
     environment.upgrade()
     environment.run(*ROWS)
@@ -25,7 +25,7 @@ def test_a_value_that_no_branch_fills_is_an_error(environment: Environment, link
     command.revision(environment.config(), message="later", head="base", depends_on=links.get(linked))
     if linked == "to its base":
         command.revision(environment.config(), message="more", head="first@head")
-    environment.use(boxes(iq.Average("items", "n")))  # no revision adds its column
+    environment.use(named(iq.Average("items", "n")))  # no revision adds its column
 
     for _ in range(2):  # and not only the first time
         with pytest.raises(UnfilledValuesError, match=r"Box.value_: its column does not exist"):
@@ -33,12 +33,12 @@ def test_a_value_that_no_branch_fills_is_an_error(environment: Environment, link
 
 
 def test_a_branch_alone_need_not_be_complete(environment: Environment) -> None:
-    environment.use(boxes())
+    environment.use(named())
     command.revision(environment.config(), message="first", autogenerate=True)
     environment.upgrade()
     (first,) = environment.heads()
     command.revision(environment.config(), message="second", head=first)
     made: Any = command.revision(environment.config(), message="later", head="base", depends_on=first)
-    environment.use(boxes(iq.Average("items", "n")))
+    environment.use(named(iq.Average("items", "n")))
     environment.upgrade(made.revision)
     assert len(ScriptDirectory.from_config(environment.config()).get_heads()) == 2
