@@ -49,7 +49,7 @@ def test_a_write_says_which_records_it_needs(engine: Engine, match: Any) -> None
     schema.metadata.create_all(engine)
     storage = iq.System(engine, base=schema.metadata).storage
     calls = [
-        lambda: storage.update("Customer", match, {"name": "x"}),
+        lambda: storage.update("Customer", match, {"fullName": "x"}),
         lambda: storage.delete("Customer", match),
         lambda: storage.run_in_transaction(lambda inside: inside.atomic.lock_rows("Customer", match)),
     ]

@@ -26,13 +26,15 @@ def _of_no_query(name: str) -> str:
     )
 
 
-def describe(cls: type[Any] | None, path: str, *, is_query: bool = False) -> str | None:
+def describe(cls: type[Any] | None, path: object, *, is_query: bool = False) -> str | None:
     """Return the kind of the last attribute of a path, with advice.
 
     :param cls: the mapped class that may have the attribute, if there is one.
     :param is_query: whether it is named in a query or in data, instead of a declaration.
-    :return: ``None`` if there is no class or no such attribute, or it is a column or of an unknown kind.
+    :return: ``None`` if there is no class, no name or no such attribute, or it is a column or of an unknown kind.
     """
+    if not isinstance(path, str):
+        return None
     leading, _, name = path.rpartition(".")
     before = f"{leading}." if leading else ""
     found = None if cls is None else python_inspect.getattr_static(cls, name, None)
