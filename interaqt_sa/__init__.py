@@ -27,8 +27,8 @@ from .definitions.events import MutationEvent as MutationEvent
 from .definitions.events import Trigger as Trigger
 from .definitions.extremes import Max as Max
 from .definitions.extremes import Min as Min
-from .definitions.leaders import First as First
-from .definitions.leaders import Latest as Latest
+from .definitions.first_and_latest import First as First
+from .definitions.first_and_latest import Latest as Latest
 from .definitions.match import MatchExp as MatchExp
 from .definitions.real_time import RealTime as RealTime
 from .definitions.records import Entity as Entity

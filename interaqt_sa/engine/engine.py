@@ -26,8 +26,8 @@ from .maintenance.check import (
     select_derivations,
     select_values,
 )
+from .maintenance.check_batches import CheckProgress, KeyRange, Keys, Report
 from .maintenance.check_report import CheckReport, Difference
-from .maintenance.checked_rows import CheckProgress, KeyRange, Keys, Report
 from .maintenance.computation_graph import ComputationGraph, GraphNode, computation_graph
 from .maintenance.derived_rows import backfill_derivation
 from .maintenance.due_values import recompute_due_values

@@ -27,12 +27,12 @@ from .backfill_state import (
     write_state,
 )
 from .backfill_transactions import Transactions, in_revision, inline
+from .backfill_under_unique import Conflict, can_be_cleared, clear_all, conflict_of, refusal
 from .backfill_without_models import fill_without_models
 from .declared import Declared, missing_columns
 from .key_codec import Key, KeyCodec
 from .operations import DEFAULT_BATCH
 from .progress_log import Progress
-from .unique_values import Conflict, can_be_cleared, clear_all, conflict_of, refusal
 from .written_columns import written_by
 
 if TYPE_CHECKING:

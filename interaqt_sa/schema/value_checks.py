@@ -39,7 +39,7 @@ from sqlalchemy.util import method_is_overridden
 
 from ..definitions.short_repr import shorten
 from ..dialects import dialect_class
-from ..dialects.native_value_checks import other_check
+from ..dialects.native_type_value_checks import other_check
 from ..errors import InvalidValueError
 from .enum_values import enum_refusal
 from .key_coercion import NoKeyError, key_value

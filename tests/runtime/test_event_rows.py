@@ -24,7 +24,7 @@ from sqlalchemy.orm import (
 )
 
 import interaqt_sa as iq
-from interaqt_sa.engine.capture import insert_package_row as added
+from interaqt_sa.engine.capture import insert_engine_row as added
 from tests.support.statements import count_statements
 
 

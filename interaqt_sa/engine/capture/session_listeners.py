@@ -39,7 +39,7 @@ from .dml_routing import run_dml
 from .dml_statement import DMLStatement, dml_of, options_of
 from .engine_events import EngineEvents
 from .flush import Flush
-from .insert_package_row import add_row
+from .insert_engine_row import add_row
 from .listener_order import go_last, is_last, run_first
 from .orphans import find_orphans
 from .partial_flush import FlushedObjects

@@ -23,8 +23,8 @@ from ..database.value_round_trip import same_value
 from ..plan import ComputedValue, Derivation, Key, Plan
 from ..propagation.propagation import Propagation
 from ..sql.statement_cache import Statements
+from .check_batches import BATCH, KeyRange, Keys, Report, key_batches
 from .check_report import CheckReport, Difference
-from .checked_rows import BATCH, KeyRange, Keys, Report, key_batches
 from .derived_rows import ROW, check_derivation, repair_derivation
 
 

@@ -22,8 +22,8 @@ from ..plan.column_replacement import labelled
 from ..propagation.propagation import Propagation
 from ..propagation.write_bracket import Changed, NamedRows, Write, WriteBracket
 from ..sql.statement_cache import Statements
+from .check_batches import KeyRange, Keys
 from .check_report import CheckReport, Difference
-from .checked_rows import KeyRange, Keys
 
 _BATCH = 1000
 #: what is expected of a number that another row of its scope has too

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement
 
-from ...definitions.leaders import First, Latest
+from ...definitions.first_and_latest import First, Latest
 from ..plan.accumulator import Ranking, Resolve, Test, accumulates
 
 
