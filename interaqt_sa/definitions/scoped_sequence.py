@@ -24,7 +24,7 @@ class ScopedSequence(Computation[T], Generic[T]):
     """A number that each new row gets from the counter of its scope: 1, 2, 3, … for every customer, year or tenant.
 
     The counters are rows of a table of the package, written in the same transaction: a rollback returns the numbers, so
-    there are no gaps, and a counter stays locked until its transaction ends. A deleted row's number is not given again.
+    no gap is left, and a counter stays locked until its transaction ends. A deleted row's number is not given again.
     A row's number never changes, so its scope must not change either. Whether numbers are unique is declared with a
     unique constraint over the scope and the number.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.sql import ClauseElement, visitors
 from ...definitions.computation import Computation
 from ...definitions.short_repr import shorten
 from ...schema.record_lookup import record_name
-from ..plan import ComputedValue, Derivation, Edge, Plan, Source
+from ..plan import ComputedValue, Derivation, Edge, Plan, Reaction, Source
 
 _NO_WORD = re.compile(r"[^A-Za-z0-9_]+")
 
@@ -137,10 +137,7 @@ def _inputs(plan: Plan, value: ComputedValue) -> Iterator[str]:
                 read += part.dictionaries.values()
                 read += [] if part.counts is None else [part.counts]
                 yield from _attributes(edge, read)
-    for reactions in plan.reactions.values():
-        for reaction in reactions:
-            if getattr(reaction.effect, "value", None) is value:
-                yield reaction.relation or record_name(reaction.mapper)
+    yield from _triggers(plan, lambda reaction: getattr(reaction.effect, "value", None) is value)
 
 
 def _origins(plan: Plan, derivation: Derivation) -> Iterator[str]:
@@ -150,10 +147,13 @@ def _origins(plan: Plan, derivation: Derivation) -> Iterator[str]:
             yield from (f"{origin}.{name}" for name in derivation.attributes)
         else:
             yield origin
+    yield from _triggers(plan, lambda reaction: reaction.effect is derivation and reaction.trigger is not None)
+
+
+def _triggers(plan: Plan, is_meant: Callable[[Reaction], bool]) -> Iterator[str]:
+    """Yield the records whose events trigger a reaction."""
     for reactions in plan.reactions.values():
-        for reaction in reactions:
-            if reaction.effect is derivation and reaction.trigger is not None:
-                yield reaction.relation or record_name(reaction.mapper)
+        yield from (reaction.relation or record_name(reaction.mapper) for reaction in reactions if is_meant(reaction))
 
 
 def _attributes(edge: Edge, read: Sequence[ColumnElement[Any]]) -> Iterator[str]:
